@@ -1,0 +1,129 @@
+"""The records that the stages hand to each other: people, groups of hypotheses, verdicts. Numpy only, no I/O.
+
+One group's path: a photograph holds people (`Person`); the sampler draws a `Group` of hypotheses for each; the
+renderer adds pictures (`DrawnGroup`); a critic returns a `Verdict`; training turns verdicts into advantages.
+
+Units: metres in the OpenCV camera frame (x right, y down, z forward) unless a name ends in `_px`; pixels
+have their origin at the upper left corner of the photograph, pixel centres at + 0.5.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+STATUSES = (
+    "ok",
+    "abstained",  # the critic saw no evidence on which to judge
+    "refused",
+    "filtered",
+    "truncated",
+    "bad_json",
+    "schema",
+    "timeout",
+    "rate_limited",
+    "server_error",
+    "missing_item",
+)
+"""What became of one judgement. Every status but `ok` goes with a NaN score (NULL in the store), never with 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person found in one photograph: everything that later stages may know about them."""
+
+    group_id: str  # unique in a store: "<photo stem>-<first 8 hex digits of its sha256>-p<index>"
+    photo: str  # absolute path of the photograph
+    photo_sha256: str
+    width: int  # of the photograph after its EXIF rotation, px
+    height: int
+    box: Floats  # (4,) x0, y0, x1, y1, px
+    detection: float  # detector's confidence that this is a person, 0..1
+    crop: Floats  # (3,) centre x, centre y, side of the square model crop, px of the photograph
+    camera: Floats  # (4,) fx, fy, cx, cy, px of the photograph
+    landmarks: Floats  # (33, 4) BlazePose x, y, z (px of the photograph; z about the hips), visibility 0..1
+    world_landmarks: Floats  # (33, 3) metres about the hips, camera-aligned axes
+    mask: Bytes  # (64, 64) person probability x 255 over the model crop
+    picture: Bytes  # (128, 128, 3) RGB of the model crop
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The hypotheses drawn for one person by one model; G below is their number."""
+
+    person: Person
+    model_digest: str  # first 16 hex digits of the sha256 of the weights that drew it
+    temperature: float  # exploration temperature tau of the draw; 1 = the model's own distribution
+    betas: Floats  # (10,) shape, shared by the group
+    seeds: NDArray[np.int64]  # (G,) seed of each start noise
+    zero_start: NDArray[np.bool_]  # (G,) True where the draw started from zero noise
+    synthetic: NDArray[np.bool_]  # (G,) True for a mean or fusion that was not drawn
+    latents: Floats  # (G, 133) the diffused vector x0: 29 joints x 3, then 23 twists x 2, data scale 50
+    pose: Floats  # (G, 24, 3) axis-angle of every joint, root first, radians, camera frame
+    translation: Floats  # (G, 3) metres
+    joints: Floats  # (G, 29, 3) posed joints, metres, camera frame (translation included)
+    keypoints: Floats  # (G, 23, 3) posed COCO-17 + feet, metres, camera frame (translation included)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnGroup:
+    """A group with its meshes drawn, as a critic judges it."""
+
+    group: Group
+    silhouettes: Bytes  # (G, 64, 64) drawn mesh over the model crop, 0 or 255
+    penetration: Floats  # (G,) deepest self-penetration of body parts, metres, 0 if none
+    photograph: Bytes | None = None  # (h, w, 3) the picture under the overlays
+    overlays: tuple[Bytes, ...] = ()  # G pictures (h, w, 3); empty when the critic needs none
+    sides: tuple[Bytes, ...] = ()  # G side views (h, s, 3); empty when the critic needs none
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One raw answer of a remote critic, kept as it came."""
+
+    text: str
+    status: str
+    finish_reason: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    tries: int
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """One critic's judgement of one group: score 0-100 or NaN, status and comment per hypothesis."""
+
+    group_id: str
+    critic: str  # name and version, for example "evidence@1"
+    scores: NDArray[np.float64]  # (G,) 0-100; NaN = abstained
+    statuses: tuple[str, ...]  # (G,) of STATUSES
+    comments: tuple[str, ...]  # (G,)
+    seconds: float = 0.0
+    cost: float = 0.0  # money, in the currency of the configured price; 0 if none is configured
+    replies: tuple[Reply, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        size = len(self.scores)
+        if not len(self.statuses) == len(self.comments) == size:
+            raise ValueError(
+                f"verdict on {self.group_id}: {size} scores, {len(self.statuses)} statuses and "
+                f"{len(self.comments)} comments; give one of each per hypothesis"
+            )
+        for index, (score, status) in enumerate(zip(self.scores, self.statuses)):
+            if status not in STATUSES:
+                raise ValueError(f"verdict on {self.group_id}: unknown status '{status}'; one of {', '.join(STATUSES)}")
+            if (status == "ok") == bool(np.isnan(score)):
+                raise ValueError(
+                    f"verdict on {self.group_id}: hypothesis {index} has status '{status}' and score {score}; "
+                    "a score goes with 'ok' alone, an abstention has NaN and says why"
+                )
+            if status == "ok" and not 0 <= score <= 100:
+                raise ValueError(f"verdict on {self.group_id}: score {score} of hypothesis {index} is outside 0-100")
