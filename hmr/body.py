@@ -1,0 +1,106 @@
+"""The body: pose, shape and place in, vertices, joints and keypoints out.
+
+Two kinds of file serve through the same `smplx.SMPL`: the free body shipped in `hmr/assets`, and a licensed SMPL
+file of the user's own. Nothing downstream knows which, nor writes down how many vertices there are. The free
+body is not SMPL: its betas are not SMPL's betas and its errors do not compare with published ones.
+"""
+
+import contextlib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from smplx import SMPL
+from smplx.utils import Struct
+from torch import Tensor, nn
+
+from hmr.body_file import BodyArrays, BodyFileError, read_body_file
+from hmr.skeleton import PARENTS, SMPL_JOINTS
+
+__all__ = ["Body", "BodyFileError", "BodyOutput", "load_body"]
+
+# SMPL's keypoints: surface points of the face and the feet, joints for the rest (in the order of KEYPOINT_NAMES).
+_FACE = ("nose", "leye", "reye", "lear", "rear")
+_LIMBS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
+_FEET = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
+
+
+class BodyOutput(NamedTuple):
+    """A posed body, metres, in the frame of the pose and translation given (ours: the camera's, y down)."""
+
+    vertices: Float[Tensor, "batch vertex 3"]
+    joints: Float[Tensor, "batch 29 3"]
+    keypoints: Float[Tensor, "batch 23 3"]
+
+
+class Body(nn.Module):
+    """A skinned body. Differentiable in pose, betas and translation; has no parameters of its own."""
+
+    def __init__(self, arrays: BodyArrays) -> None:
+        super().__init__()
+        self.name = arrays.name
+        self.faces = arrays.f
+        self.template = arrays.v_template
+        self.skin_weights = arrays.weights
+        self.vertex_count = len(arrays.v_template)
+        self.parents = PARENTS
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+        ):  # smplx prints as it loads
+            self.skin = SMPL(
+                "",
+                data_struct=Struct(**vars(arrays)),
+                vertex_ids=dict(arrays.vertex_ids),
+                create_betas=False,
+                create_global_orient=False,
+                create_body_pose=False,
+                create_transl=False,
+            )
+        self.register_buffer("leaves", torch.as_tensor(arrays.leaf_vertex_ids), persistent=False)
+        regressor = arrays.keypoint_regressor
+        if regressor is None:
+            self.keypoint_regressor = None
+            surface = [arrays.vertex_ids[point] for point in _FACE + _FEET]
+            self.register_buffer("surface", torch.as_tensor(surface), persistent=False)
+        else:
+            self.register_buffer("keypoint_regressor", torch.as_tensor(regressor), persistent=False)
+
+    def forward(
+        self,
+        pose: Float[Tensor, "batch 24 3 3"],
+        betas: Float[Tensor, "batch 10"],
+        translation: Float[Tensor, "batch 3"],
+    ) -> BodyOutput:
+        """Linear blend skinning of rotation matrices (root first), shape and translation in metres.
+
+        The root turns the body about its pelvis joint, not about the origin: translation moves it afterwards.
+        Source: Loper et al. 2015, SMPL, equations 2-4, as implemented by smplx.
+        """
+        posed = self.skin(
+            betas=betas, body_pose=pose[:, 1:], global_orient=pose[:, :1], transl=translation, pose2rot=False
+        )
+        vertices, joints = posed.vertices.contiguous(), posed.joints[:, :SMPL_JOINTS]
+        if self.keypoint_regressor is None:
+            surface = vertices[:, self.surface]
+            parts = (surface[:, : len(_FACE)], joints[:, list(_LIMBS)], surface[:, len(_FACE) :])
+            keypoints = torch.cat(parts, 1)
+        else:
+            keypoints = self.keypoint_regressor @ vertices
+        return BodyOutput(vertices, torch.cat([joints, vertices[:, self.leaves]], 1), keypoints)
+
+    def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 29 3"]:
+        """The 29 joints of the shaped body in T-pose, metres, y up, facing +z."""
+        shaped = self.skin.v_template + torch.einsum("bk,vck->bvc", betas, self.skin.shapedirs)
+        return torch.cat([self.skin.J_regressor @ shaped, shaped[:, self.leaves]], 1)
+
+
+def load_body(path: Path | None = None) -> Body:
+    """The body in the file, or the free body shipped with the project; raises BodyFileError."""
+    if path is not None:
+        return Body(read_body_file(Path(path)))
+    with resources.as_file(resources.files("hmr") / "assets" / "body_light.npz") as shipped:
+        return Body(read_body_file(shipped))
