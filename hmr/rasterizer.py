@@ -1,0 +1,334 @@
+"""A z-buffer for triangle meshes: depth, colours, silhouettes. Numba on one CPU thread, no GL.
+
+Frame: OpenCV camera, x right, y down, z forward, metres. Pixels: u to the right, v down, the centre of the
+pixel in column c and row r at (c + 0.5, r + 0.5).
+
+Coverage is exact: points are snapped to 1/256 pixel and edges are tested in whole numbers with the top-left
+rule, so that two triangles that share an edge leave no crack between them and draw no pixel twice. A
+triangle with a vertex nearer than `NEAR` (or behind the camera, or not finite) is left out; one that is
+partly outside the picture is clipped to it. The loops release the GIL: threads may draw different pictures.
+"""
+
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float32]
+
+NEAR = 0.01
+"""Metres in front of the camera within which nothing is drawn."""
+
+_STEPS_LOG2 = 8
+_STEPS = 1 << _STEPS_LOG2  # snapping grid: steps per pixel
+_HALF = _STEPS // 2
+_FARTHEST = 2.0**20  # pixels; farther points would overflow the whole numbers of the edge test
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+
+
+def project(vertices: ArrayLike, camera: ArrayLike) -> Floats:
+    """Pinhole projection of vertices (V, 3), metres, with camera (4,) fx, fy, cx, cy in pixels.
+
+        u = fx x / z + cx,   v = fy y / z + cy
+
+    Returns (V, 3): u and v in pixels, z in metres. A vertex nearer than `NEAR` gets u = v = 0; its own z
+    tells the drawing functions to leave its triangles out.
+    """
+    camera = np.asarray(camera, dtype=np.float64)
+    vertices = np.ascontiguousarray(vertices, dtype=np.float32)
+    return _project(vertices, camera[0], camera[1], camera[2], camera[3])
+
+
+def draw_depth(
+    points: ArrayLike,
+    faces: ArrayLike,
+    height: int,
+    width: int,
+    *,
+    cull_back: bool = False,
+    out: Floats | None = None,
+) -> Floats:
+    """Depth in metres of the nearest triangle at each pixel centre, (height, width); inf where there is none.
+
+    points (V, 3): u, v in pixels, z in metres, as `project` gives them; faces (F, 3). Depth is right in
+    perspective. cull_back leaves out triangles seen from behind: for a closed mesh with outward faces (such as
+    the body) the result is the same, and faster.
+    out (height, width) float32 is overwritten and returned, to save the allocation.
+    """
+    depth = np.empty((height, width), dtype=np.float32) if out is None else out
+    depth.fill(np.inf)
+    _draw_depth(*_snap(_points(points)), _faces(faces), depth, cull_back)
+    return depth
+
+
+def draw_colours(
+    points: ArrayLike,
+    faces: ArrayLike,
+    colours: ArrayLike,
+    image: Floats,
+    depth: Floats | None = None,
+    *,
+    cull_back: bool = False,
+    covered: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Draw a mesh into `image` (h, w, 3) float32, 0..1, in place; vertex colours (V, 3), already shaded.
+
+    Colours vary linearly over a triangle on the screen (Gouraud). With a depth buffer (h, w) float32 (inf
+    where empty, updated in place), several meshes drawn one after another hide each other in any order.
+    Returns the pixels (h, w) that this call drew; `covered` is cleared and used for them if given.
+    """
+    shape = image.shape[:2]
+    depth = np.full(shape, np.inf, dtype=np.float32) if depth is None else depth
+    covered = np.empty(shape, dtype=np.bool_) if covered is None else covered
+    covered.fill(False)
+    colours = np.ascontiguousarray(colours, dtype=np.float32)
+    _draw_colours(*_snap(_points(points)), _faces(faces), colours, image, depth, covered, cull_back)
+    return covered
+
+
+def draw_silhouettes(
+    points: ArrayLike, faces: ArrayLike, size: int, *, cull_back: bool = True
+) -> NDArray[np.uint8]:
+    """Pixels covered by each of B meshes with the same faces: uint8 (B, size, size), 255 inside, 0 outside.
+
+    points (B, V, 3): u, v in pixels of the small picture, z in metres. Triangles seen from behind are left
+    out by default: the body is closed, so they add nothing. Pass cull_back=False for an open mesh.
+    """
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    if points.ndim != 3:
+        raise ValueError(f"points has shape {points.shape}; a batch of meshes has (B, V, 3): add an axis")
+    drawn = np.zeros((len(points), size, size), dtype=np.uint8)
+    _draw_silhouettes(points, _faces(faces), drawn, cull_back)
+    return drawn
+
+
+def vertex_normals(vertices: ArrayLike, faces: ArrayLike) -> Floats:
+    """Unit normals (V, 3): mean normal of the faces about a vertex, weighted by area; zero if it has none."""
+    return _vertex_normals(np.ascontiguousarray(vertices, dtype=np.float32), _faces(faces))
+
+
+@dataclass(frozen=True, eq=False)
+class Lights:
+    """Ambient light and directional lights in the camera frame, for `shade`."""
+
+    ambient: float = 0.30
+    directions: Floats = field(  # (L, 3) unit vectors from the surface towards each light
+        default_factory=lambda: _unit([[-0.55, -0.60, -0.60], [0.80, -0.15, -0.45], [0.0, -0.75, 0.65]])
+    )
+    strengths: Floats = field(  # (L,) brightness added where a light falls straight on the surface
+        default_factory=lambda: np.array([0.62, 0.22, 0.20], dtype=np.float32)
+    )
+
+
+def shade(normals: ArrayLike, lights: Lights, colour: ArrayLike = (1.0, 1.0, 1.0)) -> Floats:
+    """Lambert shading: vertex colours (V, 3), 0..1, from unit normals (V, 3) and colour (3,) or (V, 3).
+
+        colour * (ambient + sum_l strength_l max(0, normal . direction_l))
+    """
+    normals = np.asarray(normals, dtype=np.float32)
+    facing = np.maximum(normals @ np.asarray(lights.directions, dtype=np.float32).T, 0.0)
+    brightness = lights.ambient + facing @ np.asarray(lights.strengths, dtype=np.float32)
+    return np.minimum(brightness[:, None] * np.asarray(colour, dtype=np.float32), 1.0)
+
+
+def _unit(vectors: ArrayLike) -> Floats:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _points(points: ArrayLike) -> Floats:
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points has shape {points.shape}; one mesh has (V, 3): u, v in px, z in metres")
+    return points
+
+
+def _faces(faces: ArrayLike) -> NDArray[np.int32]:
+    return np.ascontiguousarray(faces, dtype=np.int32)
+
+
+@_compiled
+def _project(vertices, fx, fy, cx, cy):
+    points = np.empty_like(vertices)
+    for i in range(len(vertices)):
+        z = vertices[i, 2]
+        points[i, 2] = z
+        if z > NEAR:
+            points[i, 0] = fx * vertices[i, 0] / z + cx
+            points[i, 1] = fy * vertices[i, 1] / z + cy
+        else:
+            points[i, 0] = points[i, 1] = 0.0
+    return points
+
+
+@_compiled
+def _snap(points):
+    """Points (V, 3) on the grid, (V, 2) whole numbers, and 1 / z (V,), 0 for a point not to be drawn."""
+    grid = np.zeros((len(points), 2), dtype=np.int32)
+    nearness = np.zeros(len(points), dtype=np.float32)
+    for i in range(len(points)):
+        u, v, z = points[i]
+        if z > NEAR and z < np.inf and abs(u) < _FARTHEST and abs(v) < _FARTHEST:  # False for NaN
+            grid[i, 0] = np.int32(np.floor(u * _STEPS + np.float32(0.5)))
+            grid[i, 1] = np.int32(np.floor(v * _STEPS + np.float32(0.5)))
+            nearness[i] = np.float32(1.0) / z
+    return grid, nearness
+
+
+@numba.njit(inline="always")
+def _corners(grid, nearness, faces, face, cull_back):
+    """Vertices a, b, c of a face in clockwise order on the screen, and twice its area; 0 = draw nothing."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    area = (np.int64(grid[b, 0]) - grid[a, 0]) * (np.int64(grid[c, 1]) - grid[a, 1]) - (
+        np.int64(grid[b, 1]) - grid[a, 1]
+    ) * (np.int64(grid[c, 0]) - grid[a, 0])
+    if area < 0:  # seen from the front: counter-clockwise on the screen, where v points down
+        b, c, area = c, b, -area
+    elif cull_back:
+        area = np.int64(0)
+    if nearness[a] == 0.0 or nearness[b] == 0.0 or nearness[c] == 0.0:
+        area = np.int64(0)
+    return a, b, c, area
+
+
+@numba.njit(inline="always")
+def _span(p, q, r, length):
+    """First and last pixel whose centre lies within the three grid coordinates and the picture."""
+    first = (min(p, q, r) + _HALF - 1) >> _STEPS_LOG2
+    last = (max(p, q, r) - _HALF) >> _STEPS_LOG2
+    return max(first, 0), min(last, length - 1)
+
+
+@numba.njit(inline="always")
+def _edge(grid, p, q, column, row):
+    """Edge p -> q at a pixel centre: value (>= 0: inside), step per column, step per row."""
+    dx = np.int64(grid[q, 0]) - grid[p, 0]
+    dy = np.int64(grid[q, 1]) - grid[p, 1]
+    x = np.int64(column) * _STEPS + _HALF - grid[p, 0]
+    y = np.int64(row) * _STEPS + _HALF - grid[p, 1]
+    top_left = dy < 0 or (dy == 0 and dx > 0)
+    return dx * y - dy * x - (0 if top_left else 1), -dy * _STEPS, dx * _STEPS
+
+
+@_compiled
+def _draw_depth(grid, nearness, faces, depth, cull_back):
+    height, width = depth.shape
+    for face in range(len(faces)):
+        a, b, c, area = _corners(grid, nearness, faces, face, cull_back)
+        if area == 0:
+            continue
+        left, right = _span(grid[a, 0], grid[b, 0], grid[c, 0], width)
+        top, bottom = _span(grid[a, 1], grid[b, 1], grid[c, 1], height)
+        if left > right or top > bottom:
+            continue
+        wa, wa_x, wa_y = _edge(grid, b, c, left, top)
+        wb, wb_x, wb_y = _edge(grid, c, a, left, top)
+        wc, wc_x, wc_y = _edge(grid, a, b, left, top)
+        near_a, scale = nearness[a], np.float32(1.0 / area)
+        near_b, near_c = (nearness[b] - near_a) * scale, (nearness[c] - near_a) * scale
+        for row in range(top, bottom + 1):
+            ea, eb, ec = wa, wb, wc
+            for column in range(left, right + 1):
+                if (ea | eb | ec) >= 0:
+                    z = np.float32(1.0) / (near_a + np.float32(eb) * near_b + np.float32(ec) * near_c)
+                    if z < depth[row, column]:
+                        depth[row, column] = z
+                ea += wa_x
+                eb += wb_x
+                ec += wc_x
+            wa += wa_y
+            wb += wb_y
+            wc += wc_y
+
+
+@_compiled
+def _draw_colours(grid, nearness, faces, colours, image, depth, covered, cull_back):
+    height, width = depth.shape
+    for face in range(len(faces)):
+        a, b, c, area = _corners(grid, nearness, faces, face, cull_back)
+        if area == 0:
+            continue
+        left, right = _span(grid[a, 0], grid[b, 0], grid[c, 0], width)
+        top, bottom = _span(grid[a, 1], grid[b, 1], grid[c, 1], height)
+        if left > right or top > bottom:
+            continue
+        wa, wa_x, wa_y = _edge(grid, b, c, left, top)
+        wb, wb_x, wb_y = _edge(grid, c, a, left, top)
+        wc, wc_x, wc_y = _edge(grid, a, b, left, top)
+        near_a, scale = nearness[a], np.float32(1.0 / area)
+        near_b, near_c = nearness[b] - near_a, nearness[c] - near_a
+        red, green, blue = colours[a, 0], colours[a, 1], colours[a, 2]
+        red_b, green_b, blue_b = colours[b, 0] - red, colours[b, 1] - green, colours[b, 2] - blue
+        red_c, green_c, blue_c = colours[c, 0] - red, colours[c, 1] - green, colours[c, 2] - blue
+        for row in range(top, bottom + 1):
+            ea, eb, ec = wa, wb, wc
+            for column in range(left, right + 1):
+                if (ea | eb | ec) >= 0:
+                    share_b, share_c = np.float32(eb) * scale, np.float32(ec) * scale
+                    z = np.float32(1.0) / (near_a + share_b * near_b + share_c * near_c)
+                    if z < depth[row, column]:
+                        depth[row, column] = z
+                        covered[row, column] = True
+                        image[row, column, 0] = red + share_b * red_b + share_c * red_c
+                        image[row, column, 1] = green + share_b * green_b + share_c * green_c
+                        image[row, column, 2] = blue + share_b * blue_b + share_c * blue_c
+                ea += wa_x
+                eb += wb_x
+                ec += wc_x
+            wa += wa_y
+            wb += wb_y
+            wc += wc_y
+
+
+@_compiled
+def _draw_silhouettes(points, faces, drawn, cull_back):
+    height, width = drawn.shape[1:]
+    for mesh in range(len(points)):
+        grid, nearness = _snap(points[mesh])
+        picture = drawn[mesh]
+        for face in range(len(faces)):
+            a, b, c, area = _corners(grid, nearness, faces, face, cull_back)
+            if area == 0:
+                continue
+            left, right = _span(grid[a, 0], grid[b, 0], grid[c, 0], width)
+            top, bottom = _span(grid[a, 1], grid[b, 1], grid[c, 1], height)
+            if left > right or top > bottom:
+                continue
+            wa, wa_x, wa_y = _edge(grid, b, c, left, top)
+            wb, wb_x, wb_y = _edge(grid, c, a, left, top)
+            wc, wc_x, wc_y = _edge(grid, a, b, left, top)
+            for row in range(top, bottom + 1):
+                ea, eb, ec = wa, wb, wc
+                for column in range(left, right + 1):
+                    if (ea | eb | ec) >= 0:
+                        picture[row, column] = 255
+                    ea += wa_x
+                    eb += wb_x
+                    ec += wc_x
+                wa += wa_y
+                wb += wb_y
+                wc += wc_y
+
+
+@_compiled
+def _vertex_normals(vertices, faces):
+    normals = np.zeros_like(vertices)
+    for face in range(len(faces)):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        x, y, z = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+        bx, by, bz = vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z
+        cx, cy, cz = vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z
+        nx, ny, nz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+        for corner in (a, b, c):
+            normals[corner, 0] += nx
+            normals[corner, 1] += ny
+            normals[corner, 2] += nz
+    for i in range(len(normals)):
+        x, y, z = normals[i, 0], normals[i, 1], normals[i, 2]
+        length = np.sqrt(x * x + y * y + z * z)
+        if length > 0.0:
+            normals[i, 0] = x / length
+            normals[i, 1] = y / length
+            normals[i, 2] = z / length
+    return normals
