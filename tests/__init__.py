@@ -1,0 +1,1 @@
+"""Tests, by folder: unit/<folder>/test_<module>.py; factories.py makes records for them."""
