@@ -1,8 +1,8 @@
 """The body: pose, shape and place in, vertices, joints and keypoints out.
 
-Two kinds of file serve through the same `smplx.SMPL`: the free body shipped in `hmr/assets`, and a licensed SMPL
-file of the user's own. Nothing downstream knows which, nor writes down how many vertices there are. The free
-body is not SMPL: its betas are not SMPL's betas and its errors do not compare with published ones.
+Two kinds of file serve through the same `smplx.SMPL`: the free body shipped in `hmr/assets`, and a licensed
+SMPL file of the user's own. Nothing downstream knows which, nor writes down how many vertices there are. The
+free body is not SMPL: its betas are not SMPL's betas and its errors do not compare with published ones.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from hmr.skeleton import PARENTS, SMPL_JOINTS
 
 __all__ = ["Body", "BodyFileError", "BodyOutput", "load_body"]
 
-# SMPL's keypoints: surface points of the face and the feet, joints for the rest (in the order of KEYPOINT_NAMES).
+# SMPL's keypoints, in the order of KEYPOINT_NAMES: surface points of face and feet, joints for the limbs.
 _FACE = ("nose", "leye", "reye", "lear", "rear")
 _LIMBS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
 _FEET = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")

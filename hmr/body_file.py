@@ -1,8 +1,8 @@
 """Reads a body in SMPL's file format, `.npz` or `.pkl`, without running any code that the file may hold.
 
-A pickle is a program. The licensed SMPL files are pickles of Python 2 with objects of `chumpy`, a library that
-no longer installs; so they are read through an allow-list, and each chumpy or scipy object becomes an inert bag
-of its stored state. Whatever else a file names is refused, and the error prints the name.
+A pickle is a program. The licensed SMPL files are pickles of Python 2 with objects of `chumpy`, a library
+that no longer installs; so they are read through an allow-list, and each chumpy or scipy object becomes an
+inert bag of its stored state. Whatever else a file names is refused, and the error prints the name.
 """
 
 import io
@@ -49,7 +49,7 @@ class BodyArrays:
 
 
 def read_body_file(path: Path) -> BodyArrays:
-    """The body in the file, checked; any fault is one BodyFileError that says what, where and how to mend it."""
+    """The body in the file, checked; any fault is a BodyFileError that says what, where and how to mend it."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -160,7 +160,7 @@ def _plain(value: Any) -> NDArray:
 
 
 def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
-    """The known fields, checked; without `meta` the file is taken for SMPL, whose vertex ids are then fixed."""
+    """The known fields, checked; a file without `meta` is taken for SMPL, whose vertex ids are fixed."""
     template = _numbers(fields, "v_template", (None, 3))
     count = len(template)
     regressor, leaves, surface = None, np.array(SMPL_LEAVES), dict(smplx_vertex_ids["smplh"])
@@ -177,8 +177,8 @@ def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
         name = "smpl"
     else:
         raise _Unfit(
-            f"{count} vertices and no 'meta': neither SMPL (which has {SMPL_VERTICES}) nor a body that names its "
-            "own vertices. Give an SMPL file, or add 'meta' and the vertex ids."
+            f"{count} vertices and no 'meta': neither SMPL (which has {SMPL_VERTICES}) nor a body that names "
+            "its own vertices. Give an SMPL file, or add 'meta' and the vertex ids."
         )
     posedirs = np.zeros((count, 3, POSE_COMPONENTS), np.float32)
     if "posedirs" in fields:

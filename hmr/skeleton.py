@@ -36,42 +36,18 @@ JOINT_NAMES = (
     "right_big_toe",
 )
 
+# fmt: off
 PARENTS = (
-    0,
-    0,
-    0,
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    9,
-    9,
-    12,
-    13,
-    14,
-    16,
-    17,
-    18,
-    19,
-    20,
-    21,
-    15,
-    22,
-    23,
-    10,
-    11,
+    0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21,
+    15, 22, 23, 10, 11,
 )
 """Parent of each of the 29 joints; the root points at itself."""
 
-CHILDREN = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 27, 28, 15, 16, 17, 24, 18, 19, 20, 21, 22, 23, 25, 26) + (
-    -1,
-) * 5
+CHILDREN = (
+    3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 27, 28, 15, 16, 17, 24, 18, 19, 20, 21, 22, 23, 25, 26,
+    -1, -1, -1, -1, -1,
+)
+# fmt: on
 """The child that each joint's bone aims at, and about which its twist turns; -1 for the five leaves."""
 
 SMPL_JOINTS = 24
