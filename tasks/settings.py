@@ -1,0 +1,260 @@
+"""The settings of a run: one TOML file, one section per stage, read once at the door.
+
+Every default stands here; `deploy/settings/default.toml` shows them all. An unknown key is refused with the
+nearest known one, because a misspelt key that is accepted in silence is an experiment that was never run.
+
+To add a setting: a field with its unit in the comment, and a line in default.toml (a test compares the two).
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+
+Values = Mapping[str, Mapping[str, Any]]
+"""Settings as read: section -> key -> value."""
+
+FullPath = Annotated[Path, Strict(False), AfterValidator(lambda path: path.expanduser().absolute())]
+"""A path as the user wrote it, made absolute: a deployed run starts in another folder."""
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Checkpoint = Annotated[Literal["lab", "default"] | FullPath, Field(union_mode="left_to_right")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class SettingsError(ValueError):
+    """A settings file or flag that cannot be used; the message says where, what and the mend."""
+
+
+class Section(BaseModel):
+    """Frozen, strict (no "300" for 300), and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class Run(Section):
+    """Which run this is, and how it is cut into shards."""
+
+    name: Name = "default"
+    out: FullPath = Field(default_factory=lambda: Path(os.environ.get("HMR_ALIGN_RUNS", "runs")))
+    seed: Seed = 0
+    shard_size: Count = 64  # images in one shard
+    processes: Count = 1  # stages that draw or detect may use so many
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this run lies."""
+        return self.out / self.name
+
+
+class Photographs(Section):
+    """The user's pictures; without a folder the embedded default is used."""
+
+    folder: FullPath | None = None
+    focal_px: Positive | None = None  # of every picture, px; else from EXIF, else the diagonal
+
+
+class Base(Section):
+    """The body and the model that alignment starts from."""
+
+    body: FullPath | None = None  # SMPL_NEUTRAL.pkl or .npz; none = the embedded body
+    # none = "lab" on the embedded job, "default" on the user's photographs
+    checkpoint: Checkpoint | None = None
+
+
+class Sample(Section):
+    """How each group is drawn."""
+
+    hypotheses: Annotated[int, Field(ge=2)] = 20  # in one group
+    steps: Count = 4  # network calls of the sampler
+    temperature: Positive = 2.5  # scales the noise after the first call; 1 = the model's own spread
+    seed: Seed = 0
+
+
+class Overlay(Section):
+    """How meshes are drawn over the photograph."""
+
+    backend: Literal["auto", "numba", "pyrender"] = "auto"
+    size: Annotated[int, Field(ge=64, le=4096)] = 512  # side of an overlay, px
+    groups_shown: Annotated[int, Field(ge=0)] = 12  # in the report
+
+
+class CriticSection(Section):
+    """Who judges. The sub-tables are read by the critic of that name."""
+
+    name: str = "evidence"
+    evidence: dict[str, Any] = {}
+    vlm: dict[str, Any] = {}
+
+
+class Align(Section):
+    """The loop of sampling, judging and training."""
+
+    rounds: Annotated[int, Field(ge=0)] = 3
+    keep: Literal["best on val", "last"] = "best on val"
+
+
+class Train(Section):
+    """One round of fine-tuning; what is unset comes from the preset."""
+
+    preset: Literal["stable", "paper_eq6", "released_dgpo"] = "stable"
+    steps: Count | None = None
+    groups_per_step: Count | None = None
+    learning_rate: Positive | None = None
+    overrides: dict[str, bool | int | float | str] = {}  # any other value of the preset, by its name
+
+
+class Benchmark(Section):
+    """How a model is measured."""
+
+    hypotheses: Annotated[int, Field(ge=2)] = 20
+    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples over images for the intervals; 0 = none
+
+
+class Studio(Section):
+    """How many people each split of the embedded benchmark holds."""
+
+    pretrain: Count = 20000
+    wild: Count = 1280
+    val: Count = 256
+    test: Count = 512
+    seed: Seed = 0
+
+
+class Settings(Section):
+    """All settings of one run."""
+
+    run: Run = Run()
+    photographs: Photographs = Photographs()
+    base: Base = Base()
+    sample: Sample = Sample()
+    overlay: Overlay = Overlay()
+    critic: CriticSection = CriticSection()
+    align: Align = Align()
+    train: Train = Train()
+    benchmark: Benchmark = Benchmark()
+    studio: Studio = Studio()
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_settings(path: Path | None = None, overrides: Values | None = None) -> Settings:
+    """Settings from a TOML file (none = the defaults), and over them the flags: section -> key -> value.
+
+    A None in `overrides` is a flag that was not given. Relative paths count from the current folder.
+    """
+    table = _read_toml(path) if path else {}
+    settings = validate(Settings, table, where=path.name if path else "settings")
+    for section, keys in (overrides or {}).items():
+        given = {key: value for key, value in keys.items() if value is not None}
+        if given:
+            table = {**table, section: {**table.get(section, {}), **given}}
+    return validate(Settings, table, where="command line") if overrides else settings
+
+
+def validate(model: type[Model], values: Mapping[str, Any], where: str, section: str = "") -> Model:
+    """`values` as `model`; what does not fit becomes one SettingsError that names `where` and each fault.
+
+    Sub-tables of critics are read by it too: `validate(VlmSettings, table, "smoke.toml", "critic.vlm")`.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{where}: {line}" for line in _faults(model, error, section)]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def settings_sha256(settings: Settings) -> str:
+    """Digest of the settings that can change a result: not the run's name, folder and process count."""
+    values = settings.model_dump(mode="json", exclude={"run": {"name", "out", "processes"}})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{path.name}: not TOML: {error}. Text stands in quotes, sections are [name]."
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path.name}: not UTF-8 text. Save it as UTF-8.") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}. Give --settings a file that can be read.") from None
+
+
+def _faults(model: type[BaseModel], error: ValidationError, section: str) -> list[str]:
+    """One readable line for each key at fault; a key that may be of several types is named once."""
+    by_key: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for fault in error.errors(include_url=False):
+        by_key.setdefault(_key_path(model, fault["loc"]), []).append(dict(fault))
+    return [_line(model, names, faults, section) for names, faults in by_key.items()]
+
+
+def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str, Any]], section: str) -> str:
+    *tables, key = names
+    table = ".".join([*([section] if section else []), *tables])
+    unknown, value = faults[0]["type"] == "extra_forbidden", faults[0]["input"]
+    known = list(_inner(model, tables).model_fields)
+    if unknown and table:
+        return f"[{table}] has no key '{key}'. " + _mend(key, known, quote="'{}'")
+    if unknown and isinstance(value, dict):
+        return f"there is no section [{key}]. {_mend(key, known, quote='[{}]')}"
+    if unknown:
+        homes = [f"[{name}]" for name in known if key in _inner(model, [name]).model_fields]
+        return f"'{key}' stands outside of a section. It belongs under {' or '.join(homes or ['one'])}."
+    if not table:
+        return f"'{key}' is a section: write [{key}] and its keys below."
+    if faults[0]["type"] == "missing":
+        return f"[{table}] needs the key '{key}'."
+    return f"[{table}] {key} = {value!r}: should be {_wanted(faults)}."
+
+
+def _mend(key: str, known: list[str], quote: str) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"Did you mean {quote.format(near[0])}?" if near else f"Known: {', '.join(known)}."
+
+
+def _key_path(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
+    """Sections and key of a fault, without the labels that pydantic adds for the branches of a union."""
+    names: list[str] = []
+    for part in loc:
+        names.append(str(part))
+        field = model.model_fields.get(names[-1])
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return tuple(names)
+
+
+def _inner(model: type[BaseModel], tables: list[str]) -> type[BaseModel]:
+    for table in tables:
+        model = model.model_fields[table].annotation  # type: ignore[assignment]
+    return model
+
+
+def _wanted(faults: list[dict[str, Any]]) -> str:
+    """What would have fitted, in pydantic's words, joined when several types would."""
+    texts = ["a path" if fault["type"] == "path_type" else fault["msg"] for fault in faults]
+    return " or ".join(
+        dict.fromkeys(text.split("should be ")[-1].split("Input should ")[-1] for text in texts)
+    )
+
+
+def differences(settings: Settings) -> Iterator[str]:
+    """Each setting that is not at its default, as "section.key = value": for logs and the report."""
+    plain, defaults = settings.model_dump(mode="json"), Settings().model_dump(mode="json")
+    for section, keys in plain.items():
+        for key, value in keys.items():
+            if value != defaults[section][key]:
+                yield f"{section}.{key} = {value!r}"

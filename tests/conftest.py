@@ -1,0 +1,52 @@
+"""What every test run needs: no telemetry, a home of its own, and shapes and types checked at each call.
+
+The environment is set before anything imports prefect or torch; the processes that tests start inherit it.
+"""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parent.parent
+_home = tempfile.TemporaryDirectory(prefix="hmr-align-tests-")
+
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "HMR_ALIGN_HOME": _home.name,
+        "PREFECT_HOME": f"{_home.name}/prefect",
+        "MPLBACKEND": "Agg",
+    }
+)
+for foreign in ("PREFECT_API_URL", "PREFECT_PROFILE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    os.environ.pop(foreign, None)
+
+
+def _modules_to_check() -> list[str]:
+    """Every module of hmr, critique and storage but those with numba, which cannot compile the checks."""
+    files = [
+        file for folder in ("hmr", "critique", "storage") for file in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    return [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for file in files
+        if file.name != "__init__.py"
+        and not re.search(r"^\s*(import|from) numba", file.read_text(), re.MULTILINE)
+    ]
+
+
+install_import_hook(_modules_to_check(), "beartype.beartype")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """A fresh home of hmr-align (Prefect server, its database and its logs) for one test."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HMR_ALIGN_HOME", str(folder))
+    return folder
