@@ -52,8 +52,8 @@ def draw_depth(
     """Depth in metres of the nearest triangle at each pixel centre, (height, width); inf where there is none.
 
     points (V, 3): u, v in pixels, z in metres, as `project` gives them; faces (F, 3). Depth is right in
-    perspective. cull_back leaves out triangles seen from behind: for a closed mesh with outward faces (such as
-    the body) the result is the same, and faster.
+    perspective. cull_back leaves out triangles seen from behind: for a closed mesh with outward faces (the
+    body is one) the result is the same, and faster.
     out (height, width) float32 is overwritten and returned, to save the allocation.
     """
     depth = np.empty((height, width), dtype=np.float32) if out is None else out
@@ -112,19 +112,19 @@ def vertex_normals(vertices: ArrayLike, faces: ArrayLike) -> Floats:
 class Lights:
     """Ambient light and directional lights in the camera frame, for `shade`."""
 
-    ambient: float = 0.30
+    ambient: float = 0.22
     directions: Floats = field(  # (L, 3) unit vectors from the surface towards each light
         default_factory=lambda: _unit([[-0.55, -0.60, -0.60], [0.80, -0.15, -0.45], [0.0, -0.75, 0.65]])
     )
     strengths: Floats = field(  # (L,) brightness added where a light falls straight on the surface
-        default_factory=lambda: np.array([0.62, 0.22, 0.20], dtype=np.float32)
+        default_factory=lambda: np.array([0.78, 0.28, 0.25], dtype=np.float32)
     )
 
 
 def shade(normals: ArrayLike, lights: Lights, colour: ArrayLike = (1.0, 1.0, 1.0)) -> Floats:
     """Lambert shading: vertex colours (V, 3), 0..1, from unit normals (V, 3) and colour (3,) or (V, 3).
 
-        colour * (ambient + sum_l strength_l max(0, normal . direction_l))
+    colour * (ambient + sum_l strength_l max(0, normal . direction_l))
     """
     normals = np.asarray(normals, dtype=np.float32)
     facing = np.maximum(normals @ np.asarray(lights.directions, dtype=np.float32).T, 0.0)
