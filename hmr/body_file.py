@@ -49,7 +49,7 @@ class BodyArrays:
 
 
 def read_body_file(path: Path) -> BodyArrays:
-    """The body in the file, checked; any fault is a BodyFileError that says what, where and how to mend it."""
+    """The body in the file, checked; any fault is a BodyFileError: what, where, how to mend it."""
     try:
         content = path.read_bytes()
     except OSError as error:
