@@ -132,7 +132,7 @@ class Studio(Section):
 class Settings(Section):
     """All settings of one run."""
 
-    run: Run = Run()
+    run: Run = Field(default_factory=Run)  # where it writes depends on the environment at the time
     photographs: Photographs = Photographs()
     base: Base = Base()
     sample: Sample = Sample()
@@ -216,7 +216,7 @@ def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str,
         return f"'{key}' is a section: write [{key}] and its keys below."
     if faults[0]["type"] == "missing":
         return f"[{table}] needs the key '{key}'."
-    return f"[{table}] {key} = {value!r}: should be {_wanted(faults)}."
+    return f"[{table}] {key} = {value!r}: should {_wanted(faults)}."
 
 
 def _mend(key: str, known: list[str], quote: str) -> str:
@@ -245,10 +245,8 @@ def _inner(model: type[BaseModel], tables: list[str]) -> type[BaseModel]:
 
 def _wanted(faults: list[dict[str, Any]]) -> str:
     """What would have fitted, in pydantic's words, joined when several types would."""
-    texts = ["a path" if fault["type"] == "path_type" else fault["msg"] for fault in faults]
-    return " or ".join(
-        dict.fromkeys(text.split("should be ")[-1].split("Input should ")[-1] for text in texts)
-    )
+    texts = ["be a path" if fault["type"] == "path_type" else fault["msg"] for fault in faults]
+    return " or ".join(dict.fromkeys(text.split("should ", 1)[-1] for text in texts)).replace("or be ", "or ")
 
 
 def differences(settings: Settings) -> Iterator[str]:
