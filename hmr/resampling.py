@@ -1,7 +1,7 @@
 """Pictures resampled fast: upright by area, and through any affine map.
 
-Pixel centres lie at + 0.5; outside the picture is black. Both kernels release the GIL and are compiled once (numba keeps
-them in its cache).
+Pixel centres lie at + 0.5; outside the picture is black. Both kernels
+release the GIL and are compiled once (numba keeps them in its cache).
 """
 
 import math
@@ -35,7 +35,7 @@ def _spread(start: float, step: float, out: int, length: int) -> tuple[NDArray, 
 def resample_area(
     pixels: NDArray[np.uint8], left: float, top: float, step: float, height: int, width: int
 ) -> NDArray[np.uint8]:
-    """(h, w, 3) -> (height, width, 3): each output pixel is a mean over a window max(1, step) source pixels wide.
+    """(h, w, 3) -> (height, width, 3): each output pixel is a mean over a window max(1, step) pixels wide.
 
     Output pixel (i, j) is centred at (left + (j + 1/2) step, top + (i + 1/2) step) of the source. A window
     one pixel wide is bilinear interpolation; a wider one is the exact area mean, so shrinking does not alias.
@@ -86,7 +86,7 @@ def resample_affine(
 ) -> NDArray[np.float32]:
     """(h, w, c) -> (size, size, c): output point (u, v) shows source point matrix (2, 3) @ (u, v, 1).
 
-    Bilinear. Each output pixel is the mean of samples x samples points, against aliasing when the map shrinks.
+    Bilinear; each output pixel is the mean of samples x samples points, against aliasing.
     """
     rows, columns, channels = source.shape
     out = np.zeros((size, size, channels), np.float32)

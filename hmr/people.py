@@ -1,0 +1,185 @@
+"""Finds the people in a photograph: box, landmarks in the picture and in metres, mask, square crop.
+
+The landmarks are evidence, no ground truth: those of hidden limbs are guesses (their visibility says so), and
+a person seen from behind may come back with left and right swapped.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hmr.photograph import shrink
+from hmr.pose_networks import Landmarks, PoseNetworks, Square, body_square, pose_networks, same_head
+from hmr.resampling import resample_affine
+
+MASK_SIDE = 64  # px
+SMALLEST_CROP = 32.0  # px
+CROP_MARGIN = 1.25  # side of the model crop over the longer side of the landmarks' box
+LONG_SIDE = 1600  # px; larger pictures are shrunk to this before the search
+SURE = 0.9  # person score at and above which the first look is kept
+MOST_CANDIDATES = 40  # heads whose landmarks are looked at in one picture
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPerson:
+    """One person, in pixels of the photograph."""
+
+    box: NDArray[np.float32]  # (4,) x0, y0, x1, y1
+    detection: float  # 0..1, the lower of the two networks' confidences that this is a person
+    landmarks: NDArray[
+        np.float32
+    ]  # (33, 4) x, y, z (px; z about the hips, smaller = nearer), visibility 0..1
+    world_landmarks: NDArray[np.float32]  # (33, 3) metres about the hips, axes of the camera
+    mask: NDArray[np.uint8]  # (64, 64) person probability x 255 over the crop
+    crop: NDArray[np.float32]  # (3,) centre x, centre y, side of the square model crop
+
+
+@dataclass(frozen=True)
+class PersonFinder:
+    """Finds people with BlazePose.
+
+    Thorough: the whole picture, then overlapping tiles of several scales, for many people and small ones.
+    Otherwise: the whole picture and, only if nobody is found there, its middle 70 %.
+    """
+
+    thorough: bool = True
+    least_head: float = 0.3  # detector score below which a head is not looked at
+    least_person: float = 0.5  # landmark network's score below which it is no person
+
+    def find(self, pixels: NDArray[np.uint8]) -> list[FoundPerson]:
+        """The people in a (h, w, 3) RGB picture, surest first; an empty list if there are none."""
+        small, factor = shrink(np.ascontiguousarray(pixels), LONG_SIDE)
+        networks = pose_networks()
+        found: list[tuple[float, Landmarks]] = []
+        for score, square in self._candidates(small, networks):
+            seen = _look(small, square, networks)
+            if seen.person >= self.least_person and not any(_same_person(seen, other) for _, other in found):
+                found.append((min(score, seen.person), seen))
+        found.sort(key=lambda pair: -pair[0])
+        return [_found_person(score, seen, factor, pixels.shape) for score, seen in found]
+
+    def _candidates(self, pixels: NDArray[np.uint8], networks: PoseNetworks) -> list[tuple[float, Square]]:
+        """Squares about bodies, one per head, best first; the whole picture where no head shows."""
+        scores, boxes, squares = [], np.zeros((0, 4)), []
+        for crop in tiles(*pixels.shape[:2]) if self.thorough else _quick_tiles(*pixels.shape[:2]):
+            heads = networks.heads(pixels, crop, self.least_head)
+            boxes = np.concatenate([boxes, heads.boxes])
+            scores.extend(heads.scores.tolist())
+            squares.extend(body_square(hip, top) for hip, top in heads.points[:, :2])
+            if scores and not self.thorough:
+                break
+        kept: list[int] = []
+        for index in np.argsort(-np.array(scores), kind="stable").tolist():
+            if len(kept) < MOST_CANDIDATES and not same_head(boxes[index], boxes[kept]).any():
+                kept.append(index)
+        if not kept:
+            height, width = pixels.shape[:2]
+            return [(1.0, Square(width / 2, height / 2, float(max(width, height)), 0.0))]
+        return [(scores[index], squares[index]) for index in kept]
+
+
+def person_crop(landmarks: ArrayLike) -> NDArray[np.float32]:
+    """(33, 4) landmarks -> (3,) square model crop: centre x, centre y, side, px.
+
+    The box of the landmarks with a visibility above 0.1 (of all, if fewer than 6 are), a quarter larger.
+    """
+    points = np.asarray(landmarks, np.float64)
+    seen = points[points[:, 3] > 0.1]
+    low, high = _extent(seen if len(seen) >= 6 else points)
+    side = max(CROP_MARGIN * float((high - low).max()), SMALLEST_CROP)
+    return np.array([*((low + high) / 2), side], np.float32)
+
+
+def tiles(height: int, width: int) -> Iterator[tuple[float, float, float]]:
+    """Squares (centre x, centre y, side; px) that cover a picture at several scales, largest first.
+
+    The whole picture; then squares of its short side, of a half and of a third of its long side, each
+    moved by half of its own side, but none under 128 pixels.
+    """
+    yield width / 2, height / 2, float(max(height, width))
+    long, short = max(height, width), min(height, width)
+    for side in (short, long / 2, long / 3):
+        if side >= 128 and side < 0.95 * long:
+            for y in _centres(height, side):
+                for x in _centres(width, side):
+                    yield x, y, float(side)
+
+
+def _centres(length: int, side: float) -> list[float]:
+    """Centres of the squares along one axis, half a side or less apart, edge to edge."""
+    if side >= length:
+        return [length / 2]
+    steps = math.ceil((length - side) / (side / 2) - 1e-6)
+    return np.linspace(side / 2, length - side / 2, steps + 1).tolist()
+
+
+def _quick_tiles(height: int, width: int) -> Iterator[tuple[float, float, float]]:
+    yield width / 2, height / 2, float(max(height, width))
+    yield width / 2, height / 2, 0.7 * max(height, width)
+
+
+def _look(pixels: NDArray[np.uint8], square: Square, networks: PoseNetworks) -> Landmarks:
+    """The landmarks in a square; looks once more where they point to if unsure or if that is elsewhere."""
+    seen = networks.landmarks(pixels, square)
+    better = seen.better
+    moved = math.hypot(better.x - square.x, better.y - square.y) > 0.1 * square.side
+    resized = abs(math.log(max(better.side, 1.0) / square.side)) > 0.25
+    turned = abs(math.remainder(better.angle - square.angle, math.tau)) > 0.35
+    if seen.person < 0.05 or better.side < 16 or not (seen.person < SURE or moved or resized or turned):
+        return seen
+    again = networks.landmarks(pixels, better)
+    return again if again.person >= min(seen.person, SURE) else seen
+
+
+def _same_person(one: Landmarks, other: Landmarks) -> bool:
+    """Whether two sets of landmarks lie on one body: the points seen in both, a tenth of its size apart."""
+    weight = np.minimum(one.points[:, 3], other.points[:, 3]) + 1e-3
+    distance = np.linalg.norm(one.points[:, :2] - other.points[:, :2], axis=1)
+    size = min(one.square.side, other.square.side)
+    return float((weight * distance).sum() / weight.sum()) < 0.1 * size
+
+
+def _found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...]) -> FoundPerson:
+    """The answer for one square of the shrunk picture, in pixels of the photograph."""
+    landmarks = seen.points * np.array([factor, factor, factor, 1], np.float32)
+    crop = person_crop(landmarks)
+    mask = _crop_mask(seen, crop / factor)
+    return FoundPerson(
+        box=_box(landmarks, mask, crop, shape),
+        detection=score,
+        landmarks=landmarks,
+        world_landmarks=seen.world,
+        mask=mask,
+        crop=crop,
+    )
+
+
+def _crop_mask(seen: Landmarks, crop: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The network's mask drawn over the model crop, 0 where the network did not look."""
+    wanted = Square(float(crop[0]), float(crop[1]), float(crop[2]), 0.0).to_photograph(MASK_SIDE)
+    looked = np.vstack([seen.square.to_photograph(seen.mask.shape[0]), [0, 0, 1]])
+    matrix = (np.linalg.inv(looked) @ np.vstack([wanted, [0, 0, 1]]))[:2]
+    samples = min(4, max(1, math.ceil(abs(np.linalg.det(matrix[:, :2])) ** 0.5)))
+    return (resample_affine(seen.mask, matrix, MASK_SIDE, samples)[:, :, 0] * 255).round().astype(np.uint8)
+
+
+def _box(
+    landmarks: NDArray[np.float32], mask: NDArray[np.uint8], crop: NDArray[np.float32], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """The box about the visible landmarks and the mask within the picture."""
+    seen = landmarks[landmarks[:, 3] > 0.5]
+    low, high = _extent(seen if len(seen) >= 6 else landmarks)
+    rows, columns = np.nonzero(mask > 127)
+    if len(rows):
+        cell, corner = crop[2] / MASK_SIDE, crop[:2] - crop[2] / 2
+        low = np.minimum(low, corner + cell * np.array([columns.min(), rows.min()]))
+        high = np.maximum(high, corner + cell * np.array([columns.max() + 1, rows.max() + 1]))
+    size = np.array([shape[1], shape[0]])
+    return np.concatenate([low.clip(0, size), high.clip(0, size)]).astype(np.float32)
+
+
+def _extent(points: NDArray) -> tuple[NDArray, NDArray]:
+    return points[:, :2].min(0), points[:, :2].max(0)
