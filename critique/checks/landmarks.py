@@ -1,0 +1,123 @@
+"""The detector's landmarks beside the hypotheses' keypoints: which is which, what counts, and in what frame.
+
+Keypoints are COCO-17, then big toe, small toe and heel of the left and the right foot (23). The detector
+gives 33 BlazePose landmarks (Bazarevsky et al. 2020): no small toe, and a foot index that lies near the big
+toe.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.records import DrawnGroup, Person
+
+Floats = NDArray[np.float64]
+
+# name, landmark, importance. Five face points move as one, so they share one vote; hips are defined otherwise
+# than the detector's; it guesses feet from the shin more often than it sees them.
+_TABLE = (
+    ("nose", 0, 0.4),
+    ("left eye", 2, 0.15), ("right eye", 5, 0.15), ("left ear", 7, 0.15), ("right ear", 8, 0.15),
+    ("left shoulder", 11, 1.0), ("right shoulder", 12, 1.0),
+    ("left elbow", 13, 1.0), ("right elbow", 14, 1.0),
+    ("left wrist", 15, 1.0), ("right wrist", 16, 1.0), ("left hip", 23, 0.6), ("right hip", 24, 0.6),
+    ("left knee", 25, 1.0), ("right knee", 26, 1.0), ("left ankle", 27, 1.0), ("right ankle", 28, 1.0),
+    ("left toes", 31, 0.5), ("left small toe", 31, 0.0), ("left heel", 29, 0.3),
+    ("right toes", 32, 0.5), ("right small toe", 32, 0.0), ("right heel", 30, 0.3),
+)  # fmt: skip
+NAMES = tuple(name for name, _, _ in _TABLE)
+LANDMARK = np.array([landmark for _, landmark, _ in _TABLE])
+IMPORTANCE = np.array([importance for _, _, importance in _TABLE])
+INDEX = {name: index for index, name in enumerate(NAMES)}
+SWAPPED = np.array(
+    [
+        INDEX[name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")]
+        for name in NAMES
+    ]
+)
+"""For every keypoint the same one on the other side."""
+
+SHOULDERS = (INDEX["left shoulder"], INDEX["right shoulder"])
+HIPS = (INDEX["left hip"], INDEX["right hip"])
+
+DEPTH_GAIN = 1 / 0.6
+"""The detector's world landmarks are flat: their depth follows the true one with slope 0.4 to 0.75
+(measured)."""
+
+NEAREST = 0.1
+"""Points nearer to the camera than this, metres, are projected as if they were here."""
+
+
+def visibility(person: Person) -> Floats:
+    """(23,) 0..1: how far the detector saw each keypoint; 0 outside the photograph, where it can only
+    guess."""
+    found = person.landmarks[LANDMARK].astype(np.float64)
+    x, y = found[:, 0], found[:, 1]
+    inside = (x >= 0) & (x <= person.width) & (y >= 0) & (y <= person.height)
+    seen = np.where(inside & np.isfinite(found).all(1), found[:, 3], 0.0)
+    return np.clip(seen, 0.0, 1.0)
+
+
+def landmarks_px(person: Person) -> Floats:
+    """(23, 2) the keypoints as the detector saw them, px of the photograph; not finite becomes 0 (and is
+    unseen)."""
+    return np.nan_to_num(person.landmarks[LANDMARK, :2].astype(np.float64))
+
+
+def project(points: NDArray, person: Person) -> Floats:
+    """(..., 2) px of the photograph from points (..., 3), metres, camera frame."""
+    fx, fy, cx, cy = person.camera.astype(np.float64)
+    points = points.astype(np.float64)
+    depth = np.maximum(points[..., 2], NEAREST)
+    return np.stack([fx * points[..., 0] / depth + cx, fy * points[..., 1] / depth + cy], -1)
+
+
+def world(person: Person) -> Floats:
+    """(23, 3) world landmarks, metres about the hips, with their depth stretched back by DEPTH_GAIN."""
+    return np.nan_to_num(person.world_landmarks[LANDMARK].astype(np.float64)) * (1, 1, DEPTH_GAIN)
+
+
+def as_the_crop_sees(group: DrawnGroup) -> Floats:
+    """(G, 23, 3) keypoints about the middle of the hips, metres, turned so that z is the ray through the
+    crop's centre.
+
+    The detector sees the crop alone: it takes a person at the picture's edge as if the camera looked straight
+    at them. The turn is the smallest rotation from the ray to z.
+    """
+    person = group.group.person
+    keypoints = group.group.keypoints.astype(np.float64)
+    about = keypoints - keypoints[:, HIPS].mean(1, keepdims=True)
+    fx, fy, cx, cy = person.camera.astype(np.float64)
+    ray = np.array([(person.crop[0] - cx) / fx, (person.crop[1] - cy) / fy, 1.0])
+    x, y, z = ray / np.linalg.norm(ray)
+    turn = np.array(
+        [[z + y * y / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), z + x * x / (1 + z), -y], [x, y, z]]
+    )
+    return about @ turn.T
+
+
+def forward(keypoints: NDArray) -> Floats:
+    """(..., 3) direction in which the chest looks, not of unit length, from keypoints (..., 23, 3)."""
+    points = keypoints.astype(np.float64)
+    (left, right), (left_hip, right_hip) = SHOULDERS, HIPS
+    across = (
+        points[..., left, :] - points[..., right, :] + points[..., left_hip, :] - points[..., right_hip, :]
+    )
+    up = points[..., left, :] + points[..., right, :] - points[..., left_hip, :] - points[..., right_hip, :]
+    return np.cross(across, up)
+
+
+def segment_lengths(points: NDArray) -> Floats:
+    """(..., 10) lengths of trunk sides, upper arms, forearms, thighs and shins, from keypoints (..., 23,
+    3)."""
+    return np.linalg.norm(
+        points[..., _ENDS[:, 0], :].astype(np.float64) - points[..., _ENDS[:, 1], :], axis=-1
+    )
+
+
+_CHAIN = (("shoulder", "hip"), ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+_ENDS = np.array([[INDEX[f"{s} {a}"], INDEX[f"{s} {b}"]] for s in ("left", "right") for a, b in _CHAIN])
+
+
+def segment_weights(weights: Floats) -> Floats:
+    """(10,) weight of each of those segments: the lesser of its ends' weights (23,)."""
+    return weights[_ENDS].min(1)

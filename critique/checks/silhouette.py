@@ -1,0 +1,125 @@
+"""Does the drawn silhouette cover the person's mask, and where does it not?"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from critique.checks.finding import Finding, robust
+from critique.checks.landmarks import INDEX, landmarks_px, project, visibility
+from storage.records import DrawnGroup, Person
+
+Floats = NDArray[np.float64]
+
+HALF = 0.06
+"""Share of the person's area that, missing or too much at one part, counts a half: about a forearm and
+hand."""
+
+LEAST_AREA = 8.0
+"""Person area, cells of 64 x 64, below which there is no evidence; above it the check counts fully from 4
+times as much."""
+
+BLOCK = 4
+"""Cells along the side of the blocks in which differences are gathered to name a part."""
+
+_SIDES = tuple(
+    part
+    for side in ("left", "right")
+    for part in (
+        (f"{side} upper arm", (f"{side} shoulder", f"{side} elbow", f"{side} elbow")),
+        (f"{side} forearm", (f"{side} elbow", f"{side} wrist", f"{side} wrist")),
+        (f"{side} thigh", (f"{side} hip", f"{side} knee")),
+        (f"{side} shin", (f"{side} knee", f"{side} ankle")),
+        (f"{side} foot", (f"{side} ankle", f"{side} toes")),
+    )
+)
+_PARTS = (
+    ("head", ("nose", "left ear", "right ear")),
+    (
+        "chest",
+        ("left shoulder", "right shoulder", "left shoulder", "right shoulder", "left hip", "right hip"),
+    ),
+    ("belly", ("left shoulder", "right shoulder", "left hip", "right hip", "left hip", "right hip")),
+    *_SIDES,
+)
+_MEANS = np.zeros((len(_PARTS), len(INDEX)))  # each part's point as a mean of keypoints
+for _row, (_, _points) in enumerate(_PARTS):
+    for _point in _points:
+        _MEANS[_row, INDEX[_point]] += 1 / len(_points)
+_PLACES = tuple(f"misses the photograph's {name}" for name, _ in _PARTS) + tuple(
+    f"has its {name} outside the person" for name, _ in _PARTS
+)
+
+
+def silhouette(drawn: DrawnGroup) -> Finding:
+    """1 - soft intersection over union of silhouette s (0 or 1) and mask p (0..1), over the cells inside the
+    photograph.
+
+        IoU = sum s p / (sum s + sum p - sum s p)
+
+    A difference is named by the body part nearest to it: what is missing by the parts that the detector saw,
+    what is too much by the hypothesis's own.
+    """
+    person = drawn.group.person
+    inside = inside_photograph(person)
+    mask = person.mask.astype(np.float32) / 255 * inside
+    drawn_cells = (drawn.silhouettes >= 128).astype(np.float32) * inside
+    common = (drawn_cells * mask).sum((1, 2), dtype=np.float64)
+    area = float(mask.sum(dtype=np.float64))
+    union = drawn_cells.sum((1, 2), dtype=np.float64) + area - common
+
+    difference = _gathered(drawn_cells - mask)  # (G, blocks), positive where too much is drawn
+    own = _cells(project(drawn.group.keypoints, person), person)
+    seen = visibility(person) > 0.1
+    theirs = _cells(landmarks_px(person), person)[None] if seen[:17].sum() >= 8 else own
+    masses = np.concatenate(
+        [_mass_by_part(np.maximum(-difference, 0), theirs), _mass_by_part(np.maximum(difference, 0), own)],
+        axis=1,
+    ) / max(area, 1.0)
+    place = masses.argmax(1)
+    size = masses[np.arange(len(masses)), place]
+    return Finding(
+        penalty=1 - common / np.maximum(union, 1e-6),
+        severity=robust(size, HALF),
+        place=place,
+        size=size * 100,
+        places=_PLACES,
+        phrase="silhouette {place} ({size:.0f} % of the person)",
+        evidence=float(np.clip((area / LEAST_AREA - 1) / 3, 0, 1)),
+    )
+
+
+def inside_photograph(person: Person) -> NDArray[np.float32]:
+    """(64, 64) 1 where the cell's centre lies in the photograph: beyond its border nobody knows."""
+    count = person.mask.shape[0]
+    places = (np.arange(count) + 0.5) / count - 0.5
+    x, y = person.crop[0] + places * person.crop[2], person.crop[1] + places * person.crop[2]
+    return np.outer((y >= 0) & (y <= person.height), (x >= 0) & (x <= person.width)).astype(np.float32)
+
+
+def _cells(points_px: Floats, person: Person) -> Floats:
+    """Blocks' coordinates (..., P, 2) of the parts' points, from keypoints (..., 23, 2) in px of the
+    photograph."""
+    centre, side = person.crop[:2].astype(np.float64), float(person.crop[2])
+    return _MEANS @ ((points_px - centre) / side + 0.5) * (person.mask.shape[0] / BLOCK)
+
+
+def _gathered(cells: NDArray[np.float32]) -> Floats:
+    """(G, blocks) sums over blocks of BLOCK x BLOCK cells of (G, n, n)."""
+    count, side, _ = cells.shape
+    return (
+        cells.reshape(count, side // BLOCK, BLOCK, side // BLOCK, BLOCK)
+        .sum((2, 4))
+        .reshape(count, -1)
+        .astype(float)
+    )
+
+
+def _mass_by_part(mass: Floats, points: Floats) -> Floats:
+    """(G, P) mass (G, blocks) summed by the nearest part point (G or 1, P, 2)."""
+    side = round(mass.shape[1] ** 0.5)
+    axis = np.arange(side) + 0.5
+    along_x = (axis - points[..., :1]) ** 2  # (g, P, side)
+    along_y = (axis - points[..., 1:]) ** 2
+    nearest = (along_y[..., :, None] + along_x[..., None, :]).argmin(1).reshape(len(points), -1)
+    count, parts = len(mass), points.shape[1]
+    index = nearest + parts * np.arange(count)[:, None]
+    return np.bincount(index.ravel(), mass.ravel(), minlength=count * parts).reshape(count, parts)

@@ -1,0 +1,187 @@
+"""A critic without a language model: holds each hypothesis against the photograph's own evidence.
+
+The evidence is what the detector saw (landmarks, world landmarks, mask) and what bodies can do (joint limits,
+limb lengths, penetration, balance). It never sees ground truth, draws nothing and is deterministic.
+
+Score. With penalty c_k of check k (0..1), its evidence e_k (0..1), a fixed scale s_k and a weight w_k,
+
+    total_i = sum_k w_k e_k c_ki / s_k,    score_i = 100 / (1 + exp((total_i - median) / spread)),
+
+with median and spread (1.4826 x median absolute deviation, at least LEAST_SPREAD) of the group's totals. So
+scores spread within a group and say nothing across groups; a group of equals stays at 50.
+
+Calibration. `check_table` gives e_k c_ki, the very numbers that enter the sum. On groups that the base model
+drew of people with known truth: (1) set SCALES to the pooled standard deviation of e_k c_ki inside groups, so
+that weights compare; (2) fit the weights of a linear score to within-group centred -MPJPE (non-negative least
+squares, one row per hypothesis), or by pairs with a logistic loss; (3) accept them if the mean within-group
+rank correlation on other people rises, and if a short alignment with them does better: hand weights have
+aligned better than fitted ones that ranked better. Fit on lab people only, and give the critic a new version
+when a constant changes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from critique.checks.balance import balance
+from critique.checks.depth_order import depth_order
+from critique.checks.finding import Finding
+from critique.checks.joint_limits import joint_limits
+from critique.checks.limb_lengths import limb_lengths
+from critique.checks.orientation import orientation
+from critique.checks.penetration import penetration
+from critique.checks.reprojection import reprojection
+from critique.checks.silhouette import silhouette
+from critique.checks.world_distance import world_distance
+from storage.records import DrawnGroup, Verdict
+
+Floats = NDArray[np.float64]
+Check = Callable[[DrawnGroup], Finding]
+
+CHECKS: dict[str, Check] = {
+    "reprojection": reprojection,
+    "silhouette": silhouette,
+    "depth_order": depth_order,
+    "world_distance": world_distance,
+    "orientation": orientation,
+    "limb_lengths": limb_lengths,
+    "joint_limits": joint_limits,
+    "penetration": penetration,
+    "balance": balance,
+}
+SEES = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
+"""Checks that look at the photograph's evidence; if none of them has any, the critic abstains."""
+
+SCALES = {
+    "reprojection": 0.08,
+    "silhouette": 0.06,
+    "depth_order": 0.08,
+    "world_distance": 0.06,
+    "orientation": 0.08,
+    "limb_lengths": 0.06,
+    "joint_limits": 0.03,
+    "penetration": 0.15,
+    "balance": 0.15,
+}
+"""Typical standard deviation of each penalty inside a group; fixed, so that a verdict depends on one group
+alone."""
+
+LEAST_SPREAD = 0.05
+"""Spread of totals below which a group counts as one of equals."""
+
+PLAIN = 0.2
+"""Severity below which no fault is named."""
+
+
+class EvidenceSettings(BaseModel):
+    """Weight of each check in the sum; 0 switches a check off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reprojection: float = Field(1.0, ge=0)
+    silhouette: float = Field(0.6, ge=0)
+    depth_order: float = Field(0.7, ge=0)
+    world_distance: float = Field(0.8, ge=0)
+    orientation: float = Field(0.6, ge=0)
+    limb_lengths: float = Field(0.15, ge=0)
+    joint_limits: float = Field(0.3, ge=0)
+    penetration: float = Field(0.3, ge=0)
+    balance: float = Field(0.1, ge=0)
+
+    def active(self) -> dict[str, float]:
+        """The checks that are on, with their weights."""
+        return {name: weight for name in CHECKS if (weight := getattr(self, name)) > 0}
+
+
+@dataclass(frozen=True)
+class EvidenceCritic:
+    """Critic: agreement with the detector's evidence and plausibility. Judges a group in a few
+    milliseconds."""
+
+    settings: EvidenceSettings = field(default_factory=EvidenceSettings)
+    name: str = "evidence@1"
+    needs_pictures: bool = False
+
+    def judge(self, group: DrawnGroup) -> Verdict:
+        """A verdict on the group; abstains on all without evidence, and on a hypothesis that is not
+        finite."""
+        sound = finite(group)
+        scores = np.full(len(group.group), np.nan)
+        comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
+        judged = np.flatnonzero(sound)
+        if len(judged):
+            some = group if sound.all() else members(group, judged)
+            weights = self.settings.active()
+            findings = {name: CHECKS[name](some) for name in weights}
+            if any(findings[name].evidence > 0 for name in SEES if name in findings):
+                scores[judged] = spread(totals(findings, weights))
+                told = worst_faults(findings)
+            else:
+                told = ["no landmark is visible and the mask is empty: nothing to judge by"] * len(judged)
+            for index, comment in zip(judged, told):
+                comments[index] = comment
+        return Verdict(
+            group_id=group.group.person.group_id,
+            critic=self.name,
+            scores=scores,
+            statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
+            comments=tuple(comments),
+        )
+
+
+def check_table(group: DrawnGroup) -> dict[str, Floats]:
+    """Evidence times penalty (G,) of every check, the numbers that `totals` weighs; for calibration.
+
+    Only a group of finite hypotheses can be tabled; see `finite` and `members`.
+    """
+    findings = {name: check(group) for name, check in CHECKS.items()}
+    return {name: finding.evidence * finding.penalty for name, finding in findings.items()}
+
+
+def totals(findings: dict[str, Finding], weights: dict[str, float]) -> Floats:
+    """(G,) weighted sum of the scaled penalties; 0 = nothing wrong."""
+    return sum(
+        weights[name] * found.evidence / SCALES[name] * found.penalty for name, found in findings.items()
+    )
+
+
+def spread(total: Floats) -> Floats:
+    """(G,) scores 0-100 that fall with the total and spread over the group; equals get 50."""
+    median = np.median(total)
+    deviation = max(1.4826 * float(np.median(np.abs(total - median))), LEAST_SPREAD)
+    return 100 / (1 + np.exp(np.clip((total - median) / deviation, -30, 30)))
+
+
+def worst_faults(findings: dict[str, Finding]) -> list[str]:
+    """For every hypothesis the most severe fault that any check found, in words."""
+    names = list(findings)
+    severities = np.stack([findings[name].severity * findings[name].evidence for name in names])
+    return [
+        findings[names[worst]].comment(index)
+        if severities[worst, index] >= PLAIN
+        else "no plain fault: follows the photograph"
+        for index, worst in enumerate(severities.argmax(0))
+    ]
+
+
+def finite(group: DrawnGroup) -> NDArray[np.bool_]:
+    """(G,) whether a hypothesis's pose, place, joints and keypoints are all finite."""
+    arrays = (group.group.pose, group.group.translation, group.group.joints, group.group.keypoints)
+    return np.all([np.isfinite(array).reshape(len(array), -1).all(1) for array in arrays], axis=0)
+
+
+def members(group: DrawnGroup, chosen: NDArray[np.intp]) -> DrawnGroup:
+    """The chosen hypotheses of a drawn group, in that order."""
+    names = ("seeds", "zero_start", "synthetic", "latents", "pose", "translation", "joints", "keypoints")
+    fewer = replace(group.group, **{name: getattr(group.group, name)[chosen] for name in names})
+    return replace(
+        group,
+        group=fewer,
+        silhouettes=group.silhouettes[chosen],
+        penetration=group.penetration[chosen],
+        overlays=tuple(group.overlays[i] for i in chosen) if group.overlays else (),
+        sides=tuple(group.sides[i] for i in chosen) if group.sides else (),
+    )
