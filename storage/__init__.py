@@ -1,0 +1,17 @@
+"""What the stages hand to each other, and the store that keeps it.
+
+    records.py      Person, Group, DrawnGroup, Verdict: numpy, no I/O; the one module that `critique` imports
+    schema.py       the one Parquet schema of each table: units, shapes, meanings in its fields
+    rows.py         records to tables and back
+    manifest.py     the atomic commit: files first, the manifest last; readers trust the manifest alone
+    group_store.py  GroupStore: append and read
+
+Imports nothing else of ours; `tasks` and `flows` use it. To look into a store, no code of ours is needed:
+
+    pandas.read_parquet("store/scores")                        # NaN in `score`: not judged, `status` says why
+    pyarrow.parquet.read_schema("store/people/0.parquet")      # what each column means, and its unit
+
+To add a column: append a nullable field to a schema and fill it in rows.py. Files without it still read (as
+NULL), programs without it still read new files, VERSION stays. Anything else that changes a schema raises
+VERSION, and says in the changelog what becomes of the stores that exist.
+"""
