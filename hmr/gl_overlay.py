@@ -2,7 +2,7 @@
 
 import os
 import threading
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +11,19 @@ from hmr.overlay import DEFAULT_STYLE, Overlay, OverlayError, Style, compose, gl
 from hmr.rasterizer import NEAR, Lights, vertex_normals
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # pyrender looks along -z with y up
-_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** 2.2  # undoes the gamma of pyrender's shader
+_LINEAR = np.float32((np.arange(256) / 255) ** 2.2)  # undoes the gamma of pyrender's shader
 _open_renderers: list["PyrenderRenderer"] = []
+
+
+def load_pyrender() -> Any:
+    """The pyrender module, with the OpenGL platform that works here; OverlayError if none does."""
+    platform, reason = gl_platform()
+    if platform is None:
+        raise OverlayError(reason)
+    os.environ["PYOPENGL_PLATFORM"] = platform  # PyOpenGL reads it once, when it is first imported
+    import pyrender
+
+    return pyrender
 
 
 class PyrenderRenderer:
@@ -25,17 +36,11 @@ class PyrenderRenderer:
     name = "pyrender"
 
     def __init__(self) -> None:
-        platform, reason = gl_platform()
-        if platform is None:
-            raise OverlayError(reason)
         if _open_renderers:
             raise OverlayError(
                 "A pyrender renderer is open in this process already: use it, or close it first."
             )
-        os.environ["PYOPENGL_PLATFORM"] = platform  # read by PyOpenGL when it is first imported
-        import pyrender
-
-        self._pyrender = pyrender
+        pyrender = self._pyrender = load_pyrender()
         self._renderer = pyrender.OffscreenRenderer(64, 64)
         self._scene = pyrender.Scene()
         self._camera = pyrender.IntrinsicsCamera(1.0, 1.0, 0.0, 0.0)
@@ -78,9 +83,10 @@ class PyrenderRenderer:
         )
         node = self._scene.add(self._pyrender.Mesh([primitive]), pose=_FLIP)
         self._renderer.viewport_height, self._renderer.viewport_width = mask.shape
-        picture, depth = self._renderer.render(self._scene)
+        picture, depth = self._renderer.render(self._scene)  # pyright: ignore
         self._scene.remove_node(node)
-        compose(_LINEAR[picture], np.where(depth > 0, depth, np.inf), fx, style, drawn, mask)
+        depth = np.where(depth > 0, depth, np.float32(np.inf))
+        compose(_LINEAR[picture], depth, fx, style, drawn, mask)
         return Overlay(drawn, mask)
 
     def _light(self, style: Style) -> None:

@@ -2,7 +2,8 @@
 
 One interface, two back ends. `NumbaRenderer` is the default: fast on a CPU and free of GL. `PyrenderRenderer`
 (in `hmr.gl_overlay`) draws the same picture through OpenGL and is the reference. Camera: pinhole (4,) fx, fy,
-cx, cy in pixels; x right, y down, z forward, metres; pixel centres at + 0.5.
+cx, cy in pixels; x right, y down, z forward, metres; pixel centres at + 0.5. Meshes are closed with outward
+faces, as the body is: triangles seen from behind are not drawn.
 """
 
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple, Protocol, Self
 
 import numba
@@ -91,7 +93,7 @@ class NumbaRenderer:
         )
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         points = project(vertices, camera)
-        left, top, right, bottom = _window(points, drawn.shape)
+        left, top, right, bottom = _window(points, mask.shape[1], mask.shape[0])
         if left >= right or top >= bottom:
             return Overlay(drawn, mask)
         faces = np.ascontiguousarray(faces, dtype=np.int32)
@@ -106,10 +108,10 @@ class NumbaRenderer:
             )  # one pixel more on each side
             picture, depth, covered = self._kept(height, width)
             depth.fill(np.inf)
-            shifted = points * np.float32([scale, scale, 1]) - np.float32(
-                [(left - 1) * scale, (first - 1) * scale, 0]
-            )
-            draw_colours(shifted, faces, colours, picture, depth, covered=covered)
+            shifted = points.copy()
+            shifted[:, 0] = (points[:, 0] - (left - 1)) * scale
+            shifted[:, 1] = (points[:, 1] - (first - 1)) * scale
+            draw_colours(shifted, faces, colours, picture, depth, cull_back=True, covered=covered)
             part = (slice(first, last), slice(left, right))
             _compose(picture, depth, scale, focal, style.opacity, style.outline, drawn[part], mask[part])
         return Overlay(drawn, mask)
@@ -118,9 +120,9 @@ class NumbaRenderer:
         """Colour (h, w, 3), depth (h, w) and coverage (h, w), cut from buffers that only grow."""
         shapes = ((height, width, 3), (height, width), (height, width))
         for i, shape in enumerate(shapes):
-            if self._buffers[i].size < np.prod(shape):
-                self._buffers[i] = np.empty(np.prod(shape), self._buffers[i].dtype)
-        return [kept[: np.prod(s)].reshape(s) for kept, s in zip(self._buffers, shapes, strict=True)]
+            if self._buffers[i].size < prod(shape):
+                self._buffers[i] = np.empty(prod(shape), self._buffers[i].dtype)
+        return [kept[: prod(s)].reshape(s) for kept, s in zip(self._buffers, shapes, strict=True)]
 
     def close(self) -> None:
         self._buffers = [np.empty(0, kept.dtype) for kept in self._buffers]
@@ -156,7 +158,7 @@ def side_view(
     """The mesh seen from the photograph's right, (size, size, 3), so that depth runs from left to right.
 
     Vertices (V, 3), metres, camera frame, are turned by 90 degrees about the vertical axis through the middle
-    of the mesh: what is near the photograph's camera comes left, what is far right. Framed to fill the picture.
+    of the mesh: what is near the photograph's camera comes left, what is far right. It fills the picture.
     """
     vertices = np.asarray(vertices, dtype=np.float32)
     centred = vertices - (vertices.min(0) + vertices.max(0)) / 2
@@ -242,15 +244,20 @@ def _photograph(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image
 
 
-def _window(points: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _window(points, width, height):
     """Left, top, right, bottom of the part of a picture that holds all points in front of the camera."""
-    seen = points[(points[:, 2] > NEAR) & np.isfinite(points).all(1), :2]
-    if len(seen) == 0:
+    left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
+    for i in range(len(points)):
+        u, v, z = points[i, 0], points[i, 1], points[i, 2]
+        if z > NEAR and np.isfinite(u) and np.isfinite(v):
+            left, right = min(left, u), max(right, u)
+            top, bottom = min(top, v), max(bottom, v)
+    if not (left < width and right > 0.0 and top < height and bottom > 0.0):
         return 0, 0, 0, 0
-    limits = np.array([shape[1], shape[0]])
-    low = np.clip(np.floor(seen.min(0)), 0, limits).astype(int)
-    high = np.clip(np.ceil(seen.max(0)), 0, limits).astype(int)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    first = max(int(np.floor(max(left, 0.0))), 0), max(int(np.floor(max(top, 0.0))), 0)
+    last = int(np.ceil(min(right, width))), int(np.ceil(min(bottom, height)))
+    return first[0], first[1], last[0], last[1]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -258,11 +265,15 @@ def _compose(picture, depth, scale, focal, opacity, outline, image, mask):
     """Blend a drawn picture into an image (h, w, 3) uint8 in place, and fill its mask (h, w).
 
     picture and depth have scale samples a pixel each way and one pixel of margin on each side. A sample just
-    behind the edge of a nearer part (by 3 cm and two pixels at least) is darkened by `outline`, at the edge of
-    the whole mesh by half as much. A pixel is in the mask if half its samples show the mesh.
+    behind the edge of a nearer part (by 3 cm and two pixels or more) is darkened by `outline`, at the edge
+    of the whole mesh by half as much. A pixel is in the mask if half its samples show the mesh.
     """
     height, width = mask.shape
     samples = scale * scale
+    step, least = np.float32(2.0 / focal), np.float32(0.03)
+    inner, rim = np.float32(1.0 - outline), np.float32(1.0 - 0.5 * outline)
+    new, share = np.float32(255.0 * opacity / samples), np.float32(opacity / samples)
+    empty = np.float32(np.inf)
     for row in range(height):
         for column in range(width):
             seen = 0
@@ -270,28 +281,25 @@ def _compose(picture, depth, scale, focal, opacity, outline, image, mask):
             for y in range((row + 1) * scale, (row + 2) * scale):
                 for x in range((column + 1) * scale, (column + 2) * scale):
                     z = depth[y, x]
-                    if z == np.inf:
+                    if z == empty:
                         continue
                     seen += 1
-                    nearest = min(
-                        depth[y - scale, x], depth[y + scale, x], depth[y, x - scale], depth[y, x + scale]
-                    )
-                    farthest = max(
-                        depth[y - scale, x], depth[y + scale, x], depth[y, x - scale], depth[y, x + scale]
-                    )
-                    light = np.float32(1.0)
-                    if z - nearest > 0.03 + 2.0 * z / focal:
-                        light -= np.float32(outline)
-                    elif farthest == np.inf:
-                        light -= np.float32(0.5 * outline)
+                    above, below = depth[y - scale, x], depth[y + scale, x]
+                    before, after = depth[y, x - scale], depth[y, x + scale]
+                    nearest = z - least - step * z
+                    if above < nearest or below < nearest or before < nearest or after < nearest:
+                        light = inner
+                    elif above == empty or below == empty or before == empty or after == empty:
+                        light = rim
+                    else:
+                        light = np.float32(1.0)
                     red += light * picture[y, x, 0]
                     green += light * picture[y, x, 1]
                     blue += light * picture[y, x, 2]
-            if seen:
+            if seen > 0:
                 mask[row, column] = 2 * seen >= samples
-                new = np.float32(255.0 * opacity / samples)
-                old = np.float32(1.0 - opacity * seen / samples)
+                old = np.float32(1.0) - share * np.float32(seen)
                 half = np.float32(0.5)
-                image[row, column, 0] = np.uint8(old * image[row, column, 0] + new * red + half)
-                image[row, column, 1] = np.uint8(old * image[row, column, 1] + new * green + half)
-                image[row, column, 2] = np.uint8(old * image[row, column, 2] + new * blue + half)
+                image[row, column, 0] = np.uint8(old * np.float32(image[row, column, 0]) + new * red + half)
+                image[row, column, 1] = np.uint8(old * np.float32(image[row, column, 1]) + new * green + half)
+                image[row, column, 2] = np.uint8(old * np.float32(image[row, column, 2]) + new * blue + half)
