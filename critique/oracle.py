@@ -1,0 +1,51 @@
+"""The critic that knows the truth: an upper bound for every other one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.records import DrawnGroup, Group, Verdict
+
+BEST_MM = 10.0
+WORST_MM = 300.0
+
+
+def truth_quality(errors: NDArray[np.floating], worst: float = WORST_MM) -> NDArray[np.float64]:
+    """How good hypotheses with these errors are, 0-1, larger is better.
+
+        quality = clip((worst - error) / (worst - 10), 0, 1)
+
+    Source: the scorer of ADHMR. Units: mm; `worst` is 300 for vertex and joint errors, 150 for aligned ones.
+    A NaN error stays NaN.
+    """
+    return np.clip((worst - np.asarray(errors, dtype=np.float64)) / (worst - BEST_MM), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class OracleCritic:
+    """Scores by the true error, for upper bounds only: never where the labels are not yours to read."""
+
+    errors: Callable[[Group], NDArray[np.floating]]  # (G,) mm; NaN where there is no truth
+    name: str = "oracle@1"
+    needs_pictures: bool = False
+
+    def judge(self, group: DrawnGroup) -> Verdict:
+        errors = np.asarray(self.errors(group.group), dtype=np.float64)
+        if errors.shape != (len(group.group),):
+            raise ValueError(
+                f"oracle on {group.group.person.group_id}: errors of shape {errors.shape} for "
+                f"{len(group.group)} hypotheses; return one error in mm for each"
+            )
+        known = np.isfinite(errors)
+        return Verdict(
+            group_id=group.group.person.group_id,
+            critic=self.name,
+            scores=np.where(known, 100.0 * truth_quality(errors), np.nan),
+            statuses=tuple("ok" if knows else "abstained" for knows in known),
+            comments=tuple(
+                f"{error:.1f} mm from the truth" if knows else "no ground truth"
+                for error, knows in zip(errors, known)
+            ),
+        )
