@@ -6,13 +6,13 @@ a person seen from behind may come back with left and right swapped.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hmr.photograph import shrink
-from hmr.pose_networks import Landmarks, PoseNetworks, Square, body_square, pose_networks, same_head
+from hmr.pose_networks import Landmarks, PoseNetworks, Square, body_square, pose_networks
 from hmr.resampling import resample_affine
 
 MASK_SIDE = 64  # px
@@ -20,7 +20,10 @@ SMALLEST_CROP = 32.0  # px
 CROP_MARGIN = 1.25  # side of the model crop over the longer side of the landmarks' box
 LONG_SIDE = 1600  # px; larger pictures are shrunk to this before the search
 SURE = 0.9  # person score at and above which the first look is kept
-MOST_CANDIDATES = 40  # heads whose landmarks are looked at in one picture
+MOST_CANDIDATES = 40  # bodies whose landmarks are looked at in one picture
+# The detector names bodies larger than what it sees; how much larger may be trusted, by what it sees:
+MOST_OF_WIDE_TILE = 4.0  # the whole picture, or a square of its short side: a bust
+MOST_OF_TILE = 1.2  # a smaller tile, which mostly shows a part of a large body
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +44,13 @@ class FoundPerson:
 class PersonFinder:
     """Finds people with BlazePose.
 
-    Thorough: the whole picture, then overlapping tiles of several scales, for many people and small ones.
-    Otherwise: the whole picture and, only if nobody is found there, its middle 70 %.
+    Thorough: the whole picture, then overlapping tiles of several scales, for many people and small ones;
+    each is looked at twice. Otherwise: the whole picture and, only if nobody shows there, its middle 70 %.
     """
 
     thorough: bool = True
-    least_head: float = 0.3  # detector score below which a head is not looked at
+    least_head: float = 0.4  # detector score below which nobody is looked for
+    least_head_in_tile: float = 0.6  # the same in small tiles, where parts of a body pass for bodies
     least_person: float = 0.5  # landmark network's score below which it is no person
 
     def find(self, pixels: NDArray[np.uint8]) -> list[FoundPerson]:
@@ -55,30 +59,35 @@ class PersonFinder:
         networks = pose_networks()
         found: list[tuple[float, Landmarks]] = []
         for score, square in self._candidates(small, networks):
-            seen = _look(small, square, networks)
-            if seen.person >= self.least_person and not any(_same_person(seen, other) for _, other in found):
+            seen = _look(small, square, networks, twice=self.thorough)
+            if seen.person >= self.least_person and not any(_one_body(seen, other) for _, other in found):
                 found.append((min(score, seen.person), seen))
         found.sort(key=lambda pair: -pair[0])
         return [_found_person(score, seen, factor, pixels.shape) for score, seen in found]
 
     def _candidates(self, pixels: NDArray[np.uint8], networks: PoseNetworks) -> list[tuple[float, Square]]:
-        """Squares about bodies, one per head, best first; the whole picture where no head shows."""
-        scores, boxes, squares = [], np.zeros((0, 4)), []
-        for crop in tiles(*pixels.shape[:2]) if self.thorough else _quick_tiles(*pixels.shape[:2]):
-            heads = networks.heads(pixels, crop, self.least_head)
-            boxes = np.concatenate([boxes, heads.boxes])
-            scores.extend(heads.scores.tolist())
-            squares.extend(body_square(hip, top) for hip, top in heads.points[:, :2])
-            if scores and not self.thorough:
+        """Squares about bodies, one for each, best first; the whole picture where none shows.
+
+        Large bodies go before small ones of a like score: a hand may look like a small person, a person does
+        not look like a hand.
+        """
+        height, width = pixels.shape[:2]
+        scored: list[tuple[float, Square]] = []
+        for crop in tiles(height, width) if self.thorough else _quick_tiles(height, width):
+            wide = crop[2] >= min(height, width)
+            heads = networks.heads(pixels, crop, self.least_head if wide else self.least_head_in_tile)
+            fits = MOST_OF_WIDE_TILE if wide else MOST_OF_TILE
+            squares = [body_square(hip, top) for hip, top in heads.points[:, :2]]
+            scored += [(s, q) for s, q in zip(heads.scores.tolist(), squares) if 8 < q.side < fits * crop[2]]
+            if scored and not self.thorough:
                 break
-        kept: list[int] = []
-        for index in np.argsort(-np.array(scores), kind="stable").tolist():
-            if len(kept) < MOST_CANDIDATES and not same_head(boxes[index], boxes[kept]).any():
-                kept.append(index)
-        if not kept:
-            height, width = pixels.shape[:2]
-            return [(1.0, Square(width / 2, height / 2, float(max(width, height)), 0.0))]
-        return [(scores[index], squares[index]) for index in kept]
+        scored.sort(key=lambda pair: -pair[0] - 0.2 * math.log2(pair[1].side))
+        kept: list[tuple[float, Square]] = []
+        for score, square in scored:
+            if not any(_near(square, other) for _, other in kept):
+                kept.append((score, square))
+        whole = Square(width / 2, height / 2, float(max(width, height)), 0.0)
+        return kept[:MOST_CANDIDATES] or [(1.0, whole)]
 
 
 def person_crop(landmarks: ArrayLike) -> NDArray[np.float32]:
@@ -121,25 +130,44 @@ def _quick_tiles(height: int, width: int) -> Iterator[tuple[float, float, float]
     yield width / 2, height / 2, 0.7 * max(height, width)
 
 
-def _look(pixels: NDArray[np.uint8], square: Square, networks: PoseNetworks) -> Landmarks:
-    """The landmarks in a square; looks once more where they point to if unsure or if that is elsewhere."""
+def _look(pixels: NDArray[np.uint8], square: Square, networks: PoseNetworks, twice: bool) -> Landmarks:
+    """The landmarks in a square; looks again where they point to: always, or only if unsure or elsewhere.
+
+    Twice: a person must be seen both times, so the lower of the two scores counts.
+    """
     seen = networks.landmarks(pixels, square)
     better = seen.better
-    moved = math.hypot(better.x - square.x, better.y - square.y) > 0.1 * square.side
-    resized = abs(math.log(max(better.side, 1.0) / square.side)) > 0.25
-    turned = abs(math.remainder(better.angle - square.angle, math.tau)) > 0.35
-    if seen.person < 0.05 or better.side < 16 or not (seen.person < SURE or moved or resized or turned):
+    near = _near(square, better) and abs(math.remainder(better.angle - square.angle, math.tau)) < 0.35
+    if seen.person < 0.05 or better.side < 16 or (not twice and near and seen.person >= SURE):
         return seen
     again = networks.landmarks(pixels, better)
+    if twice:
+        return replace(again, person=min(seen.person, again.person))
     return again if again.person >= min(seen.person, SURE) else seen
 
 
-def _same_person(one: Landmarks, other: Landmarks) -> bool:
-    """Whether two sets of landmarks lie on one body: the points seen in both, a tenth of its size apart."""
+def _near(one: Square, other: Square) -> bool:
+    """Whether two squares lie about one body: centres a tenth of their size apart, sizes within a quarter."""
+    size = min(one.side, other.side)
+    return (
+        math.hypot(one.x - other.x, one.y - other.y) < 0.1 * size and max(one.side, other.side) < 1.25 * size
+    )
+
+
+def _one_body(one: Landmarks, other: Landmarks) -> bool:
+    """Whether two finds are one person: like landmarks, or one amid the mask of one twice as large."""
     weight = np.minimum(one.points[:, 3], other.points[:, 3]) + 1e-3
     distance = np.linalg.norm(one.points[:, :2] - other.points[:, :2], axis=1)
-    size = min(one.square.side, other.square.side)
-    return float((weight * distance).sum() / weight.sum()) < 0.1 * size
+    small, large = sorted((one, other), key=lambda seen: seen.square.side)
+    if float((weight * distance).sum() / weight.sum()) < 0.08 * small.square.side:
+        return True
+    if small.square.side > 0.5 * large.square.side:
+        return False
+    to_photograph = large.square.to_photograph(len(large.mask))
+    middle = np.array([small.square.x, small.square.y]) - to_photograph[:, 2]
+    column, row = np.floor(np.linalg.solve(to_photograph[:, :2], middle)).astype(int)
+    inside = 0 <= row < len(large.mask) and 0 <= column < len(large.mask)
+    return bool(inside and large.mask[row, column, 0] > 0.5)
 
 
 def _found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...]) -> FoundPerson:
@@ -175,8 +203,9 @@ def _box(
     rows, columns = np.nonzero(mask > 127)
     if len(rows):
         cell, corner = crop[2] / MASK_SIDE, crop[:2] - crop[2] / 2
-        low = np.minimum(low, corner + cell * np.array([columns.min(), rows.min()]))
-        high = np.maximum(high, corner + cell * np.array([columns.max() + 1, rows.max() + 1]))
+        reach = 0.15 * crop[2]  # how far a mask may widen the box: hair and hands, not a stray spot
+        low = low - (low - corner - cell * np.array([columns.min(), rows.min()])).clip(0, reach)
+        high = high + (corner + cell * np.array([columns.max() + 1, rows.max() + 1]) - high).clip(0, reach)
     size = np.array([shape[1], shape[0]])
     return np.concatenate([low.clip(0, size), high.clip(0, size)]).astype(np.float32)
 

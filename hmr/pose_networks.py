@@ -154,7 +154,7 @@ def pose_networks() -> PoseNetworks:
     return PoseNetworks()
 
 
-def same_head(box: NDArray, boxes: NDArray) -> NDArray[np.bool_]:
+def _same_head(box: NDArray, boxes: NDArray) -> NDArray[np.bool_]:
     """Which of (n, 4) boxes overlap one (4,) box so much that they are the same head."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = (high - low).clip(min=0).prod(1)
@@ -167,7 +167,7 @@ def _blend(heads: Heads) -> Heads:
     left = np.argsort(-heads.scores, kind="stable")
     scores, boxes, points = [], [], []
     while len(left):
-        mine = same_head(heads.boxes[left[0]], heads.boxes[left])
+        mine = _same_head(heads.boxes[left[0]], heads.boxes[left])
         mine[0] = True
         members, left = left[mine], left[~mine]
         weights = heads.scores[members] / heads.scores[members].sum()
