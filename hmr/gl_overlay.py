@@ -7,11 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hmr.overlay import DEFAULT_STYLE, Overlay, OverlayError, Style, compose, gl_platform
+from hmr.overlay import DEFAULT_STYLE, Overlay, OverlayError, Style, bare_overlay, compose, gl_platform
 from hmr.rasterizer import NEAR, Lights, vertex_normals
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # pyrender looks along -z with y up
-_LINEAR = np.float32((np.arange(256) / 255) ** 2.2)  # undoes the gamma of pyrender's shader
+_LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)  # undoes the gamma of pyrender's shader
 _open_renderers: list["PyrenderRenderer"] = []
 
 
@@ -66,9 +66,9 @@ class PyrenderRenderer:
             )
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         in_front = vertices[:, 2][vertices[:, 2] > NEAR]
-        drawn, mask = image.copy(), np.zeros(image.shape[:2], dtype=np.bool_)
+        overlay = bare_overlay(image)
         if len(in_front) == 0:
-            return Overlay(drawn, mask)
+            return overlay
         fx, fy, cx, cy = (float(value) for value in np.asarray(camera))
         lens = self._camera
         lens.fx, lens.fy, lens.cx, lens.cy = fx, fy, cx, cy
@@ -82,12 +82,14 @@ class PyrenderRenderer:
             positions=vertices, normals=vertex_normals(vertices, faces), indices=faces, material=material
         )
         node = self._scene.add(self._pyrender.Mesh([primitive]), pose=_FLIP)
-        self._renderer.viewport_height, self._renderer.viewport_width = mask.shape
-        picture, depth = self._renderer.render(self._scene)  # pyright: ignore
-        self._scene.remove_node(node)
-        depth = np.where(depth > 0, depth, np.float32(np.inf))
-        compose(_LINEAR[picture], depth, fx, style, drawn, mask)
-        return Overlay(drawn, mask)
+        self._renderer.viewport_height, self._renderer.viewport_width = image.shape[0], image.shape[1]
+        try:
+            picture, depth = self._renderer.render(self._scene)  # pyright: ignore[reportGeneralTypeIssues]
+        finally:
+            self._scene.remove_node(node)
+        depth[depth == 0] = np.inf
+        compose(_LINEAR[picture], depth, fx, style, overlay)
+        return overlay
 
     def _light(self, style: Style) -> None:
         if style.lights is self._lights:

@@ -86,35 +86,37 @@ class NumbaRenderer:
         image: NDArray[np.uint8],
         style: Style = DEFAULT_STYLE,
     ) -> Overlay:
-        drawn, mask, scale = (
-            _photograph(image).copy(),
-            np.zeros(image.shape[:2], dtype=np.bool_),
-            self.supersample,
-        )
+        overlay, scale = bare_overlay(image), self.supersample
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         points = project(vertices, camera)
-        left, top, right, bottom = _window(points, mask.shape[1], mask.shape[0])
+        left, top, right, bottom = _window(points, image.shape[1], image.shape[0])
         if left >= right or top >= bottom:
-            return Overlay(drawn, mask)
+            return overlay
         faces = np.ascontiguousarray(faces, dtype=np.int32)
         colours = shade(vertex_normals(vertices, faces), style.lights, style.colour)
         focal = float(np.asarray(camera)[0])
         band = max(1, _BUDGET // ((right - left + 2) * scale * scale))
         for first in range(top, bottom, band):
             last = min(first + band, bottom)
-            height, width = (
-                (last - first + 2) * scale,
-                (right - left + 2) * scale,
-            )  # one pixel more on each side
-            picture, depth, covered = self._kept(height, width)
+            # Draw one pixel more on each side: outlines look at their neighbours.
+            picture, depth, covered = self._kept((last - first + 2) * scale, (right - left + 2) * scale)
             depth.fill(np.inf)
             shifted = points.copy()
             shifted[:, 0] = (points[:, 0] - (left - 1)) * scale
             shifted[:, 1] = (points[:, 1] - (first - 1)) * scale
             draw_colours(shifted, faces, colours, picture, depth, cull_back=True, covered=covered)
             part = (slice(first, last), slice(left, right))
-            _compose(picture, depth, scale, focal, style.opacity, style.outline, drawn[part], mask[part])
-        return Overlay(drawn, mask)
+            _compose(
+                picture,
+                depth,
+                scale,
+                focal,
+                style.opacity,
+                style.outline,
+                overlay.image[part],
+                overlay.mask[part],
+            )
+        return overlay
 
     def _kept(self, height: int, width: int) -> list[NDArray]:
         """Colour (h, w, 3), depth (h, w) and coverage (h, w), cut from buffers that only grow."""
@@ -224,24 +226,24 @@ def compose(
     depth: NDArray[np.float32],
     focal: float,
     style: Style,
-    image: NDArray[np.uint8],
-    mask: NDArray[np.bool_],
+    overlay: Overlay,
 ) -> None:
-    """Blend a drawn picture (h, w, 3), 0..1, into a photograph of the same size, in place, and fill its mask.
+    """Blend a drawn picture (h, w, 3), 0..1, into an overlay of the same size, in place, and fill its mask.
 
     depth (h, w) in metres, inf where there is no mesh; focal in pixels.
     """
     picture = np.pad(picture, ((1, 1), (1, 1), (0, 0)))
     depth = np.pad(depth, 1, mode="edge")
-    _compose(picture, depth, 1, focal, style.opacity, style.outline, image, mask)
+    _compose(picture, depth, 1, focal, style.opacity, style.outline, overlay.image, overlay.mask)
 
 
-def _photograph(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def bare_overlay(image: NDArray[np.uint8]) -> Overlay:
+    """A copy of the photograph (h, w, 3) with no mesh over it yet."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f"image is {image.dtype} {image.shape}; an overlay needs uint8 (height, width, 3), RGB"
         )
-    return image
+    return Overlay(image.copy(), np.zeros(image.shape[:2], dtype=np.bool_))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
