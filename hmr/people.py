@@ -19,6 +19,7 @@ MASK_SIDE = 64  # px
 SMALLEST_CROP = 32.0  # px
 CROP_MARGIN = 1.25  # side of the model crop over the longer side of the landmarks' box
 LONG_SIDE = 1600  # px; larger pictures are shrunk to this before the search
+FACE = slice(0, 11)  # nose, eyes, ears, mouth among the landmarks
 SURE = 0.9  # person score at and above which the first look is kept
 MOST_CANDIDATES = 40  # bodies whose landmarks are looked at in one picture
 # The detector names bodies larger than what it sees; how much larger may be trusted, by what it sees:
@@ -155,11 +156,10 @@ def _near(one: Square, other: Square) -> bool:
 
 
 def _one_body(one: Landmarks, other: Landmarks) -> bool:
-    """Whether two finds are one person: like landmarks, or one amid the mask of one twice as large."""
-    weight = np.minimum(one.points[:, 3], other.points[:, 3]) + 1e-3
-    distance = np.linalg.norm(one.points[:, :2] - other.points[:, :2], axis=1)
+    """Whether two finds are one person: one face, or one amid the mask of one twice as large."""
+    apart = np.linalg.norm(one.points[FACE, :2] - other.points[FACE, :2], axis=1).mean()
     small, large = sorted((one, other), key=lambda seen: seen.square.side)
-    if float((weight * distance).sum() / weight.sum()) < 0.08 * small.square.side:
+    if apart < 0.08 * small.square.side:
         return True
     if small.square.side > 0.5 * large.square.side:
         return False
