@@ -1,0 +1,24 @@
+"""The programs: one Prefect flow per file, and the doors through which people and servers reach them.
+
+A flow reads as a table of contents: which stages run in which order on which shards. It holds no arithmetic;
+the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
+
+| file | what it is |
+|---|---|
+| `command_line.py` | the console script `hmr-align`: flags to settings, errors to one line |
+| `align.py` and the flows it calls | `sample_groups`, `score_groups`, `train_policy`, `run_benchmark` |
+| `server.py` | the local Prefect server that keeps the history: found, started, shared, stopped |
+| `deployments.py` | work pool, deployments and the automation that frees dead runs |
+| `doctor.py` | what this machine has, and the mend for what it lacks |
+
+May import: `tasks`, `hmr`, `critique`, `storage`, prefect. Nothing imports `flows`.
+
+To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
+function of that name with `@flow` whose first parameter is `settings: Settings`, a line in
+`deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml` (a test compares them), a command in `command_line.py`.
+Deploy by module path, `flows.name.name`: by file path, `flows/` would come first on the import path.
+"""
+
+import os
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # before prefect is imported: its client would report its use

@@ -1,0 +1,18 @@
+"""Thin shells around one pure call each: read a shard, call one function, write a shard.
+
+A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
+request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store.
+
+`settings.py` is the one reader of settings files.
+
+May import: `hmr`, `critique`, `storage`, prefect. Only `flows` imports `tasks`.
+
+To add a stage: a pure function in the folder that owns its words; here a function with `@task` that reads,
+calls it and writes. Give it a cache key of stage, stage version, shard, settings digest and input digest
+(`INPUTS` alone leaves the task's own name out of the key), and retries only for faults that can pass.
+Test it with `the_task.fn(...)`, which needs no server.
+"""
+
+import os
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # before prefect is imported: its client would report its use

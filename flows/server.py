@@ -1,0 +1,248 @@
+"""The local Prefect server that keeps the history of every run: found, started, shared and stopped here.
+
+It is a real server, never Prefect's ephemeral one, which loses task runs when a script ends. All its files
+lie under one home (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, and `server.json` with its address.
+
+Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one out
+finds nobody else and stops it. The kernel frees the lock of a killed program, and the next program takes over
+a server that was left behind. Whoever sets PREFECT_API_URL brings a server of their own: it is used, never
+stopped.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+HOST = "127.0.0.1"
+USUAL_PORT = 4200
+START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
+STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
+
+CLIENT_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the zombie automation expects one within 75 s
+}
+SERVER_ENVIRONMENT = {
+    **CLIENT_ENVIRONMENT,
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # One by one, the server records 23 task runs a second; in batches about 100.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+
+
+class ServerError(RuntimeError):
+    """The Prefect server cannot be used; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server that answers."""
+
+    url: str  # of the dashboard, for example http://127.0.0.1:4200
+    pid: int | None = None  # of the server's process group; None = brought by the user
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api"
+
+
+def server_home() -> Path:
+    """Where our server keeps its files."""
+    return Path(os.environ.get("HMR_ALIGN_HOME") or "~/.hmr-align").expanduser().absolute()
+
+
+def client_environment(server: Server) -> dict[str, str]:
+    """Variables with which any program, a worker too, records into `server` and tells nobody else."""
+    own = {"PREFECT_HOME": str(server_home() / "prefect")} if server.pid else {}
+    return {**CLIENT_ENVIRONMENT, **own, "PREFECT_API_URL": server.api_url}
+
+
+def find_server() -> Server | None:
+    """The server that PREFECT_API_URL names, else ours if it runs, else None."""
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        server = Server(named.removesuffix("/").removesuffix("/api"))
+        if not answers(server):
+            raise ServerError(
+                f"PREFECT_API_URL is {named}, but no Prefect server answers there. "
+                "Start it, or unset the variable to let hmr-align start its own."
+            )
+        return server
+    try:
+        server = Server(**json.loads((server_home() / "server.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return server if answers(server) else None
+
+
+def start_server(port: int | None = None) -> Server:
+    """Our server, started in the background unless it runs already; safe to repeat and to race.
+
+    Without `port` it is 4200, or any free one where that is taken.
+    """
+    with _locked(server_home()) as home:
+        return find_server() or _launch(home, port or _free_port())
+
+
+def stop_server(server: Server) -> None:
+    """End a server of ours with all its processes; one that the user brought is left alone."""
+    if server.pid is None:
+        return
+    for sign, limit in ((signal.SIGTERM, STOP_LIMIT), (signal.SIGKILL, STOP_LIMIT)):
+        try:
+            os.killpg(server.pid, sign)
+        except ProcessLookupError:
+            break
+        if _ended(server.pid, limit):
+            break
+    (server_home() / "server.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def prefect_server(port: int | None = None) -> Iterator[Server]:
+    """A server into which every flow of this program records; stopped at the end if nobody else uses it.
+
+    Enter it before the first import of prefect where you can: that is when prefect reads its environment.
+    """
+    with _locked(server_home()) as home:
+        users = (home / "server.users").open("a")
+        fcntl.flock(users, fcntl.LOCK_SH)
+    with users:
+        server = start_server(port)
+        try:
+            with _recording_into(server):
+                yield server
+        finally:
+            with _locked(home):  # nobody can come in between the question and the stop
+                if _is_last(users):
+                    stop_server(server)
+
+
+def answers(server: Server, seconds: float = 5.0) -> bool:
+    """Whether the server's own health check says yes; its pages are made in the browser and cannot tell."""
+    try:
+        with urllib.request.urlopen(f"{server.api_url}/health", timeout=seconds) as reply:
+            return reply.status == 200
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[Path]:
+    """The home, made if need be, with no other program starting or stopping a server in it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield home
+
+
+def _launch(home: Path, port: int) -> Server:
+    url = f"http://{HOST}:{port}"
+    environment = {
+        **os.environ,
+        **SERVER_ENVIRONMENT,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_UI_API_URL": f"{url}/api",  # else the page calls port 4200 and stays blank
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    log = home / "server.log"
+    with log.open("w") as output:
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
+    server = Server(url, process.pid)
+    deadline = time.monotonic() + START_LIMIT
+    while process.poll() is None and time.monotonic() < deadline:
+        if answers(server, 1.0):
+            _write_address(home, server)
+            return server
+        time.sleep(0.2)
+    code = process.poll()
+    reason = f"is silent after {START_LIMIT:.0f} s" if code is None else f"ended with exit code {code}"
+    stop_server(server)
+    said = " ".join(log.read_text(errors="replace").split()[-30:]) or "nothing"
+    raise ServerError(f"the Prefect server {reason}. It said: {said} (The whole log is in {log}.)")
+
+
+def _write_address(home: Path, server: Server) -> None:
+    fresh = home / "_tmp-server.json"
+    fresh.write_text(json.dumps({"url": server.url, "pid": server.pid}))
+    fresh.replace(home / "server.json")
+
+
+def _free_port() -> int:
+    for port in (USUAL_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise ServerError(f"no free port on {HOST} for the Prefect server; close programs that hold ports open.")
+
+
+def _ended(group: int, limit: float) -> bool:
+    """Whether every process of the group has ended within `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        with suppress(ChildProcessError):
+            os.waitpid(group, os.WNOHANG)  # a child of ours stays in the table until it is asked for
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _is_last(users: IO[str]) -> bool:
+    """Whether no other program holds the users' lock; gives up our own share of it."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _recording_into(server: Server) -> Iterator[None]:
+    """The environment, and prefect's settings if it is imported already, point to `server`."""
+    wanted = client_environment(server)
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        with _fresh_prefect_settings() if "prefect" in sys.modules else nullcontext():
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _fresh_prefect_settings() -> Iterator[None]:
+    """Prefect's settings as they would be, were it imported only now."""
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.settings import Settings
+
+    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
+        yield
