@@ -42,16 +42,18 @@ Floats = NDArray[np.float64]
 Check = Callable[[DrawnGroup], Finding]
 
 CHECKS: dict[str, Check] = {
+    "orientation": orientation,
+    "joint_limits": joint_limits,
     "reprojection": reprojection,
-    "silhouette": silhouette,
     "depth_order": depth_order,
     "world_distance": world_distance,
-    "orientation": orientation,
-    "limb_lengths": limb_lengths,
-    "joint_limits": joint_limits,
+    "silhouette": silhouette,
     "penetration": penetration,
+    "limb_lengths": limb_lengths,
     "balance": balance,
 }
+"""All checks, what explains most first: comments prefer it (a body turned round has its wrists wrong too)."""
+
 SEES = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
 """Checks that look at the photograph's evidence; if none of them has any, the critic abstains."""
 
@@ -71,6 +73,9 @@ alone."""
 
 LEAST_SPREAD = 0.05
 """Spread of totals below which a group counts as one of equals."""
+
+ABOUT = 0.85
+"""Share of the greatest severity from which on a fault is about as severe."""
 
 PLAIN = 0.2
 """Severity below which no fault is named."""
@@ -98,8 +103,7 @@ class EvidenceSettings(BaseModel):
 
 @dataclass(frozen=True)
 class EvidenceCritic:
-    """Critic: agreement with the detector's evidence and plausibility. Judges a group in a few
-    milliseconds."""
+    """Critic: agreement with the detector's evidence and plausibility. A group takes a few milliseconds."""
 
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
     name: str = "evidence@1"
@@ -156,14 +160,15 @@ def spread(total: Floats) -> Floats:
 
 
 def worst_faults(findings: dict[str, Finding]) -> list[str]:
-    """For every hypothesis the most severe fault that any check found, in words."""
+    """For every hypothesis its most severe fault in words; of faults about as severe, the first check's."""
     names = list(findings)
     severities = np.stack([findings[name].severity * findings[name].evidence for name in names])
+    about_worst = severities >= ABOUT * severities.max(0)
     return [
         findings[names[worst]].comment(index)
         if severities[worst, index] >= PLAIN
         else "no plain fault: follows the photograph"
-        for index, worst in enumerate(severities.argmax(0))
+        for index, worst in enumerate(about_worst.argmax(0))
     ]
 
 

@@ -35,7 +35,7 @@ def balance(drawn: DrawnGroup) -> Finding:
     nearest = left + np.clip(share, 0, 1)[:, None] * line
     past = np.maximum(np.linalg.norm(mass - nearest, axis=-1) - FOOT, 0)[:, None]
     phrase = "{place} {size:.0f} cm past the feet"
-    return weigh(past, np.array([standing(drawn.group.person)]), HALF, ("balance is",), phrase, shown=100)
+    return weigh(past, np.array([standing(drawn.group.person)]), HALF, ("balance is",), phrase, shown=100.0)
 
 
 def standing(person: Person) -> float:

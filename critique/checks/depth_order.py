@@ -31,16 +31,15 @@ _WORDS = (
 
 
 def depth_order(drawn: DrawnGroup) -> Finding:
-    """How far, in metres, each pair stands in the wrong order of depth; a pair counts by how clear and seen
-    it is."""
+    """How far, metres, each pair stands in the wrong order of depth; it counts as it is clear and seen."""
     person = drawn.group.person
     seen = visibility(person)
     theirs = (_FIRST - _SECOND) @ world(person)[:, 2]
     ours = as_the_crop_sees(drawn)[..., 2] @ (_FIRST - _SECOND).T
-    weights = np.minimum(_FIRST @ seen, _SECOND @ seen) * np.minimum(np.abs(theirs) / CLEAR, 1.0)
+    weights = np.where(_FIRST + _SECOND > 0, seen, 1.0).min(1) * np.minimum(np.abs(theirs) / CLEAR, 1.0)
     wrong = np.maximum(-np.sign(theirs) * ours, 0.0)
     places = [
         f"{first} should be {'nearer' if order < 0 else 'farther'} than {second}"
         for (first, second), order in zip(_WORDS, theirs)
     ]
-    return weigh(wrong, weights, HALF, places, "{place} ({size:.0f} cm wrong)", enough=3.0, shown=100)
+    return weigh(wrong, weights, HALF, places, "{place} ({size:.0f} cm wrong)", enough=3.0, shown=100.0)

@@ -27,36 +27,21 @@ class Limit(NamedTuple):
     bone: tuple[float, float, float]  # rest direction of the bone that the joint moves
     twist: float  # largest turn about the bone, either way
     centre: tuple[float, float, float]  # middle of the cone in which the bone may point
-    cone: float  # its half angle
-    bends: tuple[float, float, float] | None = (
-        None  # direction to which a hinge bends the bone; None: no hinge
-    )
+    cone: float  # half angle of that cone
+    bends: tuple[float, float, float] | None = None  # where a hinge bends the bone to; None: no hinge
     bend: tuple[float, float] = (0, 0)  # least and greatest bend of a hinge
     sideways: float = 0  # largest angle of a hinge's bone out of its plane
 
 
-def _both(
-    name: str, left: int, bone, twist, centre, cone, bends=None, bend=(0, 0), sideways=0
-) -> list[Limit]:
-    """The left joint's limit and its mirror image, which is the next joint of the tree."""
-
-    def mirrored(v):
-        return None if v is None else (-v[0], v[1], v[2])
-
-    return [
-        Limit(f"left {name}", left, bone, twist, centre, cone, bends, bend, sideways),
-        Limit(
-            f"right {name}",
-            left + 1,
-            mirrored(bone),
-            twist,
-            mirrored(centre),
-            cone,
-            mirrored(bends),
-            bend,
-            sideways,
-        ),
-    ]
+def _both(left: Limit) -> tuple[Limit, Limit]:
+    """The limit of a left joint, and its mirror image for the right one, the next joint of the tree."""
+    mirrored = {
+        name: (-vector[0], *vector[1:])
+        for name in ("bone", "centre", "bends")
+        if (vector := getattr(left, name)) is not None
+    }
+    right = left._replace(name=f"right {left.name}", joint=left.joint + 1, **mirrored)
+    return left._replace(name=f"left {left.name}"), right
 
 
 _UP, _DOWN, _OUT, _AHEAD, _BACK = (0, 1, 0), (0, -1, 0), (1, 0, 0), (0, 0, 1), (0, 0, -1)
@@ -67,15 +52,15 @@ LIMITS = (
     Limit("upper spine", 9, _UP, 40, _UP, 50),
     Limit("neck", 12, _UP, 70, _UP, 55),
     Limit("head", 15, _UP, 70, _UP, 55),
-    *_both("hip", 1, _DOWN, 80, (0.25, -0.6, 0.75), 110),
-    *_both("knee", 4, _DOWN, 45, _DOWN, 180, _BACK, (-12, 160), 25),
-    *_both("ankle", 7, _FOOT, 50, _FOOT, 65),
-    *_both("toes", 10, _AHEAD, 50, _AHEAD, 60),
-    *_both("collar", 13, _OUT, 60, _OUT, 50),
-    *_both("shoulder", 16, _OUT, 125, (0.62, -0.2, 0.76), 118),
-    *_both("elbow", 18, _OUT, 120, _OUT, 180, _AHEAD, (-15, 165), 50),
-    *_both("wrist", 20, _OUT, 80, _OUT, 90),
-    *_both("hand", 22, _OUT, 70, _OUT, 70),
+    *_both(Limit("hip", 1, _DOWN, 95, (0.25, -0.6, 0.75), 120)),
+    *_both(Limit("knee", 4, _DOWN, 45, _DOWN, 180, _BACK, (-12, 160), 25)),
+    *_both(Limit("ankle", 7, _FOOT, 50, _FOOT, 65)),
+    *_both(Limit("toes", 10, _AHEAD, 50, _AHEAD, 60)),
+    *_both(Limit("collar", 13, _OUT, 60, _OUT, 50)),
+    *_both(Limit("shoulder", 16, _OUT, 140, (0.62, -0.2, 0.76), 125)),
+    *_both(Limit("elbow", 18, _OUT, 120, _OUT, 180, _AHEAD, (-15, 165), 50)),
+    *_both(Limit("wrist", 20, _OUT, 80, _OUT, 90)),
+    *_both(Limit("hand", 22, _OUT, 70, _OUT, 70)),
 )  # fmt: skip
 
 
@@ -95,8 +80,7 @@ _NORMAL = np.cross(_BONE[_HINGE], _BENDS)
 
 
 def joint_limits(drawn: DrawnGroup) -> Finding:
-    """Degrees by which each joint is past its range; every joint counts alike, whatever the photograph
-    shows."""
+    """Degrees by which each joint is past its range; all count alike, whatever the photograph shows."""
     past = degrees_past(drawn.group.pose)
     phrase = "{place} bent {size:.0f} degrees past its limit"
     return weigh(past, np.ones(len(LIMITS)), HALF, [limit.name for limit in LIMITS], phrase)

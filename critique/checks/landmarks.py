@@ -48,8 +48,7 @@ NEAREST = 0.1
 
 
 def visibility(person: Person) -> Floats:
-    """(23,) 0..1: how far the detector saw each keypoint; 0 outside the photograph, where it can only
-    guess."""
+    """(23,) 0..1: how far the detector saw each keypoint; 0 outside the photograph, where it only guesses."""
     found = person.landmarks[LANDMARK].astype(np.float64)
     x, y = found[:, 0], found[:, 1]
     inside = (x >= 0) & (x <= person.width) & (y >= 0) & (y <= person.height)

@@ -36,7 +36,7 @@ def limb_lengths(drawn: DrawnGroup) -> Finding:
     ratio = _lengths(drawn_joints) / _lengths(posed)
     weights = np.full(len(_LIMBS), float(given))
     phrase = "{place} drawn {size:.0f} % off the body's length"
-    return weigh(np.abs(np.log(ratio)), weights, HALF, _NAMES, phrase, shown=100)
+    return weigh(np.abs(np.log(ratio)), weights, HALF, _NAMES, phrase, shown=100.0)
 
 
 def drawn_joints_of(group: Group) -> NDArray[np.float64]:

@@ -15,8 +15,7 @@ _PLACES = ("chest", "shoulder line", "hip line", "trunk", "face")
 
 
 def orientation(drawn: DrawnGroup) -> Finding:
-    """Angle, degrees, of five directions of the body against the detector's; each counts as its points are
-    seen."""
+    """Angle, degrees, of five directions of the body to the detector's; each counts as it is seen."""
     person = drawn.group.person
     ours, theirs = _directions(as_the_crop_sees(drawn)), _directions(world(person))
     seen = visibility(person)
@@ -27,7 +26,7 @@ def orientation(drawn: DrawnGroup) -> Finding:
             min(seen[list(SHOULDERS)]),
             min(seen[list(HIPS)]),
             trunk,
-            min(seen[INDEX["nose"]], seen[list(_EARS)].max()),
+            min(seen[[INDEX["nose"], *_EARS]]),
         ]
     )
     cosine = (ours * theirs).sum(-1)

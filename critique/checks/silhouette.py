@@ -17,6 +17,9 @@ LEAST_AREA = 8.0
 """Person area, cells of 64 x 64, below which there is no evidence; above it the check counts fully from 4
 times as much."""
 
+FAR = 1e6
+"""Where a part is put that shall be nearest to nothing."""
+
 BLOCK = 4
 """Cells along the side of the blocks in which differences are gathered to name a part."""
 
@@ -61,15 +64,18 @@ def silhouette(drawn: DrawnGroup) -> Finding:
     person = drawn.group.person
     inside = inside_photograph(person)
     mask = person.mask.astype(np.float32) / 255 * inside
-    drawn_cells = (drawn.silhouettes >= 128).astype(np.float32) * inside
-    common = (drawn_cells * mask).sum((1, 2), dtype=np.float64)
+    drawn_cells = (drawn.silhouettes >= 128) * inside
+    flat = drawn_cells.reshape(len(drawn_cells), -1).astype(np.float32)
+    common, covered = (flat @ cells.ravel() for cells in (mask, inside))
     area = float(mask.sum(dtype=np.float64))
-    union = drawn_cells.sum((1, 2), dtype=np.float64) + area - common
+    union = covered.astype(np.float64) + area - common
 
-    difference = _gathered(drawn_cells - mask)  # (G, blocks), positive where too much is drawn
+    difference = _gathered(drawn_cells) - _gathered(mask[None])  # (G, blocks), positive: too much is drawn
     own = _cells(project(drawn.group.keypoints, person), person)
-    seen = visibility(person) > 0.1
-    theirs = _cells(landmarks_px(person), person)[None] if seen[:17].sum() >= 8 else own
+    seen = ((_MEANS > 0) <= (visibility(person) > 0.1)).all(1)  # parts of which every point was seen
+    theirs = (
+        np.where(seen[:, None], _cells(landmarks_px(person), person), FAR)[None] if seen.sum() > 3 else own
+    )
     masses = np.concatenate(
         [_mass_by_part(np.maximum(-difference, 0), theirs), _mass_by_part(np.maximum(difference, 0), own)],
         axis=1,
@@ -96,21 +102,15 @@ def inside_photograph(person: Person) -> NDArray[np.float32]:
 
 
 def _cells(points_px: Floats, person: Person) -> Floats:
-    """Blocks' coordinates (..., P, 2) of the parts' points, from keypoints (..., 23, 2) in px of the
-    photograph."""
+    """Places of the parts (..., P, 2), in blocks, from keypoints (..., 23, 2) in px of the photograph."""
     centre, side = person.crop[:2].astype(np.float64), float(person.crop[2])
     return _MEANS @ ((points_px - centre) / side + 0.5) * (person.mask.shape[0] / BLOCK)
 
 
 def _gathered(cells: NDArray[np.float32]) -> Floats:
     """(G, blocks) sums over blocks of BLOCK x BLOCK cells of (G, n, n)."""
-    count, side, _ = cells.shape
-    return (
-        cells.reshape(count, side // BLOCK, BLOCK, side // BLOCK, BLOCK)
-        .sum((2, 4))
-        .reshape(count, -1)
-        .astype(float)
-    )
+    gather = np.kron(np.eye(cells.shape[1] // BLOCK, dtype=np.float32), np.ones(BLOCK, np.float32))
+    return (gather @ cells @ gather.T).reshape(len(cells), -1).astype(np.float64)
 
 
 def _mass_by_part(mass: Floats, points: Floats) -> Floats:

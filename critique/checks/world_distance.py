@@ -46,5 +46,5 @@ def world_distance(drawn: DrawnGroup) -> Finding:
         NAMES,
         "{place} {size:.0f} cm from its place in depth and picture",
         enough=4.0,
-        shown=100,
+        shown=100.0,
     )
