@@ -1,0 +1,15 @@
+"""Learn from winners alone: bounded below, and so a baseline for what the losers add."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hmr.advantage import Advantages
+from hmr.objectives.objective import over_group
+from hmr.objectives.settings import ObjectiveSettings
+
+
+def positive_only(
+    change: Float[Tensor, "image hypothesis head"], advantages: Advantages, settings: ObjectiveSettings
+) -> Float[Tensor, "image head"]:
+    """beta sum_i max(A_i, 0) D_i: advantage-weighted regression on the better half of the group."""
+    return settings.beta * over_group(advantages.values.clamp(min=0)[..., None] * change, settings)
