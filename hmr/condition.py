@@ -1,0 +1,111 @@
+"""What a model is told about a person: observations in, a condition out.
+
+`ConditionEncoder` is the one protocol that every base model's encoder meets. The embedded encoder
+(`CropEncoder`) reads landmarks and the pixels of the person crop; the published networks read HRNet features.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from hmr.latent import DIMS
+from hmr.noise_schedule import DATA_SCALE
+
+LANDMARKS = 33
+PICTURE = 64
+"""Side of the picture and mask that the embedded encoder reads, px."""
+
+
+class Observation(NamedTuple):
+    """People as any encoder may see them: pixels and detections, never labels. One row per person."""
+
+    picture: UInt8[Tensor, "image 64 64 3"]  # RGB of the crop
+    mask: UInt8[Tensor, "image 64 64"]  # person probability x 255 over the crop
+    landmarks: Float[Tensor, "image 33 4"]  # crop coordinates u, v (-1..1), z in the same unit, visibility 0..1
+    world: Float[Tensor, "image 33 3"]  # world landmarks, metres about the hips
+
+    def select(self, index: Int[Tensor, " some"]) -> "Observation":
+        return Observation(*(part[index] for part in self))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an encoder made of each image; the encoder and its noise predictor agree on the names in `memory`."""
+
+    betas: Float[Tensor, "image 10"]
+    memory: dict[str, Tensor]  # first axis: image
+
+    def select(self, index: Tensor) -> Self:
+        return type(self)(self.betas[index], {name: part[index] for name, part in self.memory.items()})
+
+    def to(self, device: torch.device) -> Self:
+        return type(self)(self.betas.to(device), {name: part.to(device) for name, part in self.memory.items()})
+
+
+class ConditionEncoder(Protocol):
+    """Anything that turns observations into a condition."""
+
+    def __call__(self, observation: Observation) -> Condition: ...
+
+
+class CropEncoder(nn.Module):
+    """Landmarks and a small image encoder on the person crop; also regresses the mean of x0 and the betas.
+
+    The mean is what a plain regressor would answer; the noise predictor models what is left around it. Regression
+    plus residual learns on a CPU in minutes where noise prediction from nothing hardly learns the mean.
+    """
+
+    def __init__(self, width: int = 320, features: int = 256, image: bool = True) -> None:
+        super().__init__()
+        self.image = image
+        if image:
+            self.picture_net = nn.Sequential(
+                nn.PixelUnshuffle(4), _conv(64, 64), _Residual(64), _conv(64, 128, 2), _conv(128, 128),
+                _conv(128, 128, 2), nn.Flatten(), nn.Linear(128 * 16, features), nn.SiLU(),
+            )  # fmt: skip
+        self.landmark_net = nn.Sequential(
+            nn.Linear(LANDMARKS * 7, width), nn.SiLU(), nn.Linear(width, features), nn.SiLU()
+        )
+        self.fuse = nn.Sequential(
+            nn.Dropout(0.1), nn.Linear(features * (2 if image else 1), width), nn.SiLU(), nn.Dropout(0.1),
+            nn.Linear(width, features), nn.SiLU(),
+        )  # fmt: skip
+        self.mean_head = nn.Linear(features, DIMS)
+        self.beta_head = nn.Linear(features, 10)
+        # A linear path from the detections keeps what plain lifting can do within easy reach.
+        self.lifting = nn.Linear(LANDMARKS * 7, DIMS)
+
+    def forward(self, observation: Observation) -> Condition:
+        marks = torch.cat([observation.landmarks.flatten(1), 2 * observation.world.flatten(1)], 1)
+        parts = [self.landmark_net(marks)]
+        if self.image:
+            parts.append(self.picture_net(_planes(observation)).float())
+        features = self.fuse(torch.cat(parts, 1))
+        mean = DATA_SCALE * (self.mean_head(features) + self.lifting(marks))
+        return Condition(self.beta_head(features), {"features": features, "mean": mean})
+
+
+def _planes(observation: Observation) -> Tensor:
+    """Picture and mask as four planes (image, 4, 64, 64) in -1..1, channels last."""
+    planes = torch.cat([observation.picture, observation.mask[..., None]], -1).permute(0, 3, 1, 2)
+    return planes.float().div(127.5).sub(1)
+
+
+def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.body(x))

@@ -1,0 +1,119 @@
+"""From a found person to the arrays that a condition encoder reads; no labels anywhere near."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmr.body import Body
+from hmr.condition import Observation
+from hmr.people import FoundPerson, PersonFinder
+from hmr.photograph import crop_square, default_camera
+from hmr.studio import Split, photographs
+
+Floats = NDArray[np.float32]
+
+CROP_PICTURE = 128
+"""Side of the pictures of people that are kept, px; the embedded encoder reads them at half of it."""
+
+
+def landmarks_in_crop(landmarks: Floats, crop: Floats) -> Floats:
+    """Landmarks (..., 33, 4) x, y, z in px of the photograph to crop coordinates; crop (..., 3)."""
+    side = crop[..., None, 2:]
+    places = (landmarks[..., :2] - crop[..., None, :2]) * 2 / side
+    return np.concatenate([places, landmarks[..., 2:3] * 2 / side, landmarks[..., 3:]], -1).astype(np.float32)
+
+
+def as_observation(pictures: NDArray, masks: NDArray, landmarks: Floats, world: Floats, crops: Floats) -> Observation:
+    """Stacked arrays of people to an Observation.
+
+    pictures (n, 128, 128, 3) uint8, masks (n, 64, 64) uint8, landmarks (n, 33, 4) px of the photograph, world
+    (n, 33, 3) metres, crops (n, 3) px.
+    """
+    return Observation(
+        torch.from_numpy(_halved(pictures)),
+        torch.from_numpy(np.ascontiguousarray(masks)),
+        torch.from_numpy(landmarks_in_crop(landmarks, crops)),
+        torch.from_numpy(np.ascontiguousarray(world, dtype=np.float32)),
+    )
+
+
+def _halved(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each 2 x 2 pixels as their mean: (n, 2h, 2w, 3) to (n, h, w, 3)."""
+    four = [pictures[:, i::2, j::2].astype(np.uint16) for i in (0, 1) for j in (0, 1)]
+    return ((four[0] + four[1] + four[2] + four[3] + 2) // 4).astype(np.uint8)
+
+
+class SeenPeople(NamedTuple):
+    """People of one studio split as detection saw them; n rows, people who were not found left out."""
+
+    index: NDArray[np.int64]  # (n,) scene of the split
+    picture: NDArray[np.uint8]  # (n, 128, 128, 3)
+    mask: NDArray[np.uint8]  # (n, 64, 64)
+    landmarks: Floats  # (n, 33, 4) px of the picture
+    world: Floats  # (n, 33, 3)
+    crop: Floats  # (n, 3)
+    camera: Floats  # (n, 4) as guessed without EXIF
+
+    def observation(self) -> Observation:
+        return as_observation(self.picture, self.mask, self.landmarks, self.world, self.crop)
+
+
+def see_scenes(body: Body, finder: PersonFinder, split: Split, indices: Sequence[int]) -> SeenPeople:
+    """Draw scenes and look at them as at any photograph: the best person found in each, nothing else."""
+    rows = []
+    for index, pixels in zip(indices, photographs(body, split, indices)):
+        for person in finder.find(pixels)[:1]:
+            rows.append((index, *_row(pixels, person)))
+    return _stack(rows)
+
+
+def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, shard: int = 250) -> SeenPeople:
+    """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run goes on where it was."""
+    import multiprocessing
+
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(split, start, min(start + shard, count), folder) for start in range(0, count, shard)]
+    missing = [job for job in jobs if not _shard_path(*job).exists()]
+    if processes > 1 and len(missing) > 1:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            for _ in pool.imap_unordered(_see_shard, missing):
+                pass
+    else:
+        for job in missing:
+            _see_shard(job)
+    shards = [np.load(_shard_path(*job)) for job in jobs]
+    return SeenPeople(*(np.concatenate([s[name] for s in shards]) for name in SeenPeople._fields))
+
+
+def _shard_path(split: Split, start: int, stop: int, folder: Path) -> Path:
+    return folder / f"{split}-{start:06d}-{stop:06d}.npz"
+
+
+def _see_shard(job: tuple[Split, int, int, Path]) -> None:
+    from hmr.body import load_body
+
+    torch.set_num_threads(1)
+    split, start, stop, _ = job
+    seen = see_scenes(load_body(), PersonFinder(thorough=False), split, range(start, stop))
+    path = _shard_path(*job)
+    unfinished = path.with_suffix(".tmp.npz")
+    np.savez(unfinished, **seen._asdict())
+    unfinished.replace(path)
+
+
+def _row(pixels: NDArray[np.uint8], person: FoundPerson) -> tuple:
+    height, width = pixels.shape[:2]
+    picture = crop_square(pixels, person.crop, CROP_PICTURE)
+    camera = default_camera(width, height, None)
+    return picture, person.mask, person.landmarks, person.world_landmarks, person.crop, camera
+
+
+def _stack(rows: list[tuple]) -> SeenPeople:
+    shapes = ((), (CROP_PICTURE, CROP_PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,))
+    kinds = (np.int64, np.uint8, np.uint8, np.float32, np.float32, np.float32, np.float32)
+    columns = zip(*rows) if rows else ([] for _ in shapes)
+    return SeenPeople(*(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes)))

@@ -1,0 +1,329 @@
+"""The embedded benchmark "studio": procedural people with exact ground truth, drawn as photographs.
+
+A scene is made from nothing but (version, split, index): body shape, pose, camera, light, clothes, background and
+occluders all come from one seed sequence of its own, so no subject and no pose is shared between splits. What the
+rest of the project sees is the picture; the truth behind it is handed out only by `truths`, for a declared purpose.
+
+Splits. `lab` and `broad` are the labelled `pretrain` data: `lab` is a plain studio (even light, plain clothes and
+background, easy poses, cameras at eye level all around); `broad` is everything. `wild` is the target domain, unlabelled for
+all but the declared purposes. `val` and `test` are like `wild` with other subjects; `easy_val`, `easy_test` are like
+`lab`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from hmr.body import Body
+from hmr.inverse_kinematics import forward_kinematics
+from hmr.pose_prior import sample_angles, to_rotations
+from hmr.rasterizer import Lights, draw_colours, project, shade, vertex_normals
+
+VERSION = "studio-1"
+SIZE = 320  # height and width of a picture, px
+
+Split = Literal["lab", "broad", "wild", "val", "test", "easy_val", "easy_test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+LABELLED = ("lab", "broad")
+Purpose = Literal["pretrain", "benchmark", "headroom probe", "oracle critic", "test of the project"]
+PURPOSES: tuple[str, ...] = get_args(Purpose)
+
+Floats = NDArray[np.float32]
+
+
+class SealedLabelsError(PermissionError):
+    """Labels were asked for without a purpose that may read them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The exact answer behind scenes; N scenes, metres, camera frame."""
+
+    rotations: Floats  # (N, 24, 3, 3) local joint rotations, root first
+    betas: Floats  # (N, 10)
+    translation: Floats  # (N, 3)
+    camera: Floats  # (N, 4) fx, fy, cx, cy of the picture, px
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What tells one kind of photograph from another."""
+
+    lab: bool
+    poses: Literal["easy", "hard"]
+
+
+def _look(split: Split, rng: np.random.Generator) -> _Look:
+    if split in ("lab", "easy_val", "easy_test"):
+        return _Look(lab=True, poses="easy")
+    if split == "broad":  # everything: some of it is lab-like
+        return _Look(lab=bool(rng.random() < 0.25), poses="easy" if rng.random() < 0.35 else "hard")
+    return _Look(lab=False, poses="easy" if rng.random() < 0.2 else "hard")
+
+
+def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: Purpose) -> Truth:
+    """Ground truth of scenes, made anew from their seeds; nothing on disk holds it.
+
+    `pretrain` may read the labelled splits alone. Raises SealedLabelsError otherwise.
+    """
+    if purpose not in PURPOSES:
+        raise SealedLabelsError(f"'{purpose}' is no purpose for reading labels; one of: {', '.join(PURPOSES)}")
+    if purpose == "pretrain" and split not in LABELLED:
+        raise SealedLabelsError(
+            f"labels of '{split}' are sealed from pretraining; it reads {' and '.join(LABELLED)} only"
+        )
+    return _truth(body, split, indices)
+
+
+def photographs(body: Body, split: Split, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
+    """The pictures of scenes, (320, 320, 3) uint8 RGB each: all that a model or critic may see."""
+    truth = _truth(body, split, indices)
+    with torch.no_grad():
+        posed = body(*(torch.from_numpy(x) for x in (truth.rotations, truth.betas, truth.translation)))
+    return [
+        _draw(body, vertices, truth.camera[k], split, index)
+        for k, (index, vertices) in enumerate(zip(indices, posed.vertices.numpy()))
+    ]
+
+
+def _seeds(split: Split, index: int) -> list[np.random.Generator]:
+    """Independent generators of one scene: look, body and camera, picture."""
+    entropy = [*VERSION.encode(), SPLITS.index(split), index]
+    return [np.random.default_rng(s) for s in np.random.SeedSequence(entropy).spawn(3)]
+
+
+def _truth(body: Body, split: Split, indices: Sequence[int]) -> Truth:
+    generators = [_seeds(split, i)[:2] for i in indices]
+    looks = [_look(split, look) for look, _ in generators]
+    geometry = [rng for _, rng in generators]
+    betas = np.stack([np.clip(rng.standard_normal(10), -2.5, 2.5) for rng in geometry]).astype(np.float32)
+    rest = body.rest_joints(torch.from_numpy(betas))
+    rotations = _free_poses(rest, looks, geometry)
+    placed = [_place(look, rng) for look, rng in zip(looks, geometry)]
+    rotations[:, 0] = np.stack([turn for turn, _ in placed]) @ rotations[:, 0]
+    joints = forward_kinematics(torch.from_numpy(rotations), rest).joints.numpy()
+    seen = [_frame(j, look, rng, focal) for j, look, rng, (_, focal) in zip(joints, looks, geometry, placed)]
+    camera = np.array([[focal, focal, SIZE / 2, SIZE / 2] for _, focal in placed], np.float32)
+    return Truth(rotations, betas, np.stack(seen).astype(np.float32), camera)
+
+
+def _free_poses(rest: torch.Tensor, looks: list[_Look], rngs: list[np.random.Generator]) -> Floats:
+    """Poses without hands or feet inside the trunk: redrawn, at most eight times, where they are."""
+    poses = np.stack([to_rotations(sample_angles(r, k.poses)) for k, r in zip(looks, rngs)]).astype(np.float32)
+    for _ in range(8):
+        deep = np.flatnonzero(_in_trunk(forward_kinematics(torch.from_numpy(poses), rest).joints.numpy()))
+        if not len(deep):
+            break
+        for i in deep:
+            poses[i] = to_rotations(sample_angles(rngs[i], looks[i].poses))
+    return poses
+
+
+def _in_trunk(joints: Floats) -> NDArray[np.bool_]:
+    """Whether a wrist, hand or ankle lies within 10 cm of the line from pelvis to neck; joints (N, 29, 3)."""
+    low, high = joints[:, None, 0], joints[:, None, 12]
+    ends = joints[:, [7, 8, 20, 21, 22, 23, 25, 26]]
+    along = ((ends - low) * (high - low)).sum(-1) / ((high - low) ** 2).sum(-1)
+    nearest = low + np.clip(along, 0, 1)[..., None] * (high - low)
+    return (np.linalg.norm(ends - nearest, axis=-1) < 0.10).any(1)
+
+
+def _place(look: _Look, rng: np.random.Generator) -> tuple[Floats, float]:
+    """Turn of the body in front of the camera (3, 3), and focal length in px."""
+    if look.lab:
+        yaw, elevation, roll = rng.uniform(-180, 180), rng.normal(4, 3), rng.normal(0, 1)
+        focal = rng.uniform(1.3, 1.6)
+    else:
+        yaw, elevation, roll = rng.uniform(-180, 180), rng.uniform(-15, 35), rng.normal(0, 6)
+        focal = rng.uniform(0.95, 2.1)
+    # y up and facing +z in the body's frame is y down and facing -z in the camera's: half a turn about x.
+    camera = Rotation.from_euler("zx", [roll, 180 - elevation], degrees=True)
+    return (camera * Rotation.from_euler("y", yaw, degrees=True)).as_matrix().astype(np.float32), focal * SIZE
+
+
+def _frame(joints: Floats, look: _Look, rng: np.random.Generator, focal: float) -> Floats:
+    """Translation (3,) that frames the person: size in the picture, place, truncation."""
+    centre = (joints.max(0) + joints.min(0)) / 2
+    extent = float((joints.max(0) - joints.min(0))[:2].max()) + 0.12
+    cut = not look.lab and rng.random() < 0.25
+    share = rng.uniform(0.62, 0.85) if look.lab else rng.uniform(0.95, 1.5) if cut else rng.uniform(0.5, 0.88)
+    depth = max(focal * extent / (share * SIZE), 1.2)
+    room = max(1 - share, 0) / 2 + (0.22 if cut else 0)
+    shift = rng.uniform(-1, 1, 2) * room * SIZE * depth / focal
+    if cut:  # keep the head or the hips well inside, so that there is somebody to be seen
+        kept = joints[[15, 0][int(rng.random() < 0.5)], :2] - centre[:2] + shift
+        limit = 0.36 * SIZE * depth / focal
+        shift -= kept - np.clip(kept, -limit, limit)
+    return np.array([*(shift - centre[:2]), depth - centre[2]])
+
+
+# --- pictures -------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _regions(body: Body) -> dict[str, NDArray[np.bool_]]:
+    """Vertices of each part of the clothing and face, from skin weights and the rest pose."""
+    part, rest = body.skin_weights.argmax(1), body.template
+    head = np.isin(part, (15,))
+    top = rest[head][:, 1].max()
+    front = rest[head][:, 2].max()
+    face = head & (rest[:, 2] > front - 0.085) & (rest[:, 1] > top - 0.20)
+    eyes = np.zeros(len(rest), bool)
+    for side in (1, -1):
+        eyes |= head & (np.linalg.norm(rest - (0.03 * side, top - 0.108, front - 0.03), axis=1) < 0.013)
+    mouth = face & (np.abs(rest[:, 0]) < 0.026) & (np.abs(rest[:, 1] - (top - 0.182)) < 0.009)
+    brows = face & (np.abs(np.abs(rest[:, 0]) - 0.03) < 0.018) & (np.abs(rest[:, 1] - (top - 0.088)) < 0.006)
+    hair = head & ((rest[:, 1] > top - 0.055) | ((rest[:, 2] < front - 0.10) & (rest[:, 1] > top - 0.20)))
+    return {
+        "shirt": np.isin(part, (3, 6, 9, 13, 14)) | (np.isin(part, (0,)) & (rest[:, 1] > 0.02)),
+        "sleeves": np.isin(part, (16, 17)),
+        "cuffs": np.isin(part, (18, 19)),
+        "trousers": np.isin(part, (0, 1, 2)),
+        "shanks": np.isin(part, (4, 5)),
+        "shoes": np.isin(part, (7, 8, 10, 11)),
+        "hair": hair,
+        "eyes": eyes,
+        "mouth": mouth,
+        "brows": brows,
+    }
+
+
+def _colours(body: Body, look: _Look, rng: np.random.Generator) -> Floats:
+    """Clothing-like vertex colours (V, 3) in 0..1."""
+    regions = _regions(body)
+    rest = body.template
+    tone = rng.uniform(0.25, 1.0)
+    skin = np.array([0.93, 0.72, 0.60]) * tone**1.3 + np.array([0.04, 0.02, 0.01])
+    colours = np.tile(skin, (len(rest), 1))
+    hair = np.array([0.45, 0.30, 0.16]) * rng.uniform(0.15, 1.3)
+
+    def dye() -> NDArray[np.float64]:
+        if look.lab:
+            return np.full(3, rng.uniform(0.25, 0.75)) + rng.normal(0, 0.03, 3)
+        grey = rng.uniform(0.05, 0.95)
+        return np.clip(grey + rng.uniform(0, 0.6) * rng.normal(0, 0.6, 3), 0.02, 1)
+
+    shirt, trousers, shoes = dye(), dye(), dye()
+    short_sleeves, shorts = rng.random() < 0.5, rng.random() < 0.3
+    paint = {"trousers": trousers, "shirt": shirt, "sleeves": shirt, "shoes": shoes, "hair": hair}
+    if not short_sleeves:
+        paint["cuffs"] = shirt
+    if not shorts:
+        paint["shanks"] = trousers
+    if not look.lab and rng.random() < 0.15:
+        paint["sleeves"] = paint["cuffs"] = skin
+    for region, colour in paint.items():
+        colours[regions[region]] = colour
+    if not look.lab:
+        for region in ("shirt", "trousers"):
+            if rng.random() < 0.45:  # stripes, checks or blotches in a second colour
+                where = regions[region].copy()
+                if region == "shirt":
+                    where |= regions["sleeves"] & (rng.random() < 0.7)
+                style, period = rng.integers(3), rng.uniform(0.04, 0.16)
+                phase = rest[where] / period
+                if style == 0:
+                    on = (phase[:, 1] % 1) < 0.5
+                elif style == 1:
+                    on = ((phase[:, 1] % 1) < 0.5) ^ ((phase[:, 0] % 1) < 0.5)
+                else:
+                    on = np.sin(phase * 4 + rng.uniform(0, 6, 3)).sum(1) > 0.3
+                colours[np.flatnonzero(where)[on]] = dye()
+    colours[regions["brows"]] = hair * 0.8
+    colours[regions["mouth"]] = skin * (0.75, 0.5, 0.5)
+    colours[regions["eyes"]] = 0.06
+    return np.clip(colours, 0, 1).astype(np.float32)
+
+
+def _lights(look: _Look, rng: np.random.Generator) -> Lights:
+    if look.lab:
+        directions = np.array([[0, -0.5, -1], [0.9, -0.3, -0.3], [-0.9, -0.3, -0.3]]) + rng.normal(0, 0.05, (3, 3))
+        strengths, ambient = np.array([0.45, 0.2, 0.2]), 0.42
+    else:
+        directions = rng.normal(0, 1, (2, 3)) - (0, 0.5, 0.35)
+        strengths, ambient = rng.uniform(0.15, 0.8, 2), rng.uniform(0.15, 0.5)
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return Lights(ambient=ambient, directions=directions.astype(np.float32), strengths=strengths.astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def _backgrounds() -> list[Floats]:
+    """A pool of textured pictures (480, 480, 3): clouds of several scales, panels, floors. Made once a process."""
+    rng = np.random.default_rng([*VERSION.encode(), 99])
+    pool, side = [], 480
+    for _ in range(40):
+        low, high = (rng.uniform(0.05, 0.95) + rng.normal(0, 0.12, 3) for _ in range(2))
+        mix = sum(
+            a * gaussian_filter(rng.standard_normal((side, side)), s, mode="wrap") * s
+            for a, s in zip(rng.uniform(0, 1, 4), (1.5, 5, 16, 50))
+        )
+        mix = (mix - mix.min()) / (np.ptp(mix) + 1e-9)
+        picture = low + (high - low) * mix[..., None]
+        for _ in range(rng.integers(0, 12)):  # panels, posts, windows
+            y, x = rng.integers(0, side, 2)
+            h, w = (rng.uniform(0.05, 0.6, 2) * side).astype(int)
+            picture[y : y + h, x : x + w] = picture[y : y + h, x : x + w] * 0.4 + 0.6 * (rng.uniform(0, 1) + rng.normal(0, 0.12, 3))
+        if rng.random() < 0.5:  # a floor
+            horizon = int(side * rng.uniform(0.5, 0.8))
+            picture[horizon:] = picture[horizon:] * 0.5 + 0.5 * (rng.uniform(0, 1) + rng.normal(0, 0.12, 3))
+        pool.append(picture.astype(np.float32))
+    return pool
+
+
+def _background(look: _Look, rng: np.random.Generator) -> Floats:
+    if look.lab:
+        top, bottom = rng.uniform(0.55, 0.8), rng.uniform(0.4, 0.7)
+        column = np.linspace(top, bottom, SIZE)[:, None, None] + rng.normal(0, 0.01, 3)
+        return np.broadcast_to(column, (SIZE, SIZE, 3)).astype(np.float32).copy()
+    pool = _backgrounds()
+    picture = pool[rng.integers(len(pool))]
+    y, x = rng.integers(0, picture.shape[0] - SIZE, 2)
+    picture = picture[y : y + SIZE, x : x + SIZE][:, :: rng.choice([-1, 1])]
+    return np.clip(picture[..., rng.permutation(3)] * rng.uniform(0.5, 1.2), 0, 1)
+
+
+def _occlude(picture: Floats, points: Floats, rng: np.random.Generator) -> None:
+    """Textured boxes and discs in front of the person, in place."""
+    pool = _backgrounds()
+    inside = points[np.all((points[:, :2] >= 0) & (points[:, :2] < SIZE), axis=1)]
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    for _ in range(rng.integers(1, 3) if len(inside) else 0):
+        u, v = inside[rng.integers(len(inside)), :2]
+        a, b = rng.uniform(0.05, 0.17, 2) * SIZE
+        if rng.random() < 0.5:
+            where = (np.abs(columns - u) < a) & (np.abs(rows - v) < b)
+        else:
+            where = ((columns - u) / a) ** 2 + ((rows - v) / b) ** 2 < 1
+        texture = pool[rng.integers(len(pool))][:SIZE, :SIZE]
+        picture[where] = np.clip(texture[where] * rng.uniform(0.4, 1.2), 0, 1)
+
+
+def _draw(body: Body, vertices: Floats, camera: Floats, split: Split, index: int) -> NDArray[np.uint8]:
+    look_rng, _, rng = _seeds(split, index)
+    look = _look(split, look_rng)
+    picture = _background(look, rng)
+    points = project(vertices, camera)
+    colours = shade(vertex_normals(vertices, body.faces), _lights(look, rng), _colours(body, look, rng))
+    draw_colours(points, body.faces, colours, picture)
+    if not look.lab and rng.random() < 0.35:
+        _occlude(picture, points, rng)
+    if look.lab:
+        blur, noise, gamma = 0.6, 0.008, 1.0
+    else:
+        blur, noise, gamma = rng.uniform(0.3, 1.5), rng.uniform(0.0, 0.04), rng.uniform(0.7, 1.4)
+    picture = gaussian_filter(picture, (blur, blur, 0), truncate=2.5)
+    picture = np.clip(picture, 0, 1) ** gamma + noise * _noise()[rng.integers(8)]
+    return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _noise() -> Floats:
+    """Eight pictures of sensor noise; drawing it anew would cost more than the person."""
+    return np.random.default_rng(7).standard_normal((8, SIZE, SIZE, 3), dtype=np.float32)
