@@ -1,0 +1,105 @@
+"""Stage 1: from photographs to people. A photograph that cannot be used is named with its reason, never lost."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from hmr.observation import CROP_PICTURE
+from hmr.people import FoundPerson, PersonFinder
+from hmr.photograph import Photograph, PhotographError, crop_square, default_camera, read_photograph
+from storage.group_store import GroupStore
+from storage.records import Person
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some photographs that are worked on together."""
+
+    name: str
+    photographs: tuple[Path, ...]
+    thorough: bool  # look for several people, at several scales
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of one shard's photographs."""
+
+    people: int
+    skipped: tuple[tuple[str, str], ...]  # file name, reason
+
+
+def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
+    """The files of a folder in order, cut into shards; raises PhotographError if there is nothing to look at.
+
+    Every file counts, so that one which is no picture is reported rather than passed over; hidden files do not.
+    """
+    if not folder.is_dir():
+        raise PhotographError(f"no folder {folder}: give --images a folder with photographs in it")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    if not files:
+        raise PhotographError(f"{folder} is empty: put photographs in it ({', '.join(IMAGES)})")
+    parts = [files[i : i + size] for i in range(0, len(files), size)]
+    return [Shard(f"{folder.name}-{k:04d}", tuple(part), thorough) for k, part in enumerate(parts)]
+
+
+@task(retries=2, retry_delay_seconds=[2, 10], cache_policy=NO_CACHE, task_run_name="find people in {shard.name}")
+def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found:
+    """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
+    store = GroupStore(store_root)
+    note = store_root.parent / "skipped" / f"{shard.name}.json"
+    if shard.name in store.people_shards() and note.exists():
+        kept = [tuple(row) for row in json.loads(note.read_text())]
+        return Found(len(store.read_people(shard.name)), tuple(kept))
+    people: list[Person] = []
+    skipped: list[tuple[str, str]] = []
+    for path in shard.photographs:
+        try:
+            photograph = read_photograph(path)
+        except PhotographError as error:
+            skipped.append((path.name, str(error)))
+            continue
+        found = finder(shard.thorough).find(photograph.pixels)
+        if not found:
+            skipped.append((path.name, "nobody was found in it"))
+        people += [person_record(path, photograph, k, one, focal_px) for k, one in enumerate(found)]
+    note.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = note.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(skipped))
+    unfinished.replace(note)
+    store.write_people(shard.name, people)
+    return Found(len(people), tuple(skipped))
+
+
+@lru_cache(maxsize=2)
+def finder(thorough: bool) -> PersonFinder:
+    """One finder a process: loading the networks takes longer than a picture."""
+    return PersonFinder(thorough=thorough)
+
+
+def person_record(
+    path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None
+) -> Person:
+    """A found person as the store keeps it. Focal length: the user's, else EXIF, else the diagonal."""
+    height, width = photograph.pixels.shape[:2]
+    return Person(
+        group_id=f"{path.stem}-{photograph.sha256[:8]}-p{index}",
+        photo=str(path.absolute()),
+        photo_sha256=photograph.sha256,
+        width=width,
+        height=height,
+        box=found.box,
+        detection=float(found.detection),
+        crop=found.crop,
+        camera=np.asarray(default_camera(width, height, focal_px or photograph.focal_px), np.float32),
+        landmarks=found.landmarks,
+        world_landmarks=found.world_landmarks,
+        mask=found.mask,
+        picture=crop_square(photograph.pixels, found.crop, CROP_PICTURE),
+    )

@@ -1,0 +1,90 @@
+"""Stage 3: a critic's verdict on each group of a shard."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from critique.critic import Critic
+from critique.evidence import EvidenceCritic, EvidenceSettings
+from critique.oracle import OracleCritic
+from critique.shuffled import ShuffledCritic
+from critique.vlm import VlmCritic
+from critique.vlm_settings import VlmSettings
+from hmr.overlay import open_renderer
+from storage.group_store import GroupStore
+from storage.records import DrawnGroup, Group, Verdict
+from tasks.drawing import draw_group
+from tasks.sampling import body
+from tasks.settings import CriticSection, Overlay, SettingsError, validate
+
+Errors = Callable[[Group], NDArray[np.float64]]
+
+CRITICS = ("evidence", "vlm", "oracle", "shuffled")
+
+
+def make_critic(settings: CriticSection, seed: int, truth: Errors | None = None) -> Critic:
+    """The critic that the settings name. `oracle` needs ground truth, which only the studio has."""
+    if settings.name == "evidence":
+        return EvidenceCritic(validate(EvidenceSettings, settings.evidence, "settings", "critic.evidence"))
+    if settings.name == "vlm":
+        return VlmCritic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"))
+    if settings.name == "shuffled":  # the control: the evidence critic's scores, dealt out at random
+        inner = settings.model_copy(update={"name": "evidence"})
+        return ShuffledCritic(make_critic(inner, seed), seed)
+    if settings.name == "oracle":
+        if truth is None:
+            raise SettingsError(
+                "critic 'oracle' judges by ground truth, and these photographs have none; "
+                "use it on the embedded studio (without --images), or choose evidence or vlm"
+            )
+        return OracleCritic(truth)
+    raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")
+
+
+@task(retries=2, retry_delay_seconds=[5, 30], cache_policy=NO_CACHE, task_run_name="judge {gen} {shard}")
+def judge_groups(
+    shard: str,
+    gen: str,
+    run: str,
+    store_root: Path,
+    body_path: Path | None,
+    settings: CriticSection,
+    overlay: Overlay,
+    seed: int,
+    truth: Errors | None = None,
+) -> dict[str, int]:
+    """Have a shard's groups judged and commit the verdicts; returns how many hypotheses were scored and not."""
+    store = GroupStore(store_root)
+    critic = make_critic(settings, seed, truth)
+    if shard in store.verdict_shards(gen, critic.name):
+        verdicts = store.read_verdicts(gen, critic.name, shard)
+    else:
+        verdicts = judge_all(store.read_groups(gen, shard), critic, body_path, overlay)
+        store.write_verdicts(gen, critic.name, run, shard, verdicts)
+    scored = sum(int((~np.isnan(v.scores)).sum()) for v in verdicts)
+    return {"scored": scored, "abstained": sum(len(v.scores) for v in verdicts) - scored}
+
+
+def judge_all(
+    groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay
+) -> list[Verdict]:
+    """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them."""
+    renderer = open_renderer(overlay.backend) if critic.needs_pictures else None
+    draw: Callable[[Group], DrawnGroup] = partial(
+        draw_group, body(body_path), renderer=renderer, size=overlay.size
+    )
+    try:
+        many: Any = getattr(critic, "judge_many", None)
+        if many is not None:  # a remote critic: many requests in flight; groups are drawn as they are taken
+            return asyncio.run(many(map(draw, groups)))
+        return [critic.judge(draw(group)) for group in groups]
+    finally:
+        if renderer is not None:
+            renderer.close()
