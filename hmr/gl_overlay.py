@@ -2,7 +2,7 @@
 
 import os
 import threading
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +108,7 @@ class PyrenderRenderer:
             _open_renderers.remove(self)
             self._renderer.delete()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PyrenderRenderer":
         return self
 
     def __exit__(self, *_: object) -> None:

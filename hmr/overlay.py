@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numba
 import numpy as np
@@ -50,6 +50,7 @@ class Overlay(NamedTuple):
     mask: NDArray[np.bool_]  # (h, w) pixels that show the mesh
 
 
+@runtime_checkable
 class OverlayRenderer(Protocol):
     """Draws overlays; keeps its buffers between pictures. Use it in one thread, and `close` it at the end."""
 
@@ -129,7 +130,7 @@ class NumbaRenderer:
     def close(self) -> None:
         self._buffers = [np.empty(0, kept.dtype) for kept in self._buffers]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "NumbaRenderer":
         return self
 
     def __exit__(self, *_: object) -> None:
