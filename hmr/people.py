@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hmr.keypoint_file import KeypointFileError, read_keypoints
 from hmr.photograph import shrink
 from hmr.pose_networks import Landmarks, PoseNetworks, Square, body_square, pose_networks
 from hmr.resampling import resample_affine
+
+__all__ = ["FoundPerson", "KeypointFileError", "PersonFinder", "person_crop", "read_keypoints", "tiles"]
 
 MASK_SIDE = 64  # px
 SMALLEST_CROP = 32.0  # px
@@ -46,7 +49,8 @@ class PersonFinder:
     """Finds people with BlazePose.
 
     Thorough: the whole picture, then overlapping tiles of several scales, for many people and small ones;
-    each is looked at twice. Otherwise: the whole picture and, only if nobody shows there, its middle 70 %.
+    each is looked at twice. Otherwise, for pictures known to show somebody: the whole picture and,
+    only if nobody shows there, its middle 70 %.
     """
 
     thorough: bool = True
