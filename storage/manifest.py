@@ -61,7 +61,7 @@ class Manifest:
             state = self.path.stat()
         except FileNotFoundError:
             return {}
-        return dict(_told(self.path, state.st_ino, state.st_mtime_ns))
+        return dict(_remembered(self.path, state.st_ino, state.st_mtime_ns, state.st_size))
 
     def read(self, table: str, shard: str) -> bytes:
         """The bytes of one file, as they were committed."""
@@ -89,7 +89,7 @@ class Manifest:
         written again.
         """
         with self._lock():
-            shards = self.shards()
+            shards = _told(self.path)
             known = shards.get(shard)
             if known and known.content != content:
                 raise StoreError(
@@ -121,7 +121,7 @@ class Manifest:
     def sweep(self, damaged: bool) -> list[Path]:
         """Remove the files that belong to no shard; with `damaged`, first take out the shards with damage."""
         with self._lock():
-            shards = self.shards()
+            shards = _told(self.path)
             if damaged:
                 whole = {name: shard for name, shard in shards.items() if not self.damage(name)}
                 if len(whole) < len(shards):
@@ -150,8 +150,13 @@ class Manifest:
 
 
 @lru_cache(maxsize=64)
-def _told(path: Path, inode: int, changed_ns: int) -> dict[str, Shard]:
-    """What a manifest says. It is replaced whole, so inode and time tell whether it was read before."""
+def _remembered(path: Path, inode: int, changed_ns: int, size: int) -> dict[str, Shard]:
+    """What a manifest says, read once: it is replaced whole, so these numbers tell one from the next."""
+    return _told(path)
+
+
+def _told(path: Path) -> dict[str, Shard]:
+    """What a manifest says; nothing if there is none."""
     try:
         told = json.loads(path.read_bytes())
         if told["schema"] != VERSION:
@@ -167,6 +172,8 @@ def _told(path: Path, inode: int, changed_ns: int) -> dict[str, Shard]:
             )
             for name, shard in sorted(told["shards"].items(), key=lambda item: natural(item[0]))
         }
+    except FileNotFoundError:
+        return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path}: not a manifest ({error!r}); restore it from a copy") from error
 

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import signal
 import subprocess
 import sys
 import time
@@ -55,30 +56,64 @@ def test_two_writers_lose_nothing(tmp_path):
     assert_complete(GroupStore(tmp_path), SHARDS)
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_a_readable_store(tmp_path):
     """kill -9 again and again, at any point; then one run to the end gives what an unharmed run gives."""
     program = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); "
-        "from tests.unit.storage.test_manifest import write_shards; print('ready', flush=True); "
-        "write_shards(Path(sys.argv[1]), range(200))"
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from tests.unit.storage.test_manifest import write_shards\n"
+        "for shard in range(10**6):\n"
+        "    write_shards(Path(sys.argv[1]), range(shard, shard + 1)); print(shard, flush=True)"
     )
     root = Path(__file__).parents[3]
     store, rng = GroupStore(tmp_path), np.random.default_rng(1)
-    for _ in range(8):
-        writer = subprocess.Popen([sys.executable, "-c", program, tmp_path, root], stdout=subprocess.PIPE)
-        with writer:
-            assert writer.stdout.readline() == b"ready\n"
-            time.sleep(rng.uniform(0, 0.15))
+    for _ in range(5):
+        before = len(store.people_shards())
+        command = [sys.executable, "-c", program, tmp_path, root]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+            for _ in range(before + 2):  # it passes over what is there, then writes two shards ...
+                writer.stdout.readline()
+            time.sleep(rng.uniform(0, 0.2))  # ... and is somewhere in a later one
             writer.kill()
         assert store.verify() == []
         for group, verdict in store.judged("round0", CRITIC):
             assert verdict.group_id == group.person.group_id
+        assert len(store.people_shards()) >= before + 2
         assert set(store.group_shards("round0")) <= set(store.people_shards())
-    done = max(SHARDS, len(store.people_shards()))
+    done = len(store.people_shards())
     write_shards(tmp_path, range(done))
     assert_complete(store, done)
     store.sweep()
     assert_complete(store, done)
+
+
+@pytest.mark.slow
+def test_killed_before_each_file_is_put_in_place(tmp_path):
+    """Process n kills itself when about to rename its n-th file; a shard with its verdicts has eight."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from tests.unit.storage.test_manifest import write_shards\n"
+        "left = int(sys.argv[3])\n"
+        "def count(event, names):\n"
+        "    global left\n"
+        "    if event == 'os.rename' and str(names[1]).startswith(sys.argv[1]):\n"
+        "        left -= 1\n"
+        "        if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(count)\n"
+        "write_shards(Path(sys.argv[1]), range(9))"
+    )
+    root = Path(__file__).parents[3]
+    store = GroupStore(tmp_path)
+    for files in range(1, 9):
+        ended = subprocess.run([sys.executable, "-c", program, tmp_path, root, str(files)])
+        assert ended.returncode == -signal.SIGKILL
+        assert store.verify() == []
+        judged = [verdict.group_id for _, verdict in store.judged("round0", CRITIC)]
+        known = [person.group_id for person in store.read_people()]
+        assert judged == known[: len(judged)]
+    write_shards(tmp_path, range(9))
+    assert_complete(store, 9)
+    assert store.sweep() == []  # whoever writes a shard puts its own files over the strays
 
 
 def test_files_without_a_manifest_are_no_shard(tmp_path):
