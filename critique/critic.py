@@ -1,7 +1,7 @@
 """What every critic shares: the protocol, the verdict of one that could not judge, a seeded order."""
 
 import hashlib
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from storage.records import DrawnGroup, Reply, Verdict
 
 
+@runtime_checkable
 class Critic(Protocol):
     """Judges all hypotheses of one person together."""
 

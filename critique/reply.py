@@ -16,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMMENT_LIMIT = 300  # characters of a comment that are kept
-REPLY_LIMIT = 200_000  # characters of a reply that are searched, from its end
+REPLY_LIMIT = 100_000  # characters of a reply that are searched, from its end
+FAILURES = (
+    500  # places in a reply that look like an object and are none, before it is given up: bounds the time
+)
 
 _LABEL = re.compile(r"(?i)\s*image[\s._-]*([0-9]{1,6})\s*")
+_START = re.compile(r'\{\s*"')
 _NUMBER = re.compile(r"\s*[+-]?([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)\s*")
 
 
@@ -61,17 +65,13 @@ def picture_place(label: str) -> int | None:
 
 def _objects(text: str) -> Iterator[_Object]:
     """The outermost balanced JSON objects in a text, in order; fences and prose between them are skipped."""
-    start = text.find("{")
-    while start >= 0:
+    at, failures = 0, 0
+    while failures < FAILURES and (start := _START.search(text, at)):
         try:
-            value, end = _DECODER.raw_decode(text, start)
+            value, at = _DECODER.raw_decode(text, start.start())
             yield value
-        except (
-            ValueError,
-            RecursionError,
-        ):  # prose in braces, a torn object, a deep nest
-            end = start + 1
-        start = text.find("{", end)
+        except (ValueError, RecursionError):  # prose in braces, a torn object, a deep nest
+            at, failures = start.start() + 1, failures + 1
 
 
 def plain_text(text: str, limit: int) -> str:
@@ -92,7 +92,8 @@ def _judgement(item: Any, label: str) -> tuple[float, str]:
     """Score (NaN if unusable) and comment of one picture."""
     if not isinstance(item, _Object):
         return math.nan, ""
-    fields = _object([(key.strip().lower(), value) for key, value in item.items()])
+    lowered = [(key.strip().lower(), value) for key, value in item.items()]
+    fields = _object([(key, value) for key, value in lowered if key in ("score", "comment")])
     repeated = item.repeated or fields.repeated
     if repeated is not None:
         raise ReplyError(f"the key '{plain_text(repeated, 40)}' of {label} is given twice")

@@ -8,6 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -42,6 +43,10 @@ def _modules_to_check() -> list[str]:
 
 
 install_import_hook(_modules_to_check(), "beartype.beartype")
+
+# A busy machine is no fault of the code: no law is timed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture

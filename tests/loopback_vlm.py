@@ -45,7 +45,7 @@ class Call:
 
     method: str
     path: str
-    headers: dict[str, str]
+    headers: dict[str, str]  # names in lower case
     body: Body
     started: float
     ended: float = 0.0
@@ -248,9 +248,8 @@ class LoopbackVlm:
                 self._serve(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
             def _serve(self, body: Body) -> None:
-                answer = outer._answer(
-                    Call(self.command, self.path, dict(self.headers), body, time.monotonic())
-                )
+                named = {name.lower(): value for name, value in self.headers.items()}
+                answer = outer._answer(Call(self.command, self.path, named, body, time.monotonic()))
                 if answer.drop:
                     self.close_connection = True
                     self.connection.shutdown(2)

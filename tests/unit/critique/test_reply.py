@@ -51,7 +51,7 @@ def test_spellings_and_wrappings(text):
 
 @pytest.mark.parametrize(
     "score",
-    ["101", "-0.5", "NaN", "Infinity", "1e999", "true", "null", '"nan"', '"60 of 100"', '"1_0"', "[90]", "9" * 400],
+    ["101", "-0.5", "NaN", "Infinity", "1e999", "9" * 400, "true", '"nan"', '"60 of 100"', '"1_0"', "[9]"],
 )
 def test_an_unusable_score_is_unjudged_never_zero(score):
     assert read(TWO.replace("41", score)) == ([88, None], ("ok", "schema"))
@@ -147,9 +147,9 @@ def test_order_wrapping_and_spelling_are_free(marks, before, after, word, random
     assert parsed.comments == tuple(plain_text(text, COMMENT_LIMIT) for _, text in marks)
 
 
-@given(st.integers(0, 999_999), st.sampled_from(["image_%d", "IMAGE.%d", " Image - %d ", "image%d", "image_0%d"]))
+@given(st.integers(0, 9999), st.sampled_from(["image_%d", "IMAGE.%d", " Image-%d ", "image%d", "image_0%d"]))
 def test_labels(place, spelling):
-    assert picture_place(spelling % min(place, 99_999)) == min(place, 99_999)
+    assert picture_place(spelling % place) == place
 
 
 @pytest.mark.parametrize("label", ["", "image", "photo_2", "image_2b", "image_-2.5", "image_two", "2"])
