@@ -21,6 +21,7 @@ when a constant changes.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from storage.records import DrawnGroup, Verdict
 
 Floats = NDArray[np.float64]
 Check = Callable[[DrawnGroup], Finding]
+Weight = Annotated[float, Field(ge=0)]
 
 CHECKS: dict[str, Check] = {
     "orientation": orientation,
@@ -64,12 +66,11 @@ SCALES = {
     "world_distance": 0.06,
     "orientation": 0.08,
     "limb_lengths": 0.06,
-    "joint_limits": 0.03,
+    "joint_limits": 0.01,
     "penetration": 0.15,
     "balance": 0.15,
 }
-"""Typical standard deviation of each penalty inside a group; fixed, so that a verdict depends on one group
-alone."""
+"""Typical standard deviation of a penalty inside a group; fixed: a verdict depends on one group alone."""
 
 LEAST_SPREAD = 0.05
 """Spread of totals below which a group counts as one of equals."""
@@ -86,15 +87,15 @@ class EvidenceSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    reprojection: float = Field(1.0, ge=0)
-    silhouette: float = Field(0.6, ge=0)
-    depth_order: float = Field(0.7, ge=0)
-    world_distance: float = Field(0.8, ge=0)
-    orientation: float = Field(0.6, ge=0)
-    limb_lengths: float = Field(0.15, ge=0)
-    joint_limits: float = Field(0.3, ge=0)
-    penetration: float = Field(0.3, ge=0)
-    balance: float = Field(0.1, ge=0)
+    reprojection: Weight = 1.0
+    silhouette: Weight = 0.6
+    depth_order: Weight = 0.7
+    world_distance: Weight = 0.8
+    orientation: Weight = 0.6
+    limb_lengths: Weight = 0.15
+    joint_limits: Weight = 0.3
+    penetration: Weight = 0.3
+    balance: Weight = 0.1
 
     def active(self) -> dict[str, float]:
         """The checks that are on, with their weights."""
@@ -110,8 +111,7 @@ class EvidenceCritic:
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """A verdict on the group; abstains on all without evidence, and on a hypothesis that is not
-        finite."""
+        """A verdict; abstains on the whole group without evidence, and on a hypothesis that is not finite."""
         sound = finite(group)
         scores = np.full(len(group.group), np.nan)
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
@@ -124,7 +124,7 @@ class EvidenceCritic:
                 scores[judged] = spread(totals(findings, weights))
                 told = worst_faults(findings)
             else:
-                told = ["no landmark is visible and the mask is empty: nothing to judge by"] * len(judged)
+                told = ["no visible landmark and no mask: nothing to judge by"] * len(judged)
             for index, comment in zip(judged, told):
                 comments[index] = comment
         return Verdict(
@@ -147,9 +147,10 @@ def check_table(group: DrawnGroup) -> dict[str, Floats]:
 
 def totals(findings: dict[str, Finding], weights: dict[str, float]) -> Floats:
     """(G,) weighted sum of the scaled penalties; 0 = nothing wrong."""
-    return sum(
+    parts = [
         weights[name] * found.evidence / SCALES[name] * found.penalty for name, found in findings.items()
-    )
+    ]
+    return np.sum(parts, axis=0)
 
 
 def spread(total: Floats) -> Floats:

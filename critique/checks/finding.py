@@ -1,7 +1,7 @@
 """What a check returns, and the one robust rule by which faults at many places become a penalty."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,11 +27,13 @@ class Finding:
 
     def instead(self, other: "Finding", chosen: NDArray[np.bool_]) -> "Finding":
         """The other finding where chosen (G,), this one elsewhere; both of the same check."""
-        mixed = [
-            np.where(chosen, getattr(other, name), getattr(self, name))
-            for name in ("penalty", "severity", "place", "size")
-        ]
-        return Finding(*mixed, self.places, self.phrase, self.evidence)
+        return replace(
+            self,
+            penalty=np.where(chosen, other.penalty, self.penalty),
+            severity=np.where(chosen, other.severity, self.severity),
+            place=np.where(chosen, other.place, self.place),
+            size=np.where(chosen, other.size, self.size),
+        )
 
 
 def robust(fault: ArrayLike, half: float) -> Floats:

@@ -53,8 +53,7 @@ _PLACES = tuple(f"misses the photograph's {name}" for name, _ in _PARTS) + tuple
 
 
 def silhouette(drawn: DrawnGroup) -> Finding:
-    """1 - soft intersection over union of silhouette s (0 or 1) and mask p (0..1), over the cells inside the
-    photograph.
+    """1 - soft intersection over union of silhouette s (0 or 1) and mask p (0..1), inside the photograph.
 
         IoU = sum s p / (sum s + sum p - sum s p)
 
@@ -63,7 +62,7 @@ def silhouette(drawn: DrawnGroup) -> Finding:
     """
     person = drawn.group.person
     inside = inside_photograph(person)
-    mask = person.mask.astype(np.float32) / 255 * inside
+    mask = (person.mask / 255 * inside).astype(np.float32)
     drawn_cells = (drawn.silhouettes >= 128) * inside
     flat = drawn_cells.reshape(len(drawn_cells), -1).astype(np.float32)
     common, covered = (flat @ cells.ravel() for cells in (mask, inside))
@@ -72,7 +71,7 @@ def silhouette(drawn: DrawnGroup) -> Finding:
 
     difference = _gathered(drawn_cells) - _gathered(mask[None])  # (G, blocks), positive: too much is drawn
     own = _cells(project(drawn.group.keypoints, person), person)
-    seen = ((_MEANS > 0) <= (visibility(person) > 0.1)).all(1)  # parts of which every point was seen
+    seen = np.where(_MEANS > 0, visibility(person), 1.0).min(1) > 0.1  # parts of which every point was seen
     theirs = (
         np.where(seen[:, None], _cells(landmarks_px(person), person), FAR)[None] if seen.sum() > 3 else own
     )
@@ -122,4 +121,5 @@ def _mass_by_part(mass: Floats, points: Floats) -> Floats:
     nearest = (along_y[..., :, None] + along_x[..., None, :]).argmin(1).reshape(len(points), -1)
     count, parts = len(mass), points.shape[1]
     index = nearest + parts * np.arange(count)[:, None]
-    return np.bincount(index.ravel(), mass.ravel(), minlength=count * parts).reshape(count, parts)
+    sums = np.bincount(index.ravel(), weights=mass.ravel(), minlength=count * parts)
+    return sums.astype(np.float64).reshape(count, parts)
