@@ -14,9 +14,10 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 May import: `tasks`, `hmr`, `critique`, `storage`, prefect. Nothing imports `flows`.
 
 To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
-function of that name with `@flow` whose first parameter is `settings: Settings`, a line in
-`deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml` (a test compares them), a command in `command_line.py`.
-Deploy by module path, `flows.name.name`: by file path, `flows/` would come first on the import path.
+function of that name with `@flow` whose first parameter is `settings: Settings`; a line in
+`deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml` (a test compares them); a command in
+`command_line.py`. Deploy by module path, `flows.name.name`: by file path, `flows/` would come first on the
+import path.
 """
 
 import os

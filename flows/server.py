@@ -125,7 +125,7 @@ def prefect_server(port: int | None = None) -> Iterator[Server]:
     with users:
         server = start_server(port)
         try:
-            with _recording_into(server):
+            with recording_into(server):
                 yield server
         finally:
             with _locked(home):  # nobody can come in between the question and the stop
@@ -222,7 +222,7 @@ def _is_last(users: IO[str]) -> bool:
 
 
 @contextmanager
-def _recording_into(server: Server) -> Iterator[None]:
+def recording_into(server: Server) -> Iterator[None]:
     """The environment, and prefect's settings if it is imported already, point to `server`."""
     wanted = client_environment(server)
     before = {name: os.environ.get(name) for name in wanted}

@@ -1,0 +1,430 @@
+"""The console script `hmr-align`: flags and a settings file become `Settings`, and a flow does it.
+
+Everything heavy is imported inside the command that needs it, so that `--help` answers at once. An exception
+that one of our own folders defines is meant for the user: its message alone is printed, with exit code 2. Any
+other exception is a fault of ours and keeps its traceback.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tasks.settings import Settings
+
+FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
+MISUSE = 2  # exit code for what the user can mend
+
+app = typer.Typer(
+    name="hmr-align",
+    help="Align a human mesh model to photographs with a critic in the loop.\n\nStart here: hmr-align align",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 110},
+)
+bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bench, name="bench")
+
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", metavar="FILE.toml", help="Settings; flags win over it.")
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Results go to DIR/NAME. [runs]")]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run. [default]")]
+Images = Annotated[Path | None, typer.Option(metavar="DIR", help="Your photographs. [the embedded studio]")]
+Body = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="SMPL_NEUTRAL.pkl or .npz. [the embedded body]")
+]
+Checkpoint = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="lab, default or a file. [lab; default with --images]")
+]
+Critic = Annotated[
+    str | None, typer.Option(metavar="NAME", help="evidence, vlm, oracle or shuffled. [evidence]")
+]
+Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
+Hypotheses = Annotated[int | None, typer.Option(metavar="N", help="Hypotheses in a group. [20]")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.")
+]
+
+
+def main() -> None:
+    """Run the command line; our own exceptions become their message."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that clean-up runs
+    try:
+        app()
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in FOLDERS:
+            raise
+        typer.echo(f"hmr-align: {error}", err=True)
+        sys.exit(MISUSE)
+
+
+@app.command()
+def align(
+    settings: SettingsFile = None,
+    images: Images = None,
+    out: Out = None,
+    name: Name = None,
+    critic: Critic = None,
+    rounds: Rounds = None,
+    checkpoint: Checkpoint = None,
+    body: Body = None,
+    seed: Seed = None,
+) -> None:
+    """The whole job: find people, sample, judge, train, measure, report. A second call resumes it.
+
+    Example: hmr-align align --images photos --out runs --rounds 2
+    """
+    chosen = _settings(
+        settings,
+        run={"out": out, "name": name, "seed": seed},
+        photographs={"folder": images},
+        critic={"name": critic},
+        align={"rounds": rounds},
+        base={"checkpoint": checkpoint, "body": body},
+    )
+    with _recorded():
+        from flows.align import align as run
+
+        run(chosen)
+    _tell_results(chosen)
+
+
+@app.command()
+def pretrain(
+    which: Annotated[str, typer.Argument(metavar="[lab|default]", help="The base to train.")] = "default",
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seed: Seed = None,
+) -> None:
+    """Train a base model on synthetic people, resuming where it was stopped.
+
+    Example: hmr-align pretrain lab --out runs --name lab-again
+    """
+    chosen = _settings(settings, run={"out": out, "name": name, "seed": seed})
+    with _recorded():
+        from flows.pretrain import pretrain as run
+
+        run(chosen, which)
+
+
+@app.command()
+def sample(
+    settings: SettingsFile = None,
+    images: Images = None,
+    out: Out = None,
+    name: Name = None,
+    checkpoint: Checkpoint = None,
+    body: Body = None,
+    hypotheses: Hypotheses = None,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [2.5]")
+    ] = None,
+) -> None:
+    """Find the people in photographs and draw a group of hypotheses for each.
+
+    Example: hmr-align sample --images photos --hypotheses 20 --temperature 1
+    """
+    chosen = _settings(
+        settings,
+        run={"out": out, "name": name},
+        photographs={"folder": images},
+        base={"checkpoint": checkpoint, "body": body},
+        sample={"hypotheses": hypotheses, "temperature": temperature},
+    )
+    with _recorded():
+        from flows.sample_groups import sample_groups as run
+
+        run(chosen)
+
+
+@app.command()
+def render(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, numba or pyrender. [auto]")
+    ] = None,
+    size: Annotated[int | None, typer.Option(metavar="PX", help="Side of an overlay. [512]")] = None,
+    groups: Annotated[int | None, typer.Option(metavar="N", help="How many groups. [12]")] = None,
+) -> None:
+    """Draw the meshes of a run's sampled groups over their photographs.
+
+    Example: hmr-align render --name default --groups 4
+    """
+    chosen = _settings(
+        settings,
+        run={"out": out, "name": name},
+        overlay={"backend": backend, "size": size, "groups_shown": groups},
+    )
+    with _recorded():
+        from flows.draw_groups import draw_groups as run
+
+        run(chosen)
+
+
+@app.command()
+def critique(
+    settings: SettingsFile = None, out: Out = None, name: Name = None, critic: Critic = None
+) -> None:
+    """Judge a run's sampled groups that lack a verdict of this critic.
+
+    Example: hmr-align critique --name default --critic vlm --settings mine.toml
+    """
+    chosen = _settings(settings, run={"out": out, "name": name}, critic={"name": critic})
+    with _recorded():
+        from flows.score_groups import score_groups as run
+
+        run(chosen)
+
+
+@app.command()
+def train(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="stable, paper_eq6 or released_dgpo. [stable]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Steps. [the preset's]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(metavar="X", help="[the preset's]")] = None,
+    critic: Critic = None,
+    seed: Seed = None,
+    probe_headroom: Annotated[
+        bool,
+        typer.Option("--probe-headroom", help="Instead measure what the true labels of wild would gain."),
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Fine-tune the model on a run's judged groups, or measure how much there is to gain.
+
+    Example: hmr-align train --name default --preset paper_eq6 --steps 150
+    """
+    chosen = _settings(
+        settings,
+        run={"out": out, "name": name, "seed": seed},
+        train={"preset": preset, "steps": steps, "learning_rate": learning_rate},
+        critic={"name": critic},
+    )
+    with _recorded():
+        if probe_headroom:
+            from flows.train_policy import probe_headroom as probe
+
+            _tell_measurements(probe(chosen), json_file)
+        else:
+            from flows.train_policy import train_policy as run
+
+            run(chosen)
+
+
+@app.command()
+def benchmark(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    checkpoint: Checkpoint = None,
+    body: Body = None,
+    hypotheses: Hypotheses = None,
+    critic: Critic = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure a model on the studio's test people: MPJPE, PA-MPJPE and PVE in millimetres.
+
+    Example: hmr-align benchmark --checkpoint default --json benchmark.json
+    """
+    chosen = _settings(
+        settings,
+        run={"out": out, "name": name},
+        base={"checkpoint": checkpoint, "body": body},
+        benchmark={"hypotheses": hypotheses},
+        critic={"name": critic},
+    )
+    with _recorded():
+        from flows.run_benchmark import run_benchmark as run
+
+        _tell_measurements(run(chosen), json_file)
+
+
+@app.command()
+def report(settings: SettingsFile = None, out: Out = None, name: Name = None) -> None:
+    """Write report.html and summary.json of a run again from what it stored.
+
+    Example: hmr-align report --name default
+    """
+    chosen = _settings(settings, run={"out": out, "name": name})
+    from flows.report import write_report
+
+    write_report(chosen)
+    _tell_results(chosen)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int | None, typer.Option(metavar="N", help="[4200, or a free one]")] = None,
+) -> None:
+    """Keep the Prefect server with the history of all runs up until Ctrl-C.
+
+    Example: hmr-align dashboard --port 4300
+    """
+    from flows.server import prefect_server, server_home
+
+    with prefect_server(port) as server:
+        typer.echo(f"Dashboard: {server.url}   (history in {server_home()}; Ctrl-C ends it)")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            typer.echo("")
+
+
+@app.command()
+def deploy(settings: SettingsFile = None, out: Out = None) -> None:
+    """Set up work pool, deployments and automation on the running server; safe to repeat.
+
+    Example: hmr-align deploy --settings mine.toml --out /data/runs
+    """
+    chosen = _settings(settings, run={"out": out})
+    from flows.deployments import POOL
+    from flows.deployments import deploy as set_up
+    from flows.server import client_environment, find_server, recording_into
+
+    server = find_server()
+    if server is None:
+        typer.echo(
+            "hmr-align: no Prefect server runs. Start one in another terminal: hmr-align dashboard", err=True
+        )
+        raise typer.Exit(MISUSE)
+    given = {"settings": chosen.model_dump(mode="json", exclude_defaults=True)} if settings else {}
+    with recording_into(server):
+        names = set_up(chosen.run.out, given)
+    typer.echo("\n".join(f"deployed {name}" for name in names))
+    variables = " ".join(f"{key}={value}" for key, value in client_environment(server).items())
+    typer.echo(f"Start a worker:  {variables} prefect worker start --pool {POOL}")
+    typer.echo(f"Start a run:     {variables} prefect deployment run {names[0]}")
+
+
+@app.command()
+def doctor(
+    settings: SettingsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    free: Annotated[bool, typer.Option("--free", help="Mark runs of killed processes Crashed.")] = False,
+) -> None:
+    """Say what was found on this machine, and the mend for what is missing.
+
+    Example: hmr-align doctor --settings mine.toml
+    """
+    chosen = _settings(settings)
+    from flows.doctor import examine, free_runs
+    from flows.server import find_server
+
+    server = find_server() if free else None
+    if server:
+        typer.echo("\n".join(f"freed {name} ({run})" for run, name in free_runs(server).items()), err=True)
+    findings = examine(chosen)
+    ok = all(finding.state != "missing" for finding in findings)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        typer.echo(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}, indent=2))
+    else:
+        marks = {"ok": "[green]ok[/]", "optional": "[yellow]-[/]", "missing": "[red]missing[/]"}
+        _tell_table(
+            ["", "what", "found", "mend"],
+            [(marks[f.state], f.name, _plain(f.found), _plain(f.mend)) for f in findings],
+        )
+    raise typer.Exit(0 if ok else 1)
+
+
+@bench.command("render")
+def bench_render(
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of a picture.")] = 512,
+    body: Body = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Overlays per second of each back end, against pyrender used naively.
+
+    Example: hmr-align bench render --json render.json
+    """
+    import numpy as np
+
+    from hmr.body import load_body
+    from hmr.render_benchmark import measure_renderers
+
+    model = load_body(body)
+    upright = model.template * np.array([1, -1, -1], dtype=np.float32)  # y down, as the camera has it
+    _tell_measurements(measure_renderers(upright, model.faces, size=size), json_file)
+
+
+def _settings(path: Path | None, **flags: dict[str, Any]) -> "Settings":
+    """The settings file with the flags laid over it."""
+    from tasks.settings import load_settings
+
+    return load_settings(path, flags)
+
+
+@contextmanager
+def _recorded() -> Iterator[None]:
+    """Flows called inside are recorded by the running server, or by one started for them."""
+    from flows.server import prefect_server
+
+    with prefect_server() as server:
+        from prefect import tags
+
+        from flows.deployments import TAG
+
+        typer.echo(f"Dashboard: {server.url}", err=True)
+        with tags(TAG):
+            yield
+
+
+def _tell_results(settings: "Settings") -> None:
+    for name in ("report.html", "summary.json"):
+        if (file := settings.run.folder / name).exists():
+            typer.echo(file)
+
+
+def _tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
+    """Print measured numbers as a table, and write them where `--json` says."""
+    rows = [
+        (
+            _plain(one["metric"]),
+            f"{one['value']:.4g} {one['unit']}",
+            _plain(one["baseline"] or ""),
+            f"{one['ratio']:.3g}x" if one["ratio"] is not None else "",
+        )
+        for one in results
+    ]
+    _tell_table(["metric", "value", "compared with", "ratio"], rows)
+    if file:
+        from flows.measurements import write_measurements
+
+        write_measurements(file, results)
+
+
+def _tell_table(heads: list[str], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _plain(text: object) -> str:
+    """Text that rich shows as it is."""
+    from rich.markup import escape
+
+    return escape(str(text))

@@ -1,0 +1,155 @@
+"""Every flow as a Prefect deployment: the work pool, the deployments and the automation that frees dead runs.
+
+`deploy` is safe to repeat. It makes what `deploy/prefect.yaml` makes, and also the pool and the automation.
+Deployments go by module path with an empty list of pull steps, so that a worker on any host that has the
+package can run them. Runs start in a temporary folder: the pool tells them where results belong.
+"""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.server import CLIENT_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.automations import Automation
+    from prefect.client.orchestration import SyncPrefectClient
+
+POOL = "hmr-align"
+TAG = "hmr-align"
+ZOMBIES = "hmr-align-zombies"
+SILENCE = timedelta(seconds=75)  # without a heartbeat, which comes every 30 s, a run is dead
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One way in which a flow is offered to workers."""
+
+    entrypoint: str  # module path of the flow, with dots
+    name: str = "on-demand"
+    cron: str | None = None  # in UTC
+    slug: str | None = None  # of the schedule
+    concurrency_limit: int | None = None
+
+    def flow(self) -> "Flow[..., Any]":
+        module, _, name = self.entrypoint.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+DEPLOYMENTS = (
+    Deployment("flows.align.align"),
+    Deployment("flows.sample_groups.sample_groups"),
+    Deployment("flows.score_groups.score_groups"),
+    Deployment("flows.train_policy.train_policy"),
+    Deployment("flows.run_benchmark.run_benchmark"),
+    Deployment("flows.score_groups.score_groups", "rescore", "0 3 * * *", "nightly", concurrency_limit=1),
+)
+
+
+def deploy(
+    runs: Path,
+    parameters: dict[str, Any] | None = None,
+    deployments: Iterable[Deployment] = DEPLOYMENTS,
+) -> list[str]:
+    """Set up pool, deployments and automation on the configured server; returns "flow/deployment" names.
+
+    `runs` is where workers write their results; `parameters` are the default arguments of every flow.
+    """
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        _set_up_pool(client, runs)
+        names = [_set_up_deployment(client, deployment, parameters or {}) for deployment in deployments]
+        _set_up_automation(client)
+    return names
+
+
+def _set_up_pool(client: "SyncPrefectClient", runs: Path) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    template["variables"]["properties"]["env"]["default"] = {
+        **CLIENT_ENVIRONMENT,
+        "HMR_ALIGN_RUNS": str(runs.absolute()),
+    }
+    client.create_work_pool(
+        WorkPoolCreate(name=POOL, type="process", base_job_template=template), overwrite=True
+    )
+
+
+def _set_up_deployment(client: "SyncPrefectClient", wanted: Deployment, parameters: dict[str, Any]) -> str:
+    """Create or replace one deployment (the server updates one of equal flow and name)."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.utilities.callables import parameter_schema
+
+    flow = wanted.flow()
+    schedules = []
+    if wanted.cron:
+        clock = CronSchedule(cron=wanted.cron, timezone="UTC")
+        schedules = [DeploymentScheduleCreate(schedule=clock, active=True, slug=wanted.slug)]
+    client.create_deployment(
+        flow_id=client.create_flow_from_name(flow.name),
+        name=wanted.name,
+        entrypoint=wanted.entrypoint,
+        pull_steps=[],
+        work_pool_name=POOL,
+        tags=[TAG],
+        version=flow.version,
+        description=flow.description,
+        parameters=parameters,
+        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+        schedules=schedules,
+        concurrency_limit=wanted.concurrency_limit,
+    )
+    return f"{flow.name}/{wanted.name}"
+
+
+def _set_up_automation(client: "SyncPrefectClient") -> None:
+    wanted = zombie_automation()
+    found = [one for one in client.read_automations_by_name(ZOMBIES) if one.name == ZOMBIES]
+    for surplus in found[1:]:
+        client.delete_automation(surplus.id)
+    if found:
+        client.update_automation(found[0].id, wanted)
+    else:
+        client.create_automation(wanted)
+
+
+def zombie_automation() -> "Automation":
+    """A run of ours that has beaten once and then is silent for `SILENCE` without an end becomes Crashed.
+
+    Prefect itself leaves a run Running for ever when its process is killed, and its concurrency slot taken.
+    Only runs with our tag are watched: others on a shared server may beat less often than every 30 s.
+    """
+    from prefect.automations import Automation
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    ends = ("Completed", "Failed", "Cancelled", "Crashed")
+    return Automation(
+        name=ZOMBIES,
+        description="Frees runs whose process died without a word.",
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
+            match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},  # type: ignore[arg-type]
+            after={"prefect.flow-run.heartbeat"},
+            expect={f"prefect.flow-run.{event}" for event in ("heartbeat", *ends)},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, name="Crashed", message="no heartbeat for 75 s", force=False
+            )
+        ],
+    )

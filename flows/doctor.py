@@ -1,0 +1,228 @@
+"""`hmr-align doctor`: what this machine has, and the mend for what it lacks.
+
+Every check returns a `Finding` and never raises. To add one: a function here, a line in `examine`.
+No value of a secret is ever printed: variables are named, and of an address only its host.
+"""
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from flows.deployments import SILENCE
+from flows.server import Server, ServerError, find_server, recording_into
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+ROOM_WANTED = 2e9  # bytes free for the embedded main job, with some to spare
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    name: str
+    state: Literal["ok", "optional", "missing"]  # only `missing` stops the main job
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings for these settings, those that the main job needs first."""
+    return [
+        python(),
+        torch(),
+        accelerator(),
+        *assets(),
+        body(settings),
+        weights(settings),
+        room(settings.run.out),
+        gl(),
+        vlm(settings.critic.vlm),
+        *prefect(),
+    ]
+
+
+def python() -> Finding:
+    found = f"{sys.version.split()[0]} at {sys.executable}"
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding("Python", "ok", found)
+    return Finding("Python", "missing", found, "Use Python 3.11, 3.12 or 3.13.")
+
+
+def torch() -> Finding:
+    try:
+        return Finding("PyTorch", "ok", importlib.import_module("torch").__version__)
+    except ImportError as error:
+        return Finding("PyTorch", "missing", str(error), "pip install -c constraints.txt -e .")
+
+
+def accelerator() -> Finding:
+    cores = f"{len(os.sched_getaffinity(0))} CPU cores"
+    try:
+        cuda = importlib.import_module("torch").cuda
+        if cuda.is_available():
+            gigabytes = cuda.get_device_properties(0).total_memory / 1e9
+            return Finding("GPU", "ok", f"{cuda.get_device_name(0)}, {gigabytes:.0f} GB; {cores}")
+    except (ImportError, RuntimeError, AssertionError) as error:
+        return Finding("GPU", "optional", f"{error}; {cores}")
+    return Finding(
+        "GPU",
+        "optional",
+        f"none; {cores} do all the work",
+        "For a GPU install a CUDA build of torch (README).",
+    )
+
+
+def assets() -> Iterator[Finding]:
+    for name, file in (("Embedded body", "body_light.npz"), ("Person detector", "pose_landmarker_full.task")):
+        yield _asset(name, file)
+
+
+def _asset(name: str, file: str) -> Finding:
+    try:
+        with resources.as_file(resources.files("hmr") / "assets" / file) as path:
+            return Finding(name, "ok", f"hmr/assets/{file}, {path.stat().st_size / 1e6:.1f} MB")
+    except OSError:
+        return Finding(name, "missing", f"no hmr/assets/{file}", f"git checkout hmr/assets/{file}")
+
+
+def body(settings: Settings) -> Finding:
+    path = settings.base.body
+    if path is None:
+        return Finding(
+            "Licensed body",
+            "optional",
+            "none given; the embedded body is used",
+            "Give SMPL_NEUTRAL.pkl or .npz: --body FILE.",
+        )
+    try:
+        loaded = importlib.import_module("hmr.body").load_body(path)
+    except (OSError, ValueError) as error:
+        return Finding("Licensed body", "missing", str(error), "Correct [base] body or --body.")
+    return Finding("Licensed body", "ok", f"{path}: {loaded.name}, {loaded.vertex_count} vertices")
+
+
+def weights(settings: Settings) -> Finding:
+    chosen = settings.base.checkpoint or ("default" if settings.photographs.folder else "lab")
+    if isinstance(chosen, str):
+        finding = _asset("Model weights", f"base_{chosen}.safetensors")
+        return (
+            finding
+            if finding.state == "ok"
+            else Finding(
+                finding.name,
+                "missing",
+                finding.found,
+                f"{finding.mend}, or train them: hmr-align pretrain {chosen}",
+            )
+        )
+    if chosen.is_file():
+        return Finding("Model weights", "ok", f"{chosen}, {chosen.stat().st_size / 1e6:.1f} MB")
+    return Finding(
+        "Model weights", "missing", f"no file {chosen}", "Correct [base] checkpoint or --checkpoint."
+    )
+
+
+def room(out: Path) -> Finding:
+    """Whether results can be written, and how much fits."""
+    folder = next(place for place in (out, *out.parents) if place.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{out}: {free / 1e9:.1f} GB free"
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return Finding("Results folder", "missing", f"{out} cannot be written", "Choose another: --out DIR.")
+    if free < ROOM_WANTED:
+        return Finding(
+            "Results folder", "optional", found, f"{ROOM_WANTED / 1e9:.0f} GB are wanted: --out DIR."
+        )
+    return Finding("Results folder", "ok", found)
+
+
+def gl() -> Finding:
+    works, how = importlib.import_module("hmr.overlay").check_gl()
+    if works:
+        return Finding("OpenGL", "ok", how)
+    mend = "Nothing needs it. For pyrender's pictures: apt-get install libegl1, or libosmesa6."
+    return Finding("OpenGL", "optional", f"{how}; the software rasteriser draws", mend)
+
+
+def vlm(table: dict[str, Any]) -> Finding:
+    """Whether a remote critic could be asked, and where pictures would then be sent."""
+    key = str(table.get("api_key_variable", "OPENAI_API_KEY"))
+    address = table.get("base_url") or os.environ.get("OPENAI_BASE_URL") or ""
+    unset = [] if os.environ.get(key) else [key]
+    unset += [] if address else ["OPENAI_BASE_URL"]
+    unset += [] if table.get("model") else ["[critic.vlm] model"]
+    host = urlsplit(str(address)).hostname
+    goal = f"pictures would be sent to {host}" if host else "no address, so no picture can be sent"
+    if not unset:
+        return Finding("VLM critic", "ok", f"{key} is set; {goal}")
+    mend = "Only for --critic vlm: set " + ", ".join(unset) + "."
+    return Finding("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", mend)
+
+
+def prefect() -> Iterator[Finding]:
+    try:
+        server = find_server()
+    except ServerError as error:
+        yield Finding("Prefect server", "missing", str(error), "Start it, or unset PREFECT_API_URL.")
+        return
+    if server is None:
+        yield Finding("Prefect server", "ok", "none runs; each command starts its own and stops it")
+        return
+    yield Finding("Prefect server", "ok", server.url)
+    stuck = stuck_runs(server)
+    if stuck:
+        found = ", ".join(f"{name} ({run})" for run, name in stuck.items())
+        yield Finding("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
+
+
+def stuck_runs(server: Server) -> dict[str, str]:
+    """Runs that say Running but whose last heartbeat is long past: id -> name."""
+    with recording_into(server):
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.filters import FlowRunFilter
+
+        before = datetime.now(UTC) - SILENCE
+        running = FlowRunFilter.model_validate(
+            {"state": {"type": {"any_": ["RUNNING"]}}, "start_time": {"before_": before}}
+        )
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(flow_run_filter=running)
+            return {str(run.id): run.name for run in runs if not _has_beaten_since(client, run.id, before)}
+
+
+def free_runs(server: Server) -> dict[str, str]:
+    """Mark the dead runs Crashed, so that their concurrency slots are free and they can be run again."""
+    dead = stuck_runs(server)
+    with recording_into(server):
+        from prefect.client.orchestration import get_client
+        from prefect.states import Crashed
+
+        with get_client(sync_client=True) as client:
+            for run in dead:
+                client.set_flow_run_state(run, Crashed(message="freed by hmr-align doctor"), force=True)
+    return dead
+
+
+def _has_beaten_since(client: "SyncPrefectClient", run: UUID, since: datetime) -> bool:
+    from prefect.events.filters import EventFilter
+
+    beats = EventFilter.model_validate(
+        {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run}"]},
+            "occurred": {"since": since, "until": datetime.now(UTC)},
+        }
+    )
+    return bool(client.read_events(filter=beats, limit=1).events)

@@ -1,0 +1,58 @@
+"""The one form in which every measuring command writes its numbers (`--json FILE`)."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+KEYS = ("metric", "value", "unit", "baseline", "ratio")
+
+
+def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
+    """Write device, commit and results; each result has the five KEYS.
+
+    A ratio is ours against the baseline measured in the same run, above 1 meaning better; None without one.
+    """
+    rows = [{key: result[key] for key in KEYS} for result in results]
+    report = {"device": device(), "commit": commit(), "results": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def device() -> str:
+    """The accelerator that torch sees, else the processor, and the number of cores we may use."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0))
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name(0)}, {cores} CPU cores"
+    return f"{_processor()}, {cores} cores"
+
+
+def commit() -> str:
+    """The commit of the checkout, with "+changes" where files differ from it; else the installed version."""
+    here = Path(__file__).parent.parent
+    try:
+        text = _git(here, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes")
+    except (OSError, subprocess.SubprocessError):
+        return f"hmr-align {version('hmr-align')}"
+    return text
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

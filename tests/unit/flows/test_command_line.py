@@ -1,0 +1,95 @@
+"""The console script as a user calls it: help, examples, errors."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+import flows.command_line
+from flows.command_line import app
+
+COMMANDS = "align pretrain sample render critique train benchmark report dashboard deploy doctor".split() + [
+    "bench render"
+]
+
+
+def leaves(command, name=""):
+    """Every command without sub-commands, by its full name."""
+    children = getattr(command, "commands", None)
+    if not children:
+        return {name.strip()}
+    return {leaf for child, inner in children.items() for leaf in leaves(inner, f"{name} {child}")}
+
+
+def test_every_promised_command_is_there():
+    assert leaves(typer.main.get_command(app)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_with_options_that_exist(command):
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0, result.output
+    found = re.search(r"Example: hmr-align ((?:.|\n)*?)\n\s*\n", result.output)
+    assert found, result.output
+    words = found[1].split()
+    assert words[: len(command.split())] == command.split()
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"^\s+{option}\b", result.output, re.MULTILINE), f"{command} has no {option}"
+
+
+@pytest.mark.parametrize("command", set(COMMANDS) - {"dashboard", "bench render"})
+def test_every_command_that_runs_something_takes_settings(command):
+    assert "--settings" in CliRunner().invoke(app, [*command.split(), "--help"]).output
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from flows.command_line import main; main()", *arguments]
+    return subprocess.run(program, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_a_fault_of_the_user_is_one_line_and_exit_code_2(tmp_path):
+    (tmp_path / "smoke.toml").write_text("[train]\nstepz = 3\n")
+    done = run("align", "--settings", "smoke.toml", cwd=tmp_path)
+    line = "hmr-align: smoke.toml: [train] has no key 'stepz'. Did you mean 'steps'?\n"
+    assert (done.returncode, done.stderr) == (2, line)
+
+
+def test_a_wrong_flag_is_named(tmp_path):
+    done = run("align", "--rounds", "-1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "hmr-align: command line: [align] rounds = -1: should be greater than or equal to 0.\n"
+    )
+
+
+def test_deploy_without_a_server_says_how_to_start_one(tmp_path, home):
+    done = run("deploy", cwd=tmp_path)
+    assert done.returncode == 2 and "hmr-align dashboard" in done.stderr
+
+
+def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:secret@vlm.example/v1?token=secret")
+    done = run("doctor", "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert done.returncode == (0 if told["ok"] else 1)
+    assert "secret" not in done.stdout + done.stderr
+    (vlm,) = [finding for finding in told["findings"] if finding["name"] == "VLM critic"]
+    assert "pictures would be sent to vlm.example" in vlm["found"]
+
+
+def test_help_loads_nothing_heavy():
+    """At the top of the module only what `--help` needs may be imported."""
+    tree = ast.parse(Path(flows.command_line.__file__).read_text())
+    names = {
+        (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert names <= {"signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
