@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -144,7 +145,7 @@ def content_digest(tables: dict[str, pa.Table]) -> str:
                 continue
             digest.update(f"{name}.{field.name}[{len(column)}]".encode())
             if shape_of(field):
-                digest.update(np.ascontiguousarray(_values(table, field.name)))
+                digest.update(_values(table, field.name).tobytes())
             else:
                 digest.update(json.dumps(column.to_pylist()).encode())
     return digest.hexdigest()
@@ -193,7 +194,7 @@ def _values(table: pa.Table, name: str) -> NDArray:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _own(value: object) -> object:
+def _own(value: Any) -> Any:
     """A value without its column: a copy of an array (so that the column can go), a plain number."""
     if isinstance(value, np.ndarray):
         return value.copy()
