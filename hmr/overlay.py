@@ -16,9 +16,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from hmr.rasterizer import NEAR, Lights, draw_colours, project, shade, vertex_normals
+from hmr.rasterizer import NEAR, Lights, Numbers, draw_colours, project, shade, vertex_normals
 
 GL_MEND = (
     "On Debian or Ubuntu: apt-get install libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2. "
@@ -58,9 +58,9 @@ class OverlayRenderer(Protocol):
 
     def render(
         self,
-        vertices: ArrayLike,
-        faces: ArrayLike,
-        camera: ArrayLike,
+        vertices: Numbers,
+        faces: Numbers,
+        camera: Numbers,
         image: NDArray[np.uint8],
         style: Style = DEFAULT_STYLE,
     ) -> Overlay:
@@ -81,9 +81,9 @@ class NumbaRenderer:
 
     def render(
         self,
-        vertices: ArrayLike,
-        faces: ArrayLike,
-        camera: ArrayLike,
+        vertices: Numbers,
+        faces: Numbers,
+        camera: Numbers,
         image: NDArray[np.uint8],
         style: Style = DEFAULT_STYLE,
     ) -> Overlay:
@@ -152,8 +152,8 @@ def open_renderer(name: str = "auto") -> OverlayRenderer:
 
 
 def side_view(
-    vertices: ArrayLike,
-    faces: ArrayLike,
+    vertices: Numbers,
+    faces: Numbers,
     size: int,
     style: Style = DEFAULT_STYLE,
     renderer: OverlayRenderer | None = None,

@@ -9,13 +9,16 @@ triangle with a vertex nearer than `NEAR` (or behind the camera, or not finite) 
 partly outside the picture is clipped to it. The loops release the GIL: threads may draw different pictures.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Numbers = NDArray[Any] | Sequence[Any]  # whatever np.asarray turns into an array of the shape named
 
 NEAR = 0.01
 """Metres in front of the camera within which nothing is drawn."""
@@ -27,7 +30,7 @@ _FARTHEST = 2.0**20  # pixels; farther points would overflow the whole numbers o
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 
 
-def project(vertices: ArrayLike, camera: ArrayLike) -> Floats:
+def project(vertices: Numbers, camera: Numbers) -> Floats:
     """Pinhole projection of vertices (V, 3), metres, with camera (4,) fx, fy, cx, cy in pixels.
 
         u = fx x / z + cx,   v = fy y / z + cy
@@ -41,8 +44,8 @@ def project(vertices: ArrayLike, camera: ArrayLike) -> Floats:
 
 
 def draw_depth(
-    points: ArrayLike,
-    faces: ArrayLike,
+    points: Numbers,
+    faces: Numbers,
     height: int,
     width: int,
     *,
@@ -63,9 +66,9 @@ def draw_depth(
 
 
 def draw_colours(
-    points: ArrayLike,
-    faces: ArrayLike,
-    colours: ArrayLike,
+    points: Numbers,
+    faces: Numbers,
+    colours: Numbers,
     image: Floats,
     depth: Floats | None = None,
     *,
@@ -88,7 +91,7 @@ def draw_colours(
 
 
 def draw_silhouettes(
-    points: ArrayLike, faces: ArrayLike, size: int, *, cull_back: bool = True
+    points: Numbers, faces: Numbers, size: int, *, cull_back: bool = True
 ) -> NDArray[np.uint8]:
     """Pixels covered by each of B meshes with the same faces: uint8 (B, size, size), 255 inside, 0 outside.
 
@@ -103,7 +106,7 @@ def draw_silhouettes(
     return drawn
 
 
-def vertex_normals(vertices: ArrayLike, faces: ArrayLike) -> Floats:
+def vertex_normals(vertices: Numbers, faces: Numbers) -> Floats:
     """Unit normals (V, 3): mean normal of the faces about a vertex, weighted by area; zero if it has none."""
     return _vertex_normals(np.ascontiguousarray(vertices, dtype=np.float32), _faces(faces))
 
@@ -121,7 +124,7 @@ class Lights:
     )
 
 
-def shade(normals: ArrayLike, lights: Lights, colour: ArrayLike = (1.0, 1.0, 1.0)) -> Floats:
+def shade(normals: Numbers, lights: Lights, colour: Numbers = (1.0, 1.0, 1.0)) -> Floats:
     """Lambert shading: vertex colours (V, 3), 0..1, from unit normals (V, 3) and colour (3,) or (V, 3).
 
     colour * (ambient + sum_l strength_l max(0, normal . direction_l))
@@ -132,19 +135,19 @@ def shade(normals: ArrayLike, lights: Lights, colour: ArrayLike = (1.0, 1.0, 1.0
     return np.minimum(brightness[:, None] * np.asarray(colour, dtype=np.float32), 1.0)
 
 
-def _unit(vectors: ArrayLike) -> Floats:
+def _unit(vectors: Numbers) -> Floats:
     vectors = np.asarray(vectors, dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _points(points: ArrayLike) -> Floats:
+def _points(points: Numbers) -> Floats:
     points = np.ascontiguousarray(points, dtype=np.float32)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points has shape {points.shape}; one mesh has (V, 3): u, v in px, z in metres")
     return points
 
 
-def _faces(faces: ArrayLike) -> NDArray[np.int32]:
+def _faces(faces: Numbers) -> NDArray[np.int32]:
     return np.ascontiguousarray(faces, dtype=np.int32)
 
 

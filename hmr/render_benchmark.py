@@ -6,16 +6,17 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hmr.gl_overlay import PyrenderRenderer, load_pyrender
 from hmr.overlay import NumbaRenderer, OverlayRenderer, gl_platform
+from hmr.rasterizer import Numbers
 
 NAIVE = "pyrender with a new renderer, scene and mesh for every picture"
 
 
 def measure_renderers(
-    vertices: ArrayLike, faces: ArrayLike, *, size: int = 512, rounds: int = 7
+    vertices: Numbers, faces: Numbers, *, size: int = 512, rounds: int = 7
 ) -> list[dict[str, Any]]:
     """Overlays per second of each back end, drawing one mesh over a picture of (size, size).
 
@@ -63,7 +64,7 @@ def measure_renderers(
 
 
 def draw_naively(
-    vertices: NDArray[np.float32], faces: NDArray, camera: ArrayLike, image: NDArray[np.uint8]
+    vertices: NDArray[np.float32], faces: NDArray, camera: Numbers, image: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """The overlay as pyrender's usual example code makes it: everything anew, nothing kept. The baseline."""
     pyrender = load_pyrender()
