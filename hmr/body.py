@@ -39,6 +39,8 @@ class BodyOutput(NamedTuple):
 class Body(nn.Module):
     """A skinned body. Differentiable in pose, betas and translation; has no parameters of its own."""
 
+    leaves: Tensor
+
     def __init__(self, arrays: BodyArrays) -> None:
         super().__init__()
         self.name = arrays.name
@@ -94,8 +96,8 @@ class Body(nn.Module):
 
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 29 3"]:
         """The 29 joints of the shaped body in T-pose, metres, y up, facing +z."""
-        shaped = self.skin.v_template + torch.einsum("bk,vck->bvc", betas, self.skin.shapedirs)
-        return torch.cat([self.skin.J_regressor @ shaped, shaped[:, self.leaves]], 1)
+        shaped = self.skin.forward_shape(betas).v_shaped
+        return torch.cat([self.skin.get_buffer("J_regressor") @ shaped, shaped[:, self.leaves]], 1)
 
 
 def load_body(path: Path | None = None) -> Body:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hmr.keypoint_file import KeypointFileError, read_keypoints
 from hmr.photograph import shrink
@@ -95,7 +95,7 @@ class PersonFinder:
         return kept[:MOST_CANDIDATES] or [(1.0, whole)]
 
 
-def person_crop(landmarks: ArrayLike) -> NDArray[np.float32]:
+def person_crop(landmarks: NDArray) -> NDArray[np.float32]:
     """(33, 4) landmarks -> (3,) square model crop: centre x, centre y, side, px.
 
     The box of the landmarks with a visibility above 0.1 (of all, if fewer than 6 are), a quarter larger.

@@ -8,11 +8,12 @@ import hashlib
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from hmr.resampling import resample_area
@@ -128,7 +129,9 @@ def _focal_px(picture: Image.Image) -> float | None:
     return focal_px if 0.2 * long < focal_px < 50 * long else None
 
 
-def crop_square(pixels: NDArray[np.uint8], crop: ArrayLike, size: int) -> NDArray[np.uint8]:
+def crop_square(
+    pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray, size: int
+) -> NDArray[np.uint8]:
     """The square `crop` (centre x, y, side; px) of a (h, w, 3) picture as (size, size, 3); black outside.
 
         u = (x - cx) size / side + size / 2, and v likewise

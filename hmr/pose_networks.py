@@ -122,9 +122,8 @@ class PoseNetworks:
         centres = origin + (values[:, 0] + anchors()[chosen]) * side
         extents = values[:, 1] * side / 2
         points = origin + (values[:, 2:] + anchors()[chosen][:, None]) * side
-        return _blend(
-            Heads(scores[chosen], np.concatenate([centres - extents, centres + extents], 1), points)
-        )
+        boxes = np.concatenate([centres - extents, centres + extents], 1)
+        return _blend(Heads(scores[chosen], boxes.astype(np.float32), points.astype(np.float32)))
 
     def landmarks(self, pixels: NDArray[np.uint8], square: Square) -> Landmarks:
         """The landmarks of the person about whom the square lies."""
