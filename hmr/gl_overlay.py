@@ -31,8 +31,8 @@ class PyrenderRenderer:
     """pyrender with renderer, scene, camera and lights kept from picture to picture.
 
     EGL and OSMesa bear one live renderer in a process, used by the thread that opened it. Start worker
-    processes by `spawn`: a context does not survive a fork. Its mask is one sample of each pixel's four, up to
-    0.4 pixel off its centre, so that edges differ a little from numba's.
+    processes by `spawn`: a context does not survive a fork. Its mask is one of each pixel's four samples,
+    up to 0.4 pixel off its centre, so that edges differ a little from numba's.
     """
 
     name = "pyrender"
