@@ -180,7 +180,7 @@ def bootstrap_interval(
     To compare two models give the differences per image: the images' own difficulty then falls out.
     """
     exact = _exact(values)
-    return _bootstrap(exact[~np.isnan(exact)], lambda drawn: drawn.mean(0), seed, level, resamples)
+    return _bootstrap(exact[~np.isnan(exact)], lambda drawn: float(drawn.mean()), seed, level, resamples)
 
 
 def bootstrap_improvement(
@@ -195,23 +195,22 @@ def bootstrap_improvement(
     pairs = np.stack([_exact(before), _exact(after)], axis=1)
     pairs = pairs[~np.isnan(pairs).any(1)]
 
-    def improvement(drawn: NDArray) -> NDArray:
-        return 100.0 * (1.0 - drawn[..., 1].mean(0) / drawn[..., 0].mean(0))
+    def improvement(drawn: NDArray) -> float:
+        return float(100.0 * (1.0 - drawn[:, 1].mean() / drawn[:, 0].mean()))
 
     return _bootstrap(pairs, improvement, seed, level, resamples)
 
 
 def _bootstrap(
-    values: NDArray, statistic: Callable[[NDArray], NDArray], seed: int, level: float, resamples: int
+    values: NDArray, statistic: Callable[[NDArray], float], seed: int, level: float, resamples: int
 ) -> Interval:
-    """`statistic` takes the mean over axis 0, the images."""
     count = len(values)
     if count == 0:
         raise ValueError("bootstrap: no image has a value (all are NaN, or there are none)")
     random = np.random.default_rng(seed)
     drawn = [statistic(values[random.integers(count, size=count)]) for _ in range(resamples)]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(statistic(values)), float(low), float(high), count)
+    return Interval(statistic(values), float(low), float(high), count)
 
 
 # --- critics ------------------------------------------------------------------------------------------------

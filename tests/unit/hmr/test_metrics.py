@@ -1,0 +1,201 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
+
+from hmr import metrics
+
+NAN = math.nan
+TRIANGLE = np.array(
+    [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.3, 0.2, 1.0]]
+)  # no mirror symmetry
+
+
+def clouds(points=6):
+    return st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(size=(points, 3)))
+
+
+def rotations():
+    return st.integers(0, 10_000).map(
+        lambda seed: Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    )
+
+
+shifts = st.tuples(*[st.floats(-5, 5)] * 3).map(np.array)
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+def test_mpjpe_by_hand():  # distances 0.005 and 0.013 m
+    true = np.zeros((2, 3))
+    predicted = np.array([[0.003, 0.004, 0.0], [0.0, 0.005, 0.012]])
+    assert_allclose(metrics.mpjpe(predicted, true), 9.0)
+    assert_allclose(metrics.pve(predicted, true), 9.0)
+
+
+def test_tensors_are_taken_and_leading_axes_kept():
+    predicted = torch.zeros(4, 5, 7, 3, requires_grad=True)
+    got = metrics.mpjpe(predicted, torch.ones(4, 5, 7, 3))
+    assert got.shape == (4, 5) and got.dtype == np.float64
+    assert_allclose(got, 1000 * 3**0.5)
+
+
+@given(cloud=clouds(), rotation=rotations(), scale=st.floats(0.01, 100), shift=shifts)
+def test_procrustes_undoes_any_similarity(cloud, rotation, scale, shift):
+    moved = scale * cloud @ rotation.T + shift
+    assert_allclose(metrics.procrustes_align(moved, cloud), cloud, atol=1e-9)
+    assert metrics.pa_mpjpe(moved, cloud) < 1e-5
+
+
+@given(rotation=rotations(), scale=st.floats(0.1, 10), shift=shifts)
+def test_procrustes_does_not_undo_a_mirror(rotation, scale, shift):
+    mirrored = TRIANGLE * [-1.0, 1.0, 1.0]
+    error = metrics.pa_mpjpe(scale * mirrored @ rotation.T + shift, TRIANGLE)
+    assert error > 100
+    assert_allclose(error, metrics.pa_mpjpe(mirrored, TRIANGLE), rtol=1e-6)
+
+
+@given(first=clouds(), second=clouds(), rotation=rotations())
+def test_no_other_rotation_is_better(first, second, rotation):
+    aligned = metrics.procrustes_align(first, second)
+    other = (aligned - aligned.mean(0)) @ rotation.T + aligned.mean(0)
+    assert np.square(aligned - second).sum() <= np.square(other - second).sum() + 1e-9
+
+
+@given(first=clouds(), second=clouds(), third=clouds())
+def test_batched_procrustes_is_one_by_one(first, second, third):
+    batched = metrics.pa_mpjpe(np.stack([first, second]), np.stack([third, third]))
+    assert_allclose(batched, [metrics.pa_mpjpe(first, third), metrics.pa_mpjpe(second, third)])
+
+
+@pytest.mark.parametrize(
+    "flat", [np.zeros((4, 3)), np.full((4, 3), 0.1), TRIANGLE * [1, 0, 0], TRIANGLE * [1, 1, 0]]
+)
+def test_degenerate_clouds_give_finite_errors(flat):
+    assert np.isfinite(metrics.pa_mpjpe(flat, TRIANGLE))
+    assert np.isfinite(metrics.pa_mpjpe(TRIANGLE, flat))
+    coincide = metrics.procrustes_align(np.full((4, 3), 0.1), TRIANGLE)
+    assert_allclose(coincide, np.broadcast_to(TRIANGLE.mean(0), (4, 3)), atol=1e-12)
+
+
+def test_a_flat_cloud_and_its_mirror_are_one():
+    flat = TRIANGLE * [1, 1, 0]
+    assert metrics.pa_mpjpe(flat * [-1, 1, 1], flat) < 1e-6
+
+
+def test_keypoint_error_counts_the_visible():
+    predicted = np.array([[[3.0, 4.0], [100.0, 0.0], [0.0, 1.0]]] * 2)
+    visible = np.array([[True, False, True], [False, False, False]])
+    assert_allclose(metrics.keypoint_error_px(predicted, np.zeros((2, 3, 2)), visible), [3.0, NAN])
+
+
+# --- groups -------------------------------------------------------------------------------------------------
+
+
+def test_diversity_by_hand():  # two hypotheses 0.02 m apart in one of two joints: each 0.01 m from the mean
+    joints = np.zeros((1, 2, 2, 3))
+    joints[0, 1, 0, 2] = 0.02
+    assert_allclose(metrics.diversity(joints), [5.0])
+
+
+def test_spread_by_hand():
+    assert_allclose(metrics.spread(np.array([[10.0, 20.0, 30.0, 60.0], [5.0] * 4])), [350**0.5, 0.0])
+
+
+def test_summary_by_hand():
+    errors = np.array([[60.0, 30.0, 90.0], [20.0, 50.0, 80.0]])
+    starts = np.array([[True, False, False], [False, False, True]])
+    got = metrics.summarise_groups(errors, starts, np.array([2, 0]))
+    assert_allclose(got.zero_noise, [60, 80])
+    assert_allclose(got.mean, [60, 50])
+    assert_allclose(got.selected, [90, 20])
+    assert_allclose(got.best_of_g, [30, 20])
+
+
+def test_a_group_needs_one_hypothesis_from_zero_noise():
+    with pytest.raises(ValueError, match="2 hypotheses of group 1"):
+        metrics.summarise_groups(
+            np.ones((2, 3)), np.array([[1, 0, 0], [1, 1, 0]], dtype=bool), np.array([0, 0])
+        )
+
+
+def test_the_critic_chooses_and_zero_noise_stands_in():
+    scores = np.array([[10.0, NAN, 40.0, 40.0], [NAN] * 4, [NAN, 0.0, NAN, NAN]])
+    starts = np.array([[True, False, False, False], [False, True, False, False], [True, False, False, False]])
+    assert metrics.critic_choice(scores, starts).tolist() == [2, 1, 1]
+
+
+# --- over images --------------------------------------------------------------------------------------------
+
+
+def test_bootstrap_finds_the_normal_interval():
+    values = np.random.default_rng(0).normal(10.0, 2.0, 400)
+    got = metrics.bootstrap_interval(values, seed=1)
+    half = 1.96 * values.std() / 20
+    assert got.estimate == values.mean() and got.images == 400
+    assert_allclose([got.low, got.high], [values.mean() - half, values.mean() + half], atol=0.03)
+    assert got == metrics.bootstrap_interval(values, seed=1) != metrics.bootstrap_interval(values, seed=2)
+    assert metrics.bootstrap_interval(values, seed=1, level=0.5).high < got.high
+
+
+def test_bootstrap_leaves_nan_out_and_refuses_nothing():
+    assert metrics.bootstrap_interval(np.array([5.0, NAN, 5.0]), seed=0) == (5.0, 5.0, 5.0, 2)
+    with pytest.raises(ValueError, match="no image"):
+        metrics.bootstrap_interval(np.array([NAN]), seed=0)
+
+
+def test_improvement_is_of_the_means_and_paired():
+    before = np.array([100.0, 300.0])
+    assert metrics.bootstrap_improvement(before, np.array([50.0, 250.0]), seed=0).estimate == 25.0
+    steady = metrics.bootstrap_improvement(before, 0.9 * before, seed=0)
+    assert_allclose(
+        steady[:3], [10.0, 10.0, 10.0]
+    )  # the same share on every image: nothing is left to chance
+
+
+# --- critics ------------------------------------------------------------------------------------------------
+
+
+def test_correlations_by_hand():
+    # quality order 3, 1, 2, 0 against score order 3, 2, 1, 0: one of six pairs is wrong; d = (0, 1, 1, 0)
+    got = metrics.rank_correlations(
+        np.array([[90.0, 80.0, 20.0, 10.0]]), np.array([[10.0, 30.0, 20.0, 40.0]])
+    )
+    assert_allclose(got.krcc, [4 / 6])
+    assert_allclose(got.srcc, [1 - 6 * 2 / (4 * 15)])
+    # centred scores (40, 30, -30, -40) x centred quality (15, -5, 5, -15) = 900; norms sqrt(5000), sqrt(500)
+    assert_allclose(got.plcc, [900 / 2_500_000**0.5])
+
+
+def test_kendall_minds_ties():  # 2 right pairs of 3, one tied in the scores: 2 / sqrt(2 x 3)
+    got = metrics.rank_correlations(np.array([[80.0, 80.0, 10.0]]), np.array([[1.0, 2.0, 3.0]]))
+    assert_allclose(got.krcc, [2 / 6**0.5])
+
+
+def test_groups_without_a_value_are_nan_and_counted():
+    scores = np.array([[50.0] * 4, [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, NAN, NAN], [NAN, 1.0, 2.0, 3.0]])
+    errors = np.array([[1.0, 2.0, 3.0, 4.0], [7.0] * 4, [1.0, 2.0, 3.0, 4.0], [1.0, 4.0, 3.0, 2.0]])
+    got = metrics.rank_correlations(scores, errors)
+    for values in got[:3]:
+        assert_allclose(values, [NAN, NAN, NAN, 1.0])
+    assert (got.flat, got.too_few) == (2, 1)
+
+
+@given(scores=st.lists(st.integers(0, 100), min_size=6, max_size=6, unique=True))
+def test_an_increasing_map_leaves_rank_correlations(scores):
+    errors = np.arange(6.0)[None]
+    plain = np.array([scores], dtype=float)
+    bent = np.exp(plain / 30)
+    assume(len(np.unique(bent)) == 6)
+    first, second = metrics.rank_correlations(plain, errors), metrics.rank_correlations(bent, errors)
+    assert_allclose([first.srcc, first.krcc], [second.srcc, second.krcc])
+    opposite = metrics.rank_correlations(plain, -errors)
+    assert_allclose(
+        [first.srcc, first.krcc, first.plcc], [-opposite.srcc, -opposite.krcc, -opposite.plcc], atol=1e-12
+    )
