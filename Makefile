@@ -1,0 +1,54 @@
+# Everything a newcomer needs. `make align` and `make test` set up .venv first; a second call does not.
+#
+#   make align                  the whole job on the embedded default
+#   make align IMAGES=photos    the same on your photographs
+#   make align ARGS="--rounds 1 --name quick"
+#   make test                   the whole job once with smoke settings, then all tests
+#   make quick                  the tests that take seconds
+
+.DEFAULT_GOAL := help
+.PHONY: help setup align test quick lint clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+IMAGES ?=
+ARGS ?=
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+# The first interpreter that is new enough and can make environments; PYTHON=... overrides the search.
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	"$$name" -c "$(FITS)" >/dev/null 2>&1 && echo "$$name" && break; done)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed; PYTHON=/path/to/python names one." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+setup: $(INSTALLED)
+
+align: $(INSTALLED)
+	$(BIN)/hmr-align align $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && HMR_ALIGN_HOME="$$scratch/home" \
+		$(BIN)/hmr-align align --settings deploy/settings/smoke.toml --out "$$scratch/runs"
+	$(BIN)/python -m pytest $(ARGS)
+
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
