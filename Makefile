@@ -18,7 +18,7 @@ IMAGES ?=
 ARGS ?=
 
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 # The first interpreter that is new enough and can make environments; PYTHON=... overrides the search.
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
@@ -26,7 +26,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c "$(FITS)" >/dev/null 2>&1 && echo "$$name" && break; done)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed; PYTHON=/path/to/python names one." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { exec >&2; echo "This needs Python 3.11, 3.12 or 3.13 with its venv module."; \
+		echo "Install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Setting up $(VENV): a few minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
@@ -37,7 +39,6 @@ align: $(INSTALLED)
 	$(BIN)/hmr-align align $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/ruff check .
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && HMR_ALIGN_HOME="$$scratch/home" \
 		$(BIN)/hmr-align align --settings deploy/settings/smoke.toml --out "$$scratch/runs"
 	$(BIN)/python -m pytest $(ARGS)

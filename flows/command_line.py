@@ -49,6 +49,9 @@ Critic = Annotated[
 ]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
+Round = Annotated[
+    int, typer.Option("--round", metavar="N", min=0, help="The policy after N rounds; 0 = the base.")
+]
 Hypotheses = Annotated[int | None, typer.Option(metavar="N", help="Hypotheses in a group. [20]")]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.")
@@ -162,7 +165,7 @@ def render(
 
     Example: hmr-align render --name default --groups 4
     """
-    chosen = _settings(
+    chosen = _settings_of_run(
         settings,
         run={"out": out, "name": name},
         overlay={"backend": backend, "size": size, "groups_shown": groups},
@@ -181,7 +184,7 @@ def critique(
 
     Example: hmr-align critique --name default --critic vlm --settings mine.toml
     """
-    chosen = _settings(settings, run={"out": out, "name": name}, critic={"name": critic})
+    chosen = _settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
     with _recorded():
         from flows.score_groups import score_groups as run
 
@@ -200,6 +203,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="[the preset's]")] = None,
     critic: Critic = None,
     seed: Seed = None,
+    round_number: Round = 1,
     probe_headroom: Annotated[
         bool,
         typer.Option("--probe-headroom", help="Instead measure what the true labels of wild would gain."),
@@ -210,7 +214,7 @@ def train(
 
     Example: hmr-align train --name default --preset paper_eq6 --steps 150
     """
-    chosen = _settings(
+    chosen = _settings_of_run(
         settings,
         run={"out": out, "name": name, "seed": seed},
         train={"preset": preset, "steps": steps, "learning_rate": learning_rate},
@@ -224,7 +228,7 @@ def train(
         else:
             from flows.train_policy import train_policy as run
 
-            run(chosen)
+            run(chosen, round_number)
 
 
 @app.command()
@@ -236,13 +240,14 @@ def benchmark(
     body: Body = None,
     hypotheses: Hypotheses = None,
     critic: Critic = None,
+    round_number: Round = 0,
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on the studio's test people: MPJPE, PA-MPJPE and PVE in millimetres.
 
     Example: hmr-align benchmark --checkpoint default --json benchmark.json
     """
-    chosen = _settings(
+    chosen = _settings_of_run(
         settings,
         run={"out": out, "name": name},
         base={"checkpoint": checkpoint, "body": body},
@@ -252,7 +257,13 @@ def benchmark(
     with _recorded():
         from flows.run_benchmark import run_benchmark as run
 
-        _tell_measurements(run(chosen), json_file)
+        errors = run(chosen, round_number)
+    rows = [
+        _measured(f"benchmark.{estimate}.{metric}", value)
+        for estimate, metrics in errors.items()
+        for metric, value in metrics.items()
+    ]
+    _tell_measurements(rows, json_file)
 
 
 @app.command()
@@ -261,8 +272,8 @@ def report(settings: SettingsFile = None, out: Out = None, name: Name = None) ->
 
     Example: hmr-align report --name default
     """
-    chosen = _settings(settings, run={"out": out, "name": name})
-    from flows.report import write_report
+    chosen = _settings_of_run(settings, run={"out": out, "name": name})
+    from flows.write_report import write_report
 
     write_report(chosen)
     _tell_results(chosen)
@@ -303,9 +314,8 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
             "hmr-align: no Prefect server runs. Start one in another terminal: hmr-align dashboard", err=True
         )
         raise typer.Exit(MISUSE)
-    given = {"settings": chosen.model_dump(mode="json", exclude_defaults=True)} if settings else {}
     with recording_into(server):
-        names = set_up(chosen.run.out, given)
+        names = set_up(chosen)
     typer.echo("\n".join(f"deployed {name}" for name in names))
     variables = " ".join(f"{key}={value}" for key, value in client_environment(server).items())
     typer.echo(f"Start a worker:  {variables} prefect worker start --pool {POOL}")
@@ -372,6 +382,22 @@ def _settings(path: Path | None, **flags: dict[str, Any]) -> "Settings":
     return load_settings(path, flags)
 
 
+def _settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
+    """The same, but without a file the run's own settings come first, where it has been started already."""
+    import json
+
+    from tasks.settings import Settings, load_settings, validate
+
+    chosen = load_settings(path, flags)
+    kept = chosen.run.folder / "settings.json"
+    if path is not None or not kept.exists():
+        return chosen
+    values = json.loads(kept.read_text())["settings"]
+    for section, keys in flags.items():
+        values[section] |= {key: value for key, value in keys.items() if value is not None}
+    return validate(Settings, values, where=str(kept))
+
+
 @contextmanager
 def _recorded() -> Iterator[None]:
     """Flows called inside are recorded by the running server, or by one started for them."""
@@ -385,6 +411,13 @@ def _recorded() -> Iterator[None]:
         typer.echo(f"Dashboard: {server.url}", err=True)
         with tags(TAG):
             yield
+
+
+def _measured(metric: str, value: float) -> dict[str, Any]:
+    """A number on its own, with the unit that its name ends in."""
+    units = {"mm": "mm", "px": "px", "percent": "%"}
+    unit = units.get(metric.rpartition("_")[2], "")
+    return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
 
 
 def _tell_results(settings: "Settings") -> None:

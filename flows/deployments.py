@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.server import CLIENT_ENVIRONMENT
+from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -50,20 +51,21 @@ DEPLOYMENTS = (
 )
 
 
-def deploy(
-    runs: Path,
-    parameters: dict[str, Any] | None = None,
-    deployments: Iterable[Deployment] = DEPLOYMENTS,
-) -> list[str]:
+def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) -> list[str]:
     """Set up pool, deployments and automation on the configured server; returns "flow/deployment" names.
 
-    `runs` is where workers write their results; `parameters` are the default arguments of every flow.
+    Every run is given these settings, and workers write into their results folder.
     """
     from prefect.client.orchestration import get_client
 
+    # A worker's own default folder is replaced by the pool's, so what is at its default may be left out.
+    parameters = {
+        "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"run": {"out"}})
+    }
+    parameters["settings"] = {section: keys for section, keys in parameters["settings"].items() if keys}
     with get_client(sync_client=True) as client:
-        _set_up_pool(client, runs)
-        names = [_set_up_deployment(client, deployment, parameters or {}) for deployment in deployments]
+        _set_up_pool(client, settings.run.out)
+        names = [_set_up_deployment(client, deployment, parameters) for deployment in deployments]
         _set_up_automation(client)
     return names
 
@@ -75,7 +77,7 @@ def _set_up_pool(client: "SyncPrefectClient", runs: Path) -> None:
     template = ProcessWorker.get_default_base_job_template()
     template["variables"]["properties"]["env"]["default"] = {
         **CLIENT_ENVIRONMENT,
-        "HMR_ALIGN_RUNS": str(runs.absolute()),
+        "HMR_ALIGN_RUNS": str(runs),
     }
     client.create_work_pool(
         WorkPoolCreate(name=POOL, type="process", base_job_template=template), overwrite=True

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 import flows.command_line
 from flows.command_line import app
 
-COMMANDS = "align pretrain sample render critique train benchmark report dashboard deploy doctor".split() + [
-    "bench render"
+COMMANDS = [
+    *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
+    *("dashboard", "deploy", "doctor", "bench render"),
 ]
 
 

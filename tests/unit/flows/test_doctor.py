@@ -1,4 +1,3 @@
-
 import pytest
 
 from flows import doctor

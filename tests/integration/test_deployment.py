@@ -1,0 +1,112 @@
+"""The deployments on a real server: set up twice, compared with prefect.yaml, one run by a real worker."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.deployments import DEPLOYMENTS, POOL, ZOMBIES, deploy
+from flows.server import Server, prefect_server
+from tasks.settings import load_settings
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+PREFECT = [sys.executable, "-m", "prefect"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HMR_ALIGN_HOME", str(tmp_path_factory.mktemp("home")))
+        with prefect_server() as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def runs(server, tmp_path_factory) -> Path:
+    """The results folder of the deployments, which are set up twice to show that this is safe."""
+    folder = tmp_path_factory.mktemp("runs")
+    settings = load_settings(None, {"run": {"out": str(folder)}})
+    assert deploy(settings) == deploy(settings)
+    return folder
+
+
+def deployed() -> dict[str, dict]:
+    """What the server holds of each deployment, as far as we set it."""
+    from prefect.client.orchestration import get_client
+
+    kept = {
+        "entrypoint",
+        "pull_steps",
+        "work_pool_name",
+        "tags",
+        "parameters",
+        "parameter_openapi_schema",
+        "path",
+    }
+    with get_client(sync_client=True) as client:
+        flows = {flow.id: flow.name for flow in client.read_flows()}
+        return {
+            f"{flows[one.flow_id]}/{one.name}": {
+                **one.model_dump(mode="json", include=kept),
+                "schedules": [
+                    (plan.slug, plan.active, plan.schedule.model_dump(mode="json")) for plan in one.schedules
+                ],
+                "limit": one.global_concurrency_limit and one.global_concurrency_limit.limit,
+            }
+            for one in client.read_deployments()
+        }
+
+
+def test_setting_up_twice_leaves_one_of_each(runs):
+    from prefect.client.orchestration import get_client
+
+    assert len(deployed()) == len(DEPLOYMENTS)
+    with get_client(sync_client=True) as client:
+        (pool,) = client.read_work_pools()
+        assert len(client.read_automations_by_name(ZOMBIES)) == 1
+    assert (pool.name, pool.type) == (POOL, "process")
+    environment = pool.base_job_template["variables"]["properties"]["env"]["default"]
+    assert environment["HMR_ALIGN_RUNS"] == str(runs)
+    assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    rescore = deployed()["score-groups/rescore"]
+    assert rescore["schedules"][0][2]["cron"] == "0 3 * * *"
+    assert rescore["pull_steps"] == []
+
+
+def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
+    ours = deployed()
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy" / "prefect.yaml", tmp_path / "deploy")
+    command = [*PREFECT, "--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert deployed() == ours
+
+
+def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
+    from prefect.client.orchestration import get_client
+
+    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    command = [*PREFECT, "worker", "start", "--pool", POOL, "--limit", "1"]
+    worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        done = subprocess.run(
+            [*PREFECT, "deployment", "run", "score-groups/rescore", "--watch"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    with get_client(sync_client=True) as client:
+        states = [run.state_type for run in client.read_flow_runs() if run.state_type != "SCHEDULED"]
+    assert states == ["COMPLETED"]
+    assert list(tmp_path.iterdir()) == []  # nothing was written where the worker stands
