@@ -1,26 +1,100 @@
 """Linear lifting: ridge regression from detections to 3-D joints. The floor that every learned model must beat."""
 
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from hmr.body import Body
+from hmr.labels import KnownPeople
+from hmr.observation import SeenPeople, landmarks_in_crop
+from hmr.skeleton import EVAL_14
+
 Floats = NDArray[np.float64]
+INPUTS = ("landmarks", "world")
 
 
-class Lifting:
-    """Ridge regression from features to root-relative joints, both in the camera's axes."""
+class Ridge(NamedTuple):
+    """A fitted ridge regression; apply with `lift`."""
 
-    def __init__(self, features: NDArray, joints: NDArray, ridge: float = 1e-2) -> None:
-        """features (n, f); joints (n, j, 3) metres minus the pelvis. ridge counts per sample and standardised feature."""
-        self._mean, self._scale = features.mean(0), features.std(0) + 1e-6
-        inputs = self._inputs(features)
-        gram = inputs.T @ inputs + ridge * len(inputs) * np.eye(inputs.shape[1])
-        self._weights = np.linalg.solve(gram, inputs.T @ joints.reshape(len(joints), -1).astype(np.float64))
-        self._joints = joints.shape[1]
+    mean: Floats  # (f,)
+    scale: Floats  # (f,)
+    weights: Floats  # (f + 1, 14 * 3)
 
-    def __call__(self, features: NDArray) -> Floats:
-        """Joints (n, j, 3), metres, root-relative."""
-        return (self._inputs(features) @ self._weights).reshape(-1, self._joints, 3)
 
-    def _inputs(self, features: NDArray) -> Floats:
-        scaled = (features.astype(np.float64) - self._mean) / self._scale
-        return np.concatenate([scaled, np.ones((len(scaled), 1))], 1)
+class Liftings(NamedTuple):
+    """Both liftings and the mean pose of one training set; joints are `EVAL_14`, metres minus the pelvis."""
+
+    landmarks: Ridge  # from the 2-D landmarks and their visibility, in crop coordinates
+    world: Ridge  # from the world landmarks
+    mean_pose: Floats  # (14, 3)
+
+
+def fit_ridge(features: NDArray, joints: NDArray, ridge: float = 1e-2) -> Ridge:
+    """features (n, f); joints (n, 14, 3). `ridge` counts per sample and standardised feature."""
+    mean, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64) + 1e-6
+    inputs = _inputs(features, mean, scale)
+    gram = inputs.T @ inputs + ridge * len(inputs) * np.eye(inputs.shape[1])
+    return Ridge(mean, scale, np.linalg.solve(gram, inputs.T @ joints.reshape(len(joints), -1)))
+
+
+def lift(ridge: Ridge, features: NDArray) -> Floats:
+    """Joints (n, 14, 3), metres minus the pelvis."""
+    return (_inputs(features, ridge.mean, ridge.scale) @ ridge.weights).reshape(len(features), -1, 3)
+
+
+def fit_liftings(parts: list[tuple[SeenPeople, NDArray]]) -> Liftings:
+    """Fit on seen people and their true joints (n, 14, 3)."""
+    joints = np.concatenate([true for _, true in parts])
+    features = {name: np.concatenate([_features(seen, name) for seen, _ in parts]) for name in INPUTS}
+    return Liftings(*(fit_ridge(features[name], joints) for name in INPUTS), joints.mean(0))
+
+
+def lifting_errors(liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople) -> dict[str, float]:
+    """MPJPE, mm, of the mean pose and of both liftings."""
+    true = true_joints(body, truth)
+    guesses = {
+        "mean_pose": np.broadcast_to(liftings.mean_pose, true.shape),
+        "lifting_landmarks": lift(liftings.landmarks, _features(seen, "landmarks")),
+        "lifting_world": lift(liftings.world, _features(seen, "world")),
+    }
+    return {name: float(1000 * np.linalg.norm(g - true, axis=-1).mean()) for name, g in guesses.items()}
+
+
+@torch.no_grad()
+def true_joints(body: Body, truth: KnownPeople) -> Floats:
+    """True joints (n, 14, 3), metres minus the pelvis."""
+    found = []
+    for start in range(0, len(truth.camera), 64):
+        joints = body(*(part[start : start + 64] for part in truth.bodies)).joints
+        found.append((joints[:, list(EVAL_14)] - joints[:, :1]).double().numpy())
+    return np.concatenate(found)
+
+
+def save_liftings(liftings: Liftings, path: Path) -> None:
+    """Write as .npz, float32."""
+    ridges = {"landmarks": liftings.landmarks, "world": liftings.world}
+    arrays = {f"{n}_{f}": v.astype(np.float32) for n, r in ridges.items() for f, v in r._asdict().items()}
+    np.savez_compressed(path, mean_pose=liftings.mean_pose.astype(np.float32), **arrays)
+
+
+def load_liftings(base: str) -> Liftings:
+    """The liftings fitted on a shipped base's own training people."""
+    with resources.as_file(resources.files("hmr") / "assets" / f"lifting_{base}.npz") as path, np.load(path) as kept:
+        ridges = [Ridge(*(kept[f"{n}_{f}"].astype(np.float64) for f in Ridge._fields)) for n in INPUTS]
+        return Liftings(*ridges, kept["mean_pose"].astype(np.float64))
+
+
+def _features(seen: SeenPeople, name: str) -> NDArray:
+    if name == "world":
+        return seen.world.reshape(len(seen.world), -1)
+    marks = landmarks_in_crop(seen.landmarks, seen.crop)
+    return np.concatenate([marks[..., :2].reshape(len(marks), -1), marks[..., 3]], 1)
+
+
+def _inputs(features: NDArray, mean: Floats, scale: Floats) -> Floats:
+    scaled = (features.astype(np.float64) - mean) / scale
+    return np.concatenate([scaled, np.ones((len(scaled), 1))], 1)

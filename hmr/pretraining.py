@@ -5,7 +5,8 @@ form (`ResidualMlp`). Resumable: every `save_every` steps the whole state is wri
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from pydantic import BaseModel as Settings
 from pydantic import ConfigDict
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from hmr.base_model import BaseModel
 from hmr.condition import Condition, Observation
@@ -64,7 +65,7 @@ def pretrain(
     held = max(int(len(order) * settings.held_out), 1)
     train, test = people.select(order[held:]), people.select(order[:held])
     model = BaseModel({"encoder": {"image": settings.image}})
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=False)
+    average = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     first = 0
     if state_path.exists():
@@ -134,6 +135,14 @@ def _losses(
         "mean": ((batch.latents - mean) / DATA_SCALE).square().mean(),
         "betas": (batch.betas - condition.betas).square().mean(),
     }
+
+
+@torch.no_grad()
+def _follow(decay: float, average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
+    """Exponential moving average that forgets the untrained start: decay min(decay, (1 + n) / (10 + n))."""
+    reached = min(decay, (1 + int(updates)) / (10 + int(updates)))
+    for mine, theirs in zip(average, current):
+        mine.lerp_(theirs, 1 - reached)
 
 
 def _schedule(step: int, settings: PretrainSettings) -> float:

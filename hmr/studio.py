@@ -68,6 +68,11 @@ def _look(split: Split, rng: np.random.Generator) -> _Look:
     return _Look(lab=False, poses="easy" if rng.random() < 0.2 else "hard")
 
 
+def lab_like(split: Split, index: int) -> bool:
+    """Whether a scene has the plain light, clothes and background of a studio, whatever its pose."""
+    return _look(split, _seeds(split, index)[0]).lab
+
+
 def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: Purpose) -> Truth:
     """Ground truth of scenes, made anew from their seeds; nothing on disk holds it.
 

@@ -14,6 +14,7 @@ from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import Photograph, PhotographError, crop_square, default_camera, read_photograph
 from storage.group_store import GroupStore
 from storage.records import Person
+from tasks.retrying import may_pass
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -49,7 +50,7 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     return [Shard(f"{folder.name}-{k:04d}", tuple(part), thorough) for k, part in enumerate(parts)]
 
 
-@task(retries=2, retry_delay_seconds=[2, 10], cache_policy=NO_CACHE, task_run_name="find people in {shard.name}")
+@task(retries=2, retry_condition_fn=may_pass, retry_delay_seconds=[2, 10], cache_policy=NO_CACHE, task_run_name="find people in {shard.name}")
 def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found:
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)

@@ -23,6 +23,7 @@ from storage.records import DrawnGroup, Group, Verdict
 from tasks.drawing import draw_group
 from tasks.sampling import body
 from tasks.settings import CriticSection, Overlay, SettingsError, validate
+from tasks.retrying import may_pass
 
 Errors = Callable[[Group], NDArray[np.float64]]
 
@@ -48,7 +49,7 @@ def make_critic(settings: CriticSection, seed: int, truth: Errors | None = None)
     raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")
 
 
-@task(retries=2, retry_delay_seconds=[5, 30], cache_policy=NO_CACHE, task_run_name="judge {gen} {shard}")
+@task(retries=2, retry_condition_fn=may_pass, retry_delay_seconds=[5, 30], cache_policy=NO_CACHE, task_run_name="judge {gen} {shard}")
 def judge_groups(
     shard: str,
     gen: str,

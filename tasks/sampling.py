@@ -12,25 +12,27 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.base_model import BaseModel, load_model
 from hmr.body import Body, load_body
-from hmr.condition import Condition, Observation
+from hmr.condition import Observation
 from hmr.latent import decode
 from hmr.observation import as_observation
 from hmr.sampler import ddim, group_seeds, start_noise
 from storage.group_store import GroupStore
 from storage.records import Group, Person
 from tasks.settings import Sample
+from tasks.retrying import may_pass
 
 
-@task(retries=1, cache_policy=NO_CACHE, task_run_name="sample {gen} {shard}")
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="sample {gen} {shard}")
 def sample_groups(
-    shard: str, gen: str, store_root: Path, model_path: str, body_path: Path | None, sample: Sample
+    shard: str, gen: str, store_root: Path, model_path: str, body_path: Path | None, sample: Sample,
+    seed: int = 0,
 ) -> int:
     """Draw a group for each person of a shard and commit them; returns how many."""
     store = GroupStore(store_root)
     if shard in store.group_shards(gen):
         return len(store.read_groups(gen, shard))
     people = store.read_people(shard)
-    groups = draw_groups(people, model(model_path), body(body_path), sample, draw=gen)
+    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw=gen)
     store.write_groups(gen, shard, groups)
     return len(groups)
 
@@ -58,32 +60,44 @@ def observe(people: Sequence[Person]) -> Observation:
 
 @torch.no_grad()
 def draw_groups(
-    people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, draw: str
+    people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, seed: int, draw: str
 ) -> list[Group]:
-    """Groups of one model for some people; `draw` names the draw and goes into the seeds."""
+    """Groups of one model for some people; `seed` and the name of the draw go into the seeds."""
     if not people:
         return []
     condition = base.observe(observe(people))
     size = sample.hypotheses
-    seeds = torch.from_numpy(group_seeds(sample.seed, draw, [p.group_id for p in people], size))
+    seeds = torch.from_numpy(group_seeds(seed, draw, [p.group_id for p in people], size))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
     latents = ddim(
         base.predictor, condition, start_noise(seeds, zero), calls=sample.steps, temperature=sample.temperature
     )
-    digest = base.digest()
+    return groups_from(people, latents, condition.betas, body, base.digest(), sample, seeds.numpy(), zero.numpy())
+
+
+def groups_from(
+    people: Sequence[Person], latents: torch.Tensor, betas: torch.Tensor, body: Body, digest: str, sample: Sample,
+    seeds: np.ndarray | None = None, zero_start: np.ndarray | None = None,
+) -> list[Group]:  # fmt: skip
+    """Diffused vectors (n, g, 133) as groups; without `zero_start`, hypothesis 0 is taken to be the one."""
+    shape = latents.shape[:2]
+    seeds = np.zeros(shape, np.int64) if seeds is None else seeds
+    if zero_start is None:
+        zero_start = np.zeros(shape, bool)
+        zero_start[:, 0] = True
     return [
-        _group(body, person, latents[k], condition, k, seeds[k].numpy(), zero[k].numpy(), digest, sample.temperature)
+        _group(body, person, latents[k], betas[k : k + 1], seeds[k], zero_start[k], digest, sample.temperature)
         for k, person in enumerate(people)
     ]
 
 
+@torch.no_grad()
 def _group(
-    body: Body, person: Person, latents: torch.Tensor, condition: Condition, index: int,
+    body: Body, person: Person, latents: torch.Tensor, betas: torch.Tensor,
     seeds: np.ndarray, zero: np.ndarray, digest: str, temperature: float,
 ) -> Group:  # fmt: skip
     size = len(latents)
-    betas = condition.betas[index : index + 1]
     camera, crop = (torch.from_numpy(np.array(x))[None].expand(size, -1) for x in (person.camera, person.crop))
     posed = decode(latents, body.rest_joints(betas).expand(size, -1, -1), camera, crop)
     output = body(posed.rotations, betas.expand(size, -1), posed.translation)

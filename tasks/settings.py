@@ -76,7 +76,6 @@ class Sample(Section):
     hypotheses: Annotated[int, Field(ge=2)] = 20  # in one group
     steps: Count = 4  # network calls of the sampler
     temperature: Positive = 2.5  # scales the noise after the first call; 1 = the model's own spread
-    seed: Seed = 0
 
 
 class Overlay(Section):
@@ -109,7 +108,10 @@ class Train(Section):
     steps: Count | None = None
     groups_per_step: Count | None = None
     learning_rate: Positive | None = None
-    overrides: dict[str, bool | int | float | str] = {}  # any other value of the preset, by its name
+    evaluate_every: Count | None = None  # steps between two looks at `val`
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    overrides: dict[str, Any] = {}  # any other value of the preset, by its name
+    guard: dict[str, Any] = {}  # thresholds of the stability guard, by name
 
 
 class Benchmark(Section):
@@ -122,11 +124,11 @@ class Benchmark(Section):
 class Studio(Section):
     """How many people each split of the embedded benchmark holds."""
 
-    pretrain: Count = 20000
-    wild: Count = 1280
-    val: Count = 256
-    test: Count = 512
-    seed: Seed = 0
+    lab: Count = 9000  # for pretraining: plain light, clothes and background, easy poses
+    broad: Count = 15000  # for pretraining: everything
+    wild: Count = 1000
+    val: Count = 300
+    test: Count = 600
 
 
 class Settings(Section):

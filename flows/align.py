@@ -1,0 +1,146 @@
+"""The whole loop: photographs -> people -> groups -> verdicts -> a better policy, for some rounds -> benchmark -> report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows.progress import stage
+from flows.run_benchmark import benchmark
+from flows.sample_groups import find, sample
+from flows.score_groups import score
+from flows.train_policy import train
+from hmr.base_model import load_model
+from hmr.headroom_record import measured_headroom
+from tasks.benchmarking import compare, extras, lifting_rows, look_at, quality, table, wild_errors
+from tasks.finding import Found
+from tasks.plan import Plan
+from tasks.report import RoundRecord, ShownPerson, benchmark_rows, summary_table_markdown, write_report
+from tasks.sampling import body
+from tasks.settings import Sample, Settings, differences, settings_sha256
+from tasks.showing import Shown, show_groups
+from tasks.training import Trained, train_settings
+
+
+@flow(name="align")
+def align(settings: Settings) -> str:
+    """Align a base model to photographs; returns the path of the run's `summary.json`.
+
+    What an earlier run with the same settings finished is not done again.
+    """
+    plan = Plan(settings)
+    plan.check()
+    plan.claim()
+    found = find(plan)
+    with stage(plan, "look at val") as progress:
+        progress.items = look_at(plan.people("val"))
+    before = benchmark(plan, "before", plan.base)
+    rounds: list[Trained] = []
+    verdicts = {"scored": 0, "abstained": 0}
+    groups = 0
+    for number in range(1, settings.align.rounds + 1):
+        gen = f"round{number - 1}"
+        groups += sample(plan, gen, plan.policy(number - 1))
+        for name, count in score(plan, gen).items():
+            verdicts[name] += count
+        rounds.append(train(plan, number))
+    after = benchmark(plan, "after", plan.policy(settings.align.rounds))
+    shown = show(plan)
+    summary = summarise(plan, found, groups, verdicts, rounds, before, after)
+    return publish(plan, summary, shown, rounds, found)
+
+
+def show(plan: Plan) -> list[ShownPerson]:
+    """Draw the people of the report with the base and with the aligned policy, from the same noise."""
+    settings = plan.settings
+    shards = plan.store.people_shards()
+    people = [p.group_id for shard in shards for p in plan.store.read_people(shard)]
+    chosen = tuple(people[: settings.overlay.groups_shown])
+    truth = wild_errors(body(plan.body_path)) if settings.critic.name == "oracle" else None
+    critic = settings.critic
+    if truth is not None:  # the free photographs have no ground truth
+        chosen = tuple(g for g in people if g.startswith("wild-"))[: settings.overlay.groups_shown]
+    with stage(plan, "draw overlays") as progress:
+        drawn: list[list[Shown]] = [
+            show_groups(
+                name, chosen, plan.store_root, model_path, plan.body_path,
+                Sample(**{**settings.sample.model_dump(), "temperature": 1.0}), critic, settings.overlay,
+                train_settings(settings.train, settings.run.seed), plan.folder / "overlays" / name,
+                settings.run.seed, truth,
+            )
+            for name, model_path in (("before", plan.base), ("after", plan.policy(settings.align.rounds)))
+        ]  # fmt: skip
+        progress.items = sum(len(s.group.hypotheses) for part in drawn for s in part)
+    return [ShownPerson(b.group_id, b.photo, b.group, a.group) for b, a in zip(*drawn)]
+
+
+def summarise(
+    plan: Plan, found: list[Found], groups: int, verdicts: dict[str, int], rounds: list[Trained],
+    before: Path, after: Path,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything the run measured, as `summary.json` and the report have it."""
+    settings = plan.settings
+    frame = body(plan.body_path)
+    improvement = compare(before, after, settings.benchmark.bootstrap)
+    headroom = measured_headroom(load_model(plan.base).digest())
+    share = headroom and {
+        e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
+    }
+    skipped = sum(len(one.skipped) for one in found)
+    stages = json.loads((plan.folder / "stages.json").read_text())
+    return {
+        "run": settings.run.name,
+        "settings_sha256": settings_sha256(settings),
+        "differences": list(differences(settings)),
+        "images": stages["find people"]["items"],
+        "skipped": skipped,
+        "people": sum(one.people for one in found),
+        "groups": groups,
+        "hypotheses": groups * settings.sample.hypotheses,
+        "critic": plan.critic_name,
+        "verdicts": verdicts,
+        "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in rounds],
+        "stages": stages,
+        "split": "test",
+        "benchmark": {"before": table(before), "after": table(after)},
+        "benchmark_extras": {"before": extras(before), "after": extras(after)},
+        "improvement_percent": improvement,
+        "critic_quality": quality(before),
+        "lifting": lifting_rows(
+            plan.base if plan.base in ("lab", "default") else "default", frame, plan.people("test")
+        ),
+        "headroom": headroom,
+        "share_of_headroom": share,
+        "body": frame.name,
+        "base": plan.base,
+        "checkpoint": plan.policy(settings.align.rounds),
+    }
+
+
+def publish(
+    plan: Plan, summary: dict[str, Any], shown: list[ShownPerson], rounds: list[Trained], found: list[Found]
+) -> str:
+    """Write summary and report, and the dashboard's artifacts; returns the path of the summary."""
+    records = [
+        RoundRecord(
+            number=k,
+            curves=plan.round_folder(k) / "curves.parquet",
+            evaluations=plan.round_folder(k) / "evaluations.parquet",
+            best_step=trained.best_step,
+            reason=trained.reason,
+        )
+        for k, trained in enumerate(rounds, 1)
+    ]
+    skipped = [row for one in found for row in one.skipped]
+    write_report(plan.folder, summary, shown, records, skipped)
+    path = plan.folder / "summary.json"
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(summary, indent=1))
+    unfinished.replace(path)
+    create_table_artifact(
+        benchmark_rows(summary), key="benchmark", description="before and after alignment, test split"
+    )
+    create_markdown_artifact(summary_table_markdown(summary), key="summary")
+    return str(path)

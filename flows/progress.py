@@ -1,0 +1,62 @@
+"""How far a run is: bars in the terminal, a progress artifact per stage on the dashboard, seconds per stage on disk."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tasks.plan import Plan
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Stage:
+    """What one stage did; set `items` before it ends."""
+
+    items: int = 0
+
+
+@contextmanager
+def stage(plan: Plan, name: str) -> Iterator[Stage]:
+    """Time a stage and keep the longest time it took in `stages.json`: a rerun that skips it says nothing new."""
+    done, start = Stage(), time.monotonic()
+    yield done
+    seconds = time.monotonic() - start
+    path = plan.folder / "stages.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if seconds >= kept.get(name, {}).get("seconds", 0.0):
+        kept[name] = {"seconds": round(seconds, 2), "items": done.items}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(kept, indent=1))
+        unfinished.replace(path)
+
+
+def tracked(items: Sequence[T], what: str) -> Iterator[T]:
+    """The items one by one, with a bar in the terminal and a progress artifact in the flow run."""
+    artifact = _artifact(what)
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=False) as bar:
+        task = bar.add_task(what, total=len(items))
+        for done, item in enumerate(items, 1):
+            yield item
+            bar.update(task, completed=done)
+            if artifact is not None:
+                update_progress_artifact(artifact_id=artifact, progress=100 * done / len(items))
+
+
+def _artifact(what: str) -> UUID | None:
+    if FlowRunContext.get() is None:
+        return None
+    key = "".join(c if c.isalnum() else "-" for c in what.lower())
+    return create_progress_artifact(progress=0.0, key=key, description=what)  # type: ignore[return-value]

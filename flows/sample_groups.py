@@ -1,0 +1,59 @@
+"""Photographs -> people -> groups of hypotheses, into the store."""
+
+from prefect import flow
+
+from flows.progress import stage, tracked
+from hmr.photograph import PhotographError
+from tasks.finding import Found, Shard, find_people, shards_of
+from tasks.photographs import free_photographs, studio_photographs
+from tasks.plan import Plan
+from tasks.sampling import sample_groups as sample_shard
+from tasks.settings import Sample, Settings
+
+
+def photograph_shards(plan: Plan) -> list[Shard]:
+    """The photographs of the run, cut into shards; the embedded ones are made first."""
+    size = plan.settings.run.shard_size
+    if plan.settings.photographs.folder is not None:
+        return shards_of(plan.settings.photographs.folder, size, thorough=True)
+    free = free_photographs(plan.folder / "photographs" / "free")
+    wild = studio_photographs("wild", plan.settings.studio.wild, plan.folder / "photographs" / "wild")
+    return shards_of(free, size, thorough=True) + shards_of(wild, size, thorough=False)
+
+
+def find(plan: Plan) -> list[Found]:
+    """Find the people in all photographs; raises PhotographError if there is nobody in any."""
+    with stage(plan, "find people") as progress:
+        shards = photograph_shards(plan)
+        focal = plan.settings.photographs.focal_px
+        found = [find_people(shard, plan.store_root, focal) for shard in tracked(shards, "find people")]
+        progress.items = sum(len(shard.photographs) for shard in shards)
+    if not sum(one.people for one in found):
+        reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
+        raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
+    return found
+
+
+def sample(plan: Plan, gen: str, model_path: str, temperature: float | None = None) -> int:
+    """Draw a group for every person in the store; returns how many."""
+    chosen = plan.settings.sample
+    if temperature is not None:
+        chosen = Sample(**{**chosen.model_dump(), "temperature": temperature})
+    with stage(plan, f"sample {gen}") as progress:
+        counts = [
+            sample_shard(
+                shard, gen, plan.store_root, model_path, plan.body_path, chosen, plan.settings.run.seed
+            )
+            for shard in tracked(plan.store.people_shards(), f"sample {gen}")
+        ]
+        progress.items = sum(counts)
+    return sum(counts)
+
+
+@flow(name="sample-groups")
+def sample_groups(settings: Settings, round_number: int = 0) -> int:
+    """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
+    plan = Plan(settings)
+    plan.claim()
+    find(plan)
+    return sample(plan, f"round{round_number}", plan.policy(round_number))

@@ -1,0 +1,38 @@
+"""Groups -> verdicts: judges only what lacks a verdict of the named critic and version."""
+
+from prefect import flow
+
+from flows.progress import stage, tracked
+from tasks.benchmarking import wild_errors
+from tasks.judging import judge_groups
+from tasks.plan import Plan
+from tasks.sampling import body
+from tasks.settings import Settings
+
+
+def score(plan: Plan, gen: str) -> dict[str, int]:
+    """Have every group of a generation judged; returns the hypotheses scored and abstained on."""
+    settings = plan.settings
+    oracle = settings.critic.name == "oracle"
+    if oracle and not plan.on_studio:
+        plan.refuse_oracle()
+    truth = wild_errors(body(plan.body_path)) if oracle else None
+    with stage(plan, f"judge {gen}") as progress:
+        counts = [
+            judge_groups(
+                shard, gen, settings.run.name, plan.store_root, plan.body_path, settings.critic, settings.overlay,
+                settings.run.seed, truth,
+            )
+            for shard in tracked(plan.store.group_shards(gen), f"judge {gen}")
+        ]  # fmt: skip
+        total = {name: sum(c[name] for c in counts) for name in ("scored", "abstained")}
+        progress.items = sum(total.values())
+    return total
+
+
+@flow(name="score-groups")
+def score_groups(settings: Settings, gens: list[str] | None = None) -> dict[str, int]:
+    """Judge the groups of some generations, of all by default; run nightly it is `rescore`."""
+    plan = Plan(settings)
+    totals = [score(plan, gen) for gen in (plan.store.gens() if gens is None else gens)]
+    return {name: sum(t[name] for t in totals) for name in ("scored", "abstained")}

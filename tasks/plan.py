@@ -1,0 +1,108 @@
+"""Where everything of a run lies, and which model, body and people each stage works with."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hmr.studio import VERSION, Split
+from storage.group_store import GroupStore
+from tasks.benchmarking import StudioPeople
+from tasks.judging import make_critic
+from tasks.sampling import body, model
+from tasks.settings import Settings, SettingsError, differences, settings_sha256
+from tasks.training import train_settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The paths and choices that follow from the settings; no work is done here."""
+
+    settings: Settings
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.run.folder
+
+    @property
+    def store_root(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def store(self) -> GroupStore:
+        return GroupStore(self.store_root)
+
+    @property
+    def on_studio(self) -> bool:
+        """Whether the target domain is the embedded one."""
+        return self.settings.photographs.folder is None
+
+    @property
+    def base(self) -> str:
+        """Name or path of the model that alignment starts from."""
+        chosen = self.settings.base.checkpoint
+        return str(chosen) if chosen is not None else "lab" if self.on_studio else "default"
+
+    @property
+    def body_path(self) -> Path | None:
+        return self.settings.base.body
+
+    @cached_property
+    def critic_name(self) -> str:
+        """Name and version under which verdicts are stored."""
+        return make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents).name
+
+    def people(self, split: Split) -> StudioPeople:
+        """A studio split; what detection saw of it is shared by all runs."""
+        counts = self.settings.studio
+        count = {"wild": counts.wild, "val": counts.val, "test": counts.test}[split]
+        return StudioPeople(split, count, studio_cache(self.settings.run.out), self.settings.run.processes)
+
+    def policy(self, round_number: int) -> str:
+        """The model after some rounds; 0 = the base."""
+        return self.base if round_number == 0 else str(self.round_folder(round_number) / "policy.safetensors")
+
+    def round_folder(self, round_number: int) -> Path:
+        return self.folder / "training" / f"round{round_number}"
+
+    def check(self) -> None:
+        """Refuse, before any work, what could only fail later: models, body and critic that cannot be had."""
+        if self.settings.critic.name == "oracle" and not self.on_studio:
+            self.refuse_oracle()
+        make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents)
+        train_settings(self.settings.train, self.settings.run.seed)
+        model(self.base)
+        body(self.body_path)
+
+    def refuse_oracle(self) -> None:
+        """The user's photographs have no ground truth."""
+        make_critic(self.settings.critic, self.settings.run.seed, truth=None)
+
+    def claim(self) -> None:
+        """Make the folder of the run this run's own; raises SettingsError if other settings filled it."""
+        path = self.folder / "settings.json"
+        digest = settings_sha256(self.settings)
+        if path.exists():
+            kept = json.loads(path.read_text())
+            if kept["sha256"] != digest:
+                raise SettingsError(
+                    f"{self.folder} holds a run with other settings ({'; '.join(kept['differences']) or 'the defaults'}"
+                    f"; now {'; '.join(differences(self.settings)) or 'the defaults'}): "
+                    "choose another --name, or remove the folder to start anew"
+                )
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".tmp")
+        values = {
+            "sha256": digest,
+            "differences": list(differences(self.settings)),
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        unfinished.write_text(json.dumps(values, indent=1))
+        unfinished.replace(path)
+
+
+def studio_cache(out: Path) -> Path:
+    """Where detections of studio people are kept: HMR_ALIGN_CACHE, else beside the runs."""
+    return Path(os.environ.get("HMR_ALIGN_CACHE") or out / "studio-cache") / VERSION

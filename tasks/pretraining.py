@@ -1,0 +1,96 @@
+"""Pretraining of the shipped bases, and the headroom probe: the stages that read labels, each by declared purpose."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hmr.base_model import load_model, save_model
+from hmr.body import Body
+from hmr.headroom import HeadroomSettings, fine_tune_on_labels
+from hmr.labels import known_people, labelled_people
+from hmr.lifting import fit_liftings, save_liftings, true_joints
+from hmr.metrics import bootstrap_improvement
+from hmr.observation import Observation, see_split
+from hmr.pretraining import LabelledPeople, PretrainSettings, pretrain
+from hmr.studio import LABELLED, VERSION, Split
+from tasks.benchmarking import StudioPeople, sample_people
+
+log = logging.getLogger(__name__)
+
+
+def pretrain_base(
+    name: str, counts: dict[Split, int], frame: Body, cache: Path, out: Path, settings: PretrainSettings, processes: int
+) -> dict[str, Any]:
+    """Train a base on labelled studio people and write `base_<name>.safetensors`, its liftings and its log.
+
+    counts: scenes of each split, `lab` and `broad`. Goes on where an interrupted run was.
+    """
+    parts, joints = [], []
+    for split, count in counts.items():
+        if split not in LABELLED:
+            raise ValueError(f"pretraining reads {' and '.join(LABELLED)}, not '{split}'")
+        seen = see_split(split, count, cache, processes=processes)
+        parts.append(labelled_people(frame, split, seen, purpose="pretrain"))
+        joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
+    people = LabelledPeople(
+        Observation(*(torch.cat(x) for x in zip(*(part.observation for part in parts)))),
+        torch.cat([part.latents for part in parts]),
+        torch.cat([part.betas for part in parts]),
+    )
+    rows: list[dict[str, Any]] = []
+
+    def report(row: dict[str, Any]) -> None:
+        rows.append(row)
+        log.info("%s", json.dumps({k: round(v, 5) for k, v in row.items()}))
+
+    out.mkdir(parents=True, exist_ok=True)
+    base = pretrain(people, settings, out / f"base_{name}.state", report)
+    provenance = {
+        "studio": VERSION,
+        "people": {split: len(part.betas) for split, part in zip(counts, parts)},
+        "scenes": dict(counts),
+        "settings": settings.model_dump(),
+    }
+    save_model(base, out / f"base_{name}.safetensors", provenance, half=True)
+    save_liftings(fit_liftings(joints), out / f"lifting_{name}.npz")
+    (out / f"base_{name}.log.json").write_text(json.dumps({**provenance, "log": rows}, indent=1))
+    return provenance
+
+
+def probe_headroom(
+    model_path: str, frame: Body, wild: StudioPeople, val: StudioPeople, test: StudioPeople,
+    hypotheses: int, settings: HeadroomSettings,
+) -> dict[str, Any]:  # fmt: skip
+    """Headroom H, percent: improvement of MPJPE on `test` by supervised fine-tuning on the true labels of `wild`.
+
+    Reads the labels of `wild`, which the user declares by running it. The step is chosen on `val`.
+    """
+    base = load_model(model_path)
+    seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)
+    people = labelled_people(frame, wild.split, seen, purpose="headroom probe")
+
+    def validate(model: Any) -> float:
+        measured = sample_people(model, frame, val, hypotheses=hypotheses, vertices=False).evaluation
+        zero, best = (measured.errors[e]["mpjpe_mm"].mean() for e in ("zero_noise", "best_of_g"))
+        return float(zero + best)
+
+    tuned = fine_tune_on_labels(
+        base, base.observe(people.observation), people.latents, settings, validate,
+        lambda step, value: log.info("step %d: val zero-noise + best-of-g %.1f mm", step, value),
+    )  # fmt: skip
+    before, after = (
+        sample_people(m, frame, test, hypotheses=hypotheses, vertices=False).evaluation for m in (base, tuned)
+    )
+    found: dict[str, Any] = {"digest": base.digest(), "wild": len(people.betas), "test": len(before.keypoint_px)}
+    for estimate in ("zero_noise", "best_of_g"):
+        old, new = (e.errors[estimate]["mpjpe_mm"] for e in (before, after))
+        interval = bootstrap_improvement(old, new, 0)
+        found[estimate] = {
+            "before_mm": float(np.mean(old)), "after_mm": float(np.mean(new)),
+            "value": interval.estimate, "low": interval.low, "high": interval.high,
+        }  # fmt: skip
+    return found

@@ -1,0 +1,178 @@
+"""A run's numbers as people read them: one sentence, rows of a table, a markdown page.
+
+Every function takes the `summary` of a run (see `flows.align.summarise`) or a piece of it. What was not measured,
+None or NaN, reads "n/a". An improvement is positive where the error became smaller.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Summary = Mapping[str, Any]
+Kind = Literal["better", "worse", "unsure", "same", "unknown"]
+
+ESTIMATES = {
+    "zero_noise": "zero noise",
+    "mean": "mean of the group",
+    "selected": "chosen by the critic",
+    "best_of_g": "best of the group (oracle)",
+}
+METRICS = {"mpjpe_mm": "MPJPE", "pa_mpjpe_mm": "PA-MPJPE", "pve_mm": "PVE"}
+LIFTINGS = {
+    "mean_pose": "no model: the mean pose",
+    "lifting_landmarks": "no model: landmarks lifted linearly",
+    "lifting_world": "no model: world landmarks lifted linearly",
+}
+HEADROOM = {"zero_noise": "zero noise", "best_of_g": "best of the group"}
+NOTHING = "n/a"
+
+
+class Headline(NamedTuple):
+    """What the benchmark says of the run."""
+
+    kind: Kind
+    sentence: str  # on the error from zero noise
+    second: str  # on the best of the group
+
+
+def known(value: float | None) -> bool:
+    """Whether a number was measured."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
+    """A number with a true minus sign and no negative zero."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{'+' if signed and rounded else ''},.{digits}f}".replace("-", "−")
+
+
+def percent(found: Mapping[str, float] | None) -> str:
+    """An improvement {value, low, high} with its interval, if there is one: +5.8 % [+4.9, +6.7]."""
+    if not found or not known(found.get("value")):
+        return NOTHING
+    text = f"{number(found['value'], signed=True)} %"
+    if known(found.get("low")) and known(found.get("high")):
+        text += f" [{number(found['low'], signed=True)}, {number(found['high'], signed=True)}]"
+    return text
+
+
+def kind_of_change(found: Mapping[str, float] | None) -> Kind:
+    """What an improvement {value, low, high} allows to say."""
+    if not found or not known(found.get("value")):
+        return "unknown"
+    value = found["value"]
+    low, high = found.get("low", value), found.get("high", value)
+    if value == low == high == 0:
+        return "same"
+    return "better" if low > 0 else "worse" if high < 0 else "unsure"
+
+
+def headline(summary: Summary) -> Headline:
+    """The verdict on the run in one sentence, honest where there is nothing to be proud of."""
+    kind = kind_of_change(_improvement(summary, "zero_noise"))
+    return Headline(
+        kind,
+        _sentence(summary, "zero_noise", "Zero-noise error"),
+        _sentence(summary, "best_of_g", "The error of each group's best hypothesis (an oracle's choice)"),
+    )
+
+
+def benchmark_rows(summary: Summary) -> list[dict[str, str]]:
+    """The benchmark as rows of text: four estimates by three metrics, then what they are to be compared with."""
+    rows = [
+        _row(
+            name,
+            label,
+            number(_error(summary, "before", estimate, metric)),
+            number(_error(summary, "after", estimate, metric)),
+            percent(_improvement(summary, estimate, metric)),
+        )
+        for estimate, name in ESTIMATES.items()
+        for metric, label in METRICS.items()
+    ]
+    lifting = summary.get("lifting") or {}
+    rows += [_row(LIFTINGS[key], "MPJPE", number(lifting[key])) for key in LIFTINGS if key in lifting]
+    headroom, share = summary.get("headroom") or {}, summary.get("share_of_headroom") or {}
+    for key in (key for key in HEADROOM if key in headroom):
+        rows.append(_row(f"headroom, {HEADROOM[key]}", "MPJPE", change=percent(headroom[key])))
+        rows.append(_row(f"share of headroom reached, {HEADROOM[key]}", "MPJPE", change=share_of(share.get(key))))
+    return rows
+
+
+def summary_table_markdown(summary: Summary) -> str:
+    """A run on one page of markdown, for the dashboard."""
+    rows = benchmark_rows(summary)
+    told, verdicts = headline(summary), summary.get("verdicts") or {}
+    quality = summary.get("critic_quality") or {}
+    lines = [
+        f"## {_cell(summary['run'])}",
+        "",
+        f"**{told.sentence}** {told.second}",
+        "",
+        "| " + " | ".join(rows[0]) + " |",
+        "|---|---|---:|---:|---:|",
+        *("| " + " | ".join(map(_cell, row.values())) + " |" for row in rows),
+        "",
+        f"- photographs {summary['images']:,}, people {summary['people']:,}, groups {summary['groups']:,}, "
+        f"hypotheses {summary['hypotheses']:,}",
+        f"- critic {_cell(summary['critic'])}: {verdicts.get('scored', 0):,} scored, "
+        f"{verdicts.get('abstained', 0):,} abstained",
+        f"- critic {_cell(quality.get('critic', ''))} against ground truth: SRCC {number(quality.get('srcc'), 3)}, "
+        f"KRCC {number(quality.get('krcc'), 3)}, PLCC {number(quality.get('plcc'), 3)}",
+        f"- model: `{_cell(summary['checkpoint'])}`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def share_of(share: float | None) -> str:
+    """A share of the headroom in percent."""
+    return f"{number(100 * share, 0)} %" if share is not None and math.isfinite(share) else NOTHING
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _row(estimate: str, metric: str, before: str = "", after: str = "", change: str = "") -> dict[str, str]:
+    return {
+        "estimate": estimate, "metric": metric, "before (mm)": before, "after (mm)": after, "improvement": change,
+    }  # fmt: skip
+
+
+def _error(summary: Summary, when: str, estimate: str, metric: str = "mpjpe_mm") -> float | None:
+    return summary.get("benchmark", {}).get(when, {}).get(estimate, {}).get(metric)
+
+
+def _improvement(summary: Summary, estimate: str, metric: str = "mpjpe_mm") -> dict[str, float] | None:
+    return summary.get("improvement_percent", {}).get(estimate, {}).get(metric)
+
+
+def _sentence(summary: Summary, estimate: str, subject: str) -> str:
+    found = _improvement(summary, estimate)
+    before, after = (number(_error(summary, when, estimate)) for when in ("before", "after"))
+    kind = kind_of_change(found)
+    if found is None or kind == "unknown":
+        return f"{subject} was not compared: the benchmark has no numbers for it."
+    if kind == "same":
+        return f"{subject} is what it was, {before} mm: the run kept the model that it started from."
+    fell = found["value"] >= 0
+    sign = 1 if fell else -1
+    text = f"{subject} {'fell' if fell else 'rose'} by {number(abs(found['value']))} %"
+    bounds = [found.get("low"), found.get("high")][::sign]
+    if not all(map(known, bounds)):
+        return f"{text}, from {before} to {after} mm; no interval was computed, so chance is not ruled out."
+    low, high = (number(sign * bound) for bound in bounds if bound is not None)
+    text += f" [{low}, {high}], from {before} to {after} mm"
+    return f"{text}; the interval holds 0, so this may be chance." if kind == "unsure" else f"{text}."
+
+
+def _cell(text: object) -> str:
+    """Text that neither ends a markdown cell nor is read as markup."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

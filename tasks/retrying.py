@@ -1,0 +1,16 @@
+"""Which faults are worth another try: those that can pass by themselves, never bad input or bad settings."""
+
+from typing import Any
+
+NEVER = (ValueError, TypeError, KeyError, AssertionError, PermissionError, FileNotFoundError)
+
+
+def may_pass(task: Any, task_run: Any, state: Any) -> bool:
+    """Prefect's retry condition: whether what failed may succeed unchanged (a busy disk, a lost connection)."""
+    try:
+        state.result()
+    except NEVER:
+        return False
+    except Exception:
+        return True
+    return False

@@ -1,0 +1,106 @@
+"""People shown in the report: their groups drawn at the model's own spread, judged, ranked and saved as pictures."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from hmr.advantage import group_advantages
+from hmr.overlay import open_renderer
+from hmr.trainer import TrainSettings
+from storage.group_store import GroupStore
+from tasks.drawing import draw_group, save_pictures
+from tasks.judging import Errors, make_critic
+from tasks.report import ShownGroup, ShownHypothesis
+from tasks.retrying import may_pass
+from tasks.sampling import body, draw_groups, model
+from tasks.settings import CriticSection, Overlay, Sample
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One person's group in the report."""
+
+    group_id: str
+    photo: str
+    group: ShownGroup
+
+
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="show {name}")
+def show_groups(
+    name: str,
+    group_ids: tuple[str, ...],
+    store_root: Path,
+    model_path: str,
+    body_path: Path | None,
+    sample: Sample,
+    section: CriticSection,
+    overlay: Overlay,
+    train: TrainSettings,
+    folder: Path,
+    seed: int,
+    truth: Errors | None = None,
+) -> list[Shown]:
+    """Draw, judge and picture the groups of some people; what is on disk already is read back."""
+    note = folder / "groups.json"
+    if note.exists():
+        return [_read(row, folder) for row in json.loads(note.read_text())]
+    wanted = set(group_ids)
+    people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
+    frame, critic, renderer = body(body_path), make_critic(section, seed, truth), open_renderer(overlay.backend)
+    shown = []
+    advantage = train.resolved().advantage
+    for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
+        drawn = draw_group(frame, group, renderer=renderer, size=overlay.size)
+        verdict = critic.judge(drawn)
+        place = group.person.group_id
+        save_pictures(drawn, folder / place)
+        advantages = group_advantages(
+            torch.from_numpy(verdict.scores)[None], **{**advantage.model_dump(), "min_std": 0.0}
+        ).values[0]
+        order = np.argsort(-np.nan_to_num(verdict.scores, nan=-np.inf), kind="stable")
+        ranks = np.empty(len(order), int)
+        ranks[order] = np.arange(1, len(order) + 1)
+        hypotheses = tuple(
+            ShownHypothesis(
+                overlay=Path(place) / f"overlay_{k:02d}.jpg",
+                side=Path(place) / f"side_{k:02d}.jpg",
+                score=float(score),
+                status=verdict.statuses[k],
+                comment=verdict.comments[k],
+                rank=None if np.isnan(score) else int(ranks[k]),
+                advantage=float(advantages[k]),
+                zero_start=bool(group.zero_start[k]),
+            )
+            for k, score in enumerate(verdict.scores)
+        )
+        shown.append(
+            Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
+        )
+    renderer.close()
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = note.with_suffix(".tmp")
+    unfinished.write_text(json.dumps([asdict(one) for one in shown], default=str))
+    unfinished.replace(note)
+    return [_placed(one, folder) for one in shown]
+
+
+def _read(row: dict, folder: Path) -> Shown:
+    group = row["group"]
+    hypotheses = tuple(
+        ShownHypothesis(**{**h, "overlay": Path(h["overlay"]), "side": Path(h["side"])}) for h in group["hypotheses"]
+    )
+    return _placed(Shown(row["group_id"], row["photo"], ShownGroup(Path(group["photograph"]), hypotheses)), folder)
+
+
+def _placed(shown: Shown, folder: Path) -> Shown:
+    """Paths in the note are relative to its folder, so that a run may be moved."""
+    hypotheses = tuple(
+        ShownHypothesis(**{**vars(h), "overlay": folder / h.overlay, "side": folder / h.side})
+        for h in shown.group.hypotheses
+    )
+    return Shown(shown.group_id, shown.photo, ShownGroup(folder / shown.group.photograph, hypotheses))
