@@ -115,11 +115,11 @@ def tiles(height: int, width: int) -> Iterator[tuple[float, float, float]]:
     """
     yield width / 2, height / 2, float(max(height, width))
     long, short = max(height, width), min(height, width)
-    for side in (short, long / 2, long / 3):
+    for side in (float(short), long / 2, long / 3):
         if side >= 128 and side < 0.95 * long:
             for y in _centres(height, side):
                 for x in _centres(width, side):
-                    yield x, y, float(side)
+                    yield x, y, side
 
 
 def _centres(length: int, side: float) -> list[float]:
