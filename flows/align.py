@@ -1,4 +1,4 @@
-"""The whole loop: photographs -> people -> groups -> verdicts -> a better policy, for some rounds -> benchmark -> report."""
+"""The whole loop: photographs -> people -> rounds of groups, verdicts and training -> benchmark -> report."""
 
 import json
 from pathlib import Path

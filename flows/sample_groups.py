@@ -41,9 +41,7 @@ def sample(plan: Plan, gen: str, model_path: str, temperature: float | None = No
         chosen = Sample(**{**chosen.model_dump(), "temperature": temperature})
     with stage(plan, f"sample {gen}") as progress:
         counts = [
-            sample_shard(
-                shard, gen, plan.store_root, model_path, plan.body_path, chosen, plan.settings.run.seed
-            )
+            sample_shard(shard, gen, plan.store_root, model_path, plan.body_path, chosen, plan.settings.run.seed)
             for shard in tracked(plan.store.people_shards(), f"sample {gen}")
         ]
         progress.items = sum(counts)

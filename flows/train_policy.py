@@ -1,9 +1,15 @@
 """Verdicts -> a better policy: one round of fine-tuning with the guard watching `val`."""
 
+import json
+from typing import Any
+
 from prefect import flow
 
 from flows.progress import stage
+from hmr.headroom import HeadroomSettings
 from tasks.plan import Plan
+from tasks.pretraining import probe_headroom as probe
+from tasks.sampling import body
 from tasks.settings import Settings
 from tasks.training import Trained, train_round
 
@@ -25,3 +31,23 @@ def train_policy(settings: Settings, round_number: int = 1) -> str:
     """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
     plan = Plan(settings)
     return str(train(plan, round_number).checkpoint)
+
+
+@flow(name="probe-headroom")
+def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
+    """Measure the headroom of the run's base: supervised fine-tuning on the true labels of `wild`, which this reads."""
+    plan = Plan(settings)
+    with stage(plan, "probe headroom"):
+        found = probe(
+            plan.base, body(plan.body_path), plan.people("wild"), plan.people("val"), plan.people("test"),
+            settings.benchmark.hypotheses, HeadroomSettings(seed=settings.run.seed),
+        )  # fmt: skip
+    path = plan.folder / "headroom.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([found], indent=1) + "\n")
+    return [
+        {"metric": f"headroom.{e}", "value": found[e]["value"], "unit": "% of the base's MPJPE on test",
+         "baseline": f"base {plan.base}, {found[e]['before_mm']:.1f} mm",
+         "ratio": found[e]["before_mm"] / found[e]["after_mm"]}
+        for e in ("zero_noise", "best_of_g")
+    ]  # fmt: skip

@@ -64,9 +64,7 @@ def group_advantages(
     returned in the type of `scores`. `clip` bounds |A| and thereby bends the zero sum a little.
     """
     if scores.isinf().any():
-        raise ValueError(
-            "group_advantages: a score is infinite; give points of 0-100, or NaN for an abstention"
-        )
+        raise ValueError("group_advantages: a score is infinite; give points of 0-100, or NaN for an abstention")
     judged = ~scores.isnan()
     points = scores.double().where(judged, 0.0)
     count = judged.sum(-1, keepdim=True).clamp(min=1)

@@ -66,9 +66,7 @@ def read_body_file(path: Path) -> BodyArrays:
         ) from error
     except _Unfit as error:
         raise BodyFileError(f"{path}: {error}") from error
-    except (
-        Exception
-    ) as error:  # a broken file may fail in any way in which the readers of zip, npy and pickle can
+    except Exception as error:  # a broken file may fail in any way in which the readers of zip, npy and pickle can
         raise BodyFileError(
             f"{path}: not a whole body file ({type(error).__name__}: {error}). "
             "It may be truncated or of another kind; fetch it again."
@@ -131,9 +129,7 @@ class _BodyUnpickler(pickle.Unpickler):
 def _pickle_fields(content: bytes) -> dict[str, Any]:
     fields = _BodyUnpickler(io.BytesIO(content), encoding="latin1").load()
     if not isinstance(fields, dict):
-        raise _Unfit(
-            f"holds a {type(fields).__name__} where a body file holds a dictionary. Give a body file."
-        )
+        raise _Unfit(f"holds a {type(fields).__name__} where a body file holds a dictionary. Give a body file.")
     return fields
 
 
@@ -154,9 +150,7 @@ def _plain(value: Any) -> NDArray:
     if "a" in state and "idxs" in state:  # chumpy.reordering.Select: some entries of another array
         chosen = _plain(state["a"]).ravel()[_plain(state["idxs"])]
         return chosen.reshape(state.get("preferred_shape") or chosen.shape)
-    raise _Unfit(
-        f"holds an unknown chumpy object with fields {sorted(state)}. Use a file from the official download."
-    )
+    raise _Unfit(f"holds an unknown chumpy object with fields {sorted(state)}. Use a file from the official download.")
 
 
 def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
@@ -206,9 +200,7 @@ def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
 
 def _field(fields: Mapping[str, Any], name: str) -> Any:
     if name not in fields:
-        raise _Unfit(
-            f"has no '{name}', so it is no body in SMPL's format. Give an SMPL file or the shipped body."
-        )
+        raise _Unfit(f"has no '{name}', so it is no body in SMPL's format. Give an SMPL file or the shipped body.")
     return fields[name]
 
 
@@ -219,9 +211,7 @@ def _numbers(fields: Mapping[str, Any], name: str, shape: tuple[int | None, ...]
     return array
 
 
-def _indices(
-    fields: Mapping[str, Any], name: str, shape: tuple[int | None, ...], count: int
-) -> NDArray[np.int64]:
+def _indices(fields: Mapping[str, Any], name: str, shape: tuple[int | None, ...], count: int) -> NDArray[np.int64]:
     array = _shaped(name, _plain(_field(fields, name)), shape).astype(np.int64)
     if array.size and (array.min() < 0 or array.max() >= count):
         raise _Unfit(f"'{name}' points outside the {count} vertices. Fetch the file again.")
@@ -231,7 +221,5 @@ def _indices(
 def _shaped(name: str, array: NDArray, shape: tuple[int | None, ...]) -> NDArray:
     if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape)):
         wanted = " x ".join("any" if want is None else str(want) for want in shape)
-        raise _Unfit(
-            f"'{name}' has shape {array.shape}, expected {wanted}. It belongs to another kind of body."
-        )
+        raise _Unfit(f"'{name}' has shape {array.shape}, expected {wanted}. It belongs to another kind of body.")
     return array

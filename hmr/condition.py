@@ -5,7 +5,7 @@
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -38,10 +38,10 @@ class Condition:
     betas: Float[Tensor, "image 10"]
     memory: dict[str, Tensor]  # first axis: image
 
-    def select(self, index: Tensor) -> Self:
+    def select(self, index: Tensor) -> "Condition":
         return type(self)(self.betas[index], {name: part[index] for name, part in self.memory.items()})
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "Condition":
         return type(self)(self.betas.to(device), {name: part.to(device) for name, part in self.memory.items()})
 
 
@@ -95,9 +95,7 @@ def _planes(observation: Observation) -> Tensor:
 
 
 def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
 
 class _Residual(nn.Module):

@@ -39,9 +39,7 @@ class PyrenderRenderer:
 
     def __init__(self) -> None:
         if _open_renderers:
-            raise OverlayError(
-                "A pyrender renderer is open in this process already: use it, or close it first."
-            )
+            raise OverlayError("A pyrender renderer is open in this process already: use it, or close it first.")
         pyrender = self._pyrender = load_pyrender()
         self._renderer = pyrender.OffscreenRenderer(64, 64)
         self._scene = pyrender.Scene()
@@ -63,9 +61,7 @@ class PyrenderRenderer:
         if self not in _open_renderers:
             raise OverlayError("This pyrender renderer is closed; open another one.")
         if threading.get_ident() != self._thread:
-            raise OverlayError(
-                "A pyrender renderer belongs to the thread that opened it; draw there, or use numba."
-            )
+            raise OverlayError("A pyrender renderer belongs to the thread that opened it; draw there, or use numba.")
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         in_front = vertices[:, 2][vertices[:, 2] > NEAR]
         overlay = bare_overlay(image)

@@ -67,9 +67,7 @@ class StabilityGuard:
     def decide(self, history: Sequence[Evaluation]) -> Decision:
         """Judge the last of `history`, whose first entry is the start of the run."""
         if not history:
-            raise ValueError(
-                "StabilityGuard: no evaluation yet; evaluate once before the first training step"
-            )
+            raise ValueError("StabilityGuard: no evaluation yet; evaluate once before the first training step")
         if fault := _not_finite(history[0]):
             raise ValueError(f"StabilityGuard: the evaluation before training is unusable: {fault}")
         sound = [evaluation for evaluation in history if self._fault(evaluation, history[0]) is None]
@@ -88,15 +86,11 @@ class StabilityGuard:
         """The criterion as a share of start's: below 1 is better."""
         zero = evaluation.zero_noise_mm / start.zero_noise_mm
         best = evaluation.best_of_g_mm / start.best_of_g_mm
-        return {"zero_noise_mm": zero, "best_of_g_mm": best, "both": (zero + best) / 2}[
-            self.settings.criterion
-        ]
+        return {"zero_noise_mm": zero, "best_of_g_mm": best, "both": (zero + best) / 2}[self.settings.criterion]
 
     def _best(self, sound: Sequence[Evaluation], start: Evaluation) -> Evaluation:
         good_enough = 1 - self.settings.min_gain_percent / 100
-        better = [
-            one for one in sound if self.criterion(one, start) <= good_enough and one.step != start.step
-        ]
+        better = [one for one in sound if self.criterion(one, start) <= good_enough and one.step != start.step]
         return min(better, key=lambda one: (self.criterion(one, start), one.step), default=start)
 
     def _fault(self, evaluation: Evaluation, start: Evaluation) -> str | None:
@@ -129,7 +123,5 @@ class StabilityGuard:
 
 
 def _not_finite(evaluation: Evaluation) -> str | None:
-    bad = [
-        name for name, value in asdict(evaluation).items() if value is not None and not math.isfinite(value)
-    ]
+    bad = [name for name, value in asdict(evaluation).items() if value is not None and not math.isfinite(value)]
     return f"{', '.join(bad)} not a finite number" if bad else None

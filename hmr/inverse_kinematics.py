@@ -70,7 +70,9 @@ def axis_rotation(axis: Float[Tensor, "*b 3"], cos_sin: Float[Tensor, "*b 2"]) -
 
 
 def inverse_kinematics(
-    joints: Float[Tensor, "b 29 3"], twists: Float[Tensor, "b 23 2"], rest: Float[Tensor, "b 29 3"],
+    joints: Float[Tensor, "b 29 3"],
+    twists: Float[Tensor, "b 23 2"],
+    rest: Float[Tensor, "b 29 3"],
     pelvis: Literal["hip_line", "hip_mean"] = "hip_line",
 ) -> Float[Tensor, "b 24 3 3"]:
     """Local joint rotations from joint places and twists; only bone directions matter, not their lengths.

@@ -80,8 +80,7 @@ def _landmarks(path: Path, number: int, person: dict[str, Any]) -> NDArray[np.fl
     places = {len(COCO_17): COCO_17, len(BODY_25): BODY_25}.get(len(points))
     if places is None:
         raise KeypointFileError(
-            f"{path}: person {number} has {len(points)} keypoints; COCO has 17 and BODY_25 has 25. "
-            "Export one of these."
+            f"{path}: person {number} has {len(points)} keypoints; COCO has 17 and BODY_25 has 25. Export one of these."
         )
     confidence = points[:, 2] / 2 if points[:, 2].max() > 1 else points[:, 2]
     if not np.isfinite(points).all() or confidence.min() < 0 or confidence.max() > 1:

@@ -172,9 +172,7 @@ def side_view(
     focal = 0.88 * size * (distance - extent / 2) / extent
     background = np.full((size, size, 3), _BACKGROUND, dtype=np.uint8)
     style = Style(style.colour, 1.0, style.outline, style.lights)
-    drawn = (renderer or NumbaRenderer()).render(
-        turned, faces, (focal, focal, size / 2, size / 2), background, style
-    )
+    drawn = (renderer or NumbaRenderer()).render(turned, faces, (focal, focal, size / 2, size / 2), background, style)
     return drawn.image
 
 
@@ -241,9 +239,7 @@ def compose(
 def bare_overlay(image: NDArray[np.uint8]) -> Overlay:
     """A copy of the photograph (h, w, 3) with no mesh over it yet."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"image is {image.dtype} {image.shape}; an overlay needs uint8 (height, width, 3), RGB"
-        )
+        raise ValueError(f"image is {image.dtype} {image.shape}; an overlay needs uint8 (height, width, 3), RGB")
     return Overlay(image.copy(), np.zeros(image.shape[:2], dtype=np.bool_))
 
 

@@ -36,9 +36,7 @@ class FoundPerson:
 
     box: NDArray[np.float32]  # (4,) x0, y0, x1, y1
     detection: float  # 0..1, the lower of the two networks' confidences that this is a person
-    landmarks: NDArray[
-        np.float32
-    ]  # (33, 4) x, y, z (px; z about the hips, smaller = nearer), visibility 0..1
+    landmarks: NDArray[np.float32]  # (33, 4) x, y, z (px; z about the hips, smaller = nearer), visibility 0..1
     world_landmarks: NDArray[np.float32]  # (33, 3) metres about the hips, axes of the camera
     mask: NDArray[np.uint8]  # (64, 64) person probability x 255 over the crop
     crop: NDArray[np.float32]  # (3,) centre x, centre y, side of the square model crop
@@ -154,9 +152,7 @@ def _look(pixels: NDArray[np.uint8], square: Square, networks: PoseNetworks, twi
 def _near(one: Square, other: Square) -> bool:
     """Whether two squares lie about one body: centres a tenth of their size apart, sizes within a quarter."""
     size = min(one.side, other.side)
-    return (
-        math.hypot(one.x - other.x, one.y - other.y) < 0.1 * size and max(one.side, other.side) < 1.25 * size
-    )
+    return math.hypot(one.x - other.x, one.y - other.y) < 0.1 * size and max(one.side, other.side) < 1.25 * size
 
 
 def _one_body(one: Landmarks, other: Landmarks) -> bool:

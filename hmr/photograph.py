@@ -41,16 +41,12 @@ def read_photograph(path: Path) -> Photograph:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise PhotographError(
-            f"{path}: cannot be read ({error.strerror}). Give the path of a picture file."
-        ) from error
+        raise PhotographError(f"{path}: cannot be read ({error.strerror}). Give the path of a picture file.") from error
     if not content:
         raise PhotographError(f"{path}: the file is empty. Copy the picture again.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow warns of odd metadata and of large pictures; size is checked here
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of large pictures; size is checked here
             with Image.open(io.BytesIO(content)) as picture:
                 _check_size(path, picture.width, picture.height)
                 focal = _focal_px(picture)
@@ -73,17 +69,14 @@ def read_photograph(path: Path) -> Photograph:
 def _check_size(path: Path, width: int, height: int) -> None:
     if min(width, height) < SMALLEST_SIDE:
         raise PhotographError(
-            f"{path}: the picture is {width} x {height} px, too small. Use one of at least "
-            f"{SMALLEST_SIDE} px a side."
+            f"{path}: the picture is {width} x {height} px, too small. Use one of at least {SMALLEST_SIDE} px a side."
         )
     if width * height > MOST_PIXELS:
         raise PhotographError(_too_large(path, f"with {width} x {height} px"))
 
 
 def _too_large(path: Path, how: str) -> str:
-    return (
-        f"{path}: the picture is too large, {how} above {MOST_PIXELS // 10**6} megapixels. Shrink it first."
-    )
+    return f"{path}: the picture is too large, {how} above {MOST_PIXELS // 10**6} megapixels. Shrink it first."
 
 
 def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
@@ -129,9 +122,7 @@ def _focal_px(picture: Image.Image) -> float | None:
     return focal_px if 0.2 * long < focal_px < 50 * long else None
 
 
-def crop_square(
-    pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray, size: int
-) -> NDArray[np.uint8]:
+def crop_square(pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray, size: int) -> NDArray[np.uint8]:
     """The square `crop` (centre x, y, side; px) of a (h, w, 3) picture as (size, size, 3); black outside.
 
         u = (x - cx) size / side + size / 2, and v likewise
@@ -140,9 +131,7 @@ def crop_square(
     """
     cx, cy, side = (float(value) for value in np.asarray(crop))
     if not (math.isfinite(cx) and math.isfinite(cy) and math.isfinite(side) and side > 0):
-        raise ValueError(
-            f"crop {crop} is no square; give finite centre x, centre y and a side above 0, in pixels"
-        )
+        raise ValueError(f"crop {crop} is no square; give finite centre x, centre y and a side above 0, in pixels")
     return resample_area(pixels, cx - side / 2, cy - side / 2, side / size, size, size)
 
 

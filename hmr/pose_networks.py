@@ -32,9 +32,7 @@ class Heads:
 
     scores: NDArray[np.float32]  # (n,) 0..1
     boxes: NDArray[np.float32]  # (n, 4) x0, y0, x1, y1 of the head
-    points: NDArray[
-        np.float32
-    ]  # (n, 4, 2) mid hip, top of the circle about the body, mid shoulder, another top
+    points: NDArray[np.float32]  # (n, 4, 2) mid hip, top of the circle about the body, mid shoulder, another top
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,7 @@ class Square:
         scale = self.side / size
         cos, sin = math.cos(self.angle) * scale, math.sin(self.angle) * scale
         half = size / 2
-        return np.array(
-            [[cos, -sin, self.x - half * (cos - sin)], [sin, cos, self.y - half * (sin + cos)]], np.float64
-        )
+        return np.array([[cos, -sin, self.x - half * (cos - sin)], [sin, cos, self.y - half * (sin + cos)]], np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +67,7 @@ class Landmarks:
 def body_square(hip: NDArray, top: NDArray) -> Square:
     """The square about a body whose circle is centred at `hip` and passes, above the head, through `top`."""
     right, down = float(top[0] - hip[0]), float(top[1] - hip[1])
-    return Square(
-        float(hip[0]), float(hip[1]), 2 * MARGIN * math.hypot(right, down), math.atan2(right, -down)
-    )
+    return Square(float(hip[0]), float(hip[1]), 2 * MARGIN * math.hypot(right, down), math.atan2(right, -down))
 
 
 @functools.cache
@@ -94,9 +88,7 @@ class PoseNetworks:
         with (resources.files("hmr") / "assets" / "pose_landmarker_full.task").open("rb") as bundle:
             networks = zipfile.ZipFile(bundle)
             self._detector = Interpreter(model_content=networks.read("pose_detector.tflite"), num_threads=1)
-            self._landmarker = Interpreter(
-                model_content=networks.read("pose_landmarks_detector.tflite"), num_threads=1
-            )
+            self._landmarker = Interpreter(model_content=networks.read("pose_landmarks_detector.tflite"), num_threads=1)
         self._detector.allocate_tensors()
         self._landmarker.allocate_tensors()
         self._lock = threading.Lock()
@@ -129,9 +121,7 @@ class PoseNetworks:
         """The landmarks of the person about whom the square lies."""
         samples = min(4, max(1, math.ceil(square.side / LANDMARK_SIDE)))
         matrix = square.to_photograph(LANDMARK_SIDE)
-        outputs = self._run(
-            self._landmarker, resample_affine(pixels, matrix, LANDMARK_SIDE, samples) / np.float32(255)
-        )
+        outputs = self._run(self._landmarker, resample_affine(pixels, matrix, LANDMARK_SIDE, samples) / np.float32(255))
         raw = outputs[195].reshape(39, 5).astype(np.float64)
         placed = raw[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         depth = raw[:, 2] * square.side / LANDMARK_SIDE

@@ -184,9 +184,7 @@ def to_rotations(angles: Array) -> NDArray[np.float32]:
             # A mirror in x keeps the x part of a rotation vector and turns the others round.
             vectors[joint] = vector if side == "left" else vector * (1, -1, -1)
     # The collar takes a third of a raised arm, as the shoulder blade does.
-    for collar, shoulder, side in ((13, 16, "left"), (14, 17, "right")):
+    for collar, side in ((13, "left"), (14, "right")):
         raised = max(get[f"{side}_arm_raise"], 0) / 3
         vectors[collar] = (0, 0, raised if side == "left" else -raised)
     return Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
-
-

@@ -90,9 +90,7 @@ def draw_colours(
     return covered
 
 
-def draw_silhouettes(
-    points: Numbers, faces: Numbers, size: int, *, cull_back: bool = True
-) -> NDArray[np.uint8]:
+def draw_silhouettes(points: Numbers, faces: Numbers, size: int, *, cull_back: bool = True) -> NDArray[np.uint8]:
     """Pixels covered by each of B meshes with the same faces: uint8 (B, size, size), 255 inside, 0 outside.
 
     points (B, V, 3): u, v in pixels of the small picture, z in metres. Triangles seen from behind are left

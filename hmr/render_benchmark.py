@@ -15,9 +15,7 @@ from hmr.rasterizer import Numbers
 NAIVE = "pyrender with a new renderer, scene and mesh for every picture"
 
 
-def measure_renderers(
-    vertices: Numbers, faces: Numbers, *, size: int = 512, rounds: int = 7
-) -> list[dict[str, Any]]:
+def measure_renderers(vertices: Numbers, faces: Numbers, *, size: int = 512, rounds: int = 7) -> list[dict[str, Any]]:
     """Overlays per second of each back end, drawing one mesh over a picture of (size, size).
 
     vertices (V, 3), metres, y down; framed here to fill most of the picture. Every round draws with each

@@ -81,9 +81,7 @@ def resample_area(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def resample_affine(
-    source: NDArray, matrix: NDArray[np.float64], size: int, samples: int
-) -> NDArray[np.float32]:
+def resample_affine(source: NDArray, matrix: NDArray[np.float64], size: int, samples: int) -> NDArray[np.float32]:
     """(h, w, c) -> (size, size, c): output point (u, v) shows source point matrix (2, 3) @ (u, v, 1).
 
     Bilinear; each output pixel is the mean of samples x samples points, against aliasing.
@@ -107,9 +105,7 @@ def resample_affine(
                             c = column + right
                             if r < 0 or r >= rows or c < 0 or c >= columns:
                                 continue
-                            weight = (
-                                np.float32(abs(1 - down - (y - row)) * abs(1 - right - (x - column))) * share
-                            )
+                            weight = np.float32(abs(1 - down - (y - row)) * abs(1 - right - (x - column))) * share
                             for k in range(channels):
                                 out[i, j, k] += weight * source[r, c, k]
     return out

@@ -5,9 +5,10 @@ occluders all come from one seed sequence of its own, so no subject and no pose 
 rest of the project sees is the picture; the truth behind it is handed out only by `truths`, for a declared purpose.
 
 Splits. `lab` and `broad` are the labelled `pretrain` data: `lab` is a plain studio (even light, plain clothes and
-background, easy poses, cameras at eye level all around); `broad` is everything. `wild` is the target domain, unlabelled for
-all but the declared purposes. `val` and `test` are like `wild` with other subjects; `easy_val`, `easy_test` are like
-`lab`.
+background, easy poses, cameras at eye level all around); `broad` is everything, a quarter of it with the look of
+the lab. The base `lab` learns from `lab` and that quarter. `wild` is the target domain, its labels sealed for
+all but the declared purposes. `val` and `test` are like `wild` with other subjects; `easy_val`, `easy_test`
+are like `lab`.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ SIZE = 320  # height and width of a picture, px
 
 Split = Literal["lab", "broad", "wild", "val", "test", "easy_val", "easy_test"]
 SPLITS: tuple[str, ...] = get_args(Split)
-LABELLED = ("lab", "broad")
+LABELLED: tuple[Split, ...] = ("lab", "broad")
 Purpose = Literal["pretrain", "benchmark", "headroom probe", "oracle critic", "test of the project"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 
@@ -274,7 +275,9 @@ def _backgrounds() -> list[Floats]:
         for _ in range(rng.integers(0, 12)):  # panels, posts, windows
             y, x = rng.integers(0, side, 2)
             h, w = (rng.uniform(0.05, 0.6, 2) * side).astype(int)
-            picture[y : y + h, x : x + w] = picture[y : y + h, x : x + w] * 0.4 + 0.6 * (rng.uniform(0, 1) + rng.normal(0, 0.12, 3))
+            picture[y : y + h, x : x + w] = picture[y : y + h, x : x + w] * 0.4 + 0.6 * (
+                rng.uniform(0, 1) + rng.normal(0, 0.12, 3)
+            )
         if rng.random() < 0.5:  # a floor
             horizon = int(side * rng.uniform(0.5, 0.8))
             picture[horizon:] = picture[horizon:] * 0.5 + 0.5 * (rng.uniform(0, 1) + rng.normal(0, 0.12, 3))

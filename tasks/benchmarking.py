@@ -22,9 +22,9 @@ from hmr.sampler import ddim, group_seeds, start_noise
 from hmr.studio import SIZE, Purpose, Split, truths
 from storage.records import Group, Person
 from tasks.judging import judge_all, make_critic
+from tasks.retrying import may_pass
 from tasks.sampling import body, groups_from, model
 from tasks.settings import CriticSection, Overlay, Sample
-from tasks.retrying import may_pass
 
 
 class StudioPeople(NamedTuple):
@@ -71,9 +71,7 @@ def look_at(people: StudioPeople) -> int:
 
 
 @torch.no_grad()
-def sample_people(
-    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, vertices: bool
-) -> Sampled:
+def sample_people(base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, vertices: bool) -> Sampled:
     """Draw groups at temperature 1 for a split, always from the same noise, and measure them."""
     data = known(frame, people)
     condition = base.observe(data.seen.observation())
@@ -172,9 +170,7 @@ def table(result: Path) -> dict[str, dict[str, float]]:
 def compare(before: Path, after: Path, resamples: int) -> dict[str, dict[str, dict[str, float]]]:
     """Improvement in percent with a 95 % bootstrap interval over images: {estimate: {metric: {value, low, high}}}."""
     with np.load(before) as old, np.load(after) as new:
-        return {
-            e: {m: _interval(old[f"{e}/{m}"], new[f"{e}/{m}"], resamples) for m in METRICS} for e in ESTIMATES
-        }
+        return {e: {m: _interval(old[f"{e}/{m}"], new[f"{e}/{m}"], resamples) for m in METRICS} for e in ESTIMATES}
 
 
 def _interval(before: NDArray, after: NDArray, resamples: int) -> dict[str, float]:

@@ -7,14 +7,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from roma import rotvec_to_rotmat
 
 from hmr.body import Body
-from hmr.overlay import OverlayRenderer, side_view
+from hmr.overlay import OverlayRenderer, open_renderer, side_view
 from hmr.penetration import self_penetration
 from hmr.photograph import crop_square, read_photograph
 from hmr.rasterizer import draw_silhouettes, project
+from storage.group_store import GroupStore
 from storage.records import DrawnGroup, Group
+from tasks.retrying import may_pass
+from tasks.sampling import body
+from tasks.settings import Overlay
 
 SILHOUETTE = 64
 MARGIN = 1.25
@@ -22,30 +28,28 @@ MARGIN = 1.25
 
 
 @torch.no_grad()
-def group_vertices(body: Body, group: Group) -> NDArray[np.float32]:
+def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
     """Vertices (G, V, 3) of a group, metres, camera frame."""
     rotations = rotvec_to_rotmat(torch.from_numpy(group.pose))
     betas = torch.from_numpy(group.betas).expand(len(group), -1)
-    return body(rotations, betas, torch.from_numpy(group.translation)).vertices.numpy()
+    return frame(rotations, betas, torch.from_numpy(group.translation)).vertices.numpy()
 
 
-def draw_group(
-    body: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512
-) -> DrawnGroup:
+def draw_group(frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512) -> DrawnGroup:
     """The group with its meshes drawn; overlays and side views only if a renderer is given."""
-    vertices = group_vertices(body, group)
+    vertices = group_vertices(frame, group)
     camera = _camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
     points = np.stack([project(v, camera) for v in vertices])
     drawn = DrawnGroup(
         group=group,
-        silhouettes=draw_silhouettes(points, body.faces, SILHOUETTE),
+        silhouettes=draw_silhouettes(points, frame.faces, SILHOUETTE),
         penetration=np.asarray(self_penetration(group.joints), np.float32),
     )
     if renderer is None:
         return drawn
     photograph, camera = framed_photograph(group, size)
-    overlays = tuple(renderer.render(v, body.faces, camera, photograph).image for v in vertices)
-    sides = tuple(side_view(v, body.faces, size) for v in vertices)
+    overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
+    sides = tuple(side_view(v, frame.faces, size) for v in vertices)
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
 
 
@@ -54,6 +58,22 @@ def framed_photograph(group: Group, size: int) -> tuple[NDArray[np.uint8], NDArr
     crop = group.person.crop * np.array([1, 1, MARGIN], np.float32)
     pixels = read_photograph(Path(group.person.photo)).pixels
     return crop_square(pixels, crop, size), _camera_of_crop(group.person.camera, crop, size)
+
+
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="draw {gen} {shard}")
+def draw_pictures(
+    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: Overlay, most: int, folder: Path
+) -> int:
+    """Save the pictures of at most `most` groups of a shard, each in a folder of its own; returns how many."""
+    groups = GroupStore(store_root).read_groups(gen, shard)[:most]
+    renderer = open_renderer(overlay.backend)
+    try:
+        for group in groups:
+            drawn = draw_group(body(body_path), group, renderer=renderer, size=overlay.size)
+            save_pictures(drawn, folder / group.person.group_id)
+    finally:
+        renderer.close()
+    return len(groups)
 
 
 def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
@@ -72,9 +92,7 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
     return written
 
 
-def _camera_of_crop(
-    camera: NDArray[np.float32], crop: NDArray[np.float32], size: int
-) -> NDArray[np.float32]:
+def _camera_of_crop(camera: NDArray[np.float32], crop: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """The photograph's camera as seen in a square of it that was resized to `size` px."""
     factor = size / crop[2]
     corner = crop[:2] - crop[2] / 2

@@ -50,7 +50,13 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     return [Shard(f"{folder.name}-{k:04d}", tuple(part), thorough) for k, part in enumerate(parts)]
 
 
-@task(retries=2, retry_condition_fn=may_pass, retry_delay_seconds=[2, 10], cache_policy=NO_CACHE, task_run_name="find people in {shard.name}")
+@task(
+    retries=2,
+    retry_condition_fn=may_pass,
+    retry_delay_seconds=[2, 10],
+    cache_policy=NO_CACHE,
+    task_run_name="find people in {shard.name}",
+)
 def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found:
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)
@@ -84,9 +90,7 @@ def finder(thorough: bool) -> PersonFinder:
     return PersonFinder(thorough=thorough)
 
 
-def person_record(
-    path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None
-) -> Person:
+def person_record(path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None) -> Person:
     """A found person as the store keeps it. Focal length: the user's, else EXIF, else the diagonal."""
     height, width = photograph.pixels.shape[:2]
     return Person(

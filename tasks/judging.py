@@ -21,9 +21,9 @@ from hmr.overlay import open_renderer
 from storage.group_store import GroupStore
 from storage.records import DrawnGroup, Group, Verdict
 from tasks.drawing import draw_group
+from tasks.retrying import may_pass
 from tasks.sampling import body
 from tasks.settings import CriticSection, Overlay, SettingsError, validate
-from tasks.retrying import may_pass
 
 Errors = Callable[[Group], NDArray[np.float64]]
 
@@ -49,7 +49,13 @@ def make_critic(settings: CriticSection, seed: int, truth: Errors | None = None)
     raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")
 
 
-@task(retries=2, retry_condition_fn=may_pass, retry_delay_seconds=[5, 30], cache_policy=NO_CACHE, task_run_name="judge {gen} {shard}")
+@task(
+    retries=2,
+    retry_condition_fn=may_pass,
+    retry_delay_seconds=[5, 30],
+    cache_policy=NO_CACHE,
+    task_run_name="judge {gen} {shard}",
+)
 def judge_groups(
     shard: str,
     gen: str,
@@ -73,14 +79,10 @@ def judge_groups(
     return {"scored": scored, "abstained": sum(len(v.scores) for v in verdicts) - scored}
 
 
-def judge_all(
-    groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay
-) -> list[Verdict]:
+def judge_all(groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay) -> list[Verdict]:
     """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them."""
     renderer = open_renderer(overlay.backend) if critic.needs_pictures else None
-    draw: Callable[[Group], DrawnGroup] = partial(
-        draw_group, body(body_path), renderer=renderer, size=overlay.size
-    )
+    draw: Callable[[Group], DrawnGroup] = partial(draw_group, body(body_path), renderer=renderer, size=overlay.size)
     try:
         many: Any = getattr(critic, "judge_many", None)
         if many is not None:  # a remote critic: many requests in flight; groups are drawn as they are taken

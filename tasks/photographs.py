@@ -10,8 +10,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.studio import Split, photographs
-from tasks.sampling import body
 from tasks.retrying import may_pass
+from tasks.sampling import body
 
 FREE = {
     "astronaut.png": "scikit-image, public domain (NASA)",

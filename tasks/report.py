@@ -74,9 +74,9 @@ def write_report(
 ) -> Path:
     """Write `folder/report.html`; the first of `shown` stands large. skipped: (photograph, reason) pairs."""
     source = resources.files("tasks").joinpath("report_template.html.j2").read_text(encoding="utf-8")
-    page = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(source)
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        source
+    )
     text = page.render(
         summary=summary,
         told=tables.headline(summary),
@@ -157,8 +157,7 @@ def _first(person: ShownPerson) -> dict[str, Any]:
         "photo": person.photo,
         "photograph": picture(person.before.photograph, LARGE, 86),
         "picks": [
-            {"label": " and ".join(said), **_hypothesis(group[k], LARGE, LARGE // 2, 86)}
-            for k, said in labels.items()
+            {"label": " and ".join(said), **_hypothesis(group[k], LARGE, LARGE // 2, 86)} for k, said in labels.items()
         ],
     }
 
@@ -190,9 +189,7 @@ def _group(group: ShownGroup, size: int) -> dict[str, Any]:
         "size": len(group.hypotheses),
         "mean": tables.number(sum(scores) / len(scores) if scores else None),
         "abstained": len(group.hypotheses) - len(scores),
-        "hypotheses": [
-            _hypothesis(group.hypotheses[k], size, size * 2 // 3) for k in _in_order(group.hypotheses)
-        ],
+        "hypotheses": [_hypothesis(group.hypotheses[k], size, size * 2 // 3) for k in _in_order(group.hypotheses)],
     }
 
 

@@ -61,9 +61,7 @@ def picture(path: Path, size: int, quality: int = 80) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def improvement_figure(
-    improvement: Mapping[str, Any], headroom: Mapping[str, Any] | None
-) -> Markup | None:
+def improvement_figure(improvement: Mapping[str, Any], headroom: Mapping[str, Any] | None) -> Markup | None:
     """Improvement of MPJPE by estimate with its interval, and beside it how much there was to gain."""
     found = {name: improvement.get(name, {}).get("mpjpe_mm") or {} for name in ESTIMATES}
     names = [name for name in ESTIMATES if known(found[name].get("value"))]
@@ -180,9 +178,7 @@ class _Line:
             if self.marked:
                 axes.plot(steps, values, self.style, marker="o", markersize=3, color=self.colour, label=label)
                 kept = steps == part.best
-                axes.plot(
-                    steps[kept], values[kept], "o", markersize=8, markerfacecolor="none", color=self.colour
-                )
+                axes.plot(steps[kept], values[kept], "o", markersize=8, markerfacecolor="none", color=self.colour)
             else:
                 window = max(1, len(values) // 15)
                 smooth = values.rolling(window, min_periods=1, center=True).mean()

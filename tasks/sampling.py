@@ -18,13 +18,18 @@ from hmr.observation import as_observation
 from hmr.sampler import ddim, group_seeds, start_noise
 from storage.group_store import GroupStore
 from storage.records import Group, Person
-from tasks.settings import Sample
 from tasks.retrying import may_pass
+from tasks.settings import Sample
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="sample {gen} {shard}")
 def sample_groups(
-    shard: str, gen: str, store_root: Path, model_path: str, body_path: Path | None, sample: Sample,
+    shard: str,
+    gen: str,
+    store_root: Path,
+    model_path: str,
+    body_path: Path | None,
+    sample: Sample,
     seed: int = 0,
 ) -> int:
     """Draw a group for each person of a shard and commit them; returns how many."""

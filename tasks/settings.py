@@ -131,6 +131,15 @@ class Studio(Section):
     test: Count = 600
 
 
+class Pretrain(Section):
+    """Training of a base from nothing; what is unset is as for the shipped ones."""
+
+    steps: Count | None = None
+    batch: Count | None = None
+    learning_rate: Positive | None = None
+    image: bool | None = None  # false: landmarks alone, without the picture
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -144,6 +153,7 @@ class Settings(Section):
     train: Train = Train()
     benchmark: Benchmark = Benchmark()
     studio: Studio = Studio()
+    pretrain: Pretrain = Pretrain()
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -185,9 +195,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"{path.name}: not TOML: {error}. Text stands in quotes, sections are [name]."
-        ) from None
+        raise SettingsError(f"{path.name}: not TOML: {error}. Text stands in quotes, sections are [name].") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path.name}: not UTF-8 text. Save it as UTF-8.") from None
     except OSError as error:

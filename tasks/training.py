@@ -17,9 +17,9 @@ from hmr.guard import Evaluation
 from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, sample_people
+from tasks.retrying import may_pass
 from tasks.sampling import body, model, observe
 from tasks.settings import SettingsError, Train, validate
-from tasks.retrying import may_pass
 
 
 class Trained(NamedTuple):
@@ -86,9 +86,7 @@ def train_round(
         for name, value in row.items():
             writer.add_scalar(name, value, int(row["step"]))
 
-    result = train_policy(
-        base, groups, settings, validate_model, state_path=folder / "state.pt", report=report
-    )
+    result = train_policy(base, groups, settings, validate_model, state_path=folder / "state.pt", report=report)
     for one in result.evaluations:
         for name in ("zero_noise_mm", "best_of_g_mm", "diversity_mm"):
             writer.add_scalar(f"val/{name}", getattr(one, name), one.step)

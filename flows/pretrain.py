@@ -1,0 +1,35 @@
+"""Synthetic people with labels -> a base model, its liftings and its log."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.progress import stage
+from hmr.pretraining import PretrainSettings
+from tasks.plan import Plan, studio_cache
+from tasks.pretraining import BASES, pretrain_base
+from tasks.sampling import body
+from tasks.settings import Settings, SettingsError
+
+STEPS = {"lab": {"steps": 1300}, "default": {"steps": 2400}}
+"""Of the shipped bases: about thirty passes over their people."""
+
+
+@flow(name="pretrain")
+def pretrain(settings: Settings, which: str = "default") -> str:
+    """Train the base `lab` or `default` into the run's folder; returns the path of its weights.
+
+    Interrupted, it goes on where it was. The shipped weights are such files, copied to `hmr/assets`.
+    """
+    if which not in BASES:
+        raise SettingsError(f"there is no base '{which}'; there are {', '.join(BASES)}")
+    plan = Plan(settings)
+    given = settings.pretrain.model_dump(exclude_none=True)
+    chosen = PretrainSettings(seed=settings.run.seed, **{**STEPS[which], **given})
+    counts = {"lab": settings.studio.lab, "broad": settings.studio.broad}
+    with stage(plan, f"pretrain {which}") as progress:
+        cache = studio_cache(settings.run.out)
+        out: Path = plan.folder / "pretraining"
+        found = pretrain_base(which, counts, body(None), cache, out, chosen, settings.run.processes)
+        progress.items = sum(found["people"].values())
+    return str(out / f"base_{which}.safetensors")
