@@ -96,7 +96,8 @@ class Body(nn.Module):
 
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 29 3"]:
         """The 29 joints of the shaped body in T-pose, metres, y up, facing +z."""
-        shaped = self.skin.forward_shape(betas).v_shaped
+        template, shapes = self.skin.get_buffer("v_template"), self.skin.get_buffer("shapedirs")
+        shaped = template + torch.einsum("bk,vck->bvc", betas, shapes)
         return torch.cat([self.skin.get_buffer("J_regressor") @ shaped, shaped[:, self.leaves]], 1)
 
 
