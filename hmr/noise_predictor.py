@@ -4,7 +4,7 @@ Sampler, objectives and trainer know the protocol alone, so the published attent
 """
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ from hmr.latent import DIMS
 from hmr.noise_schedule import DATA_SCALE, STEPS, alpha_bars
 
 
+@runtime_checkable
 class NoisePredictor(Protocol):
     """eps_theta(x_t, t, c): the noise in diffused vectors."""
 
