@@ -17,8 +17,8 @@ from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from prefect import Flow
-    from prefect.automations import Automation
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.events.schemas.automations import AutomationCore
 
 POOL = "hmr-align"
 TAG = "hmr-align"
@@ -124,19 +124,18 @@ def _set_up_automation(client: "SyncPrefectClient") -> None:
         client.create_automation(wanted)
 
 
-def zombie_automation() -> "Automation":
+def zombie_automation() -> "AutomationCore":
     """A run of ours that has beaten once and then is silent for `SILENCE` without an end becomes Crashed.
 
     Prefect itself leaves a run Running for ever when its process is killed, and its concurrency slot taken.
     Only runs with our tag are watched: others on a shared server may beat less often than every 30 s.
     """
-    from prefect.automations import Automation
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import EventTrigger, Posture
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
     ends = ("Completed", "Failed", "Cancelled", "Crashed")
-    return Automation(
+    return AutomationCore(
         name=ZOMBIES,
         description="Frees runs whose process died without a word.",
         trigger=EventTrigger(
