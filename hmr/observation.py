@@ -9,15 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from hmr.body import Body
-from hmr.condition import Observation
+from hmr.condition import PICTURE, Observation
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
 from hmr.studio import Split, photographs
 
 Floats = NDArray[np.float32]
-
-CROP_PICTURE = 128
-"""Side of the pictures of people that are kept, px; the embedded encoder reads them at half of it."""
 
 
 def landmarks_in_crop(landmarks: Floats, crop: Floats) -> Floats:
@@ -34,17 +31,11 @@ def as_observation(pictures: NDArray, masks: NDArray, landmarks: Floats, world: 
     (n, 33, 3) metres, crops (n, 3) px.
     """
     return Observation(
-        torch.from_numpy(_halved(pictures)),
+        torch.from_numpy(np.ascontiguousarray(pictures)),
         torch.from_numpy(np.ascontiguousarray(masks)),
         torch.from_numpy(landmarks_in_crop(landmarks, crops)),
         torch.from_numpy(np.ascontiguousarray(world, dtype=np.float32)),
     )
-
-
-def _halved(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Each 2 x 2 pixels as their mean: (n, 2h, 2w, 3) to (n, h, w, 3)."""
-    four = [pictures[:, i::2, j::2].astype(np.uint16) for i in (0, 1) for j in (0, 1)]
-    return ((four[0] + four[1] + four[2] + four[3] + 2) // 4).astype(np.uint8)
 
 
 class SeenPeople(NamedTuple):
@@ -107,13 +98,13 @@ def _see_shard(job: tuple[Split, int, int, Path]) -> None:
 
 def _row(pixels: NDArray[np.uint8], person: FoundPerson) -> tuple:
     height, width = pixels.shape[:2]
-    picture = crop_square(pixels, person.crop, CROP_PICTURE)
+    picture = crop_square(pixels, person.crop, PICTURE)
     camera = default_camera(width, height, None)
     return picture, person.mask, person.landmarks, person.world_landmarks, person.crop, camera
 
 
 def _stack(rows: list[tuple]) -> SeenPeople:
-    shapes = ((), (CROP_PICTURE, CROP_PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,))
+    shapes = ((), (PICTURE, PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,))
     kinds = (np.int64, np.uint8, np.uint8, np.float32, np.float32, np.float32, np.float32)
     columns = zip(*rows) if rows else ([] for _ in shapes)
     return SeenPeople(*(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes)))

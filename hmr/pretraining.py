@@ -95,16 +95,14 @@ def pretrain(
 
 
 def _augmented(people: LabelledPeople, size: int, generator: torch.Generator) -> LabelledPeople:
-    """A random batch, half of it mirrored, with small landmark jitter and brightness changes."""
+    """A random batch, half of it mirrored, with small jitter of the landmarks."""
     batch = people.select(torch.randint(len(people.latents), (size,), generator=generator))
     turned = torch.rand(size, generator=generator) < 0.5
     seen = mirror_observation(batch.observation, turned)
     latents = torch.where(turned[:, None], mirror_latents(batch.latents), batch.latents)
     jitter = torch.randn(seen.landmarks.shape, generator=generator) * torch.tensor([0.006, 0.006, 0.02, 0.02])
     world = seen.world + 0.006 * torch.randn(seen.world.shape, generator=generator)
-    gain = 1 + 0.12 * torch.randn((size, 1, 1, 3), generator=generator)
-    picture = (seen.picture * gain).clamp(0, 255).to(torch.uint8)
-    return LabelledPeople(Observation(picture, seen.mask, seen.landmarks + jitter, world), latents, batch.betas)
+    return LabelledPeople(Observation(seen.picture, seen.mask, seen.landmarks + jitter, world), latents, batch.betas)
 
 
 def _losses(

@@ -9,7 +9,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.observation import CROP_PICTURE
+from hmr.condition import PICTURE
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import Photograph, PhotographError, crop_square, default_camera, read_photograph
 from storage.group_store import GroupStore
@@ -106,5 +106,5 @@ def person_record(path: Path, photograph: Photograph, index: int, found: FoundPe
         landmarks=found.landmarks,
         world_landmarks=found.world_landmarks,
         mask=found.mask,
-        picture=crop_square(photograph.pixels, found.crop, CROP_PICTURE),
+        picture=crop_square(photograph.pixels, found.crop, PICTURE),
     )

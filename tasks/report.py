@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from tasks import report_tables as tables
-from tasks.report_figures import RoundRecord, improvement_figure, learning_curves, picture
+from tasks.report_figures import Box, RoundRecord, improvement_figure, learning_curves, photograph_box, picture
 from tasks.report_tables import Summary, benchmark_rows, summary_table_markdown
 
 __all__ = [
@@ -113,7 +113,7 @@ def _benchmark(summary: Summary) -> dict[str, Any]:
                 (
                     tables.number(before.get(estimate, {}).get(metric)),
                     tables.number(after.get(estimate, {}).get(metric)),
-                    tables.percent(found := improvement.get(estimate, {}).get(metric)),
+                    tables.percent(found := improvement.get(estimate, {}).get(metric), unit=""),
                     tables.kind_of_change(found),
                 )
                 for metric in tables.METRICS
@@ -153,11 +153,13 @@ def _first(person: ShownPerson) -> dict[str, Any]:
         *((k, "the critic’s last") for k in scored[1:][-1:]),
     ):
         labels.setdefault(k, []).append(label)
+    box = photograph_box(person.before.photograph)
     return {
         "photo": person.photo,
-        "photograph": picture(person.before.photograph, LARGE, 86),
+        "photograph": picture(person.before.photograph, LARGE, 86, box),
         "picks": [
-            {"label": " and ".join(said), **_hypothesis(group[k], LARGE, LARGE // 2, 86)} for k, said in labels.items()
+            {"label": " and ".join(said), **_hypothesis(group[k], box, LARGE, LARGE // 2, 86)}
+            for k, said in labels.items()
         ],
     }
 
@@ -165,17 +167,18 @@ def _first(person: ShownPerson) -> dict[str, Any]:
 def _people(shown: Sequence[ShownPerson]) -> list[dict[str, Any]]:
     groups = [group for person in shown for group in (person.before, person.after) if group]
     size = _grid_size(sum(len(group.hypotheses) for group in groups))
-    return [
-        {
-            "group_id": person.group_id,
-            "photo": person.photo,
-            "photograph": picture(person.before.photograph, MIDDLE),
-            "before": _group(person.before, size),
-            "after": _group(person.after, size) if person.after else None,
-            "pairs": _pairs(person),
-        }
-        for person in shown
-    ]
+    return [_person(person, photograph_box(person.before.photograph), size) for person in shown]
+
+
+def _person(person: ShownPerson, box: Box, size: int) -> dict[str, Any]:
+    return {
+        "group_id": person.group_id,
+        "photo": person.photo,
+        "photograph": picture(person.before.photograph, MIDDLE, box=box),
+        "before": _group(person.before, box, size),
+        "after": _group(person.after, box, size) if person.after else None,
+        "pairs": _pairs(person, box),
+    }
 
 
 def _grid_size(count: int) -> int:
@@ -183,17 +186,17 @@ def _grid_size(count: int) -> int:
     return next((size for size in GRID if count * size**2 * BYTES_PER_PIXEL < GRID_BYTES), GRID[-1])
 
 
-def _group(group: ShownGroup, size: int) -> dict[str, Any]:
+def _group(group: ShownGroup, box: Box, size: int) -> dict[str, Any]:
     scores = [one.score for one in group.hypotheses if not isnan(one.score)]
     return {
         "size": len(group.hypotheses),
         "mean": tables.number(sum(scores) / len(scores) if scores else None),
         "abstained": len(group.hypotheses) - len(scores),
-        "hypotheses": [_hypothesis(group.hypotheses[k], size, size * 2 // 3) for k in _in_order(group.hypotheses)],
+        "hypotheses": [_hypothesis(group.hypotheses[k], box, size, size * 2 // 3) for k in _in_order(group.hypotheses)],
     }
 
 
-def _pairs(person: ShownPerson) -> list[dict[str, Any]]:
+def _pairs(person: ShownPerson, box: Box) -> list[dict[str, Any]]:
     """The zero-noise hypothesis and the critic's first, each before and after alignment."""
     groups = {"before": person.before, **({"after": person.after} if person.after else {})}
     chosen = {name: (_zero_noise(group), _favourite(group)) for name, group in groups.items()}
@@ -201,7 +204,7 @@ def _pairs(person: ShownPerson) -> list[dict[str, Any]]:
         {
             "label": label,
             "sides": [
-                (name, _hypothesis(one, MIDDLE, 0))
+                (name, _hypothesis(one, box, MIDDLE, 0))
                 for name, picks in chosen.items()
                 if (one := picks[place]) is not None
             ],
@@ -215,7 +218,8 @@ def _zero_noise(group: ShownGroup) -> ShownHypothesis | None:
 
 
 def _favourite(group: ShownGroup) -> ShownHypothesis | None:
-    return min((one for one in group.hypotheses if one.rank is not None), key=lambda one: one.rank, default=None)
+    first = _in_order(group.hypotheses)[0]
+    return group.hypotheses[first] if group.hypotheses[first].rank is not None else None
 
 
 def _in_order(group: Sequence[ShownHypothesis]) -> list[int]:
@@ -223,16 +227,16 @@ def _in_order(group: Sequence[ShownHypothesis]) -> list[int]:
     return sorted(range(len(group)), key=lambda k: (group[k].rank is None, group[k].rank or 0, k))
 
 
-def _hypothesis(one: ShownHypothesis, size: int, side: int, quality: int = 78) -> dict[str, Any]:
-    """A hypothesis as the template shows it; side = 0 leaves its side view out."""
+def _hypothesis(one: ShownHypothesis, box: Box, size: int, side: int, quality: int = 78) -> dict[str, Any]:
+    """A hypothesis as the template shows it, its overlay cut to `box`; side = 0 leaves its side view out."""
     scored = not isnan(one.score)
     return {
-        "overlay": picture(one.overlay, size, quality),
+        "overlay": picture(one.overlay, size, quality, box),
         "side": picture(one.side, side, quality) if side else "",
         "bar": one.score if scored else None,
         "score": tables.number(one.score) if scored else one.status.replace("_", " "),
         "rank": f"#{one.rank}" if one.rank is not None else "unranked",
-        "advantage": tables.number(one.advantage, 2, signed=True) if scored else "none",
+        "advantage": tables.number(one.advantage, 2, signed=True) if scored else "",
         "comment": one.comment,
         "zero_start": one.zero_start,
     }

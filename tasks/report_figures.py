@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -50,11 +50,38 @@ class RoundRecord:
     reason: str
 
 
-def picture(path: Path, size: int, quality: int = 80) -> str:
-    """A picture as a JPEG data URI, its longer side at most `size` px."""
+class Box(NamedTuple):
+    """A square part of a square picture, in shares of its side."""
+
+    left: float
+    top: float
+    side: float
+
+
+WHOLE = Box(0.0, 0.0, 1.0)
+
+
+def photograph_box(path: Path) -> Box:
+    """The least square that holds the photograph: a frame that reaches past its border is black there."""
     with Image.open(path) as opened:
-        opened.draft("RGB", (size, size))  # a JPEG may be decoded at a fraction of its size
-        small = opened.convert("RGB")
+        opened.draft("L", (256, 256))
+        bright = np.asarray(opened.convert("L")) > 24  # JPEG leaves some noise in black
+    rows, columns = (np.flatnonzero(bright.any(axis)) / len(bright) for axis in (1, 0))
+    if not len(rows):
+        return WHOLE
+    side = min(1.0, max(np.ptp(rows), np.ptp(columns)) + 1 / len(bright))
+    left, top = (min(max((line[0] + line[-1] - side) / 2, 0.0), 1.0 - side) for line in (columns, rows))
+    return Box(float(left), float(top), float(side))
+
+
+def picture(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
+    """A square part of a picture as a JPEG data URI of at most `size` px."""
+    with Image.open(path) as opened:
+        opened.draft("RGB", (int(size / box.side),) * 2)  # a JPEG may be decoded at a fraction of its size
+        width, height = opened.size
+        part = (box.left, box.top, box.left + box.side, box.top + box.side)
+        limits = tuple(round(share * whole) for share, whole in zip(part, (width, height, width, height)))
+        small = opened.convert("RGB").crop(limits)
     small.thumbnail((size, size), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=quality, optimize=True)
@@ -101,18 +128,19 @@ def learning_curves(rounds: Sequence[RoundRecord]) -> Markup | None:
         return None
     with matplotlib.rc_context(_STYLE):
         rows = -(-len(panels) // 3)
-        figure = Figure(figsize=(11.8, 2.55 * rows + 0.2), layout="constrained")
+        figure = Figure(figsize=(11.8, 2.7 * rows + 0.2), layout="constrained")
         grid = np.atleast_1d(figure.subplots(rows, min(3, len(panels)), sharex=True)).ravel()
         for axes, panel in zip(grid, panels):
-            axes.set_title(panel.title)
             for line in panel.lines:
                 line.draw(axes, parts)
             if panel.zero:
                 axes.axhline(0, color="#b8c0ca", linewidth=1, zorder=1)
             for part in parts[1:]:
                 axes.axvline(part.offset, color=_GREY, linewidth=0.9, linestyle=":", zorder=1)
-            if len(axes.get_legend_handles_labels()[1]) > 1:
-                axes.legend(loc="best", handlelength=1.4)
+            labels = len(axes.get_legend_handles_labels()[1])
+            if labels > 1:  # between title and axes, where it hides no curve
+                axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.4, borderaxespad=0.2)
+            axes.set_title(panel.title, pad=6 + 14 * ((labels + 1) // 2 if labels > 1 else 0))
             axes.tick_params(labelbottom=True)
         for axes in grid[len(panels) :]:
             axes.set_visible(False)

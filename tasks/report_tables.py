@@ -6,7 +6,7 @@ None or NaN, reads "n/a". An improvement is positive where the error became smal
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 Summary = Mapping[str, Any]
 Kind = Literal["better", "worse", "unsure", "same", "unknown"]
@@ -35,7 +35,7 @@ class Headline(NamedTuple):
     second: str  # on the best of the group
 
 
-def known(value: float | None) -> bool:
+def known(value: float | None) -> TypeGuard[float]:
     """Whether a number was measured."""
     return value is not None and math.isfinite(value)
 
@@ -48,11 +48,11 @@ def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str
     return f"{rounded:{'+' if signed and rounded else ''},.{digits}f}".replace("-", "−")
 
 
-def percent(found: Mapping[str, float] | None) -> str:
+def percent(found: Mapping[str, float] | None, unit: str = " %") -> str:
     """An improvement {value, low, high} with its interval, if there is one: +5.8 % [+4.9, +6.7]."""
     if not found or not known(found.get("value")):
         return NOTHING
-    text = f"{number(found['value'], signed=True)} %"
+    text = f"{number(found['value'], signed=True)}{unit}"
     if known(found.get("low")) and known(found.get("high")):
         text += f" [{number(found['low'], signed=True)}, {number(found['high'], signed=True)}]"
     return text
@@ -62,10 +62,11 @@ def kind_of_change(found: Mapping[str, float] | None) -> Kind:
     """What an improvement {value, low, high} allows to say."""
     if not found or not known(found.get("value")):
         return "unknown"
-    value = found["value"]
-    low, high = found.get("low", value), found.get("high", value)
-    if value == low == high == 0:
+    low, high = found.get("low"), found.get("high")
+    if found["value"] == 0 and low in (0, None) and high in (0, None):
         return "same"
+    if not (known(low) and known(high)):
+        return "unsure"
     return "better" if low > 0 else "worse" if high < 0 else "unsure"
 
 
@@ -168,7 +169,7 @@ def _sentence(summary: Summary, estimate: str, subject: str) -> str:
     bounds = [found.get("low"), found.get("high")][::sign]
     if not all(map(known, bounds)):
         return f"{text}, from {before} to {after} mm; no interval was computed, so chance is not ruled out."
-    low, high = (number(sign * bound) for bound in bounds if bound is not None)
+    low, high = (number(sign * bound) for bound in bounds if known(bound))
     text += f" [{low}, {high}], from {before} to {after} mm"
     return f"{text}; the interval holds 0, so this may be chance." if kind == "unsure" else f"{text}."
 
