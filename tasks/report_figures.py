@@ -18,7 +18,7 @@ from PIL import Image
 
 from tasks.report_tables import ESTIMATES, known
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and found by a search in the page
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -77,10 +77,11 @@ def photograph_box(path: Path) -> Box:
 def picture(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
     """A square part of a picture as a JPEG data URI of at most `size` px."""
     with Image.open(path) as opened:
-        opened.draft("RGB", (int(size / box.side),) * 2)  # a JPEG may be decoded at a fraction of its size
-        width, height = opened.size
-        part = (box.left, box.top, box.left + box.side, box.top + box.side)
-        limits = tuple(round(share * whole) for share, whole in zip(part, (width, height, width, height)))
+        wanted = int(size / box.side)
+        opened.draft("RGB", (wanted, wanted))  # a JPEG may be decoded at a fraction of its size
+        whole = opened.width
+        right, bottom = box.left + box.side, box.top + box.side
+        limits = (whole * box.left, whole * box.top, whole * right, whole * bottom)
         small = opened.convert("RGB").crop(limits)
     small.thumbnail((size, size), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -171,7 +172,9 @@ def _concatenated(rounds: Sequence[RoundRecord]) -> list[_Part]:
             if start is not None and name in evaluations:
                 evaluations[f"change/{name}"] = 100 * (evaluations[name] / start[name] - 1)
         parts.append(_Part(offset, offset + one.best_step, curves, evaluations))
-        offset += max([0.0, *(float(table["step"].max()) for table in (curves, evaluations) if len(table))])
+        offset += max(
+            [0.0, *(float(np.max(table["step"].to_numpy())) for table in (curves, evaluations) if len(table))]
+        )
     return parts
 
 
@@ -194,7 +197,9 @@ class _Line:
 
     def column(self, part: _Part) -> str | None:
         table = self.table(part)
-        return next((name for name in self.columns if name in table and table[name].notna().any()), None)
+        return next(
+            (name for name in self.columns if name in table and not np.isnan(table[name].to_numpy(float)).all()), None
+        )
 
     def draw(self, axes: Axes, parts: Sequence[_Part]) -> None:
         label: str | None = self.label
@@ -202,7 +207,7 @@ class _Line:
             if (name := self.column(part)) is None:
                 continue
             table = self.table(part)
-            steps, values = part.offset + table["step"], table[name]
+            steps, values = part.offset + table["step"].to_numpy(), table[name]
             if self.marked:
                 axes.plot(steps, values, self.style, marker="o", markersize=3, color=self.colour, label=label)
                 kept = steps == part.best
