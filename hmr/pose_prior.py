@@ -32,7 +32,7 @@ _MIRRORED = {"root_roll", "side", "turn", "tilt", "look"}
 _UPPER = np.array([any(k in n for k in ("arm", "elbow", "wrist")) for n in ANGLES])
 
 
-def _pose(**angles: int) -> Array:
+def _pose(**angles: int | float) -> Array:
     """A pose from the angles that differ from standing with hanging arms; `both_x` sets the left and right x."""
     vector = np.zeros(len(ANGLES))
     for side in ("left", "right"):

@@ -74,7 +74,7 @@ def lab_like(split: Split, index: int) -> bool:
     return _look(split, _seeds(split, index)[0]).lab
 
 
-def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: Purpose) -> Truth:
+def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: str) -> Truth:
     """Ground truth of scenes, made anew from their seeds; nothing on disk holds it.
 
     `pretrain` may read the labelled splits alone. Raises SealedLabelsError otherwise.
@@ -167,7 +167,7 @@ def _frame(joints: Floats, look: _Look, rng: np.random.Generator, focal: float) 
         kept = joints[[15, 0][int(rng.random() < 0.5)], :2] - centre[:2] + shift
         limit = 0.36 * SIZE * depth / focal
         shift -= kept - np.clip(kept, -limit, limit)
-    return np.array([*(shift - centre[:2]), depth - centre[2]])
+    return np.array([*(shift - centre[:2]), depth - centre[2]], np.float32)
 
 
 # --- pictures -------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def _step(
     optimiser.step()
     return {
         "step": float(step + 1),
-        "loss": float(loss),
+        "loss": float(loss.detach()),
         "gradient_norm": float(norm if norm is not None else 0.0),
         **{name: float(value) for name, value in watched.items()},
     }

@@ -89,4 +89,4 @@ def test_preconditioning_gives_back_the_noise_of_the_mean(predictor):
     noise = torch.randn(1, 4, DIMS)
     steps = torch.full((1, 4), 999)
     got = plain(diffuse(x0, noise, steps, alpha_bars()), steps, told)
-    assert_close(got, noise, atol=0.01, rtol=0)
+    assert_close(got, noise, atol=0.03, rtol=0)

@@ -105,4 +105,4 @@ def test_pretraining_cannot_read_sealed_labels(body):
             with pytest.raises(SealedLabelsError, match=f"labels of '{split}' are sealed"):
                 truths(body, split, [0], purpose="pretrain")
     with pytest.raises(SealedLabelsError, match="no purpose"):
-        truths(body, "wild", [0], purpose="curiosity")  # type: ignore[arg-type]
+        truths(body, "wild", [0], purpose="curiosity")

@@ -1,0 +1,103 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from hmr.base_model import SHIPPED, BaseModel, CheckpointError, load_model, provenance_of, save_model
+from hmr.condition import Observation
+from hmr.mirror import mirror_observation
+
+SMALL = {"encoder": {"image": False, "width": 16, "features": 16}, "predictor": {"width": 32, "blocks": 1, "features": 16}}
+
+
+def people(count: int) -> Observation:
+    generator = torch.Generator().manual_seed(0)
+    return Observation(
+        torch.randint(0, 256, (count, 128, 128, 3), dtype=torch.uint8, generator=generator),
+        torch.randint(0, 256, (count, 64, 64), dtype=torch.uint8, generator=generator),
+        torch.randn(count, 33, 4, generator=generator),
+        torch.randn(count, 33, 3, generator=generator),
+    )
+
+
+@pytest.fixture
+def model() -> BaseModel:
+    torch.manual_seed(0)
+    return BaseModel(SMALL).eval()
+
+
+def test_what_is_saved_comes_back(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(model, path, {"made": "here"})
+    again = load_model(path)
+    assert again.digest() == model.digest()
+    assert provenance_of(path) == {"made": "here"}
+
+
+def test_half_precision_is_close(model, tmp_path):
+    save_model(model, tmp_path / "m.safetensors", {}, half=True)
+    again = load_model(tmp_path / "m.safetensors")
+    assert_close(again.observe(people(2)).memory["mean"], model.observe(people(2)).memory["mean"], atol=0.05, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_bases_load_and_answer(name):
+    told = load_model(name).observe(people(3))
+    assert told.memory["mean"].shape == (3, 133) and told.betas.isfinite().all()
+
+
+def test_shipped_bases_take_at_most_16_mb():
+    from importlib import resources
+
+    folder = resources.files("hmr") / "assets"
+    sizes = [len((folder / f"base_{name}.safetensors").read_bytes()) for name in SHIPPED]
+    assert sum(sizes) <= 16 * 2**20
+
+
+def test_the_picture_is_looked_at():
+    model = load_model("default")
+    seen = people(4)
+    other = seen._replace(picture=255 - seen.picture)
+    assert (model.observe(seen).memory["mean"] - model.observe(other).memory["mean"]).abs().max() > 0.1
+
+
+def test_batches_do_not_matter(model):
+    seen = people(5)
+    assert_close(model.observe(seen, batch=2).memory["mean"], model.observe(seen, batch=5).memory["mean"])
+
+
+def test_mirroring_people_twice_is_nothing():
+    seen, which = people(3), torch.tensor([True, False, True])
+    for a, b in zip(mirror_observation(mirror_observation(seen, which), which), seen):
+        assert_close(a, b)
+
+
+def test_files_that_are_no_model_say_so(tmp_path, model):
+    with pytest.raises(CheckpointError, match="no weights at"):
+        load_model(tmp_path / "absent.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    save_model(model, broken, {})
+    broken.write_bytes(broken.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_model(broken)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(CheckpointError, match="weights of unknown make"):
+        load_model(foreign)
+
+
+def test_missing_and_misshapen_tensors_are_named(tmp_path, model):
+    import json
+
+    from hmr.base_model import FORMAT
+
+    meta = {"format": FORMAT, "architecture": json.dumps(model.architecture), "provenance": "{}"}
+    tensors = dict(model.state_dict())
+    tensors["predictor.start.bias"] = torch.zeros(3)
+    save_file(tensors, tmp_path / "shape.safetensors", metadata=meta)
+    with pytest.raises(CheckpointError, match=r"'predictor.start.bias' has shape \(3,\), expected \(32,\)"):
+        load_model(tmp_path / "shape.safetensors")
+    del tensors["predictor.start.bias"]
+    save_file(tensors, tmp_path / "missing.safetensors", metadata=meta)
+    with pytest.raises(CheckpointError, match="'predictor.start.bias' is missing"):
+        load_model(tmp_path / "missing.safetensors")
