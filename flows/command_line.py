@@ -461,3 +461,7 @@ def _plain(text: object) -> str:
     from rich.markup import escape
 
     return escape(str(text))
+
+
+if __name__ == "__main__":
+    main()

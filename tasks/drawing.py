@@ -54,9 +54,12 @@ def draw_group(frame: Body, group: Group, *, renderer: OverlayRenderer | None = 
 
 
 def framed_photograph(group: Group, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The photograph about the person, (size, size, 3), and the camera (4,) that belongs to it."""
-    crop = group.person.crop * np.array([1, 1, MARGIN], np.float32)
+    """The photograph about the person, (size, size, 3), and the camera (4,) that belongs to it.
+
+    Where a body runs on beyond the photograph, the frame ends with the photograph.
+    """
     pixels = read_photograph(Path(group.person.photo)).pixels
+    crop = frame(group.person.crop, *pixels.shape[:2])
     return crop_square(pixels, crop, size), _camera_of_crop(group.person.camera, crop, size)
 
 
@@ -90,6 +93,14 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
             Image.fromarray(picture).save(folder / name, quality=88)
             written.append(folder / name)
     return written
+
+
+def frame(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """The square (centre x, y, side) about what a widened crop shows of a photograph of that size."""
+    reach = crop[2] * MARGIN / 2
+    low = np.clip(crop[:2] - reach, 0, (width, height))
+    high = np.clip(crop[:2] + reach, 0, (width, height))
+    return np.array([*((low + high) / 2), max((high - low).max(), 32.0)], np.float32)
 
 
 def _camera_of_crop(camera: NDArray[np.float32], crop: NDArray[np.float32], size: int) -> NDArray[np.float32]:

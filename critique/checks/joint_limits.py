@@ -55,12 +55,10 @@ LIMITS = (
     *_both(Limit("hip", 1, _DOWN, 95, (0.25, -0.6, 0.75), 120)),
     *_both(Limit("knee", 4, _DOWN, 45, _DOWN, 180, _BACK, (-12, 160), 25)),
     *_both(Limit("ankle", 7, _FOOT, 50, _FOOT, 65)),
-    *_both(Limit("toes", 10, _AHEAD, 50, _AHEAD, 60)),
     *_both(Limit("collar", 13, _OUT, 60, _OUT, 50)),
     *_both(Limit("shoulder", 16, _OUT, 140, (0.62, -0.2, 0.76), 125)),
     *_both(Limit("elbow", 18, _OUT, 120, _OUT, 180, _AHEAD, (-15, 165), 50)),
     *_both(Limit("wrist", 20, _OUT, 80, _OUT, 90)),
-    *_both(Limit("hand", 22, _OUT, 70, _OUT, 70)),
 )  # fmt: skip
 
 

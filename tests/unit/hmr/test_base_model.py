@@ -7,7 +7,10 @@ from hmr.base_model import SHIPPED, BaseModel, CheckpointError, load_model, prov
 from hmr.condition import Observation
 from hmr.mirror import mirror_observation
 
-SMALL = {"encoder": {"image": False, "width": 16, "features": 16}, "predictor": {"width": 32, "blocks": 1, "features": 16}}
+SMALL = {
+    "encoder": {"image": False, "width": 16, "features": 16},
+    "predictor": {"width": 32, "blocks": 1, "features": 16},
+}
 
 
 def people(count: int) -> Observation:

@@ -8,7 +8,10 @@ from hmr.latent import DIMS
 from hmr.sampler import ddim
 from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
 
-SMALL = {"encoder": {"image": False, "width": 16, "features": 16}, "predictor": {"width": 32, "blocks": 1, "features": 16}}
+SMALL = {
+    "encoder": {"image": False, "width": 16, "features": 16},
+    "predictor": {"width": 32, "blocks": 1, "features": 16},
+}
 
 
 class Interrupted(Exception):

@@ -1,0 +1,153 @@
+"""The whole job as a user runs it: on the studio, on a folder of good and bad photographs, killed and resumed."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from storage.group_store import GroupStore
+from tests.factories import same
+from tests.integration.photograph_folder import BAD, GOOD, make_folder
+
+pytestmark = pytest.mark.slow
+
+KEYS = {
+    "run", "settings_sha256", "images", "people", "groups", "hypotheses", "critic", "verdicts", "stages", "benchmark",
+    "improvement_percent", "critic_quality", "checkpoint",
+}  # fmt: skip
+
+
+def contents(store: GroupStore) -> dict:
+    """All records of a store, by table and shard."""
+    found: dict = {("people", s): store.read_people(s) for s in store.people_shards()}
+    for gen in store.gens():
+        for shard in store.group_shards(gen):
+            found["groups", gen, shard] = store.read_groups(gen, shard)
+        for shard in store.verdict_shards(gen, "evidence@1"):
+            found["verdicts", gen, shard] = store.read_verdicts(gen, "evidence@1", shard)
+    return found
+
+
+def alike(one: dict, other: dict) -> bool:
+    """Equal records; photographs lie in different runs, and times are nobody's concern."""
+
+    def plain(value):
+        return json.loads(pd.Series([value]).to_json(orient="values", default_handler=str))
+
+    if one.keys() != other.keys():
+        return False
+    for key in one:
+        for a, b in zip(one[key], other[key], strict=True):
+            person_a, person_b = getattr(a, "person", a), getattr(b, "person", b)
+            if getattr(person_a, "group_id", 0) != getattr(person_b, "group_id", 0):
+                return False
+            for name in ("latents", "pose", "scores", "landmarks", "statuses", "comments", "seeds"):
+                if hasattr(a, name) and not same(getattr(a, name), getattr(b, name)):
+                    return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def studio_run(programs, tmp_path_factory):
+    """One unbroken run on the studio, in a process that reports connections and refuses labels of `wild`."""
+    out = tmp_path_factory.mktemp("studio")
+    done = programs.run("align", "--settings", programs.tiny, "--out", out, "--name", "whole", watched=True)
+    return out / "whole", done
+
+
+def test_the_studio_run_writes_summary_report_and_store(studio_run):
+    folder, _ = studio_run
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary.keys() >= KEYS
+    assert (
+        summary["hypotheses"]
+        == summary["groups"] * 5
+        == summary["verdicts"]["scored"] + summary["verdicts"]["abstained"]
+    )
+    for when in ("before", "after"):
+        assert summary["benchmark"][when].keys() == {"zero_noise", "mean", "selected", "best_of_g"}
+    page = (folder / "report.html").read_text()
+    assert "astronaut.png" in page and not re.search(r'(src|href)="https?://', page)
+    scores = pd.read_parquet(folder / "store" / "scores")
+    assert len(scores) == summary["hypotheses"] and scores["score"].between(0, 100).all()
+    assert Path(summary["checkpoint"]).is_file()
+    assert not GroupStore(folder / "store").verify()
+
+
+def test_the_run_connects_to_nobody_and_reads_no_label_of_wild(studio_run):
+    _, done = studio_run
+    assert "OUTSIDE" not in done.stderr
+    assert "WILD LABELS READ" not in done.stderr
+
+
+def test_a_second_run_does_nothing_again(programs, studio_run):
+    folder, _ = studio_run
+    watched = [p for p in folder.rglob("*") if p.is_file() and p.suffix in (".parquet", ".safetensors", ".npz", ".png")]
+    before = {p: p.stat().st_mtime_ns for p in watched}
+    programs.run("align", "--settings", programs.tiny, "--out", folder.parent, "--name", "whole")
+    assert {p: p.stat().st_mtime_ns for p in watched} == before
+
+
+def test_other_settings_do_not_touch_the_run(programs, studio_run):
+    folder, _ = studio_run
+    done = programs.run(
+        "align", "--settings", programs.tiny, "--out", folder.parent, "--name", "whole", "--rounds", "2", code=2
+    )
+    assert "holds a run with other settings" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "after",
+    ["store/people/*.parquet", "store/groups/*/*.parquet", "store/scores/**/*.parquet", "training/round1/state.pt"],
+)
+def test_a_killed_run_resumes_to_the_same_store(programs, studio_run, tmp_path, after):
+    whole, _ = studio_run
+    arguments = ("align", "--settings", programs.tiny, "--out", tmp_path, "--name", "killed")
+    program = programs.start(*arguments)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "killed").glob(after)) and time.monotonic() < deadline:
+        assert program.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    programs.run(*arguments)
+    assert alike(contents(GroupStore(whole / "store")), contents(GroupStore(tmp_path / "killed" / "store")))
+    first, second = (json.loads((f / "summary.json").read_text()) for f in (whole, tmp_path / "killed"))
+    assert first["benchmark"] == second["benchmark"]
+
+
+def test_a_folder_of_good_and_bad_photographs(programs, tmp_path):
+    photos = make_folder(tmp_path / "photos")
+    programs.run("align", "--settings", programs.tiny, "--images", photos, "--out", tmp_path, "--name", "mine")
+    summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
+    assert summary["images"] == len(GOOD) + len(BAD) and summary["skipped"] == len(BAD)
+    assert summary["base"] == "default"
+    people = GroupStore(tmp_path / "mine" / "store").read_people()
+    found = {name: sum(Path(p.photo).name == name for p in people) for name in GOOD}
+    assert all(found.values()), found
+    assert found["two.png"] >= 2
+    page = (tmp_path / "mine" / "report.html").read_text()
+    for name in BAD:
+        assert name in page
+
+
+def test_nobody_anywhere_is_one_clear_sentence(programs, tmp_path):
+    photos = tmp_path / "empty"
+    photos.mkdir()
+    (photos / "notes.txt").write_text("nothing to see")
+    done = programs.run("align", "--settings", programs.tiny, "--images", photos, "--out", tmp_path, code=2)
+    assert "nobody was found in any of the 1 photographs" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_oracle_refuses_photographs_without_truth(programs, tmp_path):
+    photos = make_folder(tmp_path / "photos", large=False)
+    done = programs.run(
+        "align", "--settings", programs.tiny, "--images", photos, "--out", tmp_path, "--critic", "oracle", code=2
+    )
+    assert "judges by ground truth" in done.stderr
