@@ -1,0 +1,24 @@
+"""The model and its maths: from pixels of a person to hypotheses, and from scores to a better model.
+
+| what | modules |
+|---|---|
+| pixels to people | `photograph`, `people`, `pose_networks`, `keypoint_file` |
+| people to a condition | `observation` (arrays), `condition` (`Observation`, `Condition`, encoders) |
+| condition to hypotheses | `noise_schedule`, `noise_predictor`, `sampler`, `base_model` (weights on disk) |
+| hypotheses to bodies | `latent` (the diffused vector), `inverse_kinematics`, `camera`, `body`, `skeleton` |
+| bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
+| scores to a better model | `advantage`, `objectives/`, `trainer`, `guard` |
+| truth and measuring | `pose_prior`, `studio` (people with truth), `labels` (the only door to it), `metrics`, `evaluation` |
+| baselines | `pretraining` (the shipped bases), `lifting` (the floor), `headroom` (the ceiling) |
+
+May import: none of our other folders, and no prefect. Arrays in, arrays out; what reads or writes files says so.
+
+Shapes stand in the signatures. Units: metres in the camera frame (x right, y down, z forward), pixels where a name
+says so, millimetres for errors (`_mm`).
+
+To add one more:
+- a base model: an encoder that turns an `Observation` into a `Condition` and a noise predictor that reads it
+  (protocols in `condition` and `noise_predictor`); sampler, objectives, trainer and benchmark know no more;
+- an objective: one file in `objectives/`, as its page says;
+- a metric: a function in `metrics`, in millimetres, with a hand-worked test.
+"""

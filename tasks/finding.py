@@ -70,7 +70,7 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found
         try:
             photograph = read_photograph(path)
         except PhotographError as error:
-            skipped.append((path.name, str(error)))
+            skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
         found = finder(shard.thorough).find(photograph.pixels)
         if not found:

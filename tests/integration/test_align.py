@@ -101,10 +101,10 @@ def test_other_settings_do_not_touch_the_run(programs, studio_run):
     assert "holds a run with other settings" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "after",
-    ["store/people/*.parquet", "store/groups/*/*.parquet", "store/scores/**/*.parquet", "training/round1/state.pt"],
-)
+WRITTEN = ("store/people/*.parquet", "store/groups/*/*.parquet", "store/scores/**/*.parquet", "training/*/state.pt")
+
+
+@pytest.mark.parametrize("after", WRITTEN)
 def test_a_killed_run_resumes_to_the_same_store(programs, studio_run, tmp_path, after):
     whole, _ = studio_run
     arguments = ("align", "--settings", programs.tiny, "--out", tmp_path, "--name", "killed")

@@ -102,5 +102,5 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path, model):
         load_model(tmp_path / "shape.safetensors")
     del tensors["predictor.start.bias"]
     save_file(tensors, tmp_path / "missing.safetensors", metadata=meta)
-    with pytest.raises(CheckpointError, match="'predictor.start.bias' is missing"):
+    with pytest.raises(CheckpointError, match=r"'predictor\.start\.bias' is missing"):
         load_model(tmp_path / "missing.safetensors")
