@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bench, name="bench")
+experiment = typer.Typer(help="Run a study of several runs.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(experiment, name="experiment")
 
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", metavar="FILE.toml", help="Settings; flags win over it.")
@@ -373,6 +375,27 @@ def bench_render(
     model = load_body(body)
     upright = model.template * np.array([1, -1, -1], dtype=np.float32)  # y down, as the camera has it
     _tell_measurements(measure_renderers(upright, model.faces, size=size), json_file)
+
+
+@experiment.command("alignment")
+def experiment_alignment(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each critic.")] = 3,
+    critics: Annotated[str, typer.Option(metavar="A,B", help="Critics.")] = "evidence,oracle,shuffled",
+    json_file: JsonFile = None,
+) -> None:
+    """The same alignment with several critics and seeds: what the critic adds, and what luck does.
+
+    Example: hmr-align experiment alignment --name study --seeds 3 --json alignment.json
+    """
+    chosen = _settings(settings, run={"out": out, "name": name})
+    with _recorded():
+        from flows.experiment import alignment
+
+        rows = alignment(chosen, seeds, tuple(critics.split(",")))
+    _tell_measurements(rows, json_file)
 
 
 def _settings(path: Path | None, **flags: dict[str, Any]) -> "Settings":

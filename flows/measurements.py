@@ -13,11 +13,11 @@ KEYS = ("metric", "value", "unit", "baseline", "ratio")
 
 
 def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
-    """Write device, commit and results; each result has the five KEYS.
+    """Write device, commit and results; each result has the five KEYS, and may have more.
 
     A ratio is ours against the baseline measured in the same run, above 1 meaning better; None without one.
     """
-    rows = [{key: result[key] for key in KEYS} for result in results]
+    rows = [{**{key: result[key] for key in KEYS}, **result} for result in results]
     report = {"device": device(), "commit": commit(), "results": rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")

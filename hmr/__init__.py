@@ -8,7 +8,7 @@
 | hypotheses to bodies | `latent` (the diffused vector), `inverse_kinematics`, `camera`, `body`, `skeleton` |
 | bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
 | scores to a better model | `advantage`, `objectives/`, `trainer`, `guard` |
-| truth and measuring | `pose_prior`, `studio` (people with truth), `labels` (the only door to it), `metrics`, `evaluation` |
+| truth and measuring | `pose_prior`, `studio` (people), `labels` (the door to their truth), `metrics`, `evaluation` |
 | baselines | `pretraining` (the shipped bases), `lifting` (the floor), `headroom` (the ceiling) |
 
 May import: none of our other folders, and no prefect. Arrays in, arrays out; what reads or writes files says so.

@@ -16,7 +16,7 @@ from flows.command_line import app
 
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
-    *("dashboard", "deploy", "doctor", "bench render"),
+    *("dashboard", "deploy", "doctor", "bench render", "experiment alignment"),
 ]
 
 

@@ -1,0 +1,89 @@
+"""Does alignment help, and is it the critic that helps? The same job with several critics and seeds, side by side."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.align import align
+from tasks.plan import Plan
+from tasks.settings import Settings
+
+CRITICS = ("evidence", "oracle", "shuffled")
+ESTIMATES = ("zero_noise", "best_of_g")
+SHARED = ("photographs", "skipped", "store/people", "benchmark/before.npz")
+"""What does not depend on critic or seed, and is taken over from the first run."""
+
+
+@flow(name="experiment-alignment")
+def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRITICS) -> list[dict[str, Any]]:
+    """Align the base with each critic and seed; returns measurement rows, one per run and estimate, and means.
+
+    The runs are called `<name>-<critic>-<seed>`; finished ones are read back.
+    """
+    first: Path | None = None
+    rows: list[dict[str, Any]] = []
+    for critic in critics:
+        values: dict[str, list[float]] = {estimate: [] for estimate in ESTIMATES}
+        for seed in range(seeds):
+            chosen = _settings(settings, critic, seed)
+            _take_over(first, Plan(chosen).folder)
+            summary = json.loads(Path(align.fn(chosen)).read_text())
+            first = first or Plan(chosen).folder
+            for estimate in ESTIMATES:
+                rows.append(_row(summary, critic, seed, estimate))
+                values[estimate].append(summary["improvement_percent"][estimate]["mpjpe_mm"]["value"])
+        for estimate, found in values.items():
+            mean = sum(found) / len(found)
+            rows.append(
+                {"metric": f"alignment.{critic}.{estimate}", "value": mean, "unit": "% less MPJPE on test",
+                 "baseline": f"the base before alignment; mean of {seeds} seeds", "ratio": 1 / (1 - mean / 100),
+                 "low": min(found), "high": max(found)}
+            )  # fmt: skip
+    return rows
+
+
+def _settings(settings: Settings, critic: str, seed: int) -> Settings:
+    values = settings.model_dump()
+    values["run"].update(name=f"{settings.run.name}-{critic}-{seed}", seed=seed)
+    values["critic"].update(name=critic)
+    values["overlay"].update(groups_shown=0)
+    return Settings.model_validate(values)
+
+
+def _take_over(source: Path | None, target: Path) -> None:
+    """Link the first run's photographs and people into a new run, so that they are not found again."""
+    if source is None or target.exists():
+        return
+    unfinished = target.with_name(target.name + ".tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name in SHARED:
+        there, here = source / name, unfinished / name
+        here.parent.mkdir(parents=True, exist_ok=True)
+        if there.is_dir():
+            shutil.copytree(there, here, copy_function=os.link)
+        else:
+            os.link(there, here)
+    unfinished.replace(target)
+
+
+def _row(summary: dict[str, Any], critic: str, seed: int, estimate: str) -> dict[str, Any]:
+    gain = summary["improvement_percent"][estimate]["mpjpe_mm"]
+    before, after = (summary["benchmark"][when][estimate]["mpjpe_mm"] for when in ("before", "after"))
+    extras = summary["benchmark_extras"]
+    return {
+        "metric": f"alignment.{critic}.seed{seed}.{estimate}",
+        "value": gain["value"],
+        "unit": "% less MPJPE on test",
+        "baseline": f"the base before alignment, {before:.1f} mm",
+        "ratio": before / after,
+        "low": gain.get("low"),
+        "high": gain.get("high"),
+        "pa_percent": summary["improvement_percent"][estimate]["pa_mpjpe_mm"]["value"],
+        "pve_percent": summary["improvement_percent"][estimate]["pve_mm"]["value"],
+        "diversity_percent": 100 * extras["after"]["diversity_mm"] / extras["before"]["diversity_mm"],
+        "best_steps": [one["best_step"] for one in summary["rounds"]],
+    }
