@@ -57,11 +57,15 @@ class CropEncoder(nn.Module):
 
     The mean is what a plain regressor would answer; the noise predictor models what is left around it. Regression
     plus residual learns on a CPU in minutes where noise prediction from nothing hardly learns the mean.
+
+    detections: tell the noise predictor the landmarks themselves beside the features, so that fine-tuning it can
+    make something of people on whom the frozen features say little.
     """
 
-    def __init__(self, width: int = 320, features: int = 256, image: bool = True) -> None:
+    def __init__(self, width: int = 320, features: int = 256, image: bool = True, detections: bool = False) -> None:
         super().__init__()
         self.image = image
+        self.detections = detections
         if image:
             # Patches of 8 x 8 keep what a face looks like at the cost of a picture a fourth as wide.
             self.patch_net = nn.Sequential(nn.Linear(PATCH * PATCH * 4, 80), nn.ReLU())
@@ -94,7 +98,8 @@ class CropEncoder(nn.Module):
             parts.append(self.picture_net(grid).float())
         features = self.fuse(torch.cat(parts, 1))
         mean = DATA_SCALE * (self.mean_head(features) + self.lifting(marks))
-        return Condition(self.beta_head(features), {"features": features, "mean": mean})
+        told = torch.cat([features, marks], 1) if self.detections else features
+        return Condition(self.beta_head(features), {"features": told, "mean": mean})
 
 
 def _patches(observation: Observation) -> Tensor:

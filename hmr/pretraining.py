@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from hmr.base_model import BaseModel
-from hmr.condition import Condition, Observation
+from hmr.condition import LANDMARKS, Condition, Observation
 from hmr.mirror import mirror_latents, mirror_observation
 from hmr.noise_schedule import DATA_SCALE, STEPS, diffuse
 
@@ -41,6 +41,7 @@ class PretrainSettings(Settings):
     held_out: float = 0.06  # share of the people kept for the residual's spread and for the log
     ema: float = 0.998
     image: bool = True
+    detections: bool = False
     seed: int = 0
     save_every: int = 200
 
@@ -64,7 +65,7 @@ def pretrain(
     order = torch.randperm(len(people.latents), generator=torch.Generator().manual_seed(settings.seed))
     held = max(int(len(order) * settings.held_out), 1)
     train, test = people.select(order[held:]), people.select(order[:held])
-    model = BaseModel({"encoder": {"image": settings.image}})
+    model = BaseModel(architecture(settings))
     average = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     first = 0
@@ -92,6 +93,15 @@ def pretrain(
             report({"step": step + 1, **{name: float(value) for name, value in losses.items()},
                     **_held_out(average.module, model, test)})  # fmt: skip
     return _finished(average.module, model, test)
+
+
+def architecture(settings: PretrainSettings) -> dict[str, dict[str, int | bool]]:
+    """What a base of these settings is made of."""
+    features = 256 + (7 * LANDMARKS if settings.detections else 0)
+    return {
+        "encoder": {"image": settings.image, "detections": settings.detections},
+        "predictor": {"features": features},
+    }
 
 
 def _augmented(people: LabelledPeople, size: int, generator: torch.Generator) -> LabelledPeople:

@@ -6,9 +6,8 @@ rest of the project sees is the picture; the truth behind it is handed out only 
 
 Splits. `lab` and `broad` are the labelled `pretrain` data: `lab` is a plain studio (even light, plain clothes and
 background, easy poses, cameras at eye level all around); `broad` is everything, a quarter of it with the look of
-the lab. The base `lab` learns from `lab` and that quarter. `wild` is the target domain, its labels sealed for
-all but the declared purposes. `val` and `test` are like `wild` with other subjects; `easy_val`, `easy_test`
-are like `lab`.
+the lab. `wild` is the target domain, its labels sealed for all but the declared purposes. `val` and `test` are like
+`wild` with other subjects; `easy_val` and `easy_test` are like `lab`.
 """
 
 from collections.abc import Sequence
@@ -67,11 +66,6 @@ def _look(split: Split, rng: np.random.Generator) -> _Look:
     if split == "broad":  # everything: some of it is lab-like
         return _Look(lab=bool(rng.random() < 0.25), poses="easy" if rng.random() < 0.35 else "hard")
     return _Look(lab=False, poses="easy" if rng.random() < 0.2 else "hard")
-
-
-def lab_like(split: Split, index: int) -> bool:
-    """Whether a scene has the plain light, clothes and background of a studio, whatever its pose."""
-    return _look(split, _seeds(split, index)[0]).lab
 
 
 def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: str) -> Truth:

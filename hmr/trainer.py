@@ -21,8 +21,16 @@ from hmr.advantage import Advantages, group_advantages
 from hmr.base_model import BaseModel
 from hmr.condition import Condition
 from hmr.guard import Decision, Evaluation, GuardSettings, StabilityGuard
-from hmr.noise_schedule import alpha_bars, diffuse
-from hmr.objectives import ObjectiveSettings, alignment_loss, draw_noise, draw_timesteps, noise_errors, preset
+from hmr.noise_schedule import DATA_SCALE, alpha_bars, diffuse
+from hmr.objectives import (
+    ObjectiveSettings,
+    alignment_loss,
+    draw_noise,
+    draw_timesteps,
+    noise_errors,
+    preset,
+    step_weights,
+)
 
 
 class TrainSettings(Settings):
@@ -164,7 +172,9 @@ def _step(
         predicted = trained(noisy, steps, condition)
     with torch.no_grad():
         wanted = reference(noisy, steps, condition)
-    errors = noise_errors(predicted.float(), noise, wanted.float(), heads=objective.heads)
+    spread = _residual_spread(reference).to(table.device)
+    weights = step_weights(objective, steps[:, 0], table, spread)
+    errors = noise_errors(predicted.float(), noise, wanted.float(), heads=objective.heads).weighted(weights)
     loss, watched = alignment_loss(errors, Advantages(*(part[chosen] for part in advantages)), objective)
     optimiser.zero_grad()
     accelerator.backward(loss)
@@ -176,6 +186,12 @@ def _step(
         "gradient_norm": float(norm if norm is not None else 0.0),
         **{name: float(value) for name, value in watched.items()},
     }
+
+
+def _residual_spread(predictor: nn.Module) -> Tensor:
+    """Standard deviation of x0 about its conditional mean, as the predictor knows it; else that of its data."""
+    known = getattr(predictor, "spread", None)
+    return torch.tensor(DATA_SCALE / 4) if known is None else known.square().mean().sqrt()
 
 
 class _Run:

@@ -14,14 +14,15 @@ from hmr.headroom import HeadroomSettings, fine_tune_on_labels
 from hmr.labels import known_people, labelled_people
 from hmr.lifting import fit_liftings, save_liftings, true_joints
 from hmr.metrics import bootstrap_improvement
-from hmr.observation import Observation, SeenPeople, see_split
+from hmr.observation import Observation, see_split
 from hmr.pretraining import LabelledPeople, PretrainSettings, pretrain
-from hmr.studio import LABELLED, VERSION, Split, lab_like
+from hmr.studio import VERSION, Split
 from tasks.benchmarking import StudioPeople, sample_people
 
 log = logging.getLogger(__name__)
 
-BASES = ("lab", "default")
+BASES: dict[str, tuple[Split, ...]] = {"lab": ("lab",), "default": ("lab", "broad")}
+"""The shipped bases, and the splits that each is trained on."""
 
 
 def pretrain_base(
@@ -32,8 +33,8 @@ def pretrain_base(
     counts: scenes of `lab` and of `broad`. Goes on where an interrupted run was.
     """
     parts, joints = [], []
-    for split in LABELLED:
-        seen = training_people(name, split, see_split(split, counts[split], cache, processes=processes))
+    for split in BASES[name]:
+        seen = see_split(split, counts[split], cache, processes=processes)
         parts.append(labelled_people(frame, split, seen, purpose="pretrain"))
         joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
     people = LabelledPeople(
@@ -51,22 +52,14 @@ def pretrain_base(
     base = pretrain(people, settings, out / f"base_{name}.state", report)
     provenance = {
         "studio": VERSION,
-        "people": {split: len(part.betas) for split, part in zip(LABELLED, parts)},
-        "scenes": counts,
+        "people": {split: len(part.betas) for split, part in zip(BASES[name], parts)},
+        "scenes": {split: counts[split] for split in BASES[name]},
         "settings": settings.model_dump(),
     }
     save_model(base, out / f"base_{name}.safetensors", provenance, half=True)
     save_liftings(fit_liftings(joints), out / f"lifting_{name}.npz")
     (out / f"base_{name}.log.json").write_text(json.dumps({**provenance, "log": rows}, indent=1))
     return provenance
-
-
-def training_people(base: str, split: Split, seen: SeenPeople) -> SeenPeople:
-    """The people that a base is trained on: all of them, or those photographed in the lab."""
-    if base != "lab":
-        return seen
-    inside = np.array([lab_like(split, int(index)) for index in seen.index], bool)
-    return SeenPeople(*(part[inside] for part in seen))
 
 
 def probe_headroom(

@@ -125,10 +125,10 @@ class Studio(Section):
     """How many people each split of the embedded benchmark holds."""
 
     lab: Count = 9000  # for pretraining: plain light, clothes and background, easy poses
-    broad: Count = 15000  # for pretraining: everything
-    wild: Count = 1000
+    broad: Count = 30000  # for pretraining: everything
+    wild: Count = 600
     val: Count = 300
-    test: Count = 600
+    test: Count = 400
 
 
 class Pretrain(Section):

@@ -15,7 +15,7 @@ To add one: write `<name>.py` beside `linear.py`, add it to `OBJECTIVES` in `los
 test.
 """
 
-from hmr.objectives.draws import draw_noise, draw_timesteps
+from hmr.objectives.draws import draw_noise, draw_timesteps, step_weights
 from hmr.objectives.errors import GroupErrors, noise_errors
 from hmr.objectives.loss import OBJECTIVES, AlignmentLoss, alignment_loss, beta_advice
 from hmr.objectives.settings import PRESETS, Head, ObjectiveSettings, preset
@@ -33,4 +33,5 @@ __all__ = [
     "draw_timesteps",
     "noise_errors",
     "preset",
+    "step_weights",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hmr.objectives.settings import ObjectiveSettings
 
-__all__ = ["draw_noise", "draw_timesteps"]
+__all__ = ["draw_noise", "draw_timesteps", "step_weights"]
 
 
 def draw_timesteps(
@@ -28,3 +28,25 @@ def draw_noise(
 ) -> Float[Tensor, "image 1 dim"]:
     """One standard normal noise per group, ready to broadcast over its hypotheses; float32."""
     return torch.randn((images, 1, dims), generator=generator, device=generator.device).to(device)
+
+
+def step_weights(
+    settings: ObjectiveSettings,
+    steps: Int[Tensor, " image"],
+    table: Float[Tensor, " step"],
+    spread: Float[Tensor, ""],
+) -> Float[Tensor, " image"]:
+    """lambda_t, the weight of the noise errors at each group's step.
+
+        const   1
+        x0      1 + (sigma_t / spread)^2,   sigma_t^2 = (1 - abar_t) / abar_t
+
+    At data scale 50 the noise errors of two different x0 hardly differ near t = T, where the choice between them
+    is made: with x0 weights a step counts as the unit-variance output of a preconditioned network does (Karras et
+    al. 2022). `spread` is the residual standard deviation of x0 about its conditional mean; `table` the
+    cumulative products abar.
+    """
+    if settings.lambda_t == "const":
+        return torch.ones_like(table[steps])
+    kept = table[steps]
+    return 1 + (1 - kept) / kept / spread.square()

@@ -22,6 +22,10 @@ class GroupErrors(NamedTuple):
     distance: Float[Tensor, "image hypothesis head"] | None = None
     """||eps_theta - eps_ref||^2 / dims"""
 
+    def weighted(self, weights: Float[Tensor, " image"]) -> "GroupErrors":
+        """All three times lambda_t of each group."""
+        return GroupErrors(*(None if part is None else part * weights[:, None, None] for part in self))
+
     @property
     def change(self) -> Float[Tensor, "image hypothesis head"]:
         """D = L_theta - L_ref; L_theta alone where the reference was not run, which has the same gradient."""

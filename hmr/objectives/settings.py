@@ -69,6 +69,8 @@ class ObjectiveSettings(BaseModel):
     per_head: bool = True
     """False joins all heads into one mean over all dims before anything else."""
     advantage: AdvantageSettings = AdvantageSettings()
+    lambda_t: Literal["const", "x0"] = "x0"
+    """Weight of a step's noise errors: all alike, or as errors of x0 count; see `draws.step_weights`."""
     timesteps: tuple[int, int] = (500, 1000)
     """Steps from which training draws, the first included, the last not. One per group."""
 
@@ -114,6 +116,7 @@ PRESETS: dict[str, ObjectiveSettings] = {
         per_head=False,  # [paper] one loss; [ours] as the mean over all 133 dims
         kappa_per_beta=0.0,  # [paper] supplement: kappa_t = 0 in practice
         anchor_weight=0.0,  # [paper] Eq. 6 has none
+        lambda_t="const",  # [paper] constant in practice
         timesteps=(0, 1000),  # [paper] t uniform over all steps
         # [paper] z-scores; [code] population std, eps 1e-8, no clip, no floor on the spread of a group
         advantage=AdvantageSettings(eps=1e-8, min_std=0.0, clip=None, min_members=2),
@@ -127,6 +130,7 @@ PRESETS: dict[str, ObjectiveSettings] = {
         kappa_per_beta=0.0,  # [code]
         pref_weight=0.1,  # [code]
         anchor_weight=1.0,  # [code] on all members; [ours] without its shape and 2-D terms
+        lambda_t="const",  # [code]
         timesteps=(500, 1000),  # [code]
         advantage=AdvantageSettings(eps=1e-8, min_std=0.0, clip=None, min_members=2),  # [code], as above
     ),

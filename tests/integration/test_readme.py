@@ -1,0 +1,100 @@
+"""Every command of README.md is run: a command that is not in the list below, or no longer in README, fails."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.integration.photograph_folder import make_folder
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def readme_commands() -> list[str]:
+    """The lines of README's bash blocks, without their comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    lines = [re.sub(r"\s+#.*", "", line).strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+IN_ORDER = [
+    "hmr-align sample --images photos --name mine",
+    "hmr-align render --name mine --groups 4",
+    "hmr-align critique --name mine --critic evidence",
+    "hmr-align train --name mine --steps 150",
+    "hmr-align benchmark --name mine --json bench.json",
+    "hmr-align align --images photos",
+    "hmr-align report --name default",
+    "hmr-align train --probe-headroom --json headroom.json",
+    "hmr-align experiment alignment --seeds 3 --json alignment.json",
+    "hmr-align pretrain lab --name lab-again",
+    "hmr-align bench render --json render.json",
+    "hmr-align doctor",
+]
+BY_OTHER_TESTS = {"make align", "make test", "hmr-align dashboard", "hmr-align deploy"}
+SMALLER = {"150": "4", "3": "1"}  # steps and seeds
+
+
+def test_readme_has_these_commands_and_no_others():
+    assert sorted(readme_commands()) == sorted([*IN_ORDER, *BY_OTHER_TESTS])
+
+
+def test_commands_run_as_written(programs, tmp_path):
+    """Each in order, in one folder, with tiny settings."""
+    make_folder(tmp_path / "photos", large=False)
+    tiny = tmp_path / "tiny.toml"
+    pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\n"
+    tiny.write_text(programs.tiny.read_text() + pretraining)
+    environment = {**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}
+    for command in IN_ORDER:
+        words = shlex.split(command)[1:]
+        words = [SMALLER.get(w, w) if words[i - 1] in ("--steps", "--seeds") else w for i, w in enumerate(words)]
+        if words[0] not in ("bench", "render", "critique", "benchmark", "report") and "mine" not in words[2:]:
+            words += ["--settings", str(tiny)]
+        elif words[0] == "sample":
+            words += ["--settings", str(tiny)]
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.command_line", *words],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for name in ("bench.json", "headroom.json", "alignment.json", "render.json"):
+        written = json.loads((tmp_path / name).read_text())
+        assert {"device", "commit", "results"} <= written.keys() and written["results"]
+    assert list((tmp_path / "runs" / "mine" / "overlays").rglob("overlay_00.jpg"))
+    assert list((tmp_path / "runs" / "lab-again").rglob("base_lab.safetensors"))
+
+
+def test_dashboard_answers_at_the_address_it_prints(programs, tmp_path):
+    environment = {k: v for k, v in programs.environment.items() if not k.startswith("PREFECT_API")}
+    environment["HMR_ALIGN_HOME"] = str(tmp_path / "home")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "flows.command_line", "dashboard"],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert program.stdout is not None
+        url = re.search(r"http://127\.0\.0\.1:\d+", program.stdout.readline())
+        assert url
+        with urllib.request.urlopen(url[0] + "/api/health", timeout=20) as reply:
+            assert reply.status == 200
+    finally:
+        program.send_signal(signal.SIGINT)
+        assert program.wait(timeout=60) == 0
+    time.sleep(0.1)
+
+
+@pytest.mark.parametrize("target", ["align", "test", "align IMAGES=photos"])
+def test_make_targets_call_the_console_script(target):
+    done = subprocess.run(["make", "-n", *target.split()], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "hmr-align align" in done.stdout
+    assert ("--images" in done.stdout) == ("IMAGES" in target)
