@@ -132,7 +132,7 @@ def sample(
     body: Body = None,
     hypotheses: Hypotheses = None,
     temperature: Annotated[
-        float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [2.5]")
+        float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [4]")
     ] = None,
 ) -> None:
     """Find the people in photographs and draw a group of hypotheses for each.
@@ -199,7 +199,7 @@ def train(
     out: Out = None,
     name: Name = None,
     preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="stable, paper_eq6 or released_dgpo. [stable]")
+        str | None, typer.Option(metavar="NAME", help="studio, stable, paper_eq6 or released_dgpo. [studio]")
     ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Steps. [the preset's]")] = None,
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="[the preset's]")] = None,

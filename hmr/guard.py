@@ -37,13 +37,13 @@ class GuardSettings(BaseModel):
     """The criterion may lie above start by this much."""
     patience: int = Field(default=5, ge=1)
     """Evaluations in a row that may pass without a new best."""
-    min_gain_percent: float = Field(default=0.3, ge=0)
+    min_gain_percent: float = Field(default=0.5, ge=0)
     """A step replaces start as the best only if it gains this much: noise on validation is not progress."""
     min_diversity_percent: float = Field(default=60.0, ge=0)
     """The hypotheses of a group must keep this share of start's diversity."""
-    max_winner_change: float = Field(default=0.25, gt=0)
+    max_winner_change: float = Field(default=2.0, gt=0)
     """The noise error of winners may rise by this much (the noise has variance 1)."""
-    max_distance: float = Field(default=0.5, gt=0)
+    max_distance: float = Field(default=2.0, gt=0)
     """The policy may move from the reference by this much (in the same unit)."""
     max_statistic: float = Field(default=20.0, gt=0)
     """|S| may grow to this: about 1 for each member of a group of 20."""

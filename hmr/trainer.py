@@ -38,15 +38,15 @@ class TrainSettings(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    preset: str = "stable"
+    preset: str = "studio"
     objective: dict[str, Any] = {}  # changes to the preset, by its field names
-    steps: int = Field(default=150, ge=1)
+    steps: int = Field(default=200, ge=1)
     groups_per_step: int = Field(default=12, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0)
     warmup: int = Field(default=20, ge=0)  # steps
     grad_clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.99, ge=0, lt=1)  # reached gradually: (1 + n) / (10 + n) before
-    evaluate_every: int = Field(default=25, ge=1)  # steps
+    evaluate_every: int = Field(default=40, ge=1)  # steps
     guard: GuardSettings = GuardSettings()
     seed: int = 0
 

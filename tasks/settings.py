@@ -75,7 +75,7 @@ class Sample(Section):
 
     hypotheses: Annotated[int, Field(ge=2)] = 20  # in one group
     steps: Count = 4  # network calls of the sampler
-    temperature: Positive = 2.5  # scales the noise after the first call; 1 = the model's own spread
+    temperature: Positive = 4.0  # scales the noise after the first call; 1 = the model's own spread
 
 
 class Overlay(Section):
@@ -104,7 +104,7 @@ class Align(Section):
 class Train(Section):
     """One round of fine-tuning; what is unset comes from the preset."""
 
-    preset: Literal["stable", "paper_eq6", "released_dgpo"] = "stable"
+    preset: Literal["studio", "stable", "paper_eq6", "released_dgpo"] = "studio"
     steps: Count | None = None
     groups_per_step: Count | None = None
     learning_rate: Positive | None = None
