@@ -5,6 +5,7 @@ that one of our own folders defines is meant for the user: its message alone is 
 other exception is a fault of ours and keeps its traceback.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -243,6 +244,7 @@ def benchmark(
     hypotheses: Hypotheses = None,
     critic: Critic = None,
     round_number: Round = 0,
+    split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on the studio's test people: MPJPE, PA-MPJPE and PVE in millimetres.
@@ -259,7 +261,7 @@ def benchmark(
     with _recorded():
         from flows.run_benchmark import run_benchmark as run
 
-        errors = run(chosen, round_number)
+        errors = run(chosen, round_number, split)
     rows = [
         _measured(f"benchmark.{estimate}.{metric}", value)
         for estimate, metrics in errors.items()
@@ -426,6 +428,7 @@ def _recorded() -> Iterator[None]:
     """Flows called inside are recorded by the running server, or by one started for them."""
     from flows.server import prefect_server
 
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # the bars say how far it is
     with prefect_server() as server:
         from prefect import tags
 
@@ -444,6 +447,14 @@ def _measured(metric: str, value: float) -> dict[str, Any]:
 
 
 def _tell_results(settings: "Settings") -> None:
+    summary = settings.run.folder / "summary.json"
+    if summary.exists():
+        import json
+
+        from tasks.report_tables import benchmark_rows
+
+        rows = benchmark_rows(json.loads(summary.read_text()))
+        _tell_table(list(rows[0]), [tuple(_plain(value) for value in row.values()) for row in rows])
     for name in ("report.html", "summary.json"):
         if (file := settings.run.folder / name).exists():
             typer.echo(file)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tasks.plan import Plan
@@ -40,6 +41,11 @@ def stage(plan: Plan, name: str) -> Iterator[Stage]:
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text(json.dumps(kept, indent=1))
         unfinished.replace(path)
+
+
+def say(text: str) -> None:
+    """One line to the person at the terminal."""
+    Console(highlight=False).print(text, markup=False)
 
 
 def tracked(items: Sequence[T], what: str) -> Iterator[T]:

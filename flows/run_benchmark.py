@@ -1,31 +1,56 @@
 """A model against the ground truth of the embedded benchmark."""
 
 from pathlib import Path
+from typing import cast
 
 from prefect import flow
 
 from flows.progress import stage
-from tasks.benchmarking import benchmark_model, extras, look_at, table
+from hmr.base_model import SHIPPED
+from hmr.studio import Split
+from tasks.benchmarking import benchmark_model, extras, lifting_rows, look_at, sure_rows, table
 from tasks.plan import Plan
-from tasks.settings import Settings
+from tasks.sampling import body, model
+from tasks.settings import Settings, SettingsError
+
+SPLITS = ("test", "val", "easy_test", "easy_val")
 
 
-def benchmark(plan: Plan, name: str, model_path: str) -> Path:
-    """Measure a model on `test`; returns the file of per-image errors."""
+def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> Path:
+    """Measure a model on a split; returns the file of per-image errors."""
     settings = plan.settings
     with stage(plan, f"benchmark {name}") as progress:
-        people = plan.people("test")
+        people = plan.people(split)
         progress.items = look_at(people)
         return benchmark_model(
-            name, model_path, plan.body_path, people, settings.benchmark.hypotheses, settings.critic,
-            settings.overlay, plan.folder / "benchmark" / f"{name}.npz",
-        )  # fmt: skip
+            name,
+            model_path,
+            plan.body_path,
+            people,
+            settings.benchmark.hypotheses,
+            settings.critic,
+            settings.overlay,
+            plan.folder / "benchmark" / f"{name}.npz",
+        )
 
 
 @flow(name="run-benchmark")
-def run_benchmark(settings: Settings, round_number: int = 0) -> dict[str, dict[str, float]]:
-    """Benchmark the policy after `round_number` rounds (0 = the base); returns means by estimate and metric."""
+def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> dict[str, dict[str, float]]:
+    """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
+
+    Returns means by estimate and metric, the floors (mean pose, liftings), and the same on sure detections.
+    """
+    if split not in SPLITS:
+        raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
     plan = Plan(settings)
-    plan.claim()
-    result = benchmark(plan, f"round{round_number}", plan.policy(round_number))
-    return {**table(result), "extras": extras(result)}
+    model_path = plan.policy(round_number)
+    name = f"{split}-round{round_number}-{model(model_path).digest()}"
+    result = benchmark(plan, name, model_path, cast(Split, split))
+    frame, people = body(plan.body_path), plan.people(cast(Split, split))
+    floor = plan.base if plan.base in SHIPPED else "default"
+    return {
+        **table(result),
+        "extras": extras(result),
+        "floor": {f"{n}.mpjpe_mm": v for n, v in lifting_rows(floor, frame, people).items()},
+        "sure": sure_rows(floor, frame, people, result),
+    }

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.progress import stage, tracked
+from flows.progress import say, stage, tracked
 from hmr.photograph import PhotographError
 from tasks.finding import Found, Shard, find_people, shards_of
 from tasks.photographs import free_photographs, studio_photographs
@@ -28,6 +28,8 @@ def find(plan: Plan) -> list[Found]:
         focal = plan.settings.photographs.focal_px
         found = [find_people(shard, plan.store_root, focal) for shard in tracked(shards, "find people")]
         progress.items = sum(len(shard.photographs) for shard in shards)
+    for name, why in (row for one in found for row in one.skipped if not row[0].startswith("wild-")):
+        say(f"skipped {name}: {why}")
     if not sum(one.people for one in found):
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")

@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.progress import stage
+from flows.progress import say, stage
 from hmr.headroom import HeadroomSettings
 from tasks.plan import Plan
 from tasks.pretraining import probe_headroom as probe
@@ -23,6 +23,7 @@ def train(plan: Plan, round_number: int) -> Trained:
             plan.round_folder(round_number), plan.settings.train, plan.people("val"), plan.settings.run.seed,
         )  # fmt: skip
         progress.items = trained.best_step
+    say(f"round {round_number}: {trained.reason}")
     return trained
 
 

@@ -53,15 +53,17 @@ def fit_liftings(parts: list[tuple[SeenPeople, NDArray]]) -> Liftings:
     return Liftings(*(fit_ridge(features[name], joints) for name in INPUTS), joints.mean(0))
 
 
-def lifting_errors(liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople) -> dict[str, float]:
-    """MPJPE, mm, of the mean pose and of both liftings."""
+def lifting_errors(
+    liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople
+) -> dict[str, NDArray[np.float64]]:
+    """MPJPE (n,), mm, of the mean pose and of both liftings."""
     true = true_joints(body, truth)
     guesses = {
         "mean_pose": np.broadcast_to(liftings.mean_pose, true.shape),
         "lifting_landmarks": lift(liftings.landmarks, _features(seen, "landmarks")),
         "lifting_world": lift(liftings.world, _features(seen, "world")),
     }
-    return {name: float(1000 * np.linalg.norm(g - true, axis=-1).mean()) for name, g in guesses.items()}
+    return {name: 1000 * np.linalg.norm(g - true, axis=-1).mean(1) for name, g in guesses.items()}
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from hmr.evaluation import ESTIMATES, METRICS, Evaluation, TrueBodies, evaluate_
 from hmr.labels import KnownPeople, known_people
 from hmr.lifting import lifting_errors, load_liftings
 from hmr.metrics import bootstrap_improvement, rank_correlations
-from hmr.observation import SeenPeople, see_split
+from hmr.observation import SeenPeople, see_split, sure_detections
 from hmr.sampler import ddim, group_seeds, start_noise
 from hmr.studio import SIZE, Purpose, Split, truths
 from storage.records import Group, Person
@@ -202,7 +202,18 @@ def extras(result: Path) -> dict[str, float]:
 def lifting_rows(base_name: str, frame: Body, people: StudioPeople) -> dict[str, float]:
     """MPJPE, mm, of what needs no diffusion: the mean pose and both linear liftings of the base's own training data."""
     data = known(frame, people)
-    return lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
+    errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
+    return {name: float(values.mean()) for name, values in errors.items()}
+
+
+def sure_rows(base_name: str, frame: Body, people: StudioPeople, result: Path) -> dict[str, float]:
+    """MPJPE, mm, on the people whose detection is sure, and how many percent they are."""
+    data = known(frame, people)
+    sure = sure_detections(data.seen)
+    errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
+    with np.load(result) as kept:
+        errors |= {e: kept[f"{e}/mpjpe_mm"] for e in ("zero_noise", "best_of_g")}
+    return {"people_percent": 100 * float(sure.mean()), **{f"{n}.mpjpe_mm": float(v[sure].mean()) for n, v in errors.items()}}
 
 
 def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:

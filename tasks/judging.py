@@ -25,7 +25,7 @@ from tasks.retrying import may_pass
 from tasks.sampling import body
 from tasks.settings import CriticSection, Overlay, SettingsError, validate
 
-Errors = Callable[[Group], NDArray[np.float64]]
+Errors = Callable[[Group], NDArray[np.floating]]
 
 CRITICS = ("evidence", "vlm", "oracle", "shuffled")
 

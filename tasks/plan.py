@@ -56,7 +56,7 @@ class Plan:
     def people(self, split: Split) -> StudioPeople:
         """A studio split; what detection saw of it is shared by all runs."""
         counts = self.settings.studio
-        count = {"wild": counts.wild, "val": counts.val, "test": counts.test}[split]
+        count = {"wild": counts.wild, "val": counts.val, "easy_val": counts.val}.get(split, counts.test)
         return StudioPeople(split, count, studio_cache(self.settings.run.out), self.settings.run.processes)
 
     def policy(self, round_number: int) -> str:

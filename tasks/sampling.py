@@ -57,7 +57,9 @@ def model(path: str) -> BaseModel:
 def observe(people: Sequence[Person]) -> Observation:
     """People of the store as an encoder reads them."""
     return as_observation(
-        *(np.stack([getattr(p, name) for p in people]) for name in ("picture", "mask", "landmarks")),
+        np.stack([p.picture for p in people]),
+        np.stack([p.mask for p in people]),
+        np.stack([p.landmarks for p in people]),
         np.stack([p.world_landmarks for p in people]),
         np.stack([p.crop for p in people]),
     )
