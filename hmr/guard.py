@@ -42,7 +42,7 @@ class GuardSettings(BaseModel):
     min_diversity_percent: float = Field(default=60.0, ge=0)
     """The hypotheses of a group must keep this share of start's diversity."""
     max_winner_change: float = Field(default=2.0, gt=0)
-    """The noise error of winners may rise by this much (the noise has variance 1)."""
+    """The noise error of winners may rise by this much (x0-weighted errors have about unit variance)."""
     max_distance: float = Field(default=2.0, gt=0)
     """The policy may move from the reference by this much (in the same unit)."""
     max_statistic: float = Field(default=20.0, gt=0)

@@ -93,4 +93,4 @@ def test_help_loads_nothing_heavy():
         for node in tree.body
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    assert names <= {"signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
+    assert names <= {"os", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}

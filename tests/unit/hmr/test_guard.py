@@ -25,8 +25,8 @@ def test_goes_on_while_it_gets_better_and_knows_the_best():
     [
         ({"zero_noise_mm": 210.0, "best_of_g_mm": 157.0}, "max_rise_percent"),
         ({"diversity_mm": 20.0}, "min_diversity_percent"),
-        ({"winner_change": 0.3}, "max_winner_change"),
-        ({"distance": 0.6}, "max_distance"),
+        ({"winner_change": 2.1}, "max_winner_change"),
+        ({"distance": 2.1}, "max_distance"),
         ({"statistic": -30.0}, "max_statistic"),
         ({"zero_noise_mm": math.nan}, "not a finite number"),
         ({"statistic": -math.inf}, "statistic not a finite number"),
