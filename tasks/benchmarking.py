@@ -1,8 +1,9 @@
 """Stage 5: a model against the ground truth of the embedded benchmark, and what plain lifting reaches there."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -217,11 +218,13 @@ def sure_rows(base_name: str, frame: Body, people: StudioPeople, result: Path) -
 
 
 def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:
-    """Errors of a studio group by ground truth, for the oracle critic alone."""
+    """Errors of a group of `wild` by ground truth, NaN for other photographs; for the oracle critic alone."""
 
     def errors(group: Group) -> NDArray[np.float64]:
-        split, index = Path(group.person.photo).stem.rsplit("-", 1)
-        truth = truths(frame, cast(Split, split), [int(index)], purpose="oracle critic")
+        scene = re.fullmatch(r"wild-(\d+)", Path(group.person.photo).stem)
+        if scene is None:  # one of the free photographs: nobody knows
+            return np.full(len(group), np.nan)
+        truth = truths(frame, "wild", [int(scene[1])], purpose="oracle critic")
         bodies = TrueBodies(*(torch.from_numpy(x) for x in (truth.rotations, truth.betas, truth.translation)))
         found, _ = group_errors(
             frame, bodies, torch.from_numpy(group.latents)[None], torch.from_numpy(group.betas)[None],
