@@ -214,7 +214,8 @@ def sure_rows(base_name: str, frame: Body, people: StudioPeople, result: Path) -
     errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
     with np.load(result) as kept:
         errors |= {e: kept[f"{e}/mpjpe_mm"] for e in ("zero_noise", "best_of_g")}
-    return {"people_percent": 100 * float(sure.mean()), **{f"{n}.mpjpe_mm": float(v[sure].mean()) for n, v in errors.items()}}
+    means = {f"{name}.mpjpe_mm": float(values[sure].mean()) for name, values in errors.items()}
+    return {"people_percent": 100 * float(sure.mean()), **means}
 
 
 def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:
