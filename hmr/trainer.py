@@ -151,6 +151,9 @@ def train_policy(
             report(row)
         if run.step % settings.evaluate_every == 0 or run.step == settings.steps:
             decision = check(run.step)
+    if not decision.stop:
+        reason = f"all {run.step} steps taken; best is step {decision.best.step}"
+        decision = Decision(False, reason, decision.best)
     average.load_state_dict(run.best)
     return TrainResult(_with_predictor(model, average).cpu().eval(), decision, run.curves, run.evaluations)
 
