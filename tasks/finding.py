@@ -9,8 +9,9 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hmr.brought_keypoints import keypoint_file, use_keypoints
 from hmr.condition import PICTURE
-from hmr.people import FoundPerson, PersonFinder
+from hmr.people import FoundPerson, KeypointFileError, PersonFinder, read_keypoints
 from hmr.photograph import Photograph, PhotographError, crop_square, default_camera, read_photograph
 from storage.group_store import GroupStore
 from storage.records import Person
@@ -44,6 +45,8 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     if not folder.is_dir():
         raise PhotographError(f"no folder {folder}: give --images a folder with photographs in it")
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    keypoints = {keypoint_file(path) for path in files if path.suffix != ".json"}
+    files = [path for path in files if path not in keypoints]
     if not files:
         raise PhotographError(f"{folder} is empty: put photographs in it ({', '.join(IMAGES)})")
     parts = [files[i : i + size] for i in range(0, len(files), size)]
@@ -75,6 +78,15 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found
         found = finder(shard.thorough).find(photograph.pixels)
         if not found:
             skipped.append((path.name, "nobody was found in it"))
+        brought = keypoint_file(path)
+        if brought is not None:
+            try:
+                found, unmatched = use_keypoints(found, read_keypoints(brought))
+            except KeypointFileError as error:
+                skipped.append((brought.name, str(error).removeprefix(f"{brought}: ")))
+            else:
+                if unmatched:
+                    skipped.append((brought.name, f"{unmatched} of its people were not found in {path.name}"))
         people += [person_record(path, photograph, k, one, focal_px) for k, one in enumerate(found)]
     note.parent.mkdir(parents=True, exist_ok=True)
     unfinished = note.with_suffix(".tmp")
