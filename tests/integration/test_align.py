@@ -12,7 +12,9 @@ import pytest
 
 from storage.group_store import GroupStore
 from tests.factories import same
+from tests.integration.conftest import Programs
 from tests.integration.photograph_folder import BAD, GOOD, make_folder
+from tests.loopback_vlm import LoopbackVlm, from_pixels, refusal
 
 pytestmark = pytest.mark.slow
 
@@ -151,3 +153,34 @@ def test_the_oracle_refuses_photographs_without_truth(programs, tmp_path):
         "align", "--settings", programs.tiny, "--images", photos, "--out", tmp_path, "--critic", "oracle", code=2
     )
     assert "judges by ground truth" in done.stderr
+
+
+def test_a_vision_language_model_judges_and_its_failures_are_abstentions(programs, tmp_path):
+    """The whole job with a VLM over real HTTP; the second group's answers are refusals."""
+    import skimage.data
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(skimage.data.astronaut()).save(photos / "a.png")
+    Image.fromarray(skimage.data.camera()).save(photos / "b.png")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(programs.tiny.read_text() + '[critic]\nname = "vlm"\nvlm = { model = "loopback", retries = 0 }\n')
+    key = "sk-never-to-be-seen-0123456789"
+
+    def script(number, body):
+        return refusal()(body) if number == 1 else from_pixels()(body)
+
+    with LoopbackVlm(script) as server:
+        environment = {**programs.environment, "OPENAI_API_KEY": key, "OPENAI_BASE_URL": server.base_url}
+        run = Programs(environment, mine)
+        run.run("align", "--settings", mine, "--images", photos, "--out", tmp_path, "--name", "judged")
+        asked = [call for call in server.calls if call.method == "POST"]
+    pictures = [part for part in asked[0].parts if part["type"] == "image_url"]
+    assert len(pictures) == 1 + 5  # the photograph and five overlays
+    scores = pd.read_parquet(tmp_path / "judged" / "store" / "scores")
+    assert set(scores["status"]) == {"ok", "refused"}
+    assert scores.loc[scores["status"] == "refused", "score"].isna().all()
+    assert scores.loc[scores["status"] == "ok", "score"].between(0, 100).all()
+    for file in (tmp_path / "judged").rglob("*"):
+        assert not file.is_file() or key.encode() not in file.read_bytes(), file
