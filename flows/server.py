@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -96,7 +97,11 @@ def start_server(port: int | None = None) -> Server:
     Without `port` it is 4200, or any free one where that is taken.
     """
     with _locked(server_home()) as home:
-        return find_server() or _launch(home, port or _free_port())
+        running = find_server()
+        if running:
+            return running
+        with _reserved(port) as (chosen, lock):
+            return _launch(home, chosen, lock)
 
 
 def stop_server(server: Server) -> None:
@@ -151,7 +156,7 @@ def _locked(home: Path) -> Iterator[Path]:
         yield home
 
 
-def _launch(home: Path, port: int) -> Server:
+def _launch(home: Path, port: int, lock: IO[str]) -> Server:
     url = f"http://{HOST}:{port}"
     environment = {
         **os.environ,
@@ -165,7 +170,9 @@ def _launch(home: Path, port: int) -> Server:
     log = home / "server.log"
     with log.open("w") as output:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
-        process = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
+        process = subprocess.Popen(
+            command, env=environment, start_new_session=True, pass_fds=(lock.fileno(),), **quiet
+        )
     server = Server(url, process.pid)
     deadline = time.monotonic() + START_LIMIT
     while process.poll() is None and time.monotonic() < deadline:
@@ -186,16 +193,30 @@ def _write_address(home: Path, server: Server) -> None:
     fresh.replace(home / "server.json")
 
 
-def _free_port() -> int:
-    for port in (USUAL_PORT, 0):
+@contextmanager
+def _reserved(wanted: int | None) -> Iterator[tuple[int, IO[str]]]:
+    """A port that nobody listens on and no other server of ours is about to take, and the lock that says so.
+
+    A server needs seconds before it listens. Two programs with homes of their own would meanwhile both find 4200
+    free, and one would record into the other's server. So the server inherits the lock and holds it while it lives.
+    """
+    for port in (wanted,) if wanted else (USUAL_PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
-    raise ServerError(f"no free port on {HOST} for the Prefect server; close programs that hold ports open.")
+            port = probe.getsockname()[1]
+        with (Path(tempfile.gettempdir()) / f"hmr-align-{os.getuid()}-{port}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield port, lock
+            return
+    which = f"port {wanted} of {HOST} is taken" if wanted else f"no port of {HOST} is free"
+    raise ServerError(f"{which}: close programs that hold ports, or name another with --port.")
 
 
 def _ended(group: int, limit: float) -> bool:

@@ -146,3 +146,23 @@ def test_a_server_left_behind_by_a_killed_program_is_taken_over(shared_home, nei
     with prefect_server() as server:
         assert server.url == url
     assert find_server() is None
+
+
+@pytest.mark.slow
+def test_two_homes_never_share_a_port(tmp_path):
+    """Started at the same moment, each program records into its own server."""
+    script = "from flows.server import prefect_server\nwith prefect_server() as s: print(s.url, flush=True); input()"
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, "HMR_ALIGN_HOME": str(tmp_path / name)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    urls = [program.stdout.readline().strip() for program in programs if program.stdout]
+    for program in programs:
+        program.communicate("\n", timeout=60)
+    assert all(url.startswith("http://127.0.0.1:") for url in urls) and urls[0] != urls[1]
