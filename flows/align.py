@@ -24,7 +24,7 @@ from tasks.showing import Shown, show_groups
 from tasks.training import Trained, train_settings
 
 
-@flow(name="align")
+@flow(name="align", flow_run_name="{settings.run.name}")
 def align(settings: Settings) -> str:
     """Align a base model to photographs; returns the path of the run's `summary.json`.
 

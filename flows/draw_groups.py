@@ -10,7 +10,7 @@ from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
 
 
-@flow(name="draw-groups")
+@flow(name="draw-groups", flow_run_name="{settings.run.name}")
 def draw_groups(settings: Settings, gen: str | None = None) -> str:
     """Draw the first groups of a generation (the newest by default); returns the folder of the pictures."""
     plan = Plan(settings)

@@ -18,7 +18,7 @@ SHARED = ("photographs", "skipped", "store/people", "benchmark/before.npz")
 """What does not depend on critic or seed, and is taken over from the first run."""
 
 
-@flow(name="experiment-alignment")
+@flow(name="experiment-alignment", flow_run_name="{settings.run.name}")
 def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRITICS) -> list[dict[str, Any]]:
     """Align the base with each critic and seed; returns measurement rows, one per run and estimate, and means.
 

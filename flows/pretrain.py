@@ -15,7 +15,7 @@ SHIPPED = {"lab": {"steps": 1000, "detections": True}, "default": {"steps": 2600
 """What is special to each shipped base: some thirty passes over its people."""
 
 
-@flow(name="pretrain")
+@flow(name="pretrain", flow_run_name="{settings.run.name}")
 def pretrain(settings: Settings, which: str = "default") -> str:
     """Train the base `lab` or `default` into the run's folder; returns the path of its weights.
 

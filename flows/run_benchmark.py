@@ -34,7 +34,7 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
         )
 
 
-@flow(name="run-benchmark")
+@flow(name="run-benchmark", flow_run_name="{settings.run.name}")
 def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> dict[str, dict[str, float]]:
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 

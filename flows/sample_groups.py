@@ -50,7 +50,7 @@ def sample(plan: Plan, gen: str, model_path: str, temperature: float | None = No
     return sum(counts)
 
 
-@flow(name="sample-groups")
+@flow(name="sample-groups", flow_run_name="{settings.run.name}")
 def sample_groups(settings: Settings, round_number: int = 0) -> int:
     """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
     plan = Plan(settings)

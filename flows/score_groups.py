@@ -30,7 +30,7 @@ def score(plan: Plan, gen: str) -> dict[str, int]:
     return total
 
 
-@flow(name="score-groups")
+@flow(name="score-groups", flow_run_name="{settings.run.name}")
 def score_groups(settings: Settings, gens: list[str] | None = None) -> dict[str, int]:
     """Judge the groups of some generations, of all by default; run nightly it is `rescore`."""
     plan = Plan(settings)

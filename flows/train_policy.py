@@ -27,14 +27,14 @@ def train(plan: Plan, round_number: int) -> Trained:
     return trained
 
 
-@flow(name="train-policy")
+@flow(name="train-policy", flow_run_name="{settings.run.name}")
 def train_policy(settings: Settings, round_number: int = 1) -> str:
     """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
     plan = Plan(settings)
     return str(train(plan, round_number).checkpoint)
 
 
-@flow(name="probe-headroom")
+@flow(name="probe-headroom", flow_run_name="{settings.run.name}")
 def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
     """Measure the headroom of the run's base: supervised fine-tuning on the true labels of `wild`, which this reads."""
     plan = Plan(settings)
