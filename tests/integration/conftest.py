@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import client_environment, prefect_server
+from flows.server import client_environment, start_server, stop_server
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -89,14 +89,18 @@ def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("programs")
     tiny = folder / "tiny.toml"
     tiny.write_text(TINY)
+    # Not `prefect_server()`: it would point this process, and so every other test in it, to the server.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMR_ALIGN_HOME", str(folder / "home"))
-        with prefect_server() as server:
-            environment = {
-                **os.environ,
-                **client_environment(server),
-                "HMR_ALIGN_CACHE": str(folder / "cache"),
-                "HMR_ALIGN_RUNS": str(folder / "runs"),
-                "OMP_NUM_THREADS": "1",
-            }
-            yield Programs(environment, tiny)
+        server = start_server()
+        environment = {
+            **os.environ,
+            **client_environment(server),
+            "HMR_ALIGN_CACHE": str(folder / "cache"),
+            "HMR_ALIGN_RUNS": str(folder / "runs"),
+            "OMP_NUM_THREADS": "1",
+        }
+    try:
+        yield Programs(environment, tiny)
+    finally:
+        stop_server(server)
