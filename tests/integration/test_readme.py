@@ -79,6 +79,8 @@ def test_dashboard_answers_at_the_address_it_prints(programs, tmp_path):
     program = subprocess.Popen(
         [sys.executable, "-m", "flows.command_line", "dashboard"],
         env=environment, stdout=subprocess.PIPE, text=True,
+        # A shell that runs the tests in the background ignores Ctrl-C for all of its children; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         assert program.stdout is not None
