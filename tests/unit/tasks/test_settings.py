@@ -112,7 +112,7 @@ def test_the_digest_follows_what_changes_results_only(tmp_path):
 def test_differences_name_exactly_what_was_changed(rounds, temperature):
     settings = load_settings(None, {"align": {"rounds": rounds}, "sample": {"temperature": temperature}})
     expected = {f"align.rounds = {rounds}"} if rounds != 3 else set()
-    expected |= {f"sample.temperature = {temperature}"} if temperature != 2.5 else set()
+    expected |= {f"sample.temperature = {temperature}"} if temperature != Settings().sample.temperature else set()
     assert set(differences(settings)) == expected
 
 
