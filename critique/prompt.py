@@ -75,6 +75,7 @@ def memory_parts(recalled: Recalled, picture_part: Callable[[Bytes], Part]) -> l
 
 
 def text_part(text: str) -> Part:
+    """Text as one part of a chat message."""
     return {"type": "text", "text": text}
 
 

@@ -54,6 +54,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def python() -> Finding:
+    """The interpreter, and whether its version is one we run on."""
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if (3, 11) <= sys.version_info[:2] < (3, 14):
         return Finding("Python", "ok", found)
@@ -61,6 +62,7 @@ def python() -> Finding:
 
 
 def torch() -> Finding:
+    """The installed PyTorch."""
     try:
         return Finding("PyTorch", "ok", importlib.import_module("torch").__version__)
     except ImportError as error:
@@ -68,6 +70,7 @@ def torch() -> Finding:
 
 
 def accelerator() -> Finding:
+    """The GPU that torch sees, if any."""
     cores = f"{len(os.sched_getaffinity(0))} CPU cores"
     try:
         cuda = importlib.import_module("torch").cuda
@@ -85,6 +88,7 @@ def accelerator() -> Finding:
 
 
 def assets() -> Iterator[Finding]:
+    """The files shipped in hmr/assets."""
     for name, file in (("Embedded body", "body_light.npz"), ("Person detector", "pose_landmarker_full.task")):
         yield _asset(name, file)
 
@@ -98,6 +102,7 @@ def _asset(name: str, file: str) -> Finding:
 
 
 def body(settings: Settings) -> Finding:
+    """The licensed body file that the settings name, if any."""
     path = settings.base.body
     if path is None:
         return Finding(
@@ -114,6 +119,7 @@ def body(settings: Settings) -> Finding:
 
 
 def weights(settings: Settings) -> Finding:
+    """The weights that the settings start from."""
     chosen = settings.base.checkpoint or ("default" if settings.photographs.folder else "lab")
     if isinstance(chosen, str):
         finding = _asset("Model weights", f"base_{chosen}.safetensors")
@@ -149,6 +155,7 @@ def room(out: Path) -> Finding:
 
 
 def gl() -> Finding:
+    """Whether pyrender can draw here."""
     works, how = importlib.import_module("hmr.overlay").check_gl()
     if works:
         return Finding("OpenGL", "ok", how)
@@ -172,6 +179,7 @@ def vlm(table: dict[str, Any]) -> Finding:
 
 
 def prefect() -> Iterator[Finding]:
+    """The Prefect server, and runs of ours that are stuck on it."""
     try:
         server = find_server()
     except ServerError as error:

@@ -132,7 +132,7 @@ def benchmark_model(
     if result.exists():
         return result
     base, frame = model(model_path), body(body_path)
-    sampled = sample_people(base, frame, people, hypotheses=hypotheses, vertices=True)
+    sampled = sample_people(base, frame, people, hypotheses=hypotheses, vertices=False)
     critic = make_critic(choosing_critic(section), seed=0)
     records = person_records(people, sampled.known.seen)
     drawn = groups_from(

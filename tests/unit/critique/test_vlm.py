@@ -416,7 +416,8 @@ def test_an_unknown_model_is_refused_with_the_nearest():
 
 def test_a_tag_left_out_is_no_fault():
     with LoopbackVlm([good()], models=["vl:latest"]) as server:
-        VlmCritic(VlmSettings(base_url=server.base_url, model="vl"))
+        critic = VlmCritic(VlmSettings(base_url=server.base_url, model="vl"))
+    assert critic.name.startswith("vlm-vl@")
 
 
 def test_a_server_without_a_list_is_taken_at_its_word():
