@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from hmr.resampling import resample_area
+from hmr.resampling import resample_affine, resample_area
 
 SMALLEST_SIDE = 32  # px; nobody can be posed from less
 MOST_PIXELS = 120_000_000  # 360 MB as RGB; beyond the largest cameras in use
@@ -129,10 +129,33 @@ def crop_square(pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray
 
     Bilinear when it enlarges, area mean when it shrinks.
     """
+    cx, cy, side = _square(crop)
+    return resample_area(pixels, cx - side / 2, cy - side / 2, side / size, size, size)
+
+
+def crop_affine(pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray, size: int = 256) -> NDArray[np.uint8]:
+    """The square `crop` as the published networks were shown it: (size, size, 3), black outside.
+
+        output pixel i shows the photograph at index (i - size / 2) side / size + cx - 1/2, and likewise in y
+
+    Bilinear at every scale, so that shrinking aliases as theirs did; pixels are counted by index there, hence the
+    1/2 beside our centre. A point that `hmr.camera.to_crop` puts at u lies at index (u + 1) size / 2. OpenCV, which
+    they warp with, rounds places to 1/32 px and weights to fixed point; that is not imitated.
+    Source: the affine crop of ScoreHypo (Xu et al., CVPR 2024).
+    """
+    cx, cy, side = _square(crop)
+    step = side / size
+    first = -step * (size + 1) / 2  # resample_affine counts output pixel i as i + 1/2
+    matrix = np.array([[step, 0, cx + first], [0, step, cy + first]])
+    return (resample_affine(pixels, matrix, size, 1) + np.float32(0.5)).astype(np.uint8)
+
+
+def _square(crop: Sequence[float | int] | NDArray) -> tuple[float, float, float]:
+    """Centre x, centre y and side of a crop; raises ValueError for one that is no square."""
     cx, cy, side = (float(value) for value in np.asarray(crop))
     if not (math.isfinite(cx) and math.isfinite(cy) and math.isfinite(side) and side > 0):
         raise ValueError(f"crop {crop} is no square; give finite centre x, centre y and a side above 0, in pixels")
-    return resample_area(pixels, cx - side / 2, cy - side / 2, side / size, size, size)
+    return cx, cy, side
 
 
 def shrink(pixels: NDArray[np.uint8], long_side: int) -> tuple[NDArray[np.uint8], float]:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from hmr.camera import to_crop
 from hmr.photograph import (
     PhotographError,
+    crop_affine,
     crop_square,
     default_camera,
     read_photograph,
@@ -227,8 +230,52 @@ def test_crop_shows_each_point_where_the_equation_says(x, y, side, size):
 
 @pytest.mark.parametrize("crop", [(1, 1, 0), (1, 1, -3), (math.nan, 1, 5), (1, math.inf, 5)])
 def test_crop_that_is_no_square_is_refused(crop):
-    with pytest.raises(ValueError, match="finite centre"):
-        crop_square(scene(), crop, 8)
+    for cut in (crop_square, crop_affine):
+        with pytest.raises(ValueError, match="finite centre"):
+            cut(scene(), crop, 8)
+
+
+def test_affine_crop_golden_values():
+    """By hand on an 8 x 8 picture whose red is 10 x column: pixel i shows index (i - 4) side / 8 + cx - 1/2."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[..., 0] = 10 * np.arange(8)
+    # cx = 4.5 is index 4: the picture itself.
+    np.testing.assert_array_equal(crop_affine(pixels, (4.5, 4.5, 8), 8), pixels)
+    # cx = 4 is index 3.5: half a pixel of black at the left, then means of neighbours.
+    np.testing.assert_array_equal(crop_affine(pixels, (4, 4.5, 8), 8)[4, :, 0], [0, 5, 15, 25, 35, 45, 55, 65])
+    # Half the size: indices 0, 2, 4, 6 and nothing of the columns between them.
+    np.testing.assert_array_equal(crop_affine(pixels, (4.5, 4.5, 8), 4)[2, :, 0], [0, 20, 40, 60])
+    # Twice the size about index 3: 2, 2.5, 3, 3.5.
+    np.testing.assert_array_equal(crop_affine(pixels, (3.5, 3.5, 2), 4)[2, :, 0], [20, 25, 30, 35])
+    # cx = 8.25 is index 7.75, so a quarter of 70, and 6.75 beside it: 17.5 and 67.5, rounded up.
+    np.testing.assert_array_equal(crop_affine(pixels, (8.25, 4.5, 8), 8)[4, 3:5, 0], [68, 18])
+    assert not crop_affine(pixels, (100, 100, 8), 4).any()
+
+
+@given(column=st.integers(70, 130), row=st.integers(70, 130), power=st.integers(-1, 2), x=st.integers(80, 120))
+def test_a_dot_lies_where_to_crop_says(column, row, power, x):
+    """A white pixel comes back at index (u + 1) 128, for crops whose pixels fall onto the photograph's."""
+    pixels = np.zeros((200, 200, 3), np.uint8)
+    pixels[row, column] = 255
+    crop = np.array([x + 0.5, 100.5, 256 * 2.0**-power], np.float32)
+    centre = torch.tensor([[[column + 0.5, row + 0.5]]])
+    u, v = ((to_crop(centre, torch.from_numpy(crop)[None])[0, 0] + 1) * 128).tolist()
+    picture = crop_affine(pixels, crop)
+    inside = 0 <= u < 256 and 0 <= v < 256 and u % 1 == 0 and v % 1 == 0
+    bright = np.argwhere((picture == 255).all(2)).tolist()
+    assert bright == ([[v, u]] if inside else [])
+
+
+def test_between_pixels_a_dot_is_shared_by_its_place():
+    """The brightness-weighted place of a dot is (u + 1) 128 also where it falls between the crop's pixels."""
+    pixels = np.zeros((200, 200, 3), np.uint8)
+    pixels[90, 110] = 255
+    crop = np.array([103.3, 96.9, 180.0], np.float32)
+    wanted = (to_crop(torch.tensor([[[110.5, 90.5]]]), torch.from_numpy(crop)[None])[0, 0] + 1) * 128
+    seen = crop_affine(pixels, crop)[..., 0].astype(float)
+    rows, columns = np.mgrid[:256, :256]
+    place = [(seen * grid).sum() / seen.sum() for grid in (columns, rows)]
+    np.testing.assert_allclose(place, wanted, atol=0.1)
 
 
 def test_shrink_keeps_small_pictures_and_tells_the_factor():
