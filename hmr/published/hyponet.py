@@ -1,0 +1,103 @@
+"""HypoNet, the noise predictor of ScoreHypo, ADHMR and GPA-HMR, at published size (28,343,173 parameters).
+
+52 tokens (29 joints, 23 twists) pass six transformer blocks that read the image's features; the network predicts
+the noise as its input plus a change. Source: ScoreHypo (Xu et al., CVPR 2024), written from its description.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hmr.condition import Condition
+from hmr.latent import JOINT_DIMS, TWIST_DIMS
+from hmr.published.attention import (
+    WIDTH,
+    Block,
+    ImageMemory,
+    MaskedLinear,
+    grid_code,
+    initialise,
+    sinusoid,
+    start_tokens,
+)
+from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS, TWISTS, linear_mask, within
+
+JOINT_CHANNELS = 256
+TIME_CHANNELS = 128
+MAP_SIDE = 8
+_OF_JOINTS, _OF_TWISTS = slice(0, JOINTS), slice(JOINTS, TOKENS)
+
+
+class HypoNet(nn.Module):
+    """Noise predictor behind the protocol `NoisePredictor`.
+
+    Reads of a condition's memory: `global` (image, 512, 8, 8), the map that all tokens attend to, and `local`
+    (image, 52, 256), the features at each token's place; `keys` and `values` too, where `prepare` has put them.
+    Dropout acts in train() mode alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear_start_j = MaskedLinear(linear_mask(_OF_JOINTS, JOINT_CHANNELS, 3))
+        self.bn_start_j = nn.GroupNorm(32, JOINTS * JOINT_CHANNELS)
+        self.linear_start_t = MaskedLinear(linear_mask(_OF_TWISTS, JOINT_CHANNELS, 2))
+        self.bn_start_t = nn.GroupNorm(32, TWISTS * JOINT_CHANNELS)
+        self.linear_final_j = MaskedLinear(linear_mask(_OF_JOINTS, 3, WIDTH))
+        self.linear_final_t = MaskedLinear(linear_mask(_OF_TWISTS, 2, WIDTH))
+        self.blocks = nn.ModuleList(Block() for _ in ATTENTION_REACH)
+        self.temb_dense = nn.ModuleList([nn.Linear(TIME_CHANNELS, WIDTH), nn.Linear(WIDTH, WIDTH)])
+        self.code: Tensor
+        self.cell_code: Tensor
+        self.seen: Tensor
+        self.register_buffer("code", sinusoid(torch.arange(TOKENS), WIDTH), persistent=False)
+        self.register_buffer("cell_code", grid_code(WIDTH, MAP_SIDE), persistent=False)
+        self.register_buffer("seen", torch.stack([within(k) for k in ATTENTION_REACH]), persistent=False)
+        initialise(self)
+
+    def prepare(self, condition: Condition) -> Condition:
+        """The condition with keys and values of its global map for every block, (image, block, head, 64, 64) each.
+
+        Sampling calls it once: the map is then projected once per image instead of at each network call.
+        """
+        made = self._remember(condition)
+        keys, values = (torch.stack(parts, 1) for parts in zip(*made))
+        return replace(condition, memory={**condition.memory, "keys": keys, "values": values})
+
+    def forward(
+        self,
+        latents: Float[Tensor, "image hypothesis 133"],
+        steps: Int[Tensor, "image hypothesis"],
+        condition: Condition,
+    ) -> Float[Tensor, "image hypothesis 133"]:
+        size = latents.shape[1]
+        flat = latents.flatten(0, 1)
+        joints, twists = flat.split([JOINT_DIMS, TWIST_DIMS], -1)
+        tokens = torch.cat(
+            [
+                start_tokens(self.linear_start_j, self.bn_start_j, joints, JOINTS),
+                start_tokens(self.linear_start_t, self.bn_start_t, twists, TWISTS),
+            ],
+            1,
+        )
+        local = condition.memory["local"][:, None].expand(-1, size, -1, -1).flatten(0, 1)
+        x = torch.cat([tokens, local], -1) + self._time(steps.flatten())[:, None]
+        for block, memory, seen in zip(self.blocks, self._memories(condition), self.seen):
+            x = block(x, memory, self.code, seen)
+        changes = [self.linear_final_j(x[:, :JOINTS].flatten(1)), self.linear_final_t(x[:, JOINTS:].flatten(1))]
+        return (flat + torch.cat(changes, 1)).unflatten(0, latents.shape[:2])
+
+    def _memories(self, condition: Condition) -> list[ImageMemory]:
+        memory = condition.memory
+        if "keys" in memory:
+            return [ImageMemory(k, v) for k, v in zip(memory["keys"].unbind(1), memory["values"].unbind(1))]
+        return self._remember(condition)
+
+    def _remember(self, condition: Condition) -> list[ImageMemory]:
+        cells = condition.memory["global"].flatten(2).transpose(1, 2)
+        return [block.remember(cells, self.cell_code) for block in self.blocks]  # type: ignore[operator]
+
+    def _time(self, steps: Tensor) -> Tensor:
+        first, second = self.temb_dense
+        return nn.functional.silu(second(nn.functional.silu(first(sinusoid(steps, TIME_CHANNELS)))))
