@@ -62,6 +62,8 @@ class CropEncoder(nn.Module):
     make something of people on whom the frozen features say little.
     """
 
+    picture_side = PICTURE
+
     def __init__(self, width: int = 320, features: int = 256, image: bool = True, detections: bool = False) -> None:
         super().__init__()
         self.image = image

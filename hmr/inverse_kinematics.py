@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hmr.skeleton import CHILDREN, PARENTS
 
+PelvisRule = Literal["hip_line", "hip_mean"]
 BODY_JOINTS = 24
 TWISTS = 23
 _TINY = 1e-8
@@ -73,7 +74,7 @@ def inverse_kinematics(
     joints: Float[Tensor, "b 29 3"],
     twists: Float[Tensor, "b 23 2"],
     rest: Float[Tensor, "b 29 3"],
-    pelvis: Literal["hip_line", "hip_mean"] = "hip_line",
+    pelvis: PelvisRule = "hip_line",
 ) -> Float[Tensor, "b 24 3 3"]:
     """Local joint rotations from joint places and twists; only bone directions matter, not their lengths.
 
