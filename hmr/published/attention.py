@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +23,7 @@ class ImageMemory(NamedTuple):
     values: Float[Tensor, "image head cell channel"]
 
 
-def sinusoid(positions: Float[Tensor, "*b"], channels: int) -> Float[Tensor, "*b channel"]:
+def sinusoid(positions: Real[Tensor, "*b"], channels: int) -> Float[Tensor, "*b channel"]:
     """Sines, then cosines, of positions at frequencies 10000^(-i / (channels / 2 - 1))."""
     half = channels // 2
     rates = torch.exp(torch.arange(half, device=positions.device) * (-math.log(10000.0) / (half - 1)))

@@ -25,11 +25,11 @@ def adjacency() -> Bool[Tensor, "52 52"]:
     """Neighbourhood of the tokens, symmetric: a joint's are itself, its parent and its children; the twist of a
     joint stands where the joint stands, and all twists that touch one joint are tied to each other.
     """
-    joint = torch.eye(JOINTS, dtype=torch.bool)
+    joint = torch.eye(JOINTS, dtype=torch.bool, device="cpu")  # kept for good: never on a device of the moment
     for child, parent in enumerate(PARENTS):
         joint[child, parent] = joint[parent, child] = True
     touches = joint[1 : TWISTS + 1]  # (twist, joint)
-    full = torch.zeros(TOKENS, TOKENS, dtype=torch.bool)
+    full = torch.zeros(TOKENS, TOKENS, dtype=torch.bool, device="cpu")
     full[:JOINTS, :JOINTS] = joint
     full[JOINTS:, :JOINTS] = touches
     full[:JOINTS, JOINTS:] = touches.T
