@@ -16,14 +16,14 @@ from hmr.noise_schedule import DATA_SCALE
 
 LANDMARKS = 33
 PICTURE = 128
-"""Side of the picture of a person, px; its mask has half of it."""
+"""Side of the picture that is stored with a person, px; its mask has half of it."""
 PATCH = 8
 
 
 class Observation(NamedTuple):
     """People as any encoder may see them: pixels and detections, never labels. One row per person."""
 
-    picture: UInt8[Tensor, "image 128 128 3"]  # RGB of the crop
+    picture: UInt8[Tensor, "image side side 3"]  # RGB of the crop; `side` px as the encoder wants it
     mask: UInt8[Tensor, "image 64 64"]  # person probability x 255 over the crop
     landmarks: Float[Tensor, "image 33 4"]  # crop coordinates u, v (-1..1), z in the same unit, visibility 0..1
     world: Float[Tensor, "image 33 3"]  # world landmarks, metres about the hips
@@ -48,6 +48,8 @@ class Condition:
 
 class ConditionEncoder(Protocol):
     """Anything that turns observations into a condition."""
+
+    picture_side: int  # px, of the pictures that it reads
 
     def __call__(self, observation: Observation) -> Condition: ...
 

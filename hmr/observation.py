@@ -27,7 +27,7 @@ def landmarks_in_crop(landmarks: Floats, crop: Floats) -> Floats:
 def as_observation(pictures: NDArray, masks: NDArray, landmarks: Floats, world: Floats, crops: Floats) -> Observation:
     """Stacked arrays of people to an Observation.
 
-    pictures (n, 128, 128, 3) uint8, masks (n, 64, 64) uint8, landmarks (n, 33, 4) px of the photograph, world
+    pictures (n, side, side, 3) uint8, masks (n, 64, 64) uint8, landmarks (n, 33, 4) px of the photograph, world
     (n, 33, 3) metres, crops (n, 3) px.
     """
     return Observation(

@@ -13,10 +13,10 @@ SMALL = {
 }
 
 
-def people(count: int) -> Observation:
+def people(count: int, side: int = 128) -> Observation:
     generator = torch.Generator().manual_seed(0)
     return Observation(
-        torch.randint(0, 256, (count, 128, 128, 3), dtype=torch.uint8, generator=generator),
+        torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, generator=generator),
         torch.randint(0, 256, (count, 64, 64), dtype=torch.uint8, generator=generator),
         torch.randn(count, 33, 4, generator=generator),
         torch.randn(count, 33, 3, generator=generator),
@@ -70,8 +70,11 @@ def test_batches_do_not_matter(model):
     assert_close(two, five, atol=1e-3, rtol=1e-4)
 
 
-def test_mirroring_people_twice_is_nothing():
-    seen, which = people(3), torch.tensor([True, False, True])
+@pytest.mark.parametrize("side", [128, 256])
+def test_mirroring_people_twice_is_nothing(side):
+    seen, which = people(3, side), torch.tensor([True, False, True])
+    once = mirror_observation(seen, which).picture
+    assert_close(once[:2], torch.stack([seen.picture[0].flip(1), seen.picture[1]]))
     for a, b in zip(mirror_observation(mirror_observation(seen, which), which), seen):
         assert_close(a, b)
 
