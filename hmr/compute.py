@@ -1,12 +1,12 @@
 """Where networks run and how exactly: device, bfloat16, compilation. What goes in and comes out is float32."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
 
 from hmr.base_model import BaseModel
 from hmr.condition import Condition, Observation
@@ -37,10 +37,7 @@ class PlacedPredictor:
     def __init__(self, network: nn.Module, compute: Compute) -> None:
         self.compute = compute
         self.network = network.to(compute.device)
-        self.run = self.network
-        if compute.compiled:
-            graphs = compute.device == "cuda"
-            self.run = torch.compile(self.network, mode="reduce-overhead" if graphs else "default")
+        self.run = _compiled(self.network, compute.device) if compute.compiled else self.network
 
     def prepare(self, condition: Condition) -> Condition:
         """What the network can make of a condition once for all its calls, if anything."""
@@ -56,17 +53,28 @@ class PlacedPredictor:
         steps: Int[Tensor, "image hypothesis"],
         condition: Condition,
     ) -> Float[Tensor, "image hypothesis 133"]:
-        if self.compute.compiled:
-            torch.compiler.cudagraph_mark_step_begin()
+        with self.compute.autocast():
+            predicted = self.run(latents, steps, condition)
+        return predicted.to(torch.float32, copy=True)  # a CUDA graph writes its next answer over this one
+
+
+def _compiled(network: nn.Module, device: str) -> Callable[..., Tensor]:
+    """The network by torch.compile, as a CUDA graph on a GPU; what keeps it from compiling becomes a CompileError."""
+    from torch._dynamo.exc import TorchDynamoException  # more than a second to import
+
+    compiled = torch.compile(network, mode="reduce-overhead" if device == "cuda" else "default")
+
+    def run(*arguments: object) -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
         try:
-            with self.compute.autocast():
-                predicted = self.run(latents, steps, condition)
+            return compiled(*arguments)
         except TorchDynamoException as error:
             raise CompileError(
-                f"the network cannot be compiled for {self.compute.device} here ({str(error).splitlines()[0]}): "
+                f"the network cannot be compiled for {device} here ({str(error).splitlines()[0]}): "
                 "install a C++ compiler (g++; on a GPU triton too), or set [sample] compile = false"
             ) from error
-        return predicted.to(torch.float32, copy=True)  # a CUDA graph writes its next answer over this one
+
+    return run
 
 
 def encode(base: BaseModel, seen: Observation, compute: Compute) -> Condition:
