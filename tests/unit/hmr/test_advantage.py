@@ -13,9 +13,7 @@ KINDS = ("zscore", "center", "loo", "rank", "softmax")
 
 
 def advantages(*groups, dtype=torch.float64, **settings):
-    return group_advantages(
-        torch.tensor(groups, dtype=dtype), **{"min_members": 2, "min_std": 0.0, **settings}
-    )
+    return group_advantages(torch.tensor(groups, dtype=dtype), **{"min_members": 2, "min_std": 0.0, **settings})
 
 
 def groups_of(size):
@@ -35,9 +33,7 @@ def test_eps_is_a_share_of_the_score_range():  # std 10, eps 1e-3 of 100 points
 
 def test_a_pair_gives_plus_and_minus_one_only_with_the_population_std():
     assert_close(advantages([100.0, 0.0], eps=0.0).values, torch.tensor([[1.0, -1.0]]).double())
-    assert_close(
-        advantages([100.0, 0.0], eps=0.0, ddof=1).values, torch.tensor([[0.5, -0.5]]).double() * 2**0.5
-    )
+    assert_close(advantages([100.0, 0.0], eps=0.0, ddof=1).values, torch.tensor([[0.5, -0.5]]).double() * 2**0.5)
 
 
 def test_an_abstention_has_no_part_and_gets_zero():
@@ -102,6 +98,49 @@ def test_an_infinite_score_is_refused():
         advantages([1.0, math.inf])
 
 
+def test_an_equally_unsure_critic_shrinks_every_advantage():  # std 10, u 6: tau^2 = 64, w = 64 / (64 + 36)
+    assert_close(
+        advantages([40.0, 60.0], eps=0.0, uncertainty=torch.full((1, 2), 6.0)).values,
+        torch.tensor([[-0.64, 0.64]]).double(),
+    )
+
+
+def test_an_unsure_score_weighs_less_by_hand():
+    """Scores 40, 60 and u^2 = 0, 72: tau^2 = 100 - 36, w = (1, 8 / 17), mean 46.4, weighted variance 87.04."""
+    unsure = torch.tensor([[0.0, 72**0.5]], dtype=torch.float64)
+    pull = torch.tensor([[-6.4, 6.4]]).double()
+    assert_close(advantages([40.0, 60.0], kind="center", uncertainty=unsure).values, pull / 100)
+    assert_close(advantages([40.0, 60.0], kind="loo", uncertainty=unsure).values, pull / 50)
+    assert_close(advantages([40.0, 60.0], eps=0.0, uncertainty=unsure).values, pull / 87.04**0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("none", [0.0, NAN])
+def test_without_uncertainty_its_argument_changes_nothing(kind, none):
+    scores = [10.0, NAN, 20.0, 30.0, 60.0]
+    got = advantages(scores, kind=kind, uncertainty=torch.full((1, 5), none))
+    assert_close(got.values, advantages(scores, kind=kind).values)
+    assert got.kept.all()
+
+
+def test_a_spread_that_the_critics_noise_explains_is_dropped():
+    scores = [40.0, 60.0, 40.0, 60.0]  # std 10; tau 6, then 0
+    for unsure, least, kept in ((8.0, 5.9, True), (8.0, 6.1, False), (11.0, 0.0, False)):
+        got = advantages(scores, uncertainty=torch.full((1, 4), unsure), min_std=least)
+        assert got.kept.tolist() == [kept]
+        assert got.values.ne(0).all() == kept
+
+
+@pytest.mark.parametrize("unsure", [-1.0, math.inf])
+def test_an_impossible_uncertainty_is_refused(unsure):
+    with pytest.raises(ValueError, match="uncertainty is negative or infinite"):
+        advantages([1.0, 2.0], uncertainty=torch.tensor([[0.0, unsure]]))
+
+
+def test_no_clip_is_infinity_in_toml():
+    assert AdvantageSettings(clip=math.inf) == AdvantageSettings(clip=None)
+
+
 def test_settings_are_the_arguments():
     settings = AdvantageSettings()
     got = group_advantages(torch.tensor([[0.0, 50.0, 100.0, 50.0]]), **settings.model_dump())
@@ -114,6 +153,20 @@ def test_every_kind_sums_to_zero_and_follows_the_order_of_the_scores(scores, kin
     assert abs(values.sum()) < 1e-9
     order = torch.tensor(scores).argsort()
     assert (values[order].diff() >= -1e-12).all()
+
+
+@given(
+    scores=groups_of(8),
+    unsure=st.lists(st.floats(0, 30), min_size=8, max_size=8),
+    order=st.permutations(range(8)),
+    kind=st.sampled_from(KINDS),
+)
+def test_unsure_scores_keep_the_zero_sum_and_the_freedom_of_order(scores, unsure, order, kind):
+    order, told = list(order), torch.tensor([unsure])
+    plain = advantages(scores, kind=kind, uncertainty=told)
+    moved = advantages([scores[i] for i in order], kind=kind, uncertainty=told[:, order])
+    assert abs(plain.values.sum()) < 1e-9
+    assert_close(moved.values, plain.values[:, order], atol=1e-9, rtol=1e-9)
 
 
 @given(scores=groups_of(8), kind=st.sampled_from(("zscore", "rank")))
