@@ -284,6 +284,23 @@ def report(settings: SettingsFile = None, out: Out = None, name: Name = None) ->
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="ScoreHypo's or ADHMR's .pth, or our .safetensors.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="OUT.safetensors for ours, OUT.pth for theirs.")],
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Of a .pth: the raw weights instead of their moving averages.")
+    ] = False,
+) -> None:
+    """Turn an official checkpoint into our format, or one of ours back into the official layout.
+
+    Example: hmr-align convert best_pw3d.pth scorehypo.safetensors
+    """
+    from hmr.published.checkpoint import convert as run
+
+    typer.echo(run(source, target, use_ema=not raw))
+
+
+@app.command()
 def dashboard(
     port: Annotated[int | None, typer.Option(metavar="N", help="[4200, or a free one]")] = None,
 ) -> None:

@@ -16,7 +16,7 @@ from flows.command_line import app
 
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
-    *("dashboard", "deploy", "doctor", "bench render", "experiment alignment"),
+    *("convert", "dashboard", "deploy", "doctor", "bench render", "experiment alignment"),
 ]
 
 
@@ -44,7 +44,7 @@ def test_help_shows_an_example_with_options_that_exist(command):
         assert re.search(rf"^\s+{option}\b", result.output, re.MULTILINE), f"{command} has no {option}"
 
 
-@pytest.mark.parametrize("command", set(COMMANDS) - {"dashboard", "bench render"})
+@pytest.mark.parametrize("command", set(COMMANDS) - {"convert", "dashboard", "bench render"})
 def test_every_command_that_runs_something_takes_settings(command):
     assert "--settings" in CliRunner().invoke(app, [*command.split(), "--help"]).output
 
@@ -67,6 +67,14 @@ def test_a_wrong_flag_is_named(tmp_path):
     assert done.stderr == (
         "hmr-align: command line: [align] rounds = -1: should be greater than or equal to 0.\n"
     )
+
+
+def test_convert_says_in_one_line_what_is_wrong_with_a_file(tmp_path):
+    (tmp_path / "ckpt.pth").write_text("<html>quota exceeded</html>")
+    done = run("convert", "ckpt.pth", "out.safetensors", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("hmr-align: ckpt.pth is not a checkpoint: torch.save did not write it")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_deploy_without_a_server_says_how_to_start_one(tmp_path, home):
