@@ -1,0 +1,84 @@
+"""A critic that was learned: the raw scores of a network, spread over 0-100 within each group."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.records import DrawnGroup, Group, Verdict
+
+SHARPNESS = 5.0
+"""Factor on a difference of raw scores in the loss that the judge was trained with."""
+
+
+def chance_of_beating_the_median(raw: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scores 0-100 of one group from its raw scores (G,), higher is better; NaN stays NaN.
+
+        score_i = 100 sigmoid(5 (s_i - median of the group))
+
+    ScoreNet is trained on pairs: sigmoid(5 (s_i - s_k)) is its chance that hypothesis i is better than k (Xu et al.
+    2024, ScoreHypo). So a score is the chance in percent of being better than the group's median, which gets 50.
+    """
+    values = np.asarray(raw, np.float64)
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.full(values.shape, np.nan)
+    chance = 0.5 + 0.5 * np.tanh(SHARPNESS / 2 * (values - np.median(known)))  # the logistic, without overflow
+    return np.where(np.isfinite(values), 100 * chance, np.nan)
+
+
+def rank_in_words(scores: NDArray[np.floating]) -> list[str]:
+    """The place of each score (G,), from "best of 20" over "2nd of 20" to "last of 20"; equals share the better one."""
+    known = scores[np.isfinite(scores)]
+    ranks = [1 + int((known > score).sum()) for score in scores]
+    return ["no score" if np.isnan(s) else f"{_place(r, len(known))} of {len(known)}" for s, r in zip(scores, ranks)]
+
+
+@dataclass(frozen=True)
+class LearnedCritic:
+    """Scores by a learned judge, whose raw scores are unbounded and compare within one group alone."""
+
+    score: Callable[[Sequence[Group]], Sequence[NDArray[np.floating]]]  # (G,) per group, higher = better, NaN = none
+    name: str
+    needs_pictures: bool = False
+    batch: int = 16  # groups that the judge is given at once
+
+    def judge(self, group: DrawnGroup) -> Verdict:
+        return self._verdicts([group])[0]
+
+    async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
+        """The verdicts of all groups in their order; they are taken in batches."""
+        waiting, verdicts = iter(groups), []
+        while some := list(islice(waiting, self.batch)):
+            verdicts += self._verdicts(some)
+        return verdicts
+
+    def _verdicts(self, groups: list[DrawnGroup]) -> list[Verdict]:
+        raw = self.score([group.group for group in groups])
+        return [self._verdict(group.group, np.asarray(scores)) for group, scores in zip(groups, raw, strict=True)]
+
+    def _verdict(self, group: Group, raw: NDArray[np.floating]) -> Verdict:
+        if raw.shape != (len(group),):
+            raise ValueError(
+                f"{self.name} on {group.person.group_id}: scores of shape {raw.shape} for {len(group)} hypotheses; "
+                "return one for each"
+            )
+        scores = chance_of_beating_the_median(raw)
+        return Verdict(
+            group_id=group.person.group_id,
+            critic=self.name,
+            scores=scores,
+            statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
+            comments=tuple(rank_in_words(np.where(np.isfinite(raw), raw, np.nan))),
+        )
+
+
+def _place(rank: int, of: int) -> str:
+    if rank == 1:
+        return "best"
+    if rank == of:
+        return "last"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th") if rank % 100 not in (11, 12, 13) else "th"
+    return f"{rank}{ending}"
