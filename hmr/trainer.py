@@ -117,7 +117,8 @@ def train_policy(
     advantages = Advantages(*(part.to(device) for part in advantages))
     model = model.to(device).eval()
     reference = copy.deepcopy(model.predictor).requires_grad_(False)
-    policy = copy.deepcopy(model.predictor).requires_grad_(True).train()
+    # Never in train mode: with dropout the policy would differ from the reference before the first step.
+    policy = copy.deepcopy(model.predictor).requires_grad_(True)
     average = copy.deepcopy(model.predictor).requires_grad_(False)
     optimiser = torch.optim.Adam(policy.parameters(), settings.learning_rate)
     run = _Run.fresh(average)
