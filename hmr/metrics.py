@@ -3,6 +3,7 @@
 Points come in metres and errors go out in millimetres, float64, as numpy arrays; tensors are taken as well.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,18 +17,23 @@ __all__ = [
     "GroupSummary",
     "Interval",
     "RankCorrelations",
+    "SpreadCorrelations",
     "bootstrap_improvement",
     "bootstrap_interval",
     "critic_choice",
     "diversity",
+    "joint_spread",
     "keypoint_error_px",
+    "medoid",
     "mpjpe",
     "pa_mpjpe",
     "procrustes_align",
     "pve",
     "rank_correlations",
     "spread",
+    "spread_correlations",
     "summarise_groups",
+    "top_ranked",
 ]
 
 MM = 1000.0  # millimetres in a metre
@@ -96,13 +102,26 @@ def keypoint_error_px(
 # --- groups -------------------------------------------------------------------------------------------------
 
 
-def diversity(joints: Float[Numbers, "image hypothesis joint 3"]) -> Float[np.ndarray, " image"]:
-    """Mean distance of a joint to the mean of that joint over the group, mm.
+def joint_spread(joints: Float[Numbers, "image hypothesis joint 3"]) -> Float[np.ndarray, "image joint"]:
+    """How unsure a group is of each joint, mm: mean distance of the joint to its mean over the group.
 
     Whatever differs counts: subtract each hypothesis' pelvis first unless its place is to count too.
     """
     exact = _exact(joints)
-    return MM * np.linalg.norm(exact - exact.mean(1, keepdims=True), axis=-1).mean((1, 2))
+    return MM * _distances(exact, exact.mean(1, keepdims=True)).mean(1)
+
+
+def diversity(joints: Float[Numbers, "image hypothesis joint 3"]) -> Float[np.ndarray, " image"]:
+    """Mean over the joints of `joint_spread`, mm."""
+    return joint_spread(joints).mean(1)
+
+
+def medoid(joints: Float[Numbers, "image hypothesis joint 3"]) -> Int[np.ndarray, " image"]:
+    """Index of the hypothesis that lies nearest to the rest of its group, by mean distance of joints.
+
+    Subtract each hypothesis' pelvis first. The first of equals.
+    """
+    return np.array([_distances(one[:, None], one[None]).mean((1, 2)).argmin() for one in _exact(joints)], np.int64)
 
 
 def spread(errors: Float[Numbers, "image hypothesis"]) -> Float[np.ndarray, " image"]:
@@ -154,9 +173,22 @@ def critic_choice(
 
     NaN = abstained. Where the critic abstained throughout, the hypothesis from zero noise stands.
     """
-    exact = _exact(scores)
-    best = np.where(np.isnan(exact), -np.inf, exact).argmax(1)
-    return np.where(np.isnan(exact).all(1), np.asarray(zero_start).argmax(1), best)
+    return np.array([first[0] for first in top_ranked(scores, zero_start, 1)], np.int64)
+
+
+def top_ranked(
+    scores: Float[Numbers, "image hypothesis"], zero_start: Bool[Numbers, "image hypothesis"], count: int
+) -> list[Int[np.ndarray, " some"]]:
+    """Indices of each group's `count` highest scores, highest first, the first of equals; fewer where fewer have one.
+
+    NaN = abstained. Where the critic abstained throughout, the hypothesis from zero noise stands alone.
+    """
+    chosen = []
+    for score, start in zip(_exact(scores), np.asarray(zero_start)):
+        judged = np.count_nonzero(~np.isnan(score))
+        ranked = np.argsort(-score, kind="stable")  # NaN comes last
+        chosen.append(ranked[: min(count, judged)] if judged else np.flatnonzero(start)[:1])
+    return chosen
 
 
 # --- over images --------------------------------------------------------------------------------------------
@@ -250,6 +282,30 @@ def rank_correlations(
             row[1] = stats.kendalltau(score, good, variant="b")[0]
             row[2] = stats.pearsonr(score, good)[0]
     return RankCorrelations(table[:, 0], table[:, 1], table[:, 2], flat, too_few)
+
+
+class SpreadCorrelations(NamedTuple):
+    """How well a group's spread tells the error: Spearman's rank correlations, NaN where one of them never varies."""
+
+    overall: float
+    """Over all images and joints: does it know the unsure joints, and the unsure people?"""
+    within_joint: float
+    """Over images, mean over the joints: given the joint, does it know the unsure people?"""
+
+
+def spread_correlations(
+    spread: Float[Numbers, "image joint"], errors: Float[Numbers, "image joint"]
+) -> SpreadCorrelations:
+    """Rank correlation of `joint_spread` with the errors of one estimate; leave out joints that are 0 by definition."""
+    told, wrong = _exact(spread), _exact(errors)
+
+    def correlation(first: NDArray, second: NDArray) -> float:
+        flat = len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0
+        return math.nan if flat else float(stats.spearmanr(first, second)[0])
+
+    joints = [correlation(*columns) for columns in zip(told.T, wrong.T)]
+    known = [value for value in joints if not math.isnan(value)]
+    return SpreadCorrelations(correlation(told.ravel(), wrong.ravel()), sum(known) / len(known) if known else math.nan)
 
 
 def _distances(predicted: Numbers, true: Numbers) -> NDArray:

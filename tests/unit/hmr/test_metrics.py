@@ -104,6 +104,32 @@ def test_diversity_by_hand():  # two hypotheses 0.02 m apart in one of two joint
     assert_allclose(metrics.diversity(joints), [5.0])
 
 
+def test_spread_joint_by_joint():
+    joints = np.zeros((1, 2, 2, 3))
+    joints[0, 1, 0, 2] = 0.02
+    assert_allclose(metrics.joint_spread(joints), [[10.0, 0.0]])
+
+
+@given(cloud=clouds(5 * 7), shift=shifts)
+def test_spread_minds_neither_place_nor_order(cloud, shift):
+    joints = cloud.reshape(1, 5, 7, 3)
+    spread = metrics.joint_spread(joints)
+    assert_allclose(metrics.joint_spread(joints[:, ::-1] + shift), spread)
+    assert_allclose(spread.mean(1), metrics.diversity(joints))
+
+
+def test_medoid_by_hand():  # on a line at 0, 1, 3 and 10: sums of distances 14, 12, 12, 26; the first of equals
+    joints = np.zeros((1, 4, 1, 3))
+    joints[0, :, 0, 1] = [10, 1, 3, 0]
+    assert metrics.medoid(joints).tolist() == [1]
+
+
+@given(cloud=clouds(6 * 4), shift=shifts, rotation=rotations())
+def test_the_medoid_minds_no_rigid_motion(cloud, shift, rotation):
+    joints = cloud.reshape(1, 6, 4, 3)
+    assert metrics.medoid(joints @ rotation.T + shift) == metrics.medoid(joints)
+
+
 def test_spread_by_hand():
     assert_allclose(metrics.spread(np.array([[10.0, 20.0, 30.0, 60.0], [5.0] * 4])), [350**0.5, 0.0])
 
@@ -129,6 +155,13 @@ def test_the_critic_chooses_and_zero_noise_stands_in():
     scores = np.array([[10.0, NAN, 40.0, 40.0], [NAN] * 4, [NAN, 0.0, NAN, NAN]])
     starts = np.array([[True, False, False, False], [False, True, False, False], [True, False, False, False]])
     assert metrics.critic_choice(scores, starts).tolist() == [2, 1, 1]
+
+
+def test_the_first_of_a_critic():
+    scores = np.array([[10.0, NAN, 40.0, 40.0], [NAN] * 4, [NAN, 0.0, NAN, NAN]])
+    starts = np.array([[True, False, False, False], [False, True, False, False], [True, False, False, False]])
+    got = [chosen.tolist() for chosen in metrics.top_ranked(scores, starts, 2)]
+    assert got == [[2, 3], [1], [1]]
 
 
 # --- over images --------------------------------------------------------------------------------------------
@@ -199,3 +232,24 @@ def test_an_increasing_map_leaves_rank_correlations(scores):
     assert_allclose(
         [first.srcc, first.krcc, first.plcc], [-opposite.srcc, -opposite.krcc, -opposite.plcc], atol=1e-12
     )
+
+
+# --- uncertainty --------------------------------------------------------------------------------------------
+
+
+def test_correlation_of_spread_and_error_by_hand():
+    # Joint 0 is sure and good, joint 1 is neither, which the whole knows; within joint 0 people come in reverse
+    # order (-1), within joint 1 in order (+1).
+    spread = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+    errors = np.array([[9.0, 40.0], [8.0, 50.0], [7.0, 60.0]])
+    got = metrics.spread_correlations(spread, errors)
+    # ranks 1 2 3 4 5 6 against 3 2 1 4 5 6: d = (-2, 0, 2, 0, 0, 0)
+    assert_allclose(got.overall, 1 - 6 * 8 / (6 * 35))
+    assert_allclose(got.within_joint, 0.0, atol=1e-12)
+
+
+def test_a_spread_that_never_varies_tells_nothing():
+    flat = metrics.spread_correlations(np.ones((4, 2)), np.random.default_rng(0).random((4, 2)))
+    assert np.isnan(flat).all()
+    half = metrics.spread_correlations(np.array([[1.0, 5.0], [1.0, 6.0]]), np.array([[1.0, 2.0], [2.0, 3.0]]))
+    assert_allclose(half.within_joint, 1.0)  # joint 0 has no say
