@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hmr.camera import back_project, fit_root_depth, fit_translation, from_crop, project, to_crop
-from hmr.inverse_kinematics import forward_kinematics, inverse_kinematics, twists_of
+from hmr.inverse_kinematics import PelvisRule, forward_kinematics, inverse_kinematics, twists_of
 from hmr.noise_schedule import DATA_SCALE
 from hmr.skeleton import PARENTS
 
@@ -46,16 +46,20 @@ def encode(
 
 def decode(
     latents: Float[Tensor, "b 133"], rest: Float[Tensor, "b 29 3"], camera: Float[Tensor, "b 4"],
-    crop: Float[Tensor, "b 3"],
+    crop: Float[Tensor, "b 3"], *, pelvis: PelvisRule = "hip_line", root_depth: Float[Tensor, " b"] | None = None,
 ) -> Posed:  # fmt: skip
-    """Bodies from diffused vectors: root depth by fit, inverse kinematics, place by fit to (u, v). No ground truth."""
+    """Bodies from diffused vectors: root depth by fit, inverse kinematics, place by fit to (u, v). No ground truth.
+
+    pelvis: the network's rule for the pelvis (`inverse_kinematics`). root_depth: metres, where it is known, as the
+    published evaluation takes it from the ground truth; it shapes the pose, the place is fitted all the same.
+    """
     joints = latents[:, :JOINT_DIMS].unflatten(1, (29, 3)) / DATA_SCALE
     twists = latents[:, JOINT_DIMS:].unflatten(1, (23, 2))
     rays = (from_crop(joints[..., :2], crop) - camera[:, None, 2:]) / camera[:, None, :2]
     depths = joints[..., 2] - joints[:, :1, 2]
     lengths = (rest[:, _ENDS] - rest[:, _STARTS]).norm(dim=-1)
-    root = fit_root_depth(rays, depths, lengths, _STARTS, _ENDS)
-    rotations = inverse_kinematics(back_project(rays, depths, root), twists, rest)
+    root = fit_root_depth(rays, depths, lengths, _STARTS, _ENDS) if root_depth is None else root_depth
+    rotations = inverse_kinematics(back_project(rays, depths, root), twists, rest, pelvis)
     posed = forward_kinematics(rotations, rest).joints
     weights = torch.ones_like(depths)
     weights[:, [25, 26, 27, 28]] = 0.2  # tips of fingers and toes hang on the ends of the chain

@@ -58,6 +58,35 @@ def test_a_known_body_comes_back_through_the_latent(people):
     assert (posed.translation - translation).norm(dim=-1).max() < 2e-3
 
 
+@pytest.mark.parametrize("pelvis", ["hip_line", "hip_mean"])
+def test_the_true_root_depth_gives_the_body_back_under_either_rule(people, pelvis):
+    body, rotations, betas, translation, camera, crop = people
+    rest = body.rest_joints(betas)
+    want = forward_kinematics(rotations, rest, translation).joints
+    latents = encode(rotations, translation, rest, camera, crop)
+    posed = decode(latents, rest, camera, crop, pelvis=pelvis, root_depth=want[:, 0, 2])
+    assert (posed.joints - want)[:, :24].norm(dim=-1).max() < 2e-3
+
+
+def test_a_wrong_root_depth_bends_the_body(people):
+    """Nearer to the camera the same crop shows a smaller body: depth differences then weigh more."""
+    body, rotations, betas, translation, camera, crop = people
+    rest = body.rest_joints(betas)
+    want = forward_kinematics(rotations, rest, translation).joints
+    latents = encode(rotations, translation, rest, camera, crop)
+    near = decode(latents, rest, camera, crop, root_depth=0.5 * want[:, 0, 2]).joints
+    assert ((near - near[:, :1]) - (want - want[:, :1])).norm(dim=-1).mean() > 0.05
+
+
+def test_the_rules_for_the_pelvis_differ_on_joints_that_no_body_has(people):
+    body, rotations, betas, translation, camera, crop = people
+    rest = body.rest_joints(betas)
+    latents = encode(rotations, translation, rest, camera, crop)
+    latents = latents + 2 * torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    line, mean = (decode(latents, rest, camera, crop, pelvis=rule) for rule in ("hip_line", "hip_mean"))
+    assert (line.rotations - mean.rotations)[:, 0].abs().max() > 0.1
+
+
 def test_mirroring_twice_is_nothing_and_once_mirrors_the_body(people):
     body, rotations, betas, translation, camera, crop = people
     rest = body.rest_joints(torch.zeros_like(betas))
