@@ -14,7 +14,7 @@ from flows.score_groups import score
 from flows.train_policy import train
 from hmr.base_model import load_model
 from hmr.headroom_record import measured_headroom
-from tasks.benchmarking import compare, extras, lifting_rows, look_at, quality, table, wild_errors
+from tasks.benchmarking import compare, extras, lifting_rows, look_at, quality, table, uncertainty, wild_errors
 from tasks.finding import Found
 from tasks.plan import Plan
 from tasks.report import RoundRecord, ShownPerson, benchmark_rows, summary_table_markdown, write_report
@@ -105,7 +105,9 @@ def summarise(
         "stages": stages,
         "split": "test",
         "benchmark": {"before": table(before), "after": table(after)},
+        "protocol": settings.benchmark.protocol,
         "benchmark_extras": {"before": extras(before), "after": extras(after)},
+        "uncertainty": {"before": uncertainty(before), "after": uncertainty(after)},
         "improvement_percent": improvement,
         "critic_quality": quality(before),
         "lifting": lifting_rows(

@@ -1,14 +1,16 @@
 """A model against the ground truth of the embedded benchmark."""
 
+import hashlib
+import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from prefect import flow
 
 from flows.progress import stage
 from hmr.base_model import SHIPPED
 from hmr.studio import Split
-from tasks.benchmarking import benchmark_model, extras, lifting_rows, look_at, sure_rows, table
+from tasks.benchmarking import benchmark_model, extras, lifting_rows, look_at, sure_rows, table, uncertainty
 from tasks.plan import Plan
 from tasks.sampling import body, model
 from tasks.settings import Settings, SettingsError
@@ -27,7 +29,8 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
             model_path,
             plan.body_path,
             people,
-            settings.benchmark.hypotheses,
+            settings.benchmark,
+            settings.sample,
             settings.critic,
             settings.overlay,
             plan.folder / "benchmark" / f"{name}.npz",
@@ -38,19 +41,37 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
 def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> dict[str, dict[str, float]]:
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 
-    Returns means by estimate and metric, the floors (mean pose, liftings), and the same on sure detections.
+    Returns means by estimate and metric, the joints that the groups are least sure of, the floors (mean pose,
+    liftings), and the same on sure detections.
     """
     if split not in SPLITS:
         raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
     plan = Plan(settings)
     model_path = plan.policy(round_number)
-    name = f"{split}-round{round_number}-{model(model_path).digest()}"
+    name = f"{split}-round{round_number}-{model(model_path).digest()}-{_how(settings)}"
     result = benchmark(plan, name, model_path, cast(Split, split))
     frame, people = body(plan.body_path), plan.people(cast(Split, split))
     floor = plan.base if plan.base in SHIPPED else "default"
     return {
         **table(result),
         "extras": extras(result),
+        "uncertainty": _uncertain(uncertainty(result)),
         "floor": {f"{n}.mpjpe_mm": v for n, v in lifting_rows(floor, frame, people).items()},
         "sure": sure_rows(floor, frame, people, result),
     }
+
+
+def _how(settings: Settings) -> str:
+    """Digest of what a measurement depends on beside model and split, so that no other one is read back."""
+    wanted: dict[str, Any] = {
+        "base": {"body"}, "sample": True, "critic": True, "benchmark": {"hypotheses", "protocol"}, "studio": True,
+    }  # fmt: skip
+    values = settings.model_dump(mode="json", include=wanted)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _uncertain(found: dict[str, Any], joints: int = 5) -> dict[str, float]:
+    """The largest spreads by joint, and how well spread tells error."""
+    spread = sorted(found["joint_spread_mm"].items(), key=lambda one: -one[1])[:joints]
+    told = {name: found[name] for name in ("error_srcc", "error_srcc_within_joint")}
+    return {f"{name}.spread_mm": value for name, value in spread} | told

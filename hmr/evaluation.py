@@ -2,6 +2,8 @@
 
 All errors are millimetres after subtracting the pelvis, camera-aligned axes; MPJPE over `EVAL_14`, PVE over all
 vertices. The free body's errors do not compare with published ones, which are SMPL's.
+
+Groups are posed once (`pose_groups`); critics and errors then read the posed bodies.
 """
 
 from typing import NamedTuple
@@ -14,12 +16,17 @@ from torch import Tensor
 
 from hmr.body import Body
 from hmr.camera import project
+from hmr.inverse_kinematics import PelvisRule
 from hmr.latent import decode, mean_latent
-from hmr.metrics import critic_choice, diversity, keypoint_error_px, mpjpe, pa_mpjpe
+from hmr.metrics import critic_choice, diversity, joint_spread, keypoint_error_px, medoid, mpjpe, pa_mpjpe, top_ranked
 from hmr.skeleton import EVAL_14
 
 METRICS = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm")
-ESTIMATES = ("zero_noise", "mean", "selected", "best_of_g")
+ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
+"""Ways to make one body of a group; see `evaluate_groups`."""
+FUSED = 5
+"""Hypotheses that the fused estimate is the mean of, as in ScoreHypo (Xu et al. 2024)."""
+_EVAL = list(EVAL_14)
 
 
 class TrueBodies(NamedTuple):
@@ -28,6 +35,24 @@ class TrueBodies(NamedTuple):
     rotations: Float[Tensor, "n 24 3 3"]
     betas: Float[Tensor, "n 10"]
     translation: Float[Tensor, "n 3"]
+
+
+class Framing(NamedTuple):
+    """What turns the diffused vectors of n people into bodies."""
+
+    betas: Float[Tensor, "n 10"]
+    camera: Float[Tensor, "n 4"]
+    crop: Float[Tensor, "n 3"]
+    pelvis: PelvisRule
+    root_depth: Float[Tensor, " n"] | None = None  # metres; none = fitted, as it must be without ground truth
+
+
+class PosedGroups(NamedTuple):
+    """Groups as bodies; metres, camera frame."""
+
+    rotations: Float[Tensor, "n g 24 3 3"]
+    translation: Float[Tensor, "n g 3"]
+    joints: Float[Tensor, "n g 29 3"]  # translation included
 
 
 class Errors(NamedTuple):
@@ -39,11 +64,14 @@ class Errors(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What a benchmark knows of one model on one split; every array has one entry per image."""
+    """What a benchmark knows of one model on one split; every array has one row per image."""
 
     errors: dict[str, dict[str, NDArray[np.float64]]]  # estimate -> metric -> (image,); best_of_g: per-metric minimum
+    group: Errors  # of every hypothesis
     keypoint_px: NDArray[np.float64]  # mean 2-D error of the zero-noise hypothesis' 14 joints, px
     diversity_mm: NDArray[np.float64]  # mean distance of joints to the group's mean joint, pelvis removed
+    joint_spread_mm: NDArray[np.float64]  # (image, 29) the same joint by joint: how unsure the group is of each
+    joint_error_mm: NDArray[np.float64]  # (image, 29) of the zero-noise hypothesis, pelvis removed
 
     def means(self) -> dict[str, dict[str, float]]:
         """Means over images: {estimate: {metric: mm}}."""
@@ -51,92 +79,112 @@ class Evaluation(NamedTuple):
 
 
 @torch.no_grad()
+def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing, *, chunk: int = 16) -> PosedGroups:
+    """Decode all hypotheses of n images. chunk: images posed at once."""
+    size = latents.shape[1]
+
+    def repeated(values: Tensor) -> Tensor:
+        return values.repeat_interleave(size, 0)
+
+    parts = []
+    for some in torch.arange(len(latents)).split(chunk):
+        betas, camera, crop = (x[some] for x in (framing.betas, framing.camera, framing.crop))
+        posed = decode(
+            latents[some].flatten(0, 1), repeated(body.rest_joints(betas)), repeated(camera), repeated(crop),
+            pelvis=framing.pelvis,
+            root_depth=None if framing.root_depth is None else repeated(framing.root_depth[some]),
+        )  # fmt: skip
+        parts.append([x.unflatten(0, (len(some), size)) for x in posed])
+    return PosedGroups(*(torch.cat(x) for x in zip(*parts)))
+
+
+def joint_errors(
+    joints: Float[Tensor, "n g 29 3"], true: Float[Tensor, "n 29 3"]
+) -> tuple[Float[np.ndarray, "n g"], Float[np.ndarray, "n g"]]:
+    """MPJPE and PA-MPJPE of hypotheses, mm, from joints in metres with any translation."""
+    seen = (joints - joints[:, :, :1])[:, :, _EVAL].numpy()
+    want = (true - true[:, :1])[:, None, _EVAL].expand(seen.shape).numpy()
+    return mpjpe(seen, want), pa_mpjpe(seen, want)
+
+
+@torch.no_grad()
 def group_errors(
     body: Body,
     truth: TrueBodies,
-    latents: Float[Tensor, "n g 133"],
+    posed: PosedGroups,
     betas: Float[Tensor, "n 10"],
-    camera: Float[Tensor, "n 4"],
-    crop: Float[Tensor, "n 3"],
     *,
     vertices: bool = True,
     chunk: int = 16,
-) -> tuple[Errors, Float[Tensor, "n g 29 3"]]:
-    """Errors of all hypotheses of n images, and their joints (metres, camera frame).
+) -> Errors:
+    """Errors of all hypotheses of n images.
 
-    vertices=False leaves PVE as NaN and saves most of the time. chunk: images posed at once.
+    vertices=False leaves PVE as NaN and saves most of the time. chunk: images whose vertices are made at once.
     """
-    count, size = latents.shape[:2]
+    count, size = posed.joints.shape[:2]
     found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
-    joints = torch.empty(count, size, 29, 3)
-    for start in range(0, count, chunk):
-        part = slice(start, min(start + chunk, count))
-        n = part.stop - start
-        shape = betas[part].repeat_interleave(size, 0)
-        posed = decode(
-            latents[part].flatten(0, 1),
-            body.rest_joints(betas[part]).repeat_interleave(size, 0),
-            camera[part].repeat_interleave(size, 0),
-            crop[part].repeat_interleave(size, 0),
-        )
+    for some in torch.arange(count).split(chunk):
+        part = slice(int(some[0]), int(some[-1]) + 1)
         true = body(truth.rotations[part], truth.betas[part], truth.translation[part])
-        eval14 = list(EVAL_14)
-        seen = (posed.joints[:, eval14] - posed.joints[:, :1]).unflatten(0, (n, size))
-        want = (true.joints[:, eval14] - true.joints[:, :1])[:, None].expand(-1, size, -1, -1)
-        found.mpjpe_mm[part] = mpjpe(seen.numpy(), want.numpy())
-        found.pa_mpjpe_mm[part] = pa_mpjpe(seen.numpy(), want.numpy())
+        found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true.joints)
         if vertices:
-            mesh = body(posed.rotations, shape, posed.translation).vertices - posed.joints[:, :1]
+            rotations, translation, joints = (x[part].flatten(0, 1) for x in posed)
+            mesh = body(rotations, betas[part].repeat_interleave(size, 0), translation).vertices - joints[:, :1]
             goal = true.vertices - true.joints[:, :1]
-            gaps = (mesh.unflatten(0, (n, size)) - goal[:, None]).norm(dim=-1).mean(-1)
+            gaps = (mesh.unflatten(0, (len(some), size)) - goal[:, None]).norm(dim=-1).mean(-1)
             found.pve_mm[part] = 1000 * gaps.double().numpy()
-        joints[part] = posed.joints.unflatten(0, (n, size))
-    return found, joints
+    return found
 
 
+@torch.no_grad()
 def evaluate_groups(
     body: Body,
     truth: TrueBodies,
     latents: Float[Tensor, "n g 133"],
-    betas: Float[Tensor, "n 10"],
-    camera: Float[Tensor, "n 4"],
-    crop: Float[Tensor, "n 3"],
+    posed: PosedGroups,
+    framing: Framing,
     *,
-    true_camera: Float[Tensor, "n 4"] | None = None,
+    true_camera: Float[Tensor, "n 4"],
     scores: Float[np.ndarray, "n g"] | None = None,
     vertices: bool = True,
 ) -> Evaluation:
-    """Evaluate groups whose hypothesis 0 started from zero noise.
+    """Evaluate groups whose hypothesis 0 started from zero noise; `posed` is what `framing` makes of the latents.
 
-    zero_noise: hypothesis 0. mean: one mesh from the group's mean in the model's space. selected: the hypothesis that
-    `scores` (NaN = abstained) ranks first; left out without scores. best_of_g: minimum over the group for each
-    metric on its own, an oracle's choice.
+    zero_noise: hypothesis 0. mean: one mesh from the group's mean in the model's space. medoid: the hypothesis that
+    lies nearest to the rest. selected: the hypothesis that `scores` (NaN = abstained) ranks first. fused: one mesh
+    from the mean of the five that it ranks first. best_of_g: minimum over the group for each metric on its own, an
+    oracle's choice. Without scores, selected and fused are left out.
     """
-    means = torch.stack([mean_latent(group) for group in latents])[:, None]
-    all_errors, joints = group_errors(
-        body, truth, torch.cat([latents, means], 1), betas, camera, crop, vertices=vertices
-    )
     zero_start = np.zeros(latents.shape[:2], bool)
     zero_start[:, 0] = True
-    rows = np.arange(len(latents))
-    errors: dict[str, dict[str, NDArray]] = {estimate: {} for estimate in ESTIMATES}
-    for metric, values in zip(METRICS, all_errors):
-        group = values[:, :-1]
-        errors["zero_noise"][metric] = group[:, 0]
-        errors["mean"][metric] = values[:, -1]
-        if scores is not None:
-            errors["selected"][metric] = group[rows, critic_choice(scores, zero_start)]
-        errors["best_of_g"][metric] = group.min(1)
-    if scores is None:
-        del errors["selected"]
-    true = body(truth.rotations, truth.betas, truth.translation).joints[:, list(EVAL_14)]
-    cameras = camera if true_camera is None else true_camera
-    keypoints = keypoint_error_px(
-        _pixels(joints[:, 0, list(EVAL_14)], camera), _pixels(true, cameras), np.ones(true.shape[:2], bool)
+    centred = posed.joints - posed.joints[:, :, :1]
+    chosen = {"zero_noise": np.zeros(len(latents), np.int64), "medoid": medoid(centred[:, :, _EVAL])}
+    made = {"mean": [mean_latent(group) for group in latents]}
+    if scores is not None:
+        chosen["selected"] = critic_choice(scores, zero_start)
+        best = top_ranked(scores, zero_start, FUSED)
+        made["fused"] = [mean_latent(group[torch.from_numpy(places)]) for group, places in zip(latents, best)]
+    group = group_errors(body, truth, posed, framing.betas, vertices=vertices)
+    means = pose_groups(body, torch.stack([torch.stack(one) for one in made.values()], 1), framing)
+    of_means = group_errors(body, truth, means, framing.betas, vertices=vertices)
+    errors: dict[str, dict[str, NDArray]] = {estimate: {} for estimate in ESTIMATES if estimate in {*chosen, *made}}
+    errors["best_of_g"] = {}
+    for metric, values, averaged in zip(METRICS, group, of_means):
+        for estimate, places in chosen.items():
+            errors[estimate][metric] = values[np.arange(len(values)), places]
+        for estimate, column in zip(made, averaged.T):
+            errors[estimate][metric] = column
+        errors["best_of_g"][metric] = values.min(1)
+    true = body(truth.rotations, truth.betas, truth.translation).joints
+    return Evaluation(
+        errors=errors,
+        group=group,
+        keypoint_px=keypoint_error_px(
+            project(posed.joints[:, 0, _EVAL], framing.camera),
+            project(true[:, _EVAL], true_camera),
+            np.ones((len(true), len(_EVAL)), bool),
+        ),
+        diversity_mm=diversity(centred[:, :, _EVAL]),
+        joint_spread_mm=joint_spread(centred),
+        joint_error_mm=1000 * (centred[:, 0] - (true - true[:, :1])).norm(dim=-1).double().numpy(),
     )
-    centred = (joints[:, :-1] - joints[:, :-1, :1])[:, :, list(EVAL_14)]
-    return Evaluation(errors, keypoints, diversity(centred.numpy()))
-
-
-def _pixels(joints: Tensor, camera: Tensor) -> NDArray:
-    return project(joints, camera).numpy()

@@ -27,6 +27,15 @@ class NoisePredictor(Protocol):
     ) -> Float[Tensor, "image hypothesis 133"]: ...
 
 
+@runtime_checkable
+class PreparingPredictor(NoisePredictor, Protocol):
+    """A noise predictor that can work out beforehand what depends on the condition alone, once for many calls."""
+
+    def prepare(self, condition: Condition) -> Condition:
+        """The same condition, with more in its memory."""
+        ...
+
+
 class ResidualMlp(nn.Module):
     """A residual MLP on the deviation from the condition's mean, preconditioned inside the noise interface.
 

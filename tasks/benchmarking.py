@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,19 +13,29 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.base_model import BaseModel
 from hmr.body import Body
-from hmr.condition import Condition
-from hmr.evaluation import ESTIMATES, METRICS, Evaluation, TrueBodies, evaluate_groups, group_errors
+from hmr.evaluation import (
+    ESTIMATES,
+    METRICS,
+    Evaluation,
+    Framing,
+    PosedGroups,
+    evaluate_groups,
+    joint_errors,
+    pose_groups,
+)  # fmt: skip
+from hmr.inverse_kinematics import PelvisRule
 from hmr.labels import KnownPeople, known_people
 from hmr.lifting import lifting_errors, load_liftings
-from hmr.metrics import bootstrap_improvement, rank_correlations
+from hmr.metrics import bootstrap_improvement, rank_correlations, spread_correlations
 from hmr.observation import SeenPeople, see_split, sure_detections
-from hmr.sampler import ddim, group_seeds, start_noise
+from hmr.sampler import PUBLISHED, SamplerSettings, draw_latents, group_seeds
+from hmr.skeleton import JOINT_NAMES
 from hmr.studio import SIZE, Purpose, Split, truths
 from storage.records import Group, Person
 from tasks.judging import judge_all, make_critic
 from tasks.retrying import may_pass
-from tasks.sampling import body, groups_from, model
-from tasks.settings import CriticSection, Overlay, Sample
+from tasks.sampling import body, groups_from, model, sampler_settings
+from tasks.settings import Benchmark, CriticSection, Overlay, Sample
 
 
 class StudioPeople(NamedTuple):
@@ -44,14 +54,18 @@ class Known(NamedTuple):
     truth: KnownPeople
 
 
-class Sampled(NamedTuple):
-    """A model's groups on a split, measured."""
+class DrawnPeople(NamedTuple):
+    """A model's groups on a split."""
 
-    evaluation: Evaluation
-    latents: torch.Tensor  # (n, g, 133)
-    condition: Condition
     known: Known
+    seeds: torch.Tensor  # (n, g)
+    latents: torch.Tensor  # (n, g, 133)
+    framing: Framing
+    posed: PosedGroups
 
+
+Protocol = Literal["fit", "published"]
+"""What the benchmark may take from the ground truth; see `framing`."""
 
 _KNOWN: dict[tuple[str, int, str], Known] = {}
 
@@ -71,22 +85,45 @@ def look_at(people: StudioPeople) -> int:
     return len(see_split(people.split, people.count, people.cache, processes=people.processes).index)
 
 
+def framing(known: Known, betas: torch.Tensor, pelvis: PelvisRule, frame: Body, protocol: Protocol = "fit") -> Framing:
+    """How a split's diffused vectors become bodies.
+
+    `fit` takes the camera as guessed from the picture and fits the root's depth. `published` takes camera and root
+    depth from the ground truth, as the published evaluations do: that much of the answer is given away.
+    """
+    crop = torch.from_numpy(known.seen.crop)
+    if protocol == "fit":
+        return Framing(betas, torch.from_numpy(known.seen.camera), crop, pelvis)
+    return Framing(betas, known.truth.camera, crop, pelvis, frame(*known.truth.bodies).joints[:, 0, 2])
+
+
 @torch.no_grad()
-def sample_people(base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, vertices: bool) -> Sampled:
-    """Draw groups at temperature 1 for a split, always from the same noise, and measure them."""
+def draw_people(
+    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings = PUBLISHED,
+    protocol: Protocol = "fit",
+) -> DrawnPeople:  # fmt: skip
+    """Draw groups for a split, always from the same noise, and pose them."""
     data = known(frame, people)
-    condition = base.observe(data.seen.observation())
+    seen = data.seen.observation()
+    condition = base.observe(seen)
     ids = [f"{people.split}-{i}" for i in data.seen.index]
     seeds = torch.from_numpy(group_seeds(0, "benchmark", ids, hypotheses))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
-    latents = ddim(base.predictor, condition, start_noise(seeds, zero))
-    evaluation = evaluate_groups(
-        frame, data.truth.bodies, latents, condition.betas,
-        torch.from_numpy(data.seen.camera), torch.from_numpy(data.seen.crop),
-        true_camera=data.truth.camera, vertices=vertices,
+    latents = draw_latents(base.predictor, condition, seeds, zero, sampler, landmarks=seen.landmarks)
+    view = framing(data, condition.betas, base.pelvis, frame, protocol)
+    return DrawnPeople(data, seeds, latents, view, pose_groups(frame, latents, view))
+
+
+def evaluate_people(
+    frame: Body, drawn: DrawnPeople, *, vertices: bool, scores: NDArray[np.float64] | None = None
+) -> Evaluation:
+    """Measure groups by the ground truth of their people."""
+    truth = drawn.known.truth
+    return evaluate_groups(
+        frame, truth.bodies, drawn.latents, drawn.posed, drawn.framing,
+        true_camera=truth.camera, scores=scores, vertices=vertices,
     )  # fmt: skip
-    return Sampled(evaluation, latents, condition, data)
 
 
 def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
@@ -123,40 +160,39 @@ def benchmark_model(
     model_path: str,
     body_path: Path | None,
     people: StudioPeople,
-    hypotheses: int,
-    section: CriticSection,
+    section: Benchmark,
+    sample: Sample,
+    critic_section: CriticSection,
     overlay: Overlay,
     result: Path,
 ) -> Path:
-    """Measure a model on a split and write per-image errors to `result` (.npz); an existing result is kept."""
+    """Measure a model on a split and write per-image errors to `result` (.npz); an existing result is kept.
+
+    Groups are drawn with the sampler of `sample`, at temperature 1.
+    """
     if result.exists():
         return result
     base, frame = model(model_path), body(body_path)
-    sampled = sample_people(base, frame, people, hypotheses=hypotheses, vertices=False)
-    critic = make_critic(choosing_critic(section), seed=0)
-    records = person_records(people, sampled.known.seen)
-    drawn = groups_from(
-        records, sampled.latents, sampled.condition.betas, frame, base.digest(), Sample(hypotheses=hypotheses)
-    )
-    scores = np.stack([v.scores for v in judge_all(drawn, critic, body_path, overlay)])
-    truth, seen = sampled.known.truth, sampled.known.seen
-    chosen = evaluate_groups(
-        frame, truth.bodies, sampled.latents, sampled.condition.betas,
-        torch.from_numpy(seen.camera), torch.from_numpy(seen.crop),
-        true_camera=truth.camera, scores=scores, vertices=True,
+    sampler = sampler_settings(sample.model_copy(update={"temperature": 1.0}))
+    drawn = draw_people(base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol)
+    seen, view = drawn.known.seen, drawn.framing
+    critic = make_critic(choosing_critic(critic_section), seed=0)
+    groups = groups_from(
+        person_records(people, seen._replace(camera=view.camera.numpy())), drawn.latents, drawn.posed, view.betas,
+        frame, base.digest(), sampler.temperature, drawn.seeds.numpy(),
     )  # fmt: skip
-    errors, _ = group_errors(
-        frame, truth.bodies, sampled.latents, sampled.condition.betas,
-        torch.from_numpy(seen.camera), torch.from_numpy(seen.crop), vertices=False,
-    )  # fmt: skip
-    quality = rank_correlations(scores, errors.mpjpe_mm)
-    flat = {f"{e}/{m}": v for e, by in chosen.errors.items() for m, v in by.items()}
+    scores = np.stack([v.scores for v in judge_all(groups, critic, body_path, overlay)])
+    found = evaluate_people(frame, drawn, vertices=True, scores=scores)
+    quality = rank_correlations(scores, found.group.mpjpe_mm)
+    flat = {f"{e}/{m}": v for e, by in found.errors.items() for m, v in by.items()}
     result.parent.mkdir(parents=True, exist_ok=True)
     unfinished = result.with_suffix(".tmp.npz")
     np.savez(
-        unfinished, **flat, keypoint_px=chosen.keypoint_px, diversity_mm=chosen.diversity_mm,
-        srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=errors.mpjpe_mm,
+        unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
+        joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
+        srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
         index=seen.index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
+        protocol=section.protocol,
     )  # fmt: skip
     unfinished.replace(result)
     return result
@@ -200,6 +236,23 @@ def extras(result: Path) -> dict[str, float]:
         }
 
 
+def uncertainty(result: Path) -> dict[str, Any]:
+    """How unsure the groups are of each joint, and how well that tells the error of the zero-noise hypothesis.
+
+    `joint_spread_mm`: mean over images, {joint: mm}. `error_srcc`: Spearman's correlation of spread and error over
+    all people and joints; `error_srcc_within_joint`: over people, mean over joints. The pelvis, where both are 0, is
+    left out.
+    """
+    with np.load(result) as kept:
+        spread, error = kept["joint_spread_mm"][:, 1:], kept["joint_error_mm"][:, 1:]
+    told = spread_correlations(spread, error)
+    return {
+        "joint_spread_mm": dict(zip(JOINT_NAMES[1:], spread.mean(0).tolist())),
+        "error_srcc": told.overall,
+        "error_srcc_within_joint": told.within_joint,
+    }
+
+
 def lifting_rows(base_name: str, frame: Body, people: StudioPeople) -> dict[str, float]:
     """MPJPE, mm, of what needs no diffusion: the mean pose and both linear liftings of the base's own training data."""
     data = known(frame, people)
@@ -226,11 +279,7 @@ def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:
         if scene is None:  # one of the free photographs: nobody knows
             return np.full(len(group), np.nan)
         truth = truths(frame, "wild", [int(scene[1])], purpose="oracle critic")
-        bodies = TrueBodies(*(torch.from_numpy(x) for x in (truth.rotations, truth.betas, truth.translation)))
-        found, _ = group_errors(
-            frame, bodies, torch.from_numpy(group.latents)[None], torch.from_numpy(group.betas)[None],
-            torch.from_numpy(group.person.camera)[None], torch.from_numpy(group.person.crop)[None], vertices=False,
-        )  # fmt: skip
-        return found.mpjpe_mm[0]
+        true = frame(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        return joint_errors(torch.from_numpy(group.joints)[None], true)[0][0]
 
     return errors

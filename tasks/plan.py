@@ -10,7 +10,7 @@ from hmr.studio import VERSION, Split
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
 from tasks.judging import make_critic
-from tasks.sampling import body, model
+from tasks.sampling import body, model, sampler_settings
 from tasks.settings import Settings, SettingsError, differences, settings_sha256
 from tasks.training import train_settings
 
@@ -72,6 +72,7 @@ class Plan:
             self.refuse_oracle()
         make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents)
         train_settings(self.settings.train, self.settings.run.seed)
+        sampler_settings(self.settings.sample)
         model(self.base)
         body(self.body_path)
 

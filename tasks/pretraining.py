@@ -17,7 +17,7 @@ from hmr.metrics import bootstrap_improvement
 from hmr.observation import Observation, see_split
 from hmr.pretraining import LabelledPeople, PretrainSettings, pretrain
 from hmr.studio import VERSION, Split
-from tasks.benchmarking import StudioPeople, sample_people
+from tasks.benchmarking import StudioPeople, draw_people, evaluate_people
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def probe_headroom(
     people = labelled_people(frame, wild.split, seen, purpose="headroom probe")
 
     def validate(model: Any) -> float:
-        measured = sample_people(model, frame, val, hypotheses=hypotheses, vertices=False).evaluation
+        measured = evaluate_people(frame, draw_people(model, frame, val, hypotheses=hypotheses), vertices=False)
         zero, best = (measured.errors[e]["mpjpe_mm"].mean() for e in ("zero_noise", "best_of_g"))
         return float(zero + best)
 
@@ -84,7 +84,8 @@ def probe_headroom(
         lambda step, value: log.info("step %d: val zero-noise + best-of-g %.1f mm", step, value),
     )  # fmt: skip
     before, after = (
-        sample_people(m, frame, test, hypotheses=hypotheses, vertices=False).evaluation for m in (base, tuned)
+        evaluate_people(frame, draw_people(m, frame, test, hypotheses=hypotheses), vertices=False)
+        for m in (base, tuned)
     )
     found: dict[str, Any] = {"digest": base.digest(), "wild": len(people.betas), "test": len(before.keypoint_px)}
     for estimate in ("zero_noise", "best_of_g"):

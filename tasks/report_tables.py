@@ -14,7 +14,9 @@ Kind = Literal["better", "worse", "unsure", "same", "unknown"]
 ESTIMATES = {
     "zero_noise": "zero noise",
     "mean": "mean of the group",
+    "medoid": "medoid of the group",
     "selected": "chosen by the critic",
+    "fused": "mean of the critic’s first five",
     "best_of_g": "best of the group (oracle)",
 }
 METRICS = {"mpjpe_mm": "MPJPE", "pa_mpjpe_mm": "PA-MPJPE", "pve_mm": "PVE"}
@@ -24,6 +26,11 @@ LIFTINGS = {
     "lifting_world": "no model: world landmarks lifted linearly",
 }
 HEADROOM = {"zero_noise": "zero noise", "best_of_g": "best of the group"}
+PROTOCOLS = {
+    "fit": "Bodies are placed without ground truth: the camera is guessed from the picture, the root’s depth fitted.",
+    "published": "Published protocol: bodies are placed with the true camera and the true root depth, as the published "
+    "evaluations do, which gives part of the answer away.",
+}
 NOTHING = "n/a"
 
 
@@ -81,7 +88,7 @@ def headline(summary: Summary) -> Headline:
 
 
 def benchmark_rows(summary: Summary) -> list[dict[str, str]]:
-    """The benchmark as rows of text: four estimates by three metrics, then what they are to be compared with."""
+    """The benchmark as rows of text: each estimate by three metrics, then what they are to be compared with."""
     rows = [
         _row(
             name,
@@ -102,6 +109,22 @@ def benchmark_rows(summary: Summary) -> list[dict[str, str]]:
     return rows
 
 
+def unsure_joints(summary: Summary, count: int = 5) -> list[tuple[str, str, str]]:
+    """The joints that groups are least sure of before alignment: (name, spread before, spread after), mm."""
+    before, after = (_uncertainty(summary, when).get("joint_spread_mm", {}) for when in ("before", "after"))
+    worst = sorted(before, key=lambda name: -before[name])[:count]
+    return [(name.replace("_", " "), number(before[name]), number(after.get(name))) for name in worst]
+
+
+def uncertainty_told(summary: Summary) -> list[tuple[str, str, str]]:
+    """How well spread tells error: (over what, rank correlation before, after)."""
+    keys = {"error_srcc": "over all people and joints", "error_srcc_within_joint": "over people, joint by joint"}
+    return [
+        (name, *(number(_uncertainty(summary, when).get(key), 2) for when in ("before", "after")))
+        for key, name in keys.items()
+    ]
+
+
 def summary_table_markdown(summary: Summary) -> str:
     """A run on one page of markdown, for the dashboard."""
     rows = benchmark_rows(summary)
@@ -111,6 +134,8 @@ def summary_table_markdown(summary: Summary) -> str:
         f"## {_cell(summary['run'])}",
         "",
         f"**{told.sentence}** {told.second}",
+        "",
+        PROTOCOLS[summary.get("protocol", "fit")],
         "",
         "| " + " | ".join(rows[0]) + " |",
         "|---|---|---:|---:|---:|",
@@ -145,6 +170,10 @@ def _row(estimate: str, metric: str, before: str = "", after: str = "", change: 
     return {
         "estimate": estimate, "metric": metric, "before (mm)": before, "after (mm)": after, "improvement": change,
     }  # fmt: skip
+
+
+def _uncertainty(summary: Summary, when: str) -> Mapping[str, Any]:
+    return summary.get("uncertainty", {}).get(when, {})
 
 
 def _error(summary: Summary, when: str, estimate: str, metric: str = "mpjpe_mm") -> float | None:

@@ -13,9 +13,10 @@ from prefect.cache_policies import NO_CACHE
 from hmr.base_model import BaseModel, load_model
 from hmr.body import Body, load_body
 from hmr.condition import Observation
-from hmr.latent import decode
+from hmr.evaluation import Framing, PosedGroups, pose_groups
+from hmr.latent import Posed
 from hmr.observation import as_observation
-from hmr.sampler import ddim, group_seeds, start_noise
+from hmr.sampler import SamplerSettings, draw_latents, group_seeds
 from storage.group_store import GroupStore
 from storage.records import Group, Person
 from tasks.retrying import may_pass
@@ -65,6 +66,11 @@ def observe(people: Sequence[Person]) -> Observation:
     )
 
 
+def sampler_settings(sample: Sample) -> SamplerSettings:
+    """The sampler's settings from those of the run; raises SamplerError if they do not fit together."""
+    return SamplerSettings(sample.steps, sample.solver, sample.eta, sample.temperature, sample.guidance)
+
+
 @torch.no_grad()
 def draw_groups(
     people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, seed: int, draw: str
@@ -72,53 +78,48 @@ def draw_groups(
     """Groups of one model for some people; `seed` and the name of the draw go into the seeds."""
     if not people:
         return []
-    condition = base.observe(observe(people))
+    seen = observe(people)
+    condition = base.observe(seen)
     size = sample.hypotheses
     seeds = torch.from_numpy(group_seeds(seed, draw, [p.group_id for p in people], size))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
-    latents = ddim(
-        base.predictor, condition, start_noise(seeds, zero), calls=sample.steps, temperature=sample.temperature
-    )
-    return groups_from(people, latents, condition.betas, body, base.digest(), sample, seeds.numpy(), zero.numpy())
+    latents = draw_latents(base.predictor, condition, seeds, zero, sampler_settings(sample), landmarks=seen.landmarks)
+    camera, crop = (torch.from_numpy(np.stack(x)) for x in zip(*((p.camera, p.crop) for p in people)))
+    posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.pelvis))
+    return groups_from(people, latents, posed, condition.betas, body, base.digest(), sample.temperature, seeds.numpy())
 
 
 def groups_from(
-    people: Sequence[Person], latents: torch.Tensor, betas: torch.Tensor, body: Body, digest: str, sample: Sample,
-    seeds: np.ndarray | None = None, zero_start: np.ndarray | None = None,
+    people: Sequence[Person], latents: torch.Tensor, posed: PosedGroups, betas: torch.Tensor, body: Body, digest: str,
+    temperature: float, seeds: np.ndarray,
 ) -> list[Group]:  # fmt: skip
-    """Diffused vectors (n, g, 133) as groups; without `zero_start`, hypothesis 0 is taken to be the one."""
-    shape = latents.shape[:2]
-    seeds = np.zeros(shape, np.int64) if seeds is None else seeds
-    if zero_start is None:
-        zero_start = np.zeros(shape, bool)
-        zero_start[:, 0] = True
+    """Diffused vectors (n, g, 133) and their bodies as groups whose hypothesis 0 started from zero noise."""
     return [
-        _group(body, person, latents[k], betas[k : k + 1], seeds[k], zero_start[k], digest, sample.temperature)
+        _group(
+            body, person, latents[k], Posed(*(x[k] for x in posed)), betas[k : k + 1], digest, temperature, seeds[k]
+        )
         for k, person in enumerate(people)
-    ]
+    ]  # fmt: skip
 
 
 @torch.no_grad()
 def _group(
-    body: Body, person: Person, latents: torch.Tensor, betas: torch.Tensor,
-    seeds: np.ndarray, zero: np.ndarray, digest: str, temperature: float,
+    body: Body, person: Person, latents: torch.Tensor, posed: Posed, betas: torch.Tensor, digest: str,
+    temperature: float, seeds: np.ndarray,
 ) -> Group:  # fmt: skip
     size = len(latents)
-    camera, crop = (torch.from_numpy(np.array(x))[None].expand(size, -1) for x in (person.camera, person.crop))
-    posed = decode(latents, body.rest_joints(betas).expand(size, -1, -1), camera, crop)
-    output = body(posed.rotations, betas.expand(size, -1), posed.translation)
     return Group(
         person=person,
         model_digest=digest,
         temperature=temperature,
         betas=betas[0].numpy().copy(),
         seeds=seeds,
-        zero_start=zero,
+        zero_start=np.arange(size) == 0,
         synthetic=np.zeros(size, bool),
         latents=latents.numpy().copy(),
         pose=roma.rotmat_to_rotvec(posed.rotations).numpy(),
-        translation=posed.translation.numpy(),
-        joints=posed.joints.numpy(),
-        keypoints=output.keypoints.numpy(),
+        translation=posed.translation.numpy().copy(),
+        joints=posed.joints.numpy().copy(),
+        keypoints=body(posed.rotations, betas.expand(size, -1), posed.translation).keypoints.numpy(),
     )

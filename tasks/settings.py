@@ -25,6 +25,7 @@ FullPath = Annotated[Path, Strict(False), AfterValidator(lambda path: path.expan
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Checkpoint = Annotated[Literal["lab", "default"] | FullPath, Field(union_mode="left_to_right")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -60,6 +61,7 @@ class Photographs(Section):
 
     folder: FullPath | None = None
     focal_px: Positive | None = None  # of every picture, px; else from EXIF, else the diagonal
+    crop_margin: Annotated[float, Field(ge=1)] = 1.25  # side of the model crop over that of the landmarks' box
 
 
 class Base(Section):
@@ -74,8 +76,14 @@ class Sample(Section):
     """How each group is drawn."""
 
     hypotheses: Annotated[int, Field(ge=2)] = 20  # in one group
-    steps: Count = 4  # network calls of the sampler
+    steps: Annotated[int, Field(ge=2, le=1000)] = 4  # network calls of the sampler
     temperature: Positive = 4.0  # scales the noise after the first call; 1 = the model's own spread
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where networks run; auto = a GPU if there is one
+    precision: Literal["float32", "bf16"] = "float32"  # of the networks; seeds and samples stay float32
+    compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
+    solver: Literal["ddim", "second_order"] = "ddim"  # DDIM, or DPM-Solver++(2M)
+    eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
+    guidance: Share = 0.0  # strength with which the detected keypoints pull at each predicted x0
 
 
 class Overlay(Section):
@@ -92,6 +100,15 @@ class CriticSection(Section):
     name: str = "evidence"
     evidence: dict[str, Any] = {}
     vlm: dict[str, Any] = {}
+    scorenet: dict[str, Any] = {}
+
+
+class ScoreNetSettings(Section):
+    """The published judge; `[critic] scorenet` is read as this."""
+
+    checkpoint: FullPath  # an official ScoreNet file, or one that `hmr-align convert` wrote
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bf16"] = "float32"
 
 
 class Align(Section):
@@ -115,10 +132,12 @@ class Train(Section):
 
 
 class Benchmark(Section):
-    """How a model is measured."""
+    """How a model is measured: with the solver of [sample], at temperature 1."""
 
     hypotheses: Annotated[int, Field(ge=2)] = 20
     bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples over images for the intervals; 0 = none
+    # fit = no ground truth; published = true camera and true root depth, as the published evaluations take them
+    protocol: Literal["fit", "published"] = "fit"
 
 
 class Studio(Section):

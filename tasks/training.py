@@ -14,9 +14,10 @@ from tensorboardX import SummaryWriter
 
 from hmr.base_model import BaseModel, save_model
 from hmr.guard import Evaluation
+from hmr.latent import DIMS
 from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
 from storage.group_store import GroupStore
-from tasks.benchmarking import StudioPeople, sample_people
+from tasks.benchmarking import StudioPeople, draw_people, evaluate_people
 from tasks.retrying import may_pass
 from tasks.sampling import body, model, observe
 from tasks.settings import SettingsError, Train, validate
@@ -74,7 +75,7 @@ def train_round(
     frame = body(body_path)
 
     def validate_model(candidate: BaseModel) -> Evaluation:
-        measured = sample_people(candidate, frame, val, hypotheses=20, vertices=False).evaluation
+        measured = evaluate_people(frame, draw_people(candidate, frame, val, hypotheses=20), vertices=False)
         return Evaluation(
             step=0,
             zero_noise_mm=float(measured.errors["zero_noise"]["mpjpe_mm"].mean()),
@@ -123,10 +124,10 @@ def scored_groups(store: GroupStore, gen: str, critic: str, base: BaseModel) -> 
     if len(sizes) > 1:
         raise TrainError(f"groups of '{gen}' hold {sorted(sizes)} hypotheses: sample them with one number")
     dims = {group.latents.shape[1] for group, _ in pairs}
-    if dims != {base.predictor.spread.numel()}:
+    if dims != {DIMS}:
         raise TrainError(
-            f"groups of '{gen}' hold vectors of {sorted(dims)} numbers, this model diffuses "
-            f"{base.predictor.spread.numel()}: they were drawn by another kind of network"
+            f"groups of '{gen}' hold vectors of {sorted(dims)} numbers, models diffuse {DIMS}: "
+            "they were drawn by another kind of network"
         )
     people = [group.person for group, _ in pairs]
     return ScoredGroups(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hmr.evaluation import ESTIMATES
 from storage.group_store import GroupStore
 from tests.factories import same
 from tests.integration.conftest import Programs
@@ -72,7 +73,7 @@ def test_the_studio_run_writes_summary_report_and_store(studio_run):
         == summary["verdicts"]["scored"] + summary["verdicts"]["abstained"]
     )
     for when in ("before", "after"):
-        assert summary["benchmark"][when].keys() == {"zero_noise", "mean", "selected", "best_of_g"}
+        assert summary["benchmark"][when].keys() == set(ESTIMATES)
     page = (folder / "report.html").read_text()
     assert "astronaut.png" in page and not re.search(r'(src|href)="https?://', page)
     scores = pd.read_parquet(folder / "store" / "scores")

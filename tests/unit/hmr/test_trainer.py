@@ -5,7 +5,7 @@ from hmr.base_model import BaseModel
 from hmr.condition import Condition
 from hmr.guard import Evaluation
 from hmr.latent import DIMS
-from hmr.sampler import ddim
+from hmr.sampler import denoise
 from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
 
 SMALL = {
@@ -36,7 +36,7 @@ def groups(images: int = 16, size: int = 8) -> ScoredGroups:
 
 
 def first_coordinate(model: BaseModel, scored: ScoredGroups) -> float:
-    return float(ddim(model.predictor, scored.condition, torch.zeros(len(scored.latents), 1, DIMS))[..., 0].mean())
+    return float(denoise(model.predictor, scored.condition, torch.zeros(len(scored.latents), 1, DIMS))[..., 0].mean())
 
 
 def calm(_: BaseModel) -> Evaluation:

@@ -20,7 +20,15 @@ from tasks.report import (
     write_report,
 )
 from tasks.report_figures import photograph_box
-from tasks.report_tables import duration, headline, kind_of_change, number, percent
+from tasks.report_tables import (
+    duration,
+    headline,
+    kind_of_change,
+    number,
+    percent,
+    uncertainty_told,
+    unsure_joints,
+)
 
 ATTACK = "<script>alert('arm')</script> & <img src=http://evil.example/x>"
 
@@ -70,7 +78,9 @@ def summary():
     errors = {
         "zero_noise": (166.13, 98.21, 190.42),
         "mean": (163.74, 97.13, 188.35),
+        "medoid": (165.02, 97.84, 189.71),
         "selected": (160.26, 95.57, 184.08),
+        "fused": (159.48, 95.02, 183.66),
         "best_of_g": (112.49, 71.31, 141.92),
     }
     names = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm")
@@ -101,6 +111,17 @@ def summary():
         "benchmark_extras": {
             when: {"keypoint_px": 7.31, "diversity_mm": 58.2, "spread_mm": 22.4, "people": 489,
                    "detected_percent": 95.5}
+            for when in ("before", "after")
+        },
+        "protocol": "fit",
+        "uncertainty": {
+            when: {
+                "joint_spread_mm": {
+                    "neck": 17.1, "left_wrist": 44.9, "right_wrist": 40.2, "left_hand": 51.3, "right_foot": 45.4,
+                    "left_middle_finger": 57.6, "head": 19.4,
+                },
+                "error_srcc": 0.511, "error_srcc_within_joint": nan,
+            }
             for when in ("before", "after")
         },
         "lifting": {"mean_pose": 231.4, "lifting_landmarks": 188.8, "lifting_world": 173.2},
@@ -166,9 +187,11 @@ def test_rows_of_the_table(summary):
         "estimate": "zero noise", "metric": "MPJPE", "before (mm)": "166.1", "after (mm)": "156.2",
         "improvement": "+5.8 % [+4.8, +6.9]",
     }  # fmt: skip
-    assert len(rows) == 4 * 3 + 3 + 2 * 2
-    assert "oracle" in rows[9]["estimate"]
-    assert rows[16]["improvement"] == "50 %"
+    assert len(rows) == 6 * 3 + 3 + 2 * 2
+    assert [row["estimate"] for row in rows[6:18:3]] == [
+        "medoid of the group", "chosen by the critic", "mean of the critic’s first five", "best of the group (oracle)",
+    ]  # fmt: skip
+    assert rows[22]["improvement"] == "50 %"
     assert all(isinstance(cell, str) for row in rows for cell in row.values())
 
 
@@ -191,12 +214,12 @@ def test_a_group_that_nobody_scored(tmp_path, summary, person):
 
 def test_a_run_that_did_nothing(tmp_path, summary):
     bare = {**summary, "headroom": None, "share_of_headroom": None, "lifting": {}, "stages": {}, "differences": []}
-    bare |= {"verdicts": {"scored": 0, "abstained": 0}, "benchmark": {}, "improvement_percent": {}}
+    bare |= {"verdicts": {"scored": 0, "abstained": 0}, "benchmark": {}, "improvement_percent": {}, "uncertainty": {}}
     page = Page(write_report(tmp_path, bare, [], [], []))
     for words in ("was not compared", "No group was drawn", "There was no round", "No stage was timed", "the defaults"):
         assert words in page.text
     assert not any(tag == "svg" for tag, _ in page.tags)
-    assert len(benchmark_rows(bare)) == 12
+    assert len(benchmark_rows(bare)) == 18
 
 
 def test_a_round_without_files_or_steps(tmp_path, summary, rounds):
@@ -207,6 +230,25 @@ def test_a_round_without_files_or_steps(tmp_path, summary, rounds):
     assert "stopped in round 1" in page.text and "No curves were kept" in page.text
     page = Page(write_report(tmp_path, summary, [], [stopped, rounds[1]], []))
     assert "its model was kept" in page.text and "No curves were kept" not in page.text
+
+
+def test_the_least_sure_joints_and_what_spread_is_worth(tmp_path, summary):
+    assert unsure_joints(summary, 3) == [
+        ("left middle finger", "57.6", "57.6"), ("left hand", "51.3", "51.3"), ("right foot", "45.4", "45.4"),
+    ]  # fmt: skip
+    assert uncertainty_told(summary)[0] == ("over all people and joints", "0.51", "0.51")
+    assert uncertainty_told(summary)[1][1] == "n/a"
+    page = Page(write_report(tmp_path, summary, [], [], []))
+    assert "left wrist" in page.text and "neck" not in page.text and "0.51" in page.text
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"), [("fit", "without ground truth"), ("published", "true camera and the true root depth")]
+)
+def test_the_protocol_is_named(tmp_path, summary, protocol, says):
+    summary["protocol"] = protocol
+    page = Page(write_report(tmp_path, summary, [], [], []))
+    assert says in page.text and says in summary_table_markdown(summary)
 
 
 def test_rounds_follow_one_another_on_one_axis(tmp_path, summary, rounds):
