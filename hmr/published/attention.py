@@ -55,6 +55,13 @@ def linear(x: Float[Tensor, "*b into"], weight: Float[Tensor, "out into"], bias:
     return made.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
 
 
+class FastLinear(nn.Linear):
+    """`nn.Linear` by way of `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
 class MaskedLinear(nn.Linear):
     """A linear layer whose masked weights count as zero, whatever training or a checkpoint puts there."""
 
@@ -83,7 +90,7 @@ class Attention(nn.Module):
         super().__init__()
         self.in_proj_weight = nn.Parameter(torch.empty(3 * WIDTH, WIDTH))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * WIDTH))
-        self.out_proj = nn.Linear(WIDTH, WIDTH)
+        self.out_proj = FastLinear(WIDTH, WIDTH)
         self.dropout = dropout
         nn.init.xavier_uniform_(self.in_proj_weight)
 
@@ -99,7 +106,7 @@ class Attention(nn.Module):
         """Attention where `seen`, and the output projection."""
         dropout = self.dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(queries, keys, values, seen, dropout)
-        return linear(mixed.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -118,8 +125,8 @@ class Block(nn.Module):
         if norms_first:
             self.norm2 = nn.LayerNorm(WIDTH)
         self.multihead_attn = Attention(dropout)
-        self.linear1 = nn.Linear(WIDTH, 4 * WIDTH)
-        self.linear2 = nn.Linear(4 * WIDTH, WIDTH)
+        self.linear1 = FastLinear(WIDTH, 4 * WIDTH)
+        self.linear2 = FastLinear(4 * WIDTH, WIDTH)
         if not norms_first:
             self.norm1 = nn.LayerNorm(WIDTH)
             self.norm2 = nn.LayerNorm(WIDTH)
@@ -147,8 +154,8 @@ class Block(nn.Module):
         (queries,) = self.multihead_attn.project(normed.reshape(images, -1, WIDTH), 0, 1)
         told = self.multihead_attn.attend(queries, memory.keys, memory.values)
         x = x + self._drop(told.reshape(x.shape))
-        raised = self._drop(torch.relu_(linear(self.norm3(x), self.linear1.weight, self.linear1.bias)))
-        return x + self._drop(linear(raised, self.linear2.weight, self.linear2.bias))
+        raised = self._drop(torch.relu_(self.linear1(self.norm3(x))))
+        return x + self._drop(self.linear2(raised))
 
     def _drop(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, self.training)
