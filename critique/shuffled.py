@@ -33,4 +33,5 @@ class ShuffledCritic:
             scores=verdict.scores[order],
             statuses=tuple(verdict.statuses[index] for index in order),
             comments=tuple(verdict.comments[index] for index in order),
+            uncertainty=None if verdict.uncertainty is None else verdict.uncertainty[order],
         )

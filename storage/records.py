@@ -95,6 +95,7 @@ class Reply:
     completion_tokens: int
     seconds: float
     tries: int
+    order: tuple[int, ...] = ()  # hypotheses in the order shown: the k-th as image_{k + 2}; () = not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,9 @@ class Verdict:
     seconds: float = 0.0
     cost: float = 0.0  # money, in the currency of the configured price; 0 if none is configured
     replies: tuple[Reply, ...] = field(default=())
+    # (G,) standard error of each score in points, from repeated or overlapping judgements; NaN where there is no
+    # score; None = each hypothesis was judged once, so nothing is known of it
+    uncertainty: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         size = len(self.scores)
@@ -127,3 +131,12 @@ class Verdict:
                 )
             if status == "ok" and not 0 <= score <= 100:
                 raise ValueError(f"verdict on {self.group_id}: score {score} of hypothesis {index} is outside 0-100")
+        if self.uncertainty is not None:
+            judged = ~np.isnan(self.scores)
+            known = np.isfinite(self.uncertainty) & (self.uncertainty >= 0)
+            fits = len(self.uncertainty) == size and judged.any()
+            if not fits or not np.array_equal(known, judged) or not np.isnan(self.uncertainty[~judged]).all():
+                raise ValueError(
+                    f"verdict on {self.group_id}: uncertainty {self.uncertainty} beside scores {self.scores}; give a "
+                    "standard error of at least 0 with each score and NaN without, or None where none is known"
+                )

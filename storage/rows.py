@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -90,20 +90,20 @@ def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
     """Table `scores`, one row per hypothesis, and table `replies`, one row per call. A NaN becomes NULL."""
     _refuse_twins([verdict.group_id for verdict in verdicts])
     per_hypothesis = [
-        (verdict.group_id, place, score, status, comment, verdict.seconds, verdict.cost)
+        (verdict.group_id, place, score, status, comment, verdict.seconds, verdict.cost, error)
         for verdict in verdicts
-        for place, (score, status, comment) in enumerate(
-            zip(verdict.scores.tolist(), verdict.statuses, verdict.comments)
+        for place, (score, status, comment, error) in enumerate(
+            zip(_nulls(verdict.scores), verdict.statuses, verdict.comments, _errors(verdict))
         )
     ]
     scores = dict(zip(SCORES.names, _columns(per_hypothesis, len(SCORES))))
-    scores["score"] = [None if np.isnan(score) else score for score in scores["score"]]
     per_call = [
         (verdict.group_id, place, *(getattr(reply, name) for name in REPLIES.names[2:]))
         for verdict in verdicts
         for place, reply in enumerate(verdict.replies)
     ]
     replies = dict(zip(REPLIES.names, _columns(per_call, len(REPLIES))))
+    replies["order"] = [list(order) or None for order in replies["order"]]
     return {"scores": _table(SCORES, scores), "replies": _table(REPLIES, replies)}
 
 
@@ -111,7 +111,7 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
     """The verdicts of one shard, in the order in which they were written. A NULL becomes NaN."""
     calls: dict[str, list[Reply]] = {}
     for row in replies.to_pylist():
-        reply = Reply(**{name: row[name] for name in REPLIES.names[2:]})
+        reply = Reply(**{name: row[name] for name in REPLIES.names[2:]} | {"order": tuple(row["order"] or ())})
         calls.setdefault(row["group_id"], []).append(reply)
     verdicts = []
     for group_id, found in groupby(scores.to_pylist(), key=lambda row: row["group_id"]):
@@ -120,15 +120,33 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
             Verdict(
                 group_id=group_id,
                 critic=critic,
-                scores=np.array([np.nan if row["score"] is None else row["score"] for row in rows]),
+                scores=_numbers(row["score"] for row in rows),
                 statuses=tuple(row["status"] for row in rows),
                 comments=tuple(row["comment"] for row in rows),
                 seconds=rows[0]["group_seconds"],
                 cost=rows[0]["group_cost"],
                 replies=tuple(calls.get(group_id, ())),
+                uncertainty=_known(_numbers(row["uncertainty"] for row in rows)),
             )
         )
     return verdicts
+
+
+def _nulls(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _numbers(values: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _errors(verdict: Verdict) -> list[float | None]:
+    return [None] * len(verdict.scores) if verdict.uncertainty is None else _nulls(verdict.uncertainty)
+
+
+def _known(errors: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Standard errors, or None if there is not one (also in a file from before they were kept)."""
+    return None if np.isnan(errors).all() else errors
 
 
 def content_digest(tables: dict[str, pa.Table]) -> str:

@@ -98,6 +98,7 @@ SCORES = pa.schema(
         _column("comment", pa.string(), "the critic's words"),
         _measured("group_seconds", "time the judgement of the whole group took, the same in all its rows"),
         _column("group_cost", pa.float64(), "price of the whole group, the same in all its rows", "money"),
+        _column("uncertainty", pa.float64(), "standard error of `score`; NULL = not known", "points", nullable=True),
     ]
 )
 
@@ -113,6 +114,7 @@ REPLIES = pa.schema(
         _column("completion_tokens", pa.int64(), "tokens received"),
         _measured("seconds", "time the call took"),
         _column("tries", pa.int64(), "how often the call was sent"),
+        _column("order", pa.list_(pa.int32()), "hypotheses as shown: the k-th as image_{k + 2}", nullable=True),
     ]
 )
 

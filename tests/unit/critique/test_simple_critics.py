@@ -97,3 +97,10 @@ def test_all_are_critics():
         ShuffledCritic(inner_with([1.0])),
     ]
     assert all(critic.judge(drawn(1)).critic for critic in critics)
+
+
+def test_shuffling_takes_the_uncertainty_along():
+    verdict = make_verdict(drawn(3).group, [10, 20, np.nan], uncertainty=np.array([1.0, 2.0, np.nan]))
+    shuffled = ShuffledCritic(ScriptedCritic(lambda _: verdict), seed=1).judge(drawn(3))
+    assert shuffled.uncertainty is not None
+    assert np.array_equal(shuffled.scores / 10, shuffled.uncertainty, equal_nan=True)

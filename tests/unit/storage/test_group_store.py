@@ -174,7 +174,7 @@ def test_pandas_reads_scores(store, rng):
     table = pd.read_parquet(store.root / "scores")
     assert table.columns.tolist() == [
         *["group_id", "hypothesis", "score", "status", "comment", "group_seconds", "group_cost"],
-        *["critic", "gen", "run"],
+        *["uncertainty", "critic", "gen", "run"],
     ]
     assert table["group_id"].tolist() == [group.person.group_id for group in groups for _ in range(2)]
     assert table["hypothesis"].tolist() == [0, 1, 0, 1]

@@ -74,6 +74,7 @@ replies = st.builds(
     completion_tokens=whole,
     seconds=numbers,
     tries=whole,
+    order=st.lists(st.integers(0, 99), max_size=5).map(tuple),
 )
 
 
@@ -90,6 +91,7 @@ def verdict_fields(draw):
         seconds=draw(numbers),
         cost=draw(numbers),
         replies=tuple(draw(st.lists(replies, max_size=2))),
+        uncertainty=None if np.isnan(scores).all() or draw(st.booleans()) else np.array(scores, np.float64) / 7,
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from storage.rows import content_digest, rows_of_groups, rows_of_people, rows_of_verdicts, verdicts_of_rows
 from storage.schema import HYPS, PEOPLE, SCORES, TABLES, StoreError, decode, encode, shape_of
-from tests.factories import make_group, make_person, make_verdict, same
+from tests.factories import make_group, make_person, make_reply, make_verdict, same
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def test_every_column_says_what_it_is():
             if shape_of(field):
                 assert field.metadata[b"unit"], field.name
     assert HYPS.field("joints").metadata[b"unit"] == b"m" and shape_of(HYPS.field("joints")) == (29, 3)
-    assert [field.name for schema in TABLES.values() for field in schema if field.nullable] == ["score"]
+    nullable = [field.name for schema in TABLES.values() for field in schema if field.nullable]
+    assert nullable == ["score", "uncertainty", "order"]
 
 
 def test_files_are_encoded_as_measured_best(group):
@@ -74,6 +75,18 @@ def test_a_new_reader_takes_null_for_a_column_that_an_old_file_lacks(group):
     read = decode(encode(scores), newer, "x")
     assert read["confidence"].to_pylist() == [None] * 4
     assert content_digest({"scores": read}) == content_digest({"scores": scores})
+
+
+def test_verdicts_from_before_uncertainty_and_order_still_read(group):
+    written = make_verdict(group, replies=(make_reply(),))
+    tables = rows_of_verdicts([written])
+    older = {
+        "scores": tables["scores"].drop_columns(["uncertainty"]),
+        "replies": tables["replies"].drop_columns(["order"]),
+    }
+    read = {name: decode(encode(table), TABLES[name], name) for name, table in older.items()}
+    assert same(verdicts_of_rows(**read, critic=written.critic), [written])
+    assert content_digest(read) == content_digest(tables)  # and writing such a shard again is no conflict
 
 
 def test_a_lacking_column_is_said():
