@@ -48,7 +48,7 @@ Checkpoint = Annotated[
     str | None, typer.Option(metavar="MODEL", help="lab, default or a file. [lab; default with --images]")
 ]
 Critic = Annotated[
-    str | None, typer.Option(metavar="NAME", help="evidence, vlm, oracle or shuffled. [evidence]")
+    str | None, typer.Option(metavar="NAME", help="evidence, scorenet, vlm, oracle or shuffled. [evidence]")
 ]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
@@ -431,6 +431,22 @@ def experiment_alignment(
         from flows.experiment import alignment
 
         rows = alignment(chosen, seeds, tuple(critics.split(",")))
+    _tell_measurements(rows, json_file)
+
+
+@experiment.command("sampler")
+def experiment_sampler(
+    settings: SettingsFile = None, hypotheses: Hypotheses = None, json_file: JsonFile = None
+) -> None:
+    """What more calls, the second-order solver, fresh noise and keypoint guidance do, on val with both bases.
+
+    Example: hmr-align experiment sampler --json sampler_val.json
+    """
+    chosen = _settings(settings, benchmark={"hypotheses": hypotheses})
+    with _recorded():
+        from flows.experiment import sampler
+
+        rows = sampler(chosen)
     _tell_measurements(rows, json_file)
 
 

@@ -1,4 +1,8 @@
-"""Does alignment help, and is it the critic that helps? The same job with several critics and seeds, side by side."""
+"""Studies of several runs side by side.
+
+`alignment`: does it help, and is it the critic that helps? The same job with several critics and seeds.
+`sampler`: what more calls, another solver, fresh noise and keypoint guidance do to one base and its groups.
+"""
 
 import json
 import os
@@ -9,13 +13,25 @@ from typing import Any
 from prefect import flow
 
 from flows.align import align
+from hmr.evaluation import Evaluation
+from hmr.metrics import bootstrap_improvement
+from hmr.sampler import PUBLISHED, SamplerSettings
+from tasks.benchmarking import StudioPeople, draw_people, evaluate_people, look_at
 from tasks.plan import Plan
+from tasks.sampling import body, model
 from tasks.settings import Settings
 
 CRITICS = ("evidence", "oracle", "shuffled")
 ESTIMATES = ("zero_noise", "best_of_g")
 SHARED = ("photographs", "skipped", "store/people", "benchmark/before.npz")
 """What does not depend on critic or seed, and is taken over from the first run."""
+SAMPLERS = {
+    **{f"ddim.{calls}": SamplerSettings(calls) for calls in (4, 10, 50)},
+    **{f"second_order.{calls}": SamplerSettings(calls, solver="second_order") for calls in (4, 10, 50)},
+    **{f"eta1.{calls}": SamplerSettings(calls, eta=1.0) for calls in (4, 10, 50)},
+    **{f"guidance{strength}.4": SamplerSettings(guidance=strength) for strength in (0.3, 0.6, 1.0)},
+}
+"""What the study of samplers compares, by name and number of calls; the first is the published one."""
 
 
 @flow(name="experiment-alignment", flow_run_name="{settings.run.name}")
@@ -44,6 +60,47 @@ def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRI
                  "low": min(found), "high": max(found)}
             )  # fmt: skip
     return rows
+
+
+@flow(name="experiment-sampler", flow_run_name="{settings.run.name}")
+def sampler(settings: Settings, bases: tuple[str, ...] = ("lab", "default")) -> list[dict[str, Any]]:
+    """Measure each base with each of SAMPLERS on `val`, always from the same seeds; returns measurement rows."""
+    plan = Plan(settings)
+    people = plan.people("val")
+    look_at(people)
+    rows: list[dict[str, Any]] = []
+    for base in bases:
+        found = {name: _measured(plan, people, base, chosen) for name, chosen in SAMPLERS.items()}
+        published = next(iter(found.values()))
+        for name, measured in found.items():
+            rows += [_sampler_row(f"sampler.{base}.{name}", measured, published, e) for e in ESTIMATES]
+    return rows
+
+
+def _measured(plan: Plan, people: StudioPeople, base: str, chosen: SamplerSettings) -> Evaluation:
+    section, frame = plan.settings.benchmark, body(plan.body_path)
+    drawn = draw_people(
+        model(base), frame, people, hypotheses=section.hypotheses, sampler=chosen, protocol=section.protocol
+    )
+    return evaluate_people(frame, drawn, vertices=False)
+
+
+def _sampler_row(name: str, measured: Evaluation, published: Evaluation, estimate: str) -> dict[str, Any]:
+    before, after = (one.errors[estimate]["mpjpe_mm"] for one in (published, measured))
+    gain = bootstrap_improvement(before, after, 0)
+    return {
+        "metric": f"{name}.{estimate}",
+        "value": float(after.mean()),
+        "unit": "mm MPJPE on val",
+        "baseline": f"{PUBLISHED.calls} calls of ddim, {before.mean():.1f} mm",
+        "ratio": float(before.mean() / after.mean()),
+        "percent_less": gain.estimate,
+        "low": gain.low,
+        "high": gain.high,
+        "pa_mm": float(measured.errors[estimate]["pa_mpjpe_mm"].mean()),
+        "keypoint_px": float(measured.keypoint_px.mean()),
+        "diversity_mm": float(measured.diversity_mm.mean()),
+    }
 
 
 def _settings(settings: Settings, critic: str, seed: int) -> Settings:

@@ -16,7 +16,8 @@ from flows.command_line import app
 
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
-    *("convert", "dashboard", "deploy", "doctor", "bench render", "experiment alignment"),
+    *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler"),
+    *("experiment alignment", "experiment sampler"),
 ]
 
 
@@ -44,7 +45,7 @@ def test_help_shows_an_example_with_options_that_exist(command):
         assert re.search(rf"^\s+{option}\b", result.output, re.MULTILINE), f"{command} has no {option}"
 
 
-@pytest.mark.parametrize("command", set(COMMANDS) - {"convert", "dashboard", "bench render"})
+@pytest.mark.parametrize("command", set(COMMANDS) - {"convert", "dashboard", "bench render", "bench sampler"})
 def test_every_command_that_runs_something_takes_settings(command):
     assert "--settings" in CliRunner().invoke(app, [*command.split(), "--help"]).output
 
