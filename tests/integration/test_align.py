@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from critique.loopback import LoopbackVlm, from_pixels, refusal
 from hmr.evaluation import ESTIMATES
 from storage.group_store import GroupStore
 from tests.factories import same
 from tests.integration.conftest import Programs
 from tests.integration.photograph_folder import BAD, GOOD, make_folder
-from tests.loopback_vlm import LoopbackVlm, from_pixels, refusal
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from critique.loopback import pictures
 from critique.memory import Prototype, Recalled, Rule
 from critique.prompt import PictureEncoder, first_message, repair_messages, reply_schema, task_text
 from critique.reply import ReplyError
 from storage.records import DrawnGroup
 from tests.factories import make_group
-from tests.loopback_vlm import pictures
 
 PNG = PictureEncoder(encoding="png")
 RECALLED = Recalled(

@@ -12,10 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from critique.vlm import VlmConfigError, VlmCritic, VlmSettings
-from storage.records import DrawnGroup, Verdict
-from tests.factories import make_group, make_person
-from tests.loopback_vlm import (
+from critique.loopback import (
     Answer,
     LoopbackVlm,
     bad_json,
@@ -32,6 +29,9 @@ from tests.loopback_vlm import (
     slow,
     truncated,
 )
+from critique.vlm import VlmConfigError, VlmCritic, VlmSettings
+from storage.records import DrawnGroup, Verdict
+from tests.factories import make_group, make_person
 
 KEY = "sk-a-secret-of-32-characters-0001"
 PLAIN = {"shuffle": False, "encoding": "png"}  # pictures in the hypotheses' order, exact pixels
