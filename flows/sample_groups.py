@@ -25,8 +25,11 @@ def find(plan: Plan) -> list[Found]:
     """Find the people in all photographs; raises PhotographError if there is nobody in any."""
     with stage(plan, "find people") as progress:
         shards = photograph_shards(plan)
-        focal = plan.settings.photographs.focal_px
-        found = [find_people(shard, plan.store_root, focal) for shard in tracked(shards, "find people")]
+        how = plan.settings.photographs
+        found = [
+            find_people(shard, plan.store_root, how.focal_px, how.crop_margin)
+            for shard in tracked(shards, "find people")
+        ]
         progress.items = sum(len(shard.photographs) for shard in shards)
     for name, why in (row for one in found for row in one.skipped if not row[0].startswith("wild-")):
         say(f"skipped {name}: {why}")

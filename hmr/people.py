@@ -55,6 +55,7 @@ class PersonFinder:
     least_head: float = 0.4  # detector score below which nobody is looked for
     least_head_in_tile: float = 0.6  # the same in small tiles, where parts of a body pass for bodies
     least_person: float = 0.5  # landmark network's score below which it is no person
+    crop_margin: float = CROP_MARGIN
 
     def find(self, pixels: NDArray[np.uint8]) -> list[FoundPerson]:
         """The people in a (h, w, 3) RGB picture, surest first; an empty list if there are none."""
@@ -66,7 +67,7 @@ class PersonFinder:
             if seen.person >= self.least_person and not any(_one_body(seen, other) for _, other in found):
                 found.append((min(score, seen.person), seen))
         found.sort(key=lambda pair: -pair[0])
-        return [_found_person(score, seen, factor, pixels.shape) for score, seen in found]
+        return [_found_person(score, seen, factor, pixels.shape, self.crop_margin) for score, seen in found]
 
     def _candidates(self, pixels: NDArray[np.uint8], networks: PoseNetworks) -> list[tuple[float, Square]]:
         """Squares about bodies, one for each, best first; the whole picture where none shows.
@@ -93,15 +94,16 @@ class PersonFinder:
         return kept[:MOST_CANDIDATES] or [(1.0, whole)]
 
 
-def person_crop(landmarks: NDArray) -> NDArray[np.float32]:
+def person_crop(landmarks: NDArray, margin: float = CROP_MARGIN) -> NDArray[np.float32]:
     """(33, 4) landmarks -> (3,) square model crop: centre x, centre y, side, px.
 
-    The box of the landmarks with a visibility above 0.1 (of all, if fewer than 6 are), a quarter larger.
+    About the box of the landmarks with a visibility above 0.1 (of all, if fewer than 6 are), `margin` times as large
+    as its longer side.
     """
     points = np.asarray(landmarks, np.float64)
     seen = points[points[:, 3] > 0.1]
     low, high = _extent(seen if len(seen) >= 6 else points)
-    side = max(CROP_MARGIN * float((high - low).max()), SMALLEST_CROP)
+    side = max(margin * float((high - low).max()), SMALLEST_CROP)
     return np.array([*((low + high) / 2), side], np.float32)
 
 
@@ -170,10 +172,10 @@ def _one_body(one: Landmarks, other: Landmarks) -> bool:
     return bool(inside and large.mask[row, column, 0] > 0.5)
 
 
-def _found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...]) -> FoundPerson:
+def _found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...], margin: float) -> FoundPerson:
     """The answer for one square of the shrunk picture, in pixels of the photograph."""
     landmarks = seen.points * np.array([factor, factor, factor, 1], np.float32)
-    crop = person_crop(landmarks)
+    crop = person_crop(landmarks, margin)
     mask = _crop_mask(seen, crop / factor)
     return FoundPerson(
         box=_box(landmarks, mask, crop, shape),

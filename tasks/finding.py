@@ -60,7 +60,7 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     cache_policy=NO_CACHE,
     task_run_name="find people in {shard.name}",
 )
-def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found:
+def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float) -> Found:
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
@@ -75,7 +75,7 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found
         except PhotographError as error:
             skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
-        found = finder(shard.thorough).find(photograph.pixels)
+        found = finder(shard.thorough, crop_margin).find(photograph.pixels)
         if not found:
             skipped.append((path.name, "nobody was found in it"))
         brought = keypoint_file(path)
@@ -97,9 +97,9 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None) -> Found
 
 
 @lru_cache(maxsize=2)
-def finder(thorough: bool) -> PersonFinder:
+def finder(thorough: bool, crop_margin: float) -> PersonFinder:
     """One finder a process: loading the networks takes longer than a picture."""
-    return PersonFinder(thorough=thorough)
+    return PersonFinder(thorough=thorough, crop_margin=crop_margin)
 
 
 def person_record(path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None) -> Person:

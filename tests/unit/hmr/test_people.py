@@ -168,6 +168,15 @@ def test_answer_scales_with_a_picture_that_is_shrunk_first():
     assert np.median(error) < 0.03 * 8 * np.ptp(keypoints[:, 1])
 
 
+def test_a_wider_margin_widens_the_crop_and_what_the_mask_lies_on():
+    picture, _, _ = standing(0)
+    (plain,), (wide,) = FAST.find(picture), PersonFinder(thorough=False, crop_margin=1.5).find(picture)
+    np.testing.assert_array_equal(wide.landmarks, plain.landmarks)
+    np.testing.assert_allclose(wide.crop, [*plain.crop[:2], plain.crop[2] * 1.5 / 1.25], rtol=1e-6)
+    area = [(one.mask > 127).mean() * one.crop[2] ** 2 for one in (plain, wide)]
+    assert area[1] == pytest.approx(area[0], rel=0.05)
+
+
 def test_answers_are_well_formed_and_repeatable():
     person, again = astronaut(), THOROUGH.find(data.astronaut())[0]
     for name, shape, kind in (
@@ -188,6 +197,7 @@ def test_person_crop_by_hand():
     landmarks = np.zeros((33, 4), np.float32)
     landmarks[:8] = [(100, 40, 0, 1), (180, 240, 0, 0.5)] * 4
     np.testing.assert_allclose(person_crop(landmarks), [140, 140, 250])
+    np.testing.assert_allclose(person_crop(landmarks, 1.5), [140, 140, 300])
     landmarks[5:, 3] = 0  # five seen are too few: the box of all, which reaches to (0, 0)
     np.testing.assert_allclose(person_crop(landmarks), [90, 120, 300])
     landmarks[:, :2] = 7  # one point: the smallest crop
