@@ -20,7 +20,8 @@ def train(plan: Plan, round_number: int) -> Trained:
     with stage(plan, f"train round {round_number}") as progress:
         trained = train_round(
             gen, plan.critic_name, plan.store_root, plan.policy(round_number - 1), plan.body_path,
-            plan.round_folder(round_number), plan.settings.train, plan.people("val"), plan.settings.run.seed,
+            plan.round_folder(round_number), plan.settings.train, plan.settings.sample, plan.people("val"),
+            plan.settings.run.seed,
         )  # fmt: skip
         progress.items = trained.best_step
     say(f"round {round_number}: {trained.reason}")

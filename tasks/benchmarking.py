@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,8 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.base_model import BaseModel
 from hmr.body import Body
+from hmr.compute import Compute, PlacedPredictor, encode
+from hmr.condition import Condition
 from hmr.evaluation import (
     ESTIMATES,
     METRICS,
@@ -27,14 +30,15 @@ from hmr.inverse_kinematics import PelvisRule
 from hmr.labels import KnownPeople, known_people
 from hmr.lifting import lifting_errors, load_liftings
 from hmr.metrics import bootstrap_improvement, rank_correlations, spread_correlations
-from hmr.observation import SeenPeople, see_split, sure_detections
+from hmr.observation import SeenPeople, landmarks_in_crop, see_split, sure_detections
 from hmr.sampler import PUBLISHED, SamplerSettings, draw_latents, group_seeds
 from hmr.skeleton import JOINT_NAMES
 from hmr.studio import SIZE, Purpose, Split, truths
 from storage.records import Group, Person
+from tasks.devices import compute_for
 from tasks.judging import judge_all, make_critic
 from tasks.retrying import may_pass
-from tasks.sampling import body, groups_from, model, sampler_settings
+from tasks.sampling import body, groups_from, model, observe, sampler_settings
 from tasks.settings import Benchmark, CriticSection, Overlay, Sample
 
 
@@ -67,6 +71,8 @@ class DrawnPeople(NamedTuple):
 Protocol = Literal["fit", "published"]
 """What the benchmark may take from the ground truth; see `framing`."""
 
+ON_CPU = Compute()
+
 _KNOWN: dict[tuple[str, int, str], Known] = {}
 
 
@@ -97,21 +103,32 @@ def framing(known: Known, betas: torch.Tensor, pelvis: PelvisRule, frame: Body, 
     return Framing(betas, known.truth.camera, crop, pelvis, frame(*known.truth.bodies).joints[:, 0, 2])
 
 
+def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
+    """What a model's encoder makes of the people of a split; alignment never changes it."""
+    seen = known(frame, people).seen
+    return encode(base, observe(person_records(people, seen), base.picture_side), compute)
+
+
 @torch.no_grad()
 def draw_people(
     base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings = PUBLISHED,
-    protocol: Protocol = "fit",
+    protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
 ) -> DrawnPeople:  # fmt: skip
-    """Draw groups for a split, always from the same noise, and pose them."""
+    """Draw groups for a split, always from the same noise, and pose them.
+
+    condition: what `encode_split` gave, for models that share an encoder; none = made here.
+    """
     data = known(frame, people)
-    seen = data.seen.observation()
-    condition = base.observe(seen)
+    told = encode_split(base, frame, people, compute) if condition is None else condition
     ids = [f"{people.split}-{i}" for i in data.seen.index]
     seeds = torch.from_numpy(group_seeds(0, "benchmark", ids, hypotheses))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
-    latents = draw_latents(base.predictor, condition, seeds, zero, sampler, landmarks=seen.landmarks)
-    view = framing(data, condition.betas, base.pelvis, frame, protocol)
+    latents = draw_latents(
+        PlacedPredictor(base.predictor, compute), told.to(torch.device(compute.device)), seeds, zero, sampler,
+        landmarks=torch.from_numpy(landmarks_in_crop(data.seen.landmarks, data.seen.crop)),
+    )  # fmt: skip
+    view = framing(data, told.betas, base.pelvis, frame, protocol)
     return DrawnPeople(data, seeds, latents, view, pose_groups(frame, latents, view))
 
 
@@ -150,8 +167,13 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
 
 
 def choosing_critic(section: CriticSection) -> CriticSection:
-    """The critic that chooses hypotheses in the benchmark: the run's own if it needs neither pictures nor truth."""
-    return section if section.name == "evidence" else section.model_copy(update={"name": "evidence"})
+    """The critic that chooses hypotheses in the benchmark: the run's own if it needs neither overlays nor truth."""
+    return section if section.name in ("evidence", "scorenet") else section.model_copy(update={"name": "evidence"})
+
+
+def benchmark_sampler(sample: Sample) -> SamplerSettings:
+    """The run's sampler at the model's own spread."""
+    return replace(sampler_settings(sample), temperature=1.0)
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="benchmark {name}")
@@ -168,13 +190,16 @@ def benchmark_model(
 ) -> Path:
     """Measure a model on a split and write per-image errors to `result` (.npz); an existing result is kept.
 
-    Groups are drawn with the sampler of `sample`, at temperature 1.
+    Groups are drawn with the sampler of `sample`, where and as it says, at temperature 1.
     """
     if result.exists():
         return result
     base, frame = model(model_path), body(body_path)
-    sampler = sampler_settings(sample.model_copy(update={"temperature": 1.0}))
-    drawn = draw_people(base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol)
+    sampler = benchmark_sampler(sample)
+    drawn = draw_people(
+        base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
+        compute=compute_for(sample),
+    )  # fmt: skip
     seen, view = drawn.known.seen, drawn.framing
     critic = make_critic(choosing_critic(critic_section), seed=0)
     groups = groups_from(

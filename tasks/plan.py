@@ -9,6 +9,7 @@ from pathlib import Path
 from hmr.studio import VERSION, Split
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
+from tasks.devices import compute_for
 from tasks.judging import make_critic
 from tasks.sampling import body, model, sampler_settings
 from tasks.settings import Settings, SettingsError, differences, settings_sha256
@@ -73,6 +74,7 @@ class Plan:
         make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents)
         train_settings(self.settings.train, self.settings.run.seed)
         sampler_settings(self.settings.sample)
+        compute_for(self.settings.sample)
         model(self.base)
         body(self.body_path)
 

@@ -17,7 +17,7 @@ from hmr.metrics import bootstrap_improvement
 from hmr.observation import Observation, see_split
 from hmr.pretraining import LabelledPeople, PretrainSettings, pretrain
 from hmr.studio import VERSION, Split
-from tasks.benchmarking import StudioPeople, draw_people, evaluate_people
+from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,11 @@ def probe_headroom(
     seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)
     people = labelled_people(frame, wild.split, seen, purpose="headroom probe")
 
+    told = encode_split(base, frame, val)
+
     def validate(model: Any) -> float:
-        measured = evaluate_people(frame, draw_people(model, frame, val, hypotheses=hypotheses), vertices=False)
+        drawn = draw_people(model, frame, val, hypotheses=hypotheses, condition=told)
+        measured = evaluate_people(frame, drawn, vertices=False)
         zero, best = (measured.errors[e]["mpjpe_mm"].mean() for e in ("zero_noise", "best_of_g"))
         return float(zero + best)
 

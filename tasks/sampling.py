@@ -12,13 +12,16 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.base_model import BaseModel, load_model
 from hmr.body import Body, load_body
-from hmr.condition import Observation
+from hmr.compute import PlacedPredictor, encode
+from hmr.condition import PICTURE, Observation
 from hmr.evaluation import Framing, PosedGroups, pose_groups
 from hmr.latent import Posed
 from hmr.observation import as_observation
 from hmr.sampler import SamplerSettings, draw_latents, group_seeds
 from storage.group_store import GroupStore
 from storage.records import Group, Person
+from tasks.devices import compute_for
+from tasks.pictures import pictures
 from tasks.retrying import may_pass
 from tasks.settings import Sample
 
@@ -55,10 +58,10 @@ def model(path: str) -> BaseModel:
     return load_model(path)
 
 
-def observe(people: Sequence[Person]) -> Observation:
-    """People of the store as an encoder reads them."""
+def observe(people: Sequence[Person], side: int = PICTURE) -> Observation:
+    """People of the store as an encoder of pictures of `side` px reads them; see `pictures` for its errors."""
     return as_observation(
-        np.stack([p.picture for p in people]),
+        pictures(people, side),
         np.stack([p.mask for p in people]),
         np.stack([p.landmarks for p in people]),
         np.stack([p.world_landmarks for p in people]),
@@ -75,16 +78,23 @@ def sampler_settings(sample: Sample) -> SamplerSettings:
 def draw_groups(
     people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, seed: int, draw: str
 ) -> list[Group]:
-    """Groups of one model for some people; `seed` and the name of the draw go into the seeds."""
+    """Groups of one model for some people; `seed` and the name of the draw go into the seeds.
+
+    The networks run where and as `sample` says; the groups are float32 on the CPU.
+    """
     if not people:
         return []
-    seen = observe(people)
-    condition = base.observe(seen)
+    compute = compute_for(sample)
+    seen = observe(people, base.picture_side)
+    condition = encode(base, seen, compute)
     size = sample.hypotheses
     seeds = torch.from_numpy(group_seeds(seed, draw, [p.group_id for p in people], size))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
-    latents = draw_latents(base.predictor, condition, seeds, zero, sampler_settings(sample), landmarks=seen.landmarks)
+    latents = draw_latents(
+        PlacedPredictor(base.predictor, compute), condition.to(torch.device(compute.device)), seeds, zero,
+        sampler_settings(sample), landmarks=seen.landmarks,
+    )  # fmt: skip
     camera, crop = (torch.from_numpy(np.stack(x)) for x in zip(*((p.camera, p.crop) for p in people)))
     posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.pelvis))
     return groups_from(people, latents, posed, condition.betas, body, base.digest(), sample.temperature, seeds.numpy())

@@ -29,6 +29,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Checkpoint = Annotated[Literal["lab", "default"] | FullPath, Field(union_mode="left_to_right")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "bf16"]
 
 
 class SettingsError(ValueError):
@@ -78,8 +80,8 @@ class Sample(Section):
     hypotheses: Annotated[int, Field(ge=2)] = 20  # in one group
     steps: Annotated[int, Field(ge=2, le=1000)] = 4  # network calls of the sampler
     temperature: Positive = 4.0  # scales the noise after the first call; 1 = the model's own spread
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # where networks run; auto = a GPU if there is one
-    precision: Literal["float32", "bf16"] = "float32"  # of the networks; seeds and samples stay float32
+    device: Device = "auto"  # where networks run; auto = a GPU if there is one
+    precision: Precision = "float32"  # of the networks; seeds and samples stay float32
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
     solver: Literal["ddim", "second_order"] = "ddim"  # DDIM, or DPM-Solver++(2M)
     eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
@@ -94,21 +96,21 @@ class Overlay(Section):
     groups_shown: Annotated[int, Field(ge=0)] = 12  # in the report
 
 
+class ScoreNetSettings(Section):
+    """The published judge of hypotheses, as critic `scorenet`."""
+
+    checkpoint: FullPath | None = None  # needed: an official ScoreNet file, or what `hmr-align convert` made of one
+    device: Device = "auto"
+    precision: Precision = "float32"
+
+
 class CriticSection(Section):
     """Who judges. The sub-tables are read by the critic of that name."""
 
     name: str = "evidence"
     evidence: dict[str, Any] = {}
     vlm: dict[str, Any] = {}
-    scorenet: dict[str, Any] = {}
-
-
-class ScoreNetSettings(Section):
-    """The published judge; `[critic] scorenet` is read as this."""
-
-    checkpoint: FullPath  # an official ScoreNet file, or one that `hmr-align convert` wrote
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bf16"] = "float32"
+    scorenet: ScoreNetSettings = ScoreNetSettings()
 
 
 class Align(Section):

@@ -13,14 +13,16 @@ from prefect.cache_policies import NO_CACHE
 from tensorboardX import SummaryWriter
 
 from hmr.base_model import BaseModel, save_model
+from hmr.compute import Compute, encode
 from hmr.guard import Evaluation
 from hmr.latent import DIMS
 from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
 from storage.group_store import GroupStore
-from tasks.benchmarking import StudioPeople, draw_people, evaluate_people
+from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
+from tasks.devices import compute_for
 from tasks.retrying import may_pass
 from tasks.sampling import body, model, observe
-from tasks.settings import SettingsError, Train, validate
+from tasks.settings import Sample, SettingsError, Train, validate
 
 
 class Trained(NamedTuple):
@@ -56,11 +58,13 @@ def train_round(
     body_path: Path | None,
     folder: Path,
     section: Train,
+    sample: Sample,
     val: StudioPeople,
     seed: int,
 ) -> Trained:
     """Fine-tune a model on one generation's verdicts; what is already done is not done again.
 
+    Networks run where and as precisely as `sample` says; nothing else of it counts here.
     Writes `policy.safetensors`, `curves.parquet`, `evaluations.parquet`, `result.json` and TensorBoard files.
     """
     done = folder / "result.json"
@@ -69,13 +73,16 @@ def train_round(
         return Trained(folder / "policy.safetensors", kept["best_step"], kept["reason"])
     settings = train_settings(section, seed)
     base = model(model_path)
-    groups = scored_groups(GroupStore(store_root), gen, critic, base)
+    compute = compute_for(sample)
+    groups = scored_groups(GroupStore(store_root), gen, critic, base, compute)
     writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=5)
     logger = get_run_logger()
     frame = body(body_path)
+    told = encode_split(base, frame, val, compute)
 
     def validate_model(candidate: BaseModel) -> Evaluation:
-        measured = evaluate_people(frame, draw_people(candidate, frame, val, hypotheses=20), vertices=False)
+        drawn = draw_people(candidate, frame, val, hypotheses=20, compute=compute, condition=told)
+        measured = evaluate_people(frame, drawn, vertices=False)
         return Evaluation(
             step=0,
             zero_noise_mm=float(measured.errors["zero_noise"]["mpjpe_mm"].mean()),
@@ -110,7 +117,7 @@ def train_round(
     return Trained(checkpoint, best.step, result.decision.reason)
 
 
-def scored_groups(store: GroupStore, gen: str, critic: str, base: BaseModel) -> ScoredGroups:
+def scored_groups(store: GroupStore, gen: str, critic: str, base: BaseModel, compute: Compute) -> ScoredGroups:
     """Groups and scores of one generation, with the condition that the model makes of each person.
 
     Raises TrainError if there is no group, if groups differ in size, or if another model's groups are among them.
@@ -131,7 +138,7 @@ def scored_groups(store: GroupStore, gen: str, critic: str, base: BaseModel) -> 
         )
     people = [group.person for group, _ in pairs]
     return ScoredGroups(
-        base.observe(observe(people)),
+        encode(base, observe(people, base.picture_side), compute),
         torch.from_numpy(np.stack([group.latents for group, _ in pairs])),
         torch.from_numpy(np.stack([verdict.scores for _, verdict in pairs])),
     )
