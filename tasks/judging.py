@@ -15,27 +15,30 @@ from critique.critic import Critic
 from critique.evidence import EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
 from critique.shuffled import ShuffledCritic
-from critique.vlm import VlmCritic
 from critique.vlm_settings import VlmSettings
 from hmr.overlay import open_renderer
 from storage.group_store import GroupStore
 from storage.records import DrawnGroup, Group, Verdict
 from tasks.drawing import draw_group
+from tasks.remembering import vlm_critic
 from tasks.retrying import may_pass
 from tasks.sampling import body
+from tasks.scorenet import scorenet_critic
 from tasks.settings import CriticSection, Overlay, SettingsError, validate
 
 Errors = Callable[[Group], NDArray[np.floating]]
 
-CRITICS = ("evidence", "vlm", "oracle", "shuffled")
+CRITICS = ("evidence", "scorenet", "vlm", "oracle", "shuffled")
 
 
 def make_critic(settings: CriticSection, seed: int, truth: Errors | None = None) -> Critic:
     """The critic that the settings name. `oracle` needs ground truth, which only the studio has."""
     if settings.name == "evidence":
         return EvidenceCritic(validate(EvidenceSettings, settings.evidence, "settings", "critic.evidence"))
+    if settings.name == "scorenet":
+        return scorenet_critic(settings.scorenet)
     if settings.name == "vlm":
-        return VlmCritic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"))
+        return vlm_critic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"))
     if settings.name == "shuffled":  # the control: the evidence critic's scores, dealt out at random
         inner = settings.model_copy(update={"name": "evidence"})
         return ShuffledCritic(make_critic(inner, seed), seed)
@@ -43,7 +46,7 @@ def make_critic(settings: CriticSection, seed: int, truth: Errors | None = None)
         if truth is None:
             raise SettingsError(
                 "critic 'oracle' judges by ground truth, and these photographs have none; "
-                "use it on the embedded studio (without --images), or choose evidence or vlm"
+                "use it on the embedded studio (without --images), or choose evidence, scorenet or vlm"
             )
         return OracleCritic(truth)
     raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")
@@ -85,7 +88,7 @@ def judge_all(groups: list[Group], critic: Critic, body_path: Path | None, overl
     draw: Callable[[Group], DrawnGroup] = partial(draw_group, body(body_path), renderer=renderer, size=overlay.size)
     try:
         many: Any = getattr(critic, "judge_many", None)
-        if many is not None:  # a remote critic: many requests in flight; groups are drawn as they are taken
+        if many is not None:  # many requests in flight, or groups in batches; they are drawn as they are taken
             return asyncio.run(many(map(draw, groups)))
         return [critic.judge(draw(group)) for group in groups]
     finally:
