@@ -8,10 +8,8 @@ The averaged weights follow the recipe of the golden file, so that a network tha
 as `golden/hyponet_golden.npz` says; the raw weights are half of them.
 """
 
-import json
 import pickle
 import types
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GOLDEN = Path(__file__).parent / "golden"
+from tests.golden_networks import official_names, recipe_weight
+
 LAYOUTS = {
     "hyponet": ("model", "model_cond", "ema", "ema_cond"),
     "scorenet": ("model_score", "model_score_cond", "ema_score", "ema_score_cond"),
@@ -30,24 +29,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def network_shapes(kind: str) -> Shapes:
     """Names and shapes of HypoNet ("hyponet") or ScoreNet ("scorenet"), in the official order."""
-    return _listed(f"{kind}_keys.json")
+    return _shapes(kind)
 
 
 def condition_shapes(kind: str) -> Shapes:
     """Names and shapes of the image encoder beside that network; ScoreNet's has no betas."""
-    shapes = _listed("hrnet_cond_keys.json")
+    shapes = _shapes("hrnet_cond")
     return {n: s for n, s in shapes.items() if kind == "hyponet" or not n.startswith(("init_shape", "pred_beta"))}
 
 
 def recipe(shapes: Shapes) -> dict[str, Tensor]:
-    """Weights of the golden file: each tensor from its name and its shape alone."""
-    return {name: _weight(name, shape) for name, shape in shapes.items()}
-
-
-def recipe_input(name: str, shape: tuple[int, ...], scale: float = 1) -> Tensor:
-    """Inputs of the golden file: normal noise seeded by the name."""
-    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-    return torch.from_numpy((scale * noise).astype(np.float32))
+    """Weights of the golden file, by name."""
+    return {name: recipe_weight(name, shape) for name, shape in shapes.items()}
 
 
 def official_entries(kind: str, network: Shapes, condition: Shapes, *, lora: bool = False) -> dict[str, Any]:
@@ -71,28 +64,12 @@ def write(entries: Any, path: Path) -> Path:
     return path
 
 
-def _listed(name: str) -> Shapes:
-    return {key: tuple(shape) for key, shape in json.loads((GOLDEN / name).read_text()).items()}
+def _shapes(network: str) -> Shapes:
+    return {name: tuple(shape) for name, shape in official_names(network).items()}
 
 
 def _averaged(name: str) -> bool:
     return not name.endswith(("running_mean", "running_var", "num_batches_tracked", "init_shape"))
-
-
-def _weight(name: str, shape: tuple[int, ...]) -> Tensor:
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    if name.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    if name.endswith("running_var"):
-        return torch.from_numpy((0.5 + rng.random(shape)).astype(np.float32))
-    z = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
-    if name.endswith("running_mean"):
-        return 0.1 * z
-    if name.endswith("init_shape"):
-        return 0.3 * z
-    if len(shape) > 1:
-        return z / np.prod(shape[1:]) ** 0.5
-    return 1 + 0.1 * z if name.endswith("weight") else 0.05 * z
 
 
 def _with_lora(shapes: Shapes) -> Shapes:

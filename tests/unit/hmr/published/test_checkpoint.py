@@ -1,13 +1,14 @@
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 from typer.testing import CliRunner
@@ -26,15 +27,14 @@ from hmr.published.checkpoint import (
 )
 from hmr.published.scorenet import ScoreModel
 from hmr.published.token_graph import adjacency, within
+from tests.golden_networks import deviation, recipe_input
 from tests.official_checkpoint import (
-    GOLDEN,
     LAYOUTS,
     Shapes,
     condition_shapes,
     network_shapes,
     official_entries,
     recipe,
-    recipe_input,
     write,
 )
 
@@ -438,17 +438,19 @@ def test_our_networks_have_the_official_names_shapes_and_order(kind):
 @pytest.mark.slow
 def test_a_full_checkpoint_answers_as_the_original_networks(official_file):
     """Averages matched with a wrong name would show here: the golden outputs are those of the averages."""
-    golden = SimpleNamespace(**np.load(GOLDEN / "hyponet_golden.npz"))
     model = load_scorehypo(official_file)
     assert not model.training
-    memory = {"global": recipe_input("ctx.global", (2, 512, 8, 8)), "local": recipe_input("ctx.local", (2, 52, 256))}
+    memory = {
+        "global": recipe_input("ctx.global", (2, 512, 8, 8), 1),
+        "local": recipe_input("ctx.local", (2, 52, 256), 1),
+    }
     latents = torch.cat([recipe_input("xinj", (2, 87), 20), recipe_input("xint", (2, 46), 20)], 1)[:, None]
     with torch.no_grad():
         noise = model.predictor(latents, torch.tensor([[3], [721]]), Condition(torch.zeros(2, 10), memory))[:, 0]
-        lowest, _ = model.encoder.features(recipe_input("img", (1, 3, 256, 256)))
+        lowest, _ = model.encoder.features(recipe_input("img", (1, 3, 256, 256), 1))
         global_map = model.encoder.fmap_layer(lowest)
-    for found, wanted in ((noise[:, :87], golden.a_j), (noise[:, 87:], golden.a_t), (global_map, golden.h_global)):
-        assert_close(found, torch.from_numpy(wanted), atol=1e-4 * float(wanted.std()), rtol=0)
+    for found, name in ((noise[:, :87], "a_j"), (noise[:, 87:], "a_t"), (global_map, "h_global")):
+        assert deviation(found, name) < 1e-4
     assert torch.equal(model.encoder.init_shape, recipe({"init_shape": (10,)})["init_shape"])
 
 
@@ -459,8 +461,13 @@ def test_a_full_checkpoint_there_and_back_through_the_command(official_file, tmp
         CliRunner().invoke(app, ["convert", str(source), str(target)], catch_exceptions=False).output
         for source, target in ((official_file, ours), (ours, again))
     ]
-    assert told[0].split()[-1] == told[1].split()[-1]  # the digest of all weights
-    first, second = read_official(official_file), read_official(again)
+    assert told[0].split()[-1] == told[1].split()[-1]  # the digest of all weights, as read and as read again
+    found, converted, made = read_official(again), load_file(ours), provenance_of(ours)
     again.unlink(), ours.unlink()
-    assert same(first.network, second.network) and same(first.condition, second.condition)
-    assert second.provenance["exported_from"] == first.provenance
+    assert len(converted) == len(found.network) + len(found.condition)
+    for part, weights in (("predictor", found.network), ("encoder", found.condition)):
+        assert all(torch.equal(tensor, converted[f"{part}.{name}"]) for name, tensor in weights.items())
+    assert found.provenance["exported_from"] == made
+    with official_file.open("rb") as file:
+        assert made["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
+    assert made["weights"] == "ema"
