@@ -26,6 +26,8 @@ ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
 """Ways to make one body of a group; see `evaluate_groups`."""
 FUSED = 5
 """Hypotheses that the fused estimate is the mean of, as in ScoreHypo (Xu et al. 2024)."""
+CHUNK = 320
+"""Bodies made at once: vertices and all that skinning needs of them take a megabyte each."""
 _EVAL = list(EVAL_14)
 
 
@@ -79,15 +81,15 @@ class Evaluation(NamedTuple):
 
 
 @torch.no_grad()
-def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing, *, chunk: int = 16) -> PosedGroups:
-    """Decode all hypotheses of n images. chunk: images posed at once."""
+def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing, *, chunk: int = CHUNK) -> PosedGroups:
+    """Decode all hypotheses of n images. chunk: bodies posed at once, but a group is never parted."""
     size = latents.shape[1]
 
     def repeated(values: Tensor) -> Tensor:
         return values.repeat_interleave(size, 0)
 
     parts = []
-    for some in torch.arange(len(latents)).split(chunk):
+    for some in torch.arange(len(latents)).split(max(1, chunk // size)):
         betas, camera, crop = (x[some] for x in (framing.betas, framing.camera, framing.crop))
         posed = decode(
             latents[some].flatten(0, 1), repeated(body.rest_joints(betas)), repeated(camera), repeated(crop),
@@ -115,15 +117,16 @@ def group_errors(
     betas: Float[Tensor, "n 10"],
     *,
     vertices: bool = True,
-    chunk: int = 16,
+    chunk: int = CHUNK,
 ) -> Errors:
     """Errors of all hypotheses of n images.
 
-    vertices=False leaves PVE as NaN and saves most of the time. chunk: images whose vertices are made at once.
+    vertices=False leaves PVE as NaN and saves most of the time. chunk: bodies whose vertices are made at once, but a
+    group is never parted.
     """
     count, size = posed.joints.shape[:2]
     found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
-    for some in torch.arange(count).split(chunk):
+    for some in torch.arange(count).split(max(1, chunk // size)):
         part = slice(int(some[0]), int(some[-1]) + 1)
         true = body(truth.rotations[part], truth.betas[part], truth.translation[part])
         found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true.joints)
