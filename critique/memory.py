@@ -1,92 +1,85 @@
-"""The critic's memory, read only: rules and prototypes from a folder, and which of them a group is shown.
+"""The critic's memory: rules, prototypes and the ledger of how they came there, and what of it a case is shown.
 
-A folder holds rules in `rules.toml` or `rules.parquet`, and prototypes in `prototypes.toml` or `.parquet`:
+A memory is a value. Judging reads it and changes nothing: no count moves, nothing is learned, so evaluation and
+the scoring of training groups are frozen. What adds to it is reflection (reflection.py), which makes a new value.
+`tasks` keeps memories in a store of Parquet files, version by version; people read and write them as TOML:
 
     [[rule]]
-    id = "r1"
+    id = "r-1f0c2a9b"
     text = "When a knee bends backwards, take 10 points off."
-    tags = ["limb_alignment"]
-    used = 7        # groups whose critic was shown it
-    succeeded = 4   # of them, those that were ranked well
+    tags = ["limb_alignment", "physical_plausibility"]
+    state = "admitted"   # or "candidate", "retired"; only admitted rules are shown
+    uses = 7             # groups whose critic was shown it
+    successes = 4        # of them, those that were ranked well
 
     [[prototype]]
-    id = "p1"
+    id = "p-1"
     rationale = "Score 34: the left knee bends backwards."
     tags = ["limb_alignment"]
-    picture = "p1.jpg"       # in the same folder; may be left out
-    embedding = [0.1, 0.7]   # of its group, by the embedding that the critic uses
-
-In Parquet the columns have the same names. Nothing is learned here and no count moves: the memory is frozen.
+    picture = "p-1.jpg"  # a file of the same folder; may be left out
+    embedder = "pose@1"  # what made the embedding
+    embedding = [0.1, 0.7]
 """
 
 import hashlib
-import math
+import io
+import json
+import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-import pyarrow.parquet as parquet
-from numpy.typing import NDArray
 from PIL import Image
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from critique.reply import plain_text
-from storage.records import Bytes, DrawnGroup
+from critique.embedders import CaseEmbedder, PoseEmbedder
+from critique.memory_settings import RecallSettings
+from critique.prototypes import Prototype, nearest_prototypes
+from critique.rules import Line, Rule, best_rules, form_faults
+from storage.records import Bytes, Person
 
-RULES_SHOWN = 5  # K_r
-PROTOTYPES_SHOWN = 3  # K_p
-EXPLORATION = 0.5  # C
+PIXEL_LIMIT = 4096  # px, longest side of a prototype's picture
+TOML_LIMIT = 20_000_000  # bytes of a file that is imported
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""A memory as plain rows: "rules", "prototypes", "events"."""
 
 
 class MemoryStoreError(ValueError):
-    """A memory folder that cannot be read; the message says which file, what is wrong and the mend."""
+    """A memory that cannot be read; the message says where, what is wrong and the mend."""
 
 
-def _tame(limit: int) -> BeforeValidator:
-    """Memory text is untrusted: one line, no markup, a length cap."""
-
-    def tame(text: object) -> object:
-        return (
-            plain_text(text.translate(str.maketrans("`<>", "'()")), limit) if isinstance(text, str) else text
-        )
-
-    return BeforeValidator(tame)
-
-
-Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Tags = Annotated[tuple[Tag, ...], AfterValidator(lambda tags: tuple(sorted(set(tags))))]
-
-
-class Rule(BaseModel):
-    """One sentence that names a visible condition and its effect on the score."""
+class Event(BaseModel):
+    """One line of the ledger: what became of a rule, and on what evidence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(min_length=1, max_length=80)]
-    text: Annotated[str, _tame(300), Field(min_length=1)]
-    tags: Tags = ()
-    used: Annotated[int, Field(ge=0)] = 0  # N_u: groups whose critic was shown it
-    succeeded: Annotated[int, Field(ge=0)] = 0  # N_s: of them, those ranked as the truth ranks them
-    status: Literal["active", "retired"] = "active"
-    provenance: str = ""
-    created: str = ""
-
-
-class Prototype(BaseModel):
-    """An overlay that was judged before, as a yardstick."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Annotated[str, Field(min_length=1, max_length=80)]
-    rationale: Annotated[str, _tame(300), Field(min_length=1)]  # including its score
-    tags: Tags = ()
-    picture: Annotated[str, Field(pattern=r"^[\w-][\w.-]*\.(jpg|jpeg|png)$")] | None = (
-        None  # a file of the folder
-    )
-    embedding: tuple[float, ...]
+    what: Literal[
+        "imported",
+        "proposed",
+        "malformed",
+        "merged",
+        "admitted",
+        "undecided",
+        "refused",
+        "kept",
+        "retired",
+        "placebo refused",
+        "placebo passed",
+        "audit failed",
+    ]
+    rule: Line = ""  # id of the rule
+    text: Line = ""
+    detail: Line = ""
+    lift: Annotated[float, Field(allow_inf_nan=False)] | None = None  # mean gain of SRCC
+    low: Annotated[float, Field(allow_inf_nan=False)] | None = None  # its bootstrap bound
+    groups: Annotated[int, Field(ge=0)] = 0  # on which it was measured
+    critic: Line = ""  # name and version that judged
+    session: Line = ""  # digest of the memory that the session started from
+    time: Line = ""  # UTC
 
 
 @dataclass(frozen=True)
@@ -100,134 +93,197 @@ class Recalled:
 
 @dataclass(frozen=True)
 class Memory:
-    """All rules and prototypes of one folder."""
+    """All rules, prototypes and events, and how much of them a case is shown."""
 
     rules: tuple[Rule, ...] = ()
     prototypes: tuple[Prototype, ...] = ()
-    folder: Path | None = None
+    events: tuple[Event, ...] = ()
+    settings: RecallSettings = field(default_factory=RecallSettings)
+    embed: CaseEmbedder = field(default_factory=PoseEmbedder)  # places a case among the prototypes
+    pinned: tuple[Rule, ...] = ()  # shown before all others, whatever the case; how a rule is put to the test
 
     @property
     def digest(self) -> str:
-        """Changes with anything that a critic may be shown, or the choice of it; pictures by name only."""
-        items = sorted(item.model_dump_json() for item in (*self.rules, *self.prototypes))
+        """Changes with anything that a critic may be shown, or the choice of it; the ledger has no part."""
+        shown = [rule for rule in self.rules if rule.state == "admitted"]
+        items = sorted(item.model_dump_json() for item in (*shown, *self.prototypes))
+        items += [self.settings.model_dump_json(), *(rule.text for rule in self.pinned)]
         return hashlib.sha256("\n".join(items).encode()).hexdigest()
 
-    def recall(self, query: NDArray[np.floating]) -> Recalled:
-        """The nearest prototypes, then the best rules for their tags."""
-        prototypes = nearest_prototypes(self.prototypes, query)
-        tags = frozenset(tag for prototype in prototypes for tag in prototype.tags)
-        return Recalled(
-            best_rules(self.rules, tags),
-            prototypes,
-            tuple(self._picture(prototype) for prototype in prototypes),
-        )
-
-    def _picture(self, prototype: Prototype) -> Bytes | None:
-        if prototype.picture is None or self.folder is None:
-            return None
-        path = self.folder / prototype.picture
-        try:
-            with Image.open(path) as picture:
-                return np.asarray(picture.convert("RGB"))
-        except OSError as error:
+    @property
+    def embedder(self) -> str | None:
+        """Name of the embedder that wrote the prototypes; None if there are none."""
+        names = {prototype.embedder for prototype in self.prototypes}
+        if len(names) > 1:
             raise MemoryStoreError(
-                f"{path}: the picture of prototype '{prototype.id}' cannot be read ({error}); "
-                "restore the file or drop the prototype's `picture`"
-            ) from error
-
-
-def silhouette_embedding(group: DrawnGroup) -> NDArray[np.float64]:
-    """A picture's place among the prototypes, (256,): its person mask at 16 x 16, centred, of length 1.
-
-    It needs no downloaded network and tells poses and views apart, not clothes or scenes.
-    """
-    coarse = group.group.person.mask.reshape(16, 4, 16, 4).mean((1, 3)).ravel()
-    centred = coarse - coarse.mean()
-    return centred / max(float(np.linalg.norm(centred)), 1e-9)
-
-
-def rule_scores(rules: Sequence[Rule], tags: frozenset[str]) -> NDArray[np.float64]:
-    """How useful each rule promises to be for a query with these tags, (rules,).
-
-        |tags_q & tags_i| + (N_s,i + 1) / (N_u,i + 2) + C sqrt(log max(N_total, 1) / (N_u,i + 1))
-
-    with N_total the sum of all N_u. Source: the paper's rule retrieval; its 0/0 for a new rule is filled by a
-    uniform prior.
-    """
-    spread = math.log(max(sum(rule.used for rule in rules), 1))
-    return np.array(
-        [
-            len(tags.intersection(rule.tags))
-            + (rule.succeeded + 1) / (rule.used + 2)
-            + EXPLORATION * math.sqrt(spread / (rule.used + 1))
-            for rule in rules
-        ]
-    )
-
-
-def best_rules(rules: Sequence[Rule], tags: frozenset[str], count: int = RULES_SHOWN) -> tuple[Rule, ...]:
-    """The `count` active rules of highest score, best first, ties by id."""
-    active = [rule for rule in rules if rule.status == "active"]
-    ranked = sorted(zip(rule_scores(active, tags), active), key=lambda pair: (-pair[0], pair[1].id))
-    return tuple(rule for _, rule in ranked[:count])
-
-
-def nearest_prototypes(
-    prototypes: Sequence[Prototype], query: NDArray[np.floating], count: int = PROTOTYPES_SHOWN
-) -> tuple[Prototype, ...]:
-    """The `count` prototypes of highest cosine with the query, nearest first, ties by id."""
-
-    def distance(prototype: Prototype) -> float:
-        embedding = np.array(prototype.embedding)
-        if embedding.shape != query.shape:
-            raise MemoryStoreError(
-                f"prototype '{prototype.id}' has an embedding of {embedding.size} numbers and the query one "
-                f"of {query.size}; write the prototypes with the embedding that the critic uses"
+                f"the prototypes were written with several embedders ({', '.join(sorted(names))}), which cannot be "
+                "compared; drop those of all but one"
             )
-        lengths = float(np.linalg.norm(embedding) * np.linalg.norm(query))
-        return -float(embedding @ query) / lengths if lengths > 0 else 0.0
+        return next(iter(names), None)
 
-    return tuple(sorted(prototypes, key=lambda prototype: (distance(prototype), prototype.id))[:count])
+    def recall(self, person: Person) -> Recalled:
+        """What the critic of a group about this person is shown: nearest prototypes, best rules for their tags."""
+        prototypes = self._nearest(person) if self.prototypes and self.settings.prototypes else ()
+        tags = frozenset(tag for prototype in prototypes for tag in prototype.tags)
+        rules = best_rules(self.rules, tags if self.settings.tags == "prototypes" else frozenset(), self.settings)
+        pinned = {rule.id for rule in self.pinned}
+        shown = (*self.pinned, *(rule for rule in rules if rule.id not in pinned))
+        return Recalled(shown[: max(self.settings.rules, len(pinned))], prototypes, tuple(map(_pixels, prototypes)))
 
+    def _nearest(self, person: Person) -> tuple[Prototype, ...]:
+        query = self.embed(person)
+        sizes = {len(prototype.embedding) for prototype in self.prototypes}
+        if sizes != {query.size} or self.embedder not in ("", self.embed.name):
+            raise MemoryStoreError(
+                f"the prototypes were written with the embedder '{self.embedder}' ({min(sizes)} numbers), and cases "
+                f"are placed by '{self.embed.name}' ({query.size}); choose the embedder that they were written with"
+            )
+        return nearest_prototypes(self.prototypes, query, self.settings)
+
+    def without(self, rule: Rule) -> "Memory":
+        """The memory had this rule never been admitted."""
+        return replace(self, rules=tuple(other for other in self.rules if other.id != rule.id))
+
+
+def _pixels(prototype: Prototype) -> Bytes | None:
+    if prototype.picture is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(prototype.picture), formats=("JPEG", "PNG")) as picture:
+            if max(picture.size) > PIXEL_LIMIT:
+                raise OSError(f"{picture.width} x {picture.height} px, more than {PIXEL_LIMIT}")
+            return np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise MemoryStoreError(
+            f"the picture of prototype '{prototype.id}' cannot be read ({error}); "
+            "restore it or drop the prototype's `picture`"
+        ) from error
+
+
+# --- rows and TOML ----------------------------------------------------------------------------------------
+
+_KINDS: dict[str, type[BaseModel]] = {"rules": Rule, "prototypes": Prototype, "events": Event}
+_HEADS = {"rules": "rule", "prototypes": "prototype", "events": "event"}
+_PICTURE = re.compile(r"[\w-][\w.-]*\.(jpg|jpeg|png)")
 
 Item = TypeVar("Item", bound=BaseModel)
 
 
-def _read_table(folder: Path, table: str, key: str, kind: type[Item]) -> tuple[Item, ...]:
-    """All rows of `folder/table.toml` or `folder/table.parquet`; none if neither is there."""
-    path = next(
-        (path for path in (folder / f"{table}.toml", folder / f"{table}.parquet") if path.exists()), None
+def to_rows(memory: Memory) -> dict[str, list[dict[str, Any]]]:
+    """The memory as plain rows, for a store."""
+    return {
+        "rules": [rule.model_dump() for rule in memory.rules],
+        "prototypes": [prototype.model_dump() for prototype in memory.prototypes],
+        "events": [event.model_dump() for event in memory.events],
+    }
+
+
+def from_rows(
+    rows: Rows, where: str, settings: RecallSettings | None = None, embed: CaseEmbedder | None = None
+) -> Memory:
+    """The memory in plain rows, all of it checked and tamed; `where` names their place in an error."""
+    found: dict[str, tuple[Any, ...]] = {
+        table: _items(rows.get(table, ()), kind, f"{where}: [[{_HEADS[table]}]]") for table, kind in _KINDS.items()
+    }
+    for table in ("rules", "prototypes"):
+        ids = [item.id for item in found[table]]
+        if repeated := sorted({id for id in ids if ids.count(id) > 1}):
+            raise MemoryStoreError(
+                f"{where}: the id '{repeated[0]}' is given to more than one [[{_HEADS[table]}]]; make ids unique"
+            )
+    return Memory(
+        found["rules"], found["prototypes"], found["events"], settings or RecallSettings(), embed or PoseEmbedder()
     )
-    if path is None:
-        return ()
+
+
+def _items(rows: Iterable[Mapping[str, Any]], kind: type[Item], where: str) -> tuple[Item, ...]:
     try:
-        rows = (
-            tomllib.loads(path.read_text()).get(key, [])
-            if path.suffix == ".toml"
-            else parquet.read_table(path).to_pylist()
-        )
-        items = tuple(kind.model_validate(row) for row in rows)
+        return tuple(kind.model_validate(row) for row in rows)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "row"
-        raise MemoryStoreError(f"{path}: `{where}` of a [[{key}]] is unusable: {first['msg']}") from error
-    except (OSError, ValueError) as error:
-        raise MemoryStoreError(f"{path}: unreadable ({error}); mend or remove the file") from error
-    ids = [item.id for item in items]  # type: ignore[attr-defined]
-    if repeated := sorted({id for id in ids if ids.count(id) > 1}):
-        raise MemoryStoreError(
-            f"{path}: the id '{repeated[0]}' is given to more than one [[{key}]]; make ids unique"
-        )
-    return items
+        key = ".".join(map(str, first["loc"])) or "row"
+        raise MemoryStoreError(f"{where}: `{key}` is unusable: {first['msg']}") from error
 
 
-def read_memory(folder: Path) -> Memory:
-    """The memory that lies in a folder."""
-    rules = _read_table(folder, "rules", "rule", Rule)
-    prototypes = _read_table(folder, "prototypes", "prototype", Prototype)
-    if not rules and not prototypes:
-        raise MemoryStoreError(
-            f"{folder}: no rules and no prototypes; expected rules.toml, rules.parquet, prototypes.toml or "
-            "prototypes.parquet with at least one entry, or leave the critic's `memory` setting out"
-        )
-    return Memory(rules, prototypes, folder)
+def to_toml(memory: Memory) -> tuple[str, dict[str, bytes]]:
+    """The memory as a person reads it, and the pictures that it names: {file name: bytes}."""
+    blocks, pictures = [], {}
+    for table, rows in to_rows(memory).items():
+        for row in rows:
+            row = {key: value for key, value in row.items() if value is not None and value != "" and value != ()}
+            if "picture" in row:
+                kind = "png" if row["picture"].startswith(b"\x89PNG") else "jpg"
+                name = f"picture-{len(pictures):04d}.{kind}"
+                pictures[name] = row["picture"]
+                row["picture"] = name
+            lines = [f"{key} = {_toml(value)}" for key, value in row.items()]
+            blocks.append("\n".join([f"[[{_HEADS[table]}]]", *lines]))
+    return "\n\n".join(blocks) + "\n", pictures
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def read_toml(path: Path) -> Memory:
+    """The memory in a TOML file and the pictures beside it. Its text is untrusted: checked, tamed, capped.
+
+    A rule without the form of a rule is refused, whoever wrote it.
+    """
+    try:
+        if path.stat().st_size > TOML_LIMIT:
+            raise ValueError(f"more than {TOML_LIMIT // 1_000_000} MB")
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise MemoryStoreError(f"{path}: unreadable ({error}); mend the file") from error
+    unknown = sorted(set(tables) - set(_HEADS.values()))
+    if unknown:
+        raise MemoryStoreError(f"{path}: there is no [[{unknown[0]}]] in a memory; known: {', '.join(_HEADS.values())}")
+    rows = {table: tables.get(head, []) for table, head in _HEADS.items()}
+    for table, given in rows.items():
+        if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
+            raise MemoryStoreError(f"{path}: write each of the {table} under [[{_HEADS[table]}]]")
+    rows["prototypes"] = [_with_picture(row, path) for row in rows["prototypes"]]
+    memory = from_rows(rows, str(path))
+    for rule in memory.rules:
+        if faults := form_faults(rule.text, rule.tags):
+            raise MemoryStoreError(
+                f"{path}: the rule '{rule.id}' {' and '.join(faults)}; write one short sentence like 'When a foot "
+                "floats, take 10 points off.' with two or three tags"
+            )
+    return memory
+
+
+def _with_picture(row: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The row with the bytes of the picture that it names; only files beside the TOML file are looked at."""
+    name = row.get("picture")
+    if name is None:
+        return row
+    if not isinstance(name, str) or not _PICTURE.fullmatch(name):
+        raise MemoryStoreError(f"{path}: `picture` of a [[prototype]] is no name of a .jpg or .png file beside it")
+    try:
+        return {**row, "picture": (path.parent / name).read_bytes()}
+    except OSError as error:
+        raise MemoryStoreError(f"{path.parent / name}: unreadable ({error}); restore it or drop `picture`") from error
+
+
+def with_imported(memory: Memory, other: Memory, time: str) -> Memory:
+    """Both memories in one; where an id is in both, what `memory` has stays. New rules are named in the ledger."""
+    known = {item.id for item in (*memory.rules, *memory.prototypes)}
+    rules = tuple(rule for rule in other.rules if rule.id not in known)
+    prototypes = tuple(prototype for prototype in other.prototypes if prototype.id not in known)
+    imported = tuple(
+        Event(what="imported", rule=rule.id, text=rule.text, detail=f"as {rule.state}", time=time)
+        for rule in rules
+        if memory.events or memory.rules
+    )
+    both = replace(
+        memory,
+        rules=(*memory.rules, *rules),
+        prototypes=(*memory.prototypes, *prototypes),
+        events=(*memory.events, *(event for event in other.events if event not in memory.events), *imported),
+    )
+    both.embedder  # noqa: B018  refuses prototypes of two embedders
+    return both

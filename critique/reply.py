@@ -63,7 +63,7 @@ def picture_place(label: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _objects(text: str) -> Iterator[_Object]:
+def json_objects(text: str) -> Iterator[_Object]:
     """The outermost balanced JSON objects in a text, in order; fences and prose between them are skipped."""
     at, failures = 0, 0
     while failures < FAILURES and (start := _START.search(text, at)):
@@ -105,11 +105,12 @@ def parse_reply(text: str, size: int) -> ParsedReply:
     """Reads the judgement of `size` pictures from the last JSON object that names any of them.
 
     A picture without an entry is `missing_item`; one whose score is no number in [0, 100] is `schema`: both
-    have NaN, never 0. An answer without any picture, or with a key given twice, raises `ReplyError`.
+    have NaN, never 0. An answer without any picture, with a key given twice, or whose labels are shifted (the
+    photograph has a score and the last picture has none) raises `ReplyError`.
     """
     judged = range(2, size + 2)
     chosen = None
-    for found in _objects(text[-REPLY_LIMIT:]):
+    for found in json_objects(text[-REPLY_LIMIT:]):
         if any(picture_place(key) in judged for key in found):
             chosen = found
     if chosen is None:
@@ -125,6 +126,11 @@ def parse_reply(text: str, size: int) -> ParsedReply:
         if place in items:
             raise ReplyError(f"picture image_{place} is judged twice, under two spellings")
         items[place] = item
+    scored = {place for key in chosen if (place := picture_place(key)) is not None}
+    if size + 1 not in items and scored & {0, 1}:
+        raise ReplyError(
+            f"image_1 is the photograph and gets no score, and image_{size + 1} has none: the labels are shifted"
+        )
 
     scores, statuses, comments = np.full(size, np.nan), ["missing_item"] * size, [""] * size
     for place, item in items.items():

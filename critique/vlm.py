@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from critique.critic import abstain, seeded_order
-from critique.memory import Memory, read_memory, silhouette_embedding
+from critique.memory import Memory
 from critique.prompt import PROMPT_VERSION, PictureEncoder, first_message, repair_messages, reply_schema
 from critique.reply import ParsedReply, ReplyError, parse_reply, plain_text
 from critique.vlm_settings import VlmConfigError, VlmSettings, check_model
@@ -74,10 +74,7 @@ class _Answer:
 
 
 class VlmCritic:
-    """Asks a vision-language model for the scores of a group.
-
-    `embed` places a group among the memory's prototypes; it must be the one that they were written with.
-    """
+    """Asks a vision-language model for the scores of a group. The memory is read, and never written."""
 
     needs_pictures = True
 
@@ -85,12 +82,13 @@ class VlmCritic:
         self,
         settings: VlmSettings,
         *,
-        embed: Callable[[DrawnGroup], NDArray[np.floating]] = silhouette_embedding,
+        memory: Memory | None = None,
     ) -> None:
+        if settings.memory is not None and memory is None:
+            raise VlmConfigError(f"the memory {settings.memory} was not read; give VlmCritic its content as `memory`")
         check_model(settings)
         self.settings = settings
-        self._embed = embed
-        self._memory = Memory() if settings.memory is None else read_memory(settings.memory)
+        self._memory = memory or Memory()
         self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
         self._structured = settings.structured
 
@@ -216,7 +214,7 @@ class VlmCritic:
             messages = [messages[0], *repair_messages(text, fault, size)]
 
     def _first_message(self, group: DrawnGroup, order: NDArray[np.int64]) -> dict[str, Any]:
-        recalled = self._memory.recall(self._embed(group))
+        recalled = self._memory.recall(group.group.person)
         settings = self.settings
         return first_message(
             group, order.tolist(), recalled, self._picture_part, settings.views, settings.prompt_order

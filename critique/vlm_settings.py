@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import openai
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from critique.memory_settings import RECALL, RecallSettings
 from critique.prompt import Detail, Encoding, PromptOrder, Views
 from critique.reply import plain_text
 
@@ -35,7 +36,8 @@ class VlmSettings(BaseModel):
     model: str | None = None  # as the server lists it; there is no default
     api_key_variable: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] = "OPENAI_API_KEY"
     check_model: bool = True  # ask the server's list of models before the first group
-    memory: Path | None = None  # folder of rules and prototypes, see memory.py
+    memory: Path | None = None  # store of rules and prototypes, made by `hmr-align reflect` or `memory import`
+    recall: RecallSettings = RECALL  # how much of it a group is shown
 
     connect_seconds: Seconds = 10.0
     read_seconds: Seconds = 180.0  # longest silence within one try

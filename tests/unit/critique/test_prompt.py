@@ -18,7 +18,7 @@ PNG = PictureEncoder(encoding="png")
 RECALLED = Recalled(
     rules=(Rule(id="r1", text="When a knee bends backwards, take 10 off."),),
     prototypes=(
-        Prototype(id="p1", rationale="Score 34: turned around.", picture="p1.png", embedding=(1.0,)),
+        Prototype(id="p1", rationale="Score 34: turned around.", picture=b"png", embedding=(1.0,)),
         Prototype(id="p2", rationale="Score 90: all limbs fit.", embedding=(1.0,)),
     ),
     pictures=(np.full((5, 5, 3), 200, np.uint8), None),

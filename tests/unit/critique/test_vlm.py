@@ -29,6 +29,8 @@ from critique.loopback import (
     slow,
     truncated,
 )
+from critique.memory import Memory
+from critique.rules import Rule
 from critique.vlm import VlmConfigError, VlmCritic, VlmSettings
 from storage.records import DrawnGroup, Verdict
 from tests.factories import make_group, make_person
@@ -347,13 +349,13 @@ def test_undrawn_groups_are_an_error_of_the_caller():
 # The set-up.
 
 
-def test_memory_is_shown(tmp_path):
-    (tmp_path / "rules.toml").write_text('[[rule]]\nid = "r1"\ntext = "When a foot floats, take 5 off."\n')
+def test_memory_is_shown():
+    rule = Rule.named("When a foot floats, take 5 points off.", state="admitted")
     with LoopbackVlm([good()]) as server:
-        critic = VlmCritic(settings(server, memory=tmp_path))
+        critic = VlmCritic(settings(server), memory=Memory((rule,)))
         critic.judge(drawn())
         forgetful = VlmCritic(settings(server))
-    assert "When a foot floats, take 5 off." in server.calls[0].text
+    assert rule.text in server.calls[0].text
     assert critic.name != forgetful.name
 
 

@@ -1,0 +1,107 @@
+"""The memory store: a critic's rules, prototypes and ledger in Parquet, one whole version after another.
+
+    rules/<version>.parquet   prototypes/<version>.parquet   events/<version>.parquet
+
+Versions are "1", "2", ... and never change: a verdict that was given with an old memory can still be explained. A
+version is committed at once (see manifest.py); readers see the newest. Of two writers who both started from version n,
+the second is refused, and nothing is lost.
+
+    pandas.read_parquet("memory/rules/3.parquet")
+
+What the columns may hold is the critic's affair (critique/memory.py); here they are rows of plain values.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from storage.manifest import Manifest
+from storage.schema import StoreError, decode, encode
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Table -> rows -> column -> value."""
+
+
+def _columns(**types: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, type_, metadata={"about": "", "unit": ""}) for name, type_ in types.items()]
+
+
+_TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
+
+MEMORY_TABLES = {
+    "rules": pa.schema(
+        _columns(
+            id=_TEXT, text=_TEXT, tags=_TEXTS, state=_TEXT, uses=pa.int64(), successes=pa.int64(), lift=pa.float64(),
+            origin=_TEXT, created=_TEXT,
+        )
+    ),
+    "prototypes": pa.schema(
+        _columns(
+            id=_TEXT, rationale=_TEXT, score=pa.float64(), tags=_TEXTS, embedding=pa.list_(pa.float64()),
+            embedder=_TEXT, overlay=_TEXT, picture=pa.binary(), created=_TEXT,
+        )
+    ),
+    "events": pa.schema(
+        _columns(
+            what=_TEXT, rule=_TEXT, text=_TEXT, detail=_TEXT, lift=pa.float64(), low=pa.float64(), groups=pa.int64(),
+            critic=_TEXT, session=_TEXT, time=_TEXT,
+        )
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """All versions of one memory, under one folder."""
+
+    root: Path
+
+    def versions(self) -> list[str]:
+        """Oldest first; none where nothing was written."""
+        return list(self._manifest().shards())
+
+    def read(self, version: str | None = None) -> dict[str, list[dict[str, Any]]]:
+        """The rows of each table of a version, the newest by default."""
+        versions = self.versions()
+        if not versions:
+            raise StoreError(
+                f"{self.root}: there is no memory here; make one with `hmr-align reflect`, or bring one with "
+                "`hmr-align memory import`"
+            )
+        chosen = version or versions[-1]
+        manifest = self._manifest()
+        return {
+            name: decode(manifest.read(name, chosen), schema, str(manifest.file(name, chosen))).to_pylist()
+            for name, schema in MEMORY_TABLES.items()
+        }
+
+    def write(self, rows: Rows, after: str | None) -> str:
+        """Commit the version that follows `after` (None = the first) and return its name.
+
+        StoreError if another writer has put other rows there meanwhile.
+        """
+        version = str(int(after or 0) + 1)
+        tables = {
+            name: pa.Table.from_pylist([dict(row) for row in rows.get(name, ())], schema=schema)
+            for name, schema in MEMORY_TABLES.items()
+        }
+        files = {name: (len(table), encode(table)) for name, table in tables.items()}
+        try:
+            self._manifest().commit(version, _digest(tables), files)
+        except StoreError as error:
+            raise StoreError(
+                f"{self.root}: the memory has changed since version {after or 'none'} was read; run again ({error})"
+            ) from error
+        return version
+
+    def _manifest(self) -> Manifest:
+        return Manifest({name: self.root / name for name in MEMORY_TABLES})
+
+
+def _digest(tables: Mapping[str, pa.Table]) -> str:
+    """sha256 of what tables say, whatever the encoding of the files."""
+    return hashlib.sha256(repr([(name, table.to_pylist()) for name, table in tables.items()]).encode()).hexdigest()

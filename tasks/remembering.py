@@ -1,0 +1,62 @@
+"""The critic's memory between its store, its readable form and the critics that are shown it."""
+
+from pathlib import Path
+
+from critique.embedders import case_embedder
+from critique.memory import Memory, from_rows, read_toml, to_rows, to_toml, with_imported
+from critique.memory_settings import RECALL
+from critique.vlm import VlmCritic
+from critique.vlm_settings import VlmSettings
+from storage.memory_store import MemoryStore
+
+
+def vlm_critic(settings: VlmSettings) -> VlmCritic:
+    """The critic with the memory that its settings name, as it is now."""
+    return VlmCritic(settings, memory=settings.memory and load_memory(settings.memory, settings))
+
+
+def load_memory(root: Path, critic: VlmSettings | None = None, version: str | None = None) -> Memory:
+    """A version of a memory, the newest by default, recalled and embedded as a critic's settings say."""
+    rows = MemoryStore(root).read(version)
+    if critic is None:
+        return from_rows(rows, str(root), RECALL)
+    return from_rows(rows, str(root), critic.recall, embedder_of(critic))
+
+
+def embedder_of(critic: VlmSettings):
+    """What places cases among prototypes; an endpoint is the critic's own, asked for its embeddings."""
+    remote = critic.recall.embedder.startswith("endpoint:")
+    return case_embedder(critic.recall.embedder, critic.address if remote else None, critic.api_key_variable)
+
+
+def save_memory(root: Path, memory: Memory, after: str | None) -> str:
+    """Commit a memory as the version after the one that it was made from; returns its name."""
+    return MemoryStore(root).write(to_rows(memory), after)
+
+
+def newest(root: Path) -> str | None:
+    """The newest version of a memory; None if there is none yet."""
+    return next(reversed(MemoryStore(root).versions()), None)
+
+
+def export_memory(root: Path, folder: Path) -> Path:
+    """Write a memory as `memory.toml` and pictures into a folder; returns the TOML file."""
+    text, pictures = to_toml(load_memory(root))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        (folder / name).write_bytes(picture)
+    file = folder / "memory.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def import_memory(root: Path, file: Path, time: str) -> tuple[str, int]:
+    """Add what a TOML file holds to a memory, which may be new; returns its version and how many rules came in."""
+    brought = read_toml(file)
+    before = newest(root)
+    memory = Memory() if before is None else load_memory(root)
+    after = with_imported(memory, brought, time)
+    added = len(after.rules) - len(memory.rules)
+    if before is not None and (after.rules, after.prototypes) == (memory.rules, memory.prototypes):
+        return before, 0
+    return save_memory(root, after, before), added
