@@ -26,12 +26,12 @@ ESTIMATES = ("zero_noise", "best_of_g")
 SHARED = ("photographs", "skipped", "store/people", "benchmark/before.npz")
 """What does not depend on critic or seed, and is taken over from the first run."""
 SAMPLERS = {
-    **{f"ddim.{calls}": SamplerSettings(calls) for calls in (4, 10, 50)},
-    **{f"second_order.{calls}": SamplerSettings(calls, solver="second_order") for calls in (4, 10, 50)},
-    **{f"eta1.{calls}": SamplerSettings(calls, eta=1.0) for calls in (4, 10, 50)},
-    **{f"guidance{strength}.4": SamplerSettings(guidance=strength) for strength in (0.3, 0.6, 1.0)},
+    **{f"ddim_{calls}": SamplerSettings(calls) for calls in (4, 10, 50)},
+    **{f"second_order_{calls}": SamplerSettings(calls, solver="second_order") for calls in (4, 10, 50)},
+    **{f"eta_1_{calls}": SamplerSettings(calls, eta=1.0) for calls in (4, 10, 50)},
+    **{f"guidance_{strength}": SamplerSettings(guidance=strength) for strength in (0.3, 0.6, 1.0)},
 }
-"""What the study of samplers compares, by name and number of calls; the first is the published one."""
+"""What the study of samplers compares, by name and calls (guidance: strength, 4 calls); the first is the published one."""
 
 
 @flow(name="experiment-alignment", flow_run_name="{settings.run.name}")
