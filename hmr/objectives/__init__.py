@@ -2,36 +2,54 @@
 
     settings = preset("stable")
     advantages = group_advantages(scores, **settings.advantage.model_dump())
+    steps, noise = draw_steps_and_noise(settings, generator, latents.shape, device)
     errors = noise_errors(policy, noise, reference, heads=settings.heads)
-    loss, diagnostics = alignment_loss(errors, advantages, settings)
+    loss, diagnostics = alignment_loss(errors.weighted(step_weights(settings, steps, ...)), advantages, settings)
 
-where one (t, eps) is drawn per group (`draws.py`) and `policy`, `reference` are the noise predicted for it.
+where `policy` and `reference` are the noise that both models predict for the same x_t. Without need the reference
+is not run: `settings.needs_reference` says whether the gradient depends on it.
+
 Each objective is one file with one function that follows the protocol in `objective.py`: it sees how each
 hypothesis' error changed against the reference model, and gives one number per image and head. Kappa, anchor
-and head weights are added to any of them by `loss.py`.
+and head weights are added to any of them by `loss.py`. Named settings with the source of each number: `presets/`.
+
+| file | learns from | bounded below |
+|---|---|---|
+| `linear` | the group, in proportion to A: the paper's Eq. 6 | only with kappa > beta max(-A) |
+| `log_sigmoid` | the same, fading once the group is in order: DGPO | yes |
+| `pairwise`, `plackett_luce` | pairs; the whole ranking | yes |
+| `ratio` | probability ratios, with PPO's clip if asked for | yes |
+| `nft` | the group, from where the reference is | yes: it asks for kappa |
+| `positive_only`, `awr`, `best_of_group` | winners; all, by exp(A / tau); the best few as labels | yes |
 
 To add one: write `<name>.py` beside `linear.py`, add it to `OBJECTIVES` in `loss.py` and to the names in
 `settings.py` (to `NEEDS_REFERENCE` too, if its gradient depends on the reference), and give it a hand-worked
 test.
 """
 
-from hmr.objectives.draws import draw_noise, draw_timesteps, step_weights
+from hmr.objectives.diagnostics import beta_advice
+from hmr.objectives.draws import Draws, draw_noise, draw_steps_and_noise, draw_timesteps
 from hmr.objectives.errors import GroupErrors, noise_errors
-from hmr.objectives.loss import OBJECTIVES, AlignmentLoss, alignment_loss, beta_advice
-from hmr.objectives.settings import PRESETS, Head, ObjectiveSettings, preset
+from hmr.objectives.loss import OBJECTIVES, AlignmentLoss, alignment_loss
+from hmr.objectives.presets import PRESETS, preset, trainer_settings
+from hmr.objectives.settings import Head, ObjectiveSettings
+from hmr.objectives.step_weights import step_weights
 
 __all__ = [
     "OBJECTIVES",
     "PRESETS",
     "AlignmentLoss",
+    "Draws",
     "GroupErrors",
     "Head",
     "ObjectiveSettings",
     "alignment_loss",
     "beta_advice",
     "draw_noise",
+    "draw_steps_and_noise",
     "draw_timesteps",
     "noise_errors",
     "preset",
     "step_weights",
+    "trainer_settings",
 ]

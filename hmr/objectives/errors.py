@@ -22,9 +22,10 @@ class GroupErrors(NamedTuple):
     distance: Float[Tensor, "image hypothesis head"] | None = None
     """||eps_theta - eps_ref||^2 / dims"""
 
-    def weighted(self, weights: Float[Tensor, " image"]) -> "GroupErrors":
-        """All three times lambda_t of each group."""
-        return GroupErrors(*(None if part is None else part * weights[:, None, None] for part in self))
+    def weighted(self, weights: Float[Tensor, "image ..."]) -> "GroupErrors":
+        """All three times lambda_t, of each group or of each of its hypotheses."""
+        weights = weights.reshape(len(weights), -1, 1)
+        return GroupErrors._make(None if part is None else part * weights for part in self)
 
     @property
     def change(self) -> Float[Tensor, "image hypothesis head"]:
@@ -49,17 +50,13 @@ def noise_errors(
     total = sum(head.dims for head in heads)
     if total != policy.shape[-1]:
         layout = ", ".join(f"{head.name} {head.dims}" for head in heads)
-        raise ValueError(
-            f"noise_errors: {policy.shape[-1]} dims do not split into heads ({layout}: {total} dims)"
-        )
+        raise ValueError(f"noise_errors: {policy.shape[-1]} dims do not split into heads ({layout}: {total} dims)")
     with torch.autocast(policy.device.type, enabled=False):
         policy_error = _per_head(policy - noise, heads)
         if reference is None:
             return GroupErrors(policy_error)
         reference = reference.detach()
-        return GroupErrors(
-            policy_error, _per_head(reference - noise, heads), _per_head(policy - reference, heads)
-        )
+        return GroupErrors(policy_error, _per_head(reference - noise, heads), _per_head(policy - reference, heads))
 
 
 def refuse_half_precision(values: Tensor, name: str) -> None:

@@ -5,12 +5,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from hmr.advantage import Advantages
+from hmr.objectives.errors import GroupErrors
 from hmr.objectives.objective import group_statistic
 from hmr.objectives.settings import ObjectiveSettings
 
 
 def log_sigmoid(
-    change: Float[Tensor, "image hypothesis head"], advantages: Advantages, settings: ObjectiveSettings
+    errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettings
 ) -> Float[Tensor, "image head"]:
     """-log sigmoid(-beta S),  S = sum_i A_i D_i
 
@@ -18,4 +19,4 @@ def log_sigmoid(
     `group_reduce = "mean"` here. The group must be whole: S is not a sum over parts. At the reference the
     value is log 2 and the gradient half the linear one.
     """
-    return softplus(settings.beta * group_statistic(change, advantages, settings))
+    return softplus(settings.beta * group_statistic(errors.change, advantages, settings))

@@ -1,28 +1,27 @@
-"""The protocol that every objective follows, and the group statistic that several share."""
+"""The protocol that every objective follows, and what several of them share."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hmr.advantage import Advantages
+from hmr.objectives.errors import GroupErrors
 from hmr.objectives.settings import ObjectiveSettings
 
-__all__ = ["Objective", "damped", "group_statistic", "over_group"]
+__all__ = ["Objective", "better", "damped", "group_statistic", "over_group"]
 
 
+@runtime_checkable
 class Objective(Protocol):
-    """Preference term of each image and head, to be minimised.
+    """Preference term of each image and head, to be minimised; the mean over images is taken later, outside it.
 
-    The mean over images is taken later, outside it. `change` is D = L_theta - L_ref, or L_theta alone where
-    the reference was not run.
+    What it may look at is how each hypothesis' error changed: `errors.change` is D = L_theta - L_ref, or
+    L_theta alone where the reference was not run, and `errors.distance` is ||eps_theta - eps_ref||^2.
     """
 
     def __call__(
-        self,
-        change: Float[Tensor, "image hypothesis head"],
-        advantages: Advantages,
-        settings: ObjectiveSettings,
+        self, errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettings
     ) -> Float[Tensor, "image head"]: ...
 
 
@@ -43,3 +42,9 @@ def group_statistic(
 ) -> Float[Tensor, "image head"]:
     """S = sum_i A_i D_i: negative once winners are predicted better, or losers worse, than before."""
     return over_group(damped(advantages.values, settings.neg_scale)[..., None] * change, settings)
+
+
+def better(advantages: Advantages, margin: float = 0.0) -> Bool[Tensor, "image winner loser"]:
+    """True where the first hypothesis has the greater advantage, by `margin` at least; never for an abstention."""
+    ahead = advantages.values[:, :, None] - advantages.values[:, None, :]
+    return (ahead > 0) & (ahead >= margin) & advantages.judged[:, :, None] & advantages.judged[:, None, :]

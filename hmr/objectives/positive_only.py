@@ -4,12 +4,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hmr.advantage import Advantages
+from hmr.objectives.errors import GroupErrors
 from hmr.objectives.objective import over_group
 from hmr.objectives.settings import ObjectiveSettings
 
 
 def positive_only(
-    change: Float[Tensor, "image hypothesis head"], advantages: Advantages, settings: ObjectiveSettings
+    errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettings
 ) -> Float[Tensor, "image head"]:
     """beta sum_i max(A_i, 0) D_i: advantage-weighted regression on the better half of the group."""
-    return settings.beta * over_group(advantages.values.clamp(min=0)[..., None] * change, settings)
+    return settings.beta * over_group(advantages.values.clamp(min=0)[..., None] * errors.change, settings)

@@ -58,9 +58,7 @@ def test_single_precision_stays_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         errors = noise_errors(policy, noise, policy + 1e-3, heads=HEADS)
     assert errors.change.dtype == torch.float32
-    assert_close(
-        errors.change, noise_errors(policy, noise, policy + 1e-3, heads=HEADS).change, rtol=0, atol=0
-    )
+    assert_close(errors.change, noise_errors(policy, noise, policy + 1e-3, heads=HEADS).change, rtol=0, atol=0)
 
 
 def test_dims_that_do_not_fit_the_heads_are_refused():

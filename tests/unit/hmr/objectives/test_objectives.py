@@ -1,5 +1,6 @@
 """The identities that tie the objectives to each other and to the published ones."""
 
+import itertools
 import math
 
 import pytest
@@ -7,14 +8,25 @@ import torch
 from torch.testing import assert_close
 
 from hmr.advantage import Advantages, group_advantages
-from hmr.objectives import GroupErrors, Head, ObjectiveSettings, alignment_loss, noise_errors, preset
+from hmr.objectives import (
+    OBJECTIVES,
+    GroupErrors,
+    Head,
+    ObjectiveSettings,
+    alignment_loss,
+    noise_errors,
+    preset,
+)
 
 HEADS = (Head(name="joints", dims=3), Head(name="twists", dims=2))
-EVERY = ("linear", "log_sigmoid", "pairwise", "ratio", "positive_only", "best_of_group")
+EVERY = tuple(OBJECTIVES)
+WITHOUT_REFERENCE = ("linear", "positive_only", "awr", "best_of_group")
 
 
 def settings(objective, **changes):
-    plain = {"beta": 1.0, "kappa_per_beta": 0.0, "anchor_weight": 0.0, "heads": HEADS}
+    """The bare objective; `nft` is none without kappa, which adds nothing at the reference."""
+    kappa = 1.0 if objective == "nft" else 0.0
+    plain = {"beta": 1.0, "kappa_per_beta": kappa, "anchor_weight": 0.0, "heads": HEADS}
     return ObjectiveSettings(objective=objective, **{**plain, **changes})
 
 
@@ -47,9 +59,7 @@ def scene():
 
 def loss_of(scene, chosen, policy=None, with_reference=True):
     own, noise, reference, advantages = scene
-    errors = noise_errors(
-        own if policy is None else policy, noise, reference if with_reference else None, heads=HEADS
-    )
+    errors = noise_errors(own if policy is None else policy, noise, reference if with_reference else None, heads=HEADS)
     return alignment_loss(errors, advantages, chosen).loss
 
 
@@ -98,6 +108,63 @@ def test_ties_and_abstentions_make_no_pair():
     assert_close(got.item(), (math.log1p(math.exp(0.1 - 0.3)) + math.log1p(math.exp(-0.2 - 0.3))) / 2)
 
 
+@pytest.mark.parametrize(
+    ("top_k", "met"),
+    [(1, [(0, 3)]), (2, [(0, 3), (1, 2)]), (9, [(0, 3), (1, 2)])],
+)
+def test_top_against_bottom_by_hand(top_k, met):
+    """The i-th best meets the i-th worst; beyond the middle the same pairs would come again, turned round."""
+    change = [0.1, -0.2, 0.3, 0.7]
+    got = one_head(change, pairs="top_bottom", top_k=top_k)(judged([1.5, 1.0, -0.5, -2.0]), "pairwise")
+    losses = [math.log1p(math.exp(change[winner] - change[loser])) for winner, loser in met]
+    assert_close(got.item(), sum(losses) / len(losses))
+
+
+def test_a_margin_leaves_near_pairs_out():
+    got = one_head([0.1, -0.2, 0.3], pairs="all_pairs", pair_margin=2.0)(judged([1.0, 0.5, -1.5]), "pairwise")
+    assert_close(got.item(), (math.log1p(math.exp(0.1 - 0.3)) + math.log1p(math.exp(-0.2 - 0.3))) / 2)
+    none = one_head([0.1, -0.2, 0.3], pair_margin=9.0)(judged([1.0, 0.5, -1.5]), "pairwise")
+    assert none.item() == 0
+
+
+def test_plackett_luce_by_hand():
+    got = one_head([0.1, -0.2, 0.3], beta=2.0)(judged([0.5, 1.0, -1.5]), "plackett_luce")  # order: 1, 0, 2
+    first, second, third = (math.exp(-2 * change) for change in (-0.2, 0.1, 0.3))
+    chance = first / (first + second + third) * second / (second + third)
+    assert_close(got.item(), -math.log(chance))
+
+
+def test_plackett_luce_is_a_distribution_over_all_orders():
+    chances = [
+        math.exp(-one_head([0.1, -0.2, 0.3, 0.7])(judged(order), "plackett_luce"))
+        for order in itertools.permutations([1.5, 0.5, -0.5, -1.5])
+    ]
+    assert_close(sum(chances), 1.0)
+
+
+def test_plackett_luce_does_not_compare_ties_and_abstentions():
+    """Two tied over one: each is chosen before the third alone."""
+    tied = judged([1.0, 1.0, -2.0, 0.0])._replace(judged=torch.tensor([[True, True, True, False]]))
+    got = one_head([0.1, -0.2, 0.3, 9.0])(tied, "plackett_luce")
+    assert_close(got.item(), math.log1p(math.exp(0.1 - 0.3)) + math.log1p(math.exp(-0.2 - 0.3)))
+
+
+def test_awr_by_hand():
+    weights = [math.exp(value / 0.5) for value in (1.0, 0.5, -1.5)]
+    expected = sum(w * change for w, change in zip(weights, (0.1, -0.2, 0.3))) / sum(weights)
+    chosen = judged([1.0, 0.5, -1.5, 0.0])._replace(judged=torch.tensor([[True, True, True, False]]))
+    got = one_head([0.1, -0.2, 0.3, 9.0], awr_temperature=0.5)(chosen, "awr")
+    assert_close(got.item(), expected)
+
+
+def test_nft_by_hand():  # beta 2, kappa 3: 2 (1 x (0.1 - 0.4) - 1 x (0.3 - 0.5)) + 3 x (0.4 + 0.5)
+    heads = (Head(name="all", dims=1),)
+    policy = torch.tensor([[[1.1], [1.3]]], dtype=torch.float64)
+    errors = GroupErrors(policy, torch.ones_like(policy), torch.tensor([[[0.4], [0.5]]]).double())
+    chosen = settings("nft", beta=2.0, kappa_per_beta=1.5, heads=heads)
+    assert_close(alignment_loss(errors, judged([1.0, -1.0]), chosen).loss.item(), -0.2 + 2.7)
+
+
 def test_ratio_by_hand_and_clipped():
     plain = one_head([0.1, -0.2, 0.3])(judged([1.0, 0.5, -1.5]), "ratio").item()
     assert_close(plain, -(math.exp(-0.1) + 0.5 * math.exp(0.2) - 1.5 * math.exp(-0.3)))
@@ -132,7 +199,8 @@ def test_damped_losers():  # the loser counts half
 def test_values_at_the_reference(scene):
     values = {name: loss_of(scene, settings(name), policy=at_reference(scene)).item() for name in EVERY}
     log2 = 2 * math.log(2)  # one for each head
-    expected = {name: 0.0 for name in EVERY} | {"log_sigmoid": log2, "pairwise": log2}
+    orders = 2 * math.log(math.factorial(6))
+    expected = {name: 0.0 for name in EVERY} | {"log_sigmoid": log2, "pairwise": log2, "plackett_luce": orders}
     assert values == pytest.approx(expected, abs=1e-12)
 
 
@@ -142,6 +210,7 @@ def test_gradients_at_the_reference_are_multiples_of_the_linear_one(scene):
     assert_close(gradient(scene, settings("log_sigmoid", beta=3.0), policy=start), linear / 2)
     assert_close(gradient(scene, settings("ratio", beta=3.0), policy=start), linear)
     assert_close(gradient(scene, settings("ratio", beta=3.0, clip_eps=0.2), policy=start), linear)
+    assert_close(gradient(scene, settings("nft", beta=3.0), policy=start), linear)
 
 
 def test_log_sigmoid_has_the_linear_gradient_times_its_logistic_weight(scene):
@@ -154,25 +223,46 @@ def test_log_sigmoid_has_the_linear_gradient_times_its_logistic_weight(scene):
     assert_close(gradient(scene, settings("log_sigmoid", beta=beta)), per_dim * linear)
 
 
-@pytest.mark.parametrize("objective", ["linear", "positive_only", "best_of_group"])
-def test_the_reference_can_be_skipped_without_a_change_of_gradient(scene, objective):
-    assert not settings(objective).needs_reference
-    assert_close(
-        gradient(scene, settings(objective), with_reference=False), gradient(scene, settings(objective))
+@pytest.mark.parametrize("objective", WITHOUT_REFERENCE)
+@pytest.mark.parametrize("per_head", [True, False])
+def test_the_reference_can_be_skipped_without_a_change_of_gradient(scene, objective, per_head):
+    """The same float32 weights to the last bit: the reference only shifts what is differentiated."""
+    policy, noise, reference, advantages = (
+        part if isinstance(part, Advantages) else part.detach().float() for part in scene
     )
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.SiLU(), torch.nn.Linear(16, 5))
+    chosen = settings(objective, anchor_weight=0.5, per_head=per_head)
+    assert not chosen.needs_reference
+
+    def gradients(known):
+        errors = noise_errors(network(policy), noise, known, heads=HEADS)
+        return torch.autograd.grad(alignment_loss(errors, advantages, chosen).loss, list(network.parameters()))
+
+    for skipped, run in zip(gradients(None), gradients(reference)):
+        assert skipped.any()
+        assert_close(skipped, run, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("objective", ["log_sigmoid", "pairwise", "ratio"])
+@pytest.mark.parametrize("objective", [name for name in EVERY if name not in WITHOUT_REFERENCE])
 def test_a_missing_reference_is_an_error_where_it_counts(scene, objective):
     assert settings(objective).needs_reference
     with pytest.raises(ValueError, match="reference model"):
         loss_of(scene, settings(objective), with_reference=False)
 
 
+@pytest.mark.parametrize("objective", WITHOUT_REFERENCE)
+def test_kappa_needs_the_reference_with_every_objective(scene, objective):
+    chosen = settings(objective, kappa_per_beta=0.1)
+    assert chosen.needs_reference
+    with pytest.raises(ValueError, match=r"kappa = 0\.1 needs the reference model"):
+        loss_of(scene, chosen, with_reference=False)
+
+
 def test_kappa_has_no_value_and_no_gradient_at_the_reference(scene):
     start = at_reference(scene)
     for objective in EVERY:
-        without, with_kappa = settings(objective), settings(objective, kappa_per_beta=5.0)
+        without, with_kappa = settings(objective), settings(objective, kappa_per_beta=5.0)  # nft: 1 and 5
         assert_close(loss_of(scene, with_kappa, policy=start), loss_of(scene, without, policy=start))
         assert_close(gradient(scene, with_kappa, policy=start), gradient(scene, without, policy=start))
 
@@ -203,9 +293,7 @@ def test_anchor_is_the_plain_denoising_error(scene):
 def test_joined_heads_are_the_mean_over_all_dims(scene):
     policy, noise, reference, advantages = scene
     change = (policy - noise).square().mean(-1) - (reference - noise).square().mean(-1)
-    assert_close(
-        loss_of(scene, settings("linear", per_head=False)), (advantages.values * change).sum(1).mean()
-    )
+    assert_close(loss_of(scene, settings("linear", per_head=False)), (advantages.values * change).sum(1).mean())
 
 
 def test_head_weights(scene):
@@ -226,12 +314,42 @@ def test_two_hypotheses_are_diffusion_dpo(scene):
     two = (own, noise, reference[:, :2], pair)
     dpo = settings("pairwise", beta=beta_dpo / 2)
     assert_close(gradient(two, settings("log_sigmoid", beta=beta_dpo / 2)), gradient(two, dpo))
+    assert_close(gradient(two, settings("plackett_luce", beta=beta_dpo / 2)), gradient(two, dpo))
     start = at_reference(two)
     slope = gradient(two, settings("linear", beta=beta_dpo / 4), policy=start)
     assert_close(gradient(two, dpo, policy=start), slope)
     change = noise_errors(own, noise, two[2], heads=HEADS).change
     by_hand = beta_dpo / 4 * (change[:, 0] - change[:, 1]).sum(-1).mean()
     assert_close(loss_of(two, settings("linear", beta=beta_dpo / 4)), by_hand)
+
+
+def test_nft_is_the_published_loss_but_for_a_constant(scene):
+    """r |e + b d|^2 + (1 - r) |e - b d|^2 with r = (1 + A) / 2 and e = eps_ref - eps, d = eps_theta - eps_ref."""
+    policy, noise, reference, advantages = scene
+    small = advantages._replace(values=advantages.values / 5)  # |A| <= 1 makes r a probability
+    beta = 0.7
+    e, d = reference - noise, policy - reference
+    r = (1 + small.values[..., None]) / 2
+    published = r * (e + beta * d).square() + (1 - r) * (e - beta * d).square() - e.square()
+    expected = (published[..., :3].mean(-1) + published[..., 3:].mean(-1)).sum(1).mean()
+    chosen = settings("nft", beta=beta, kappa_per_beta=beta)
+    assert_close(loss_of((policy, noise, reference, small), chosen), expected)
+
+
+def test_nft_is_linear_with_a_kappa_of_its_own_for_each_hypothesis(scene):
+    """A D + (kappa - A) |d|^2: what losers lack of convexity comes back, winners give some up."""
+    policy, noise, reference, advantages = scene
+    errors = noise_errors(policy, noise, reference, heads=HEADS)
+    values = advantages.values[..., None]
+    terms = values * errors.change + (1.5 - values) * errors.distance
+    assert_close(loss_of(scene, settings("nft", kappa_per_beta=1.5)), terms.sum((1, 2)).mean())
+
+
+def test_awr_lies_between_the_best_and_plain_denoising(scene):
+    cold, hot = settings("awr", awr_temperature=1e-3), settings("awr", awr_temperature=1e6)
+    assert_close(gradient(scene, cold), gradient(scene, settings("best_of_group")))
+    plain = settings("linear", pref_weight=0.0, anchor_weight=1.0)
+    assert_close(gradient(scene, hot), gradient(scene, plain), atol=1e-6, rtol=1e-5)
 
 
 def test_winners_minus_losers_is_the_statistic(scene):
@@ -258,10 +376,11 @@ def test_the_mean_over_images_stands_outside_the_sigmoid(scene):
     assert_close(loss_of(scene, chosen), torch.stack(alone).mean())
 
 
-def test_micro_batches_add_up_to_the_batch(scene):
+@pytest.mark.parametrize("objective", EVERY)
+def test_micro_batches_add_up_to_the_batch(scene, objective):
     policy, noise, reference, advantages = scene
     advantages = advantages._replace(kept=torch.tensor([True, False, True]))
-    chosen = preset("stable", heads=HEADS)
+    chosen = preset("stable", objective=objective, heads=HEADS)
     whole = alignment_loss(noise_errors(policy, noise, reference, heads=HEADS), advantages, chosen).loss
     parts = [
         alignment_loss(
@@ -273,6 +392,10 @@ def test_micro_batches_add_up_to_the_batch(scene):
         for part in (slice(0, 2), slice(2, 3))
     ]
     assert_close(sum(parts), whole)
+    accumulated = torch.zeros_like(policy)
+    for part in parts:
+        accumulated += torch.autograd.grad(part, policy)[0]
+    assert_close(accumulated, torch.autograd.grad(whole, policy)[0])
 
 
 @pytest.mark.parametrize("objective", EVERY)
@@ -285,19 +408,18 @@ def test_the_order_of_hypotheses_is_free(scene, objective):
         reference[:, order],
         advantages._replace(values=advantages.values[:, order], judged=advantages.judged[:, order]),
     )
-    chosen = preset("stable", objective=objective, heads=HEADS, pairs="all_pairs", top_k=2)
-    assert_close(loss_of(moved, chosen), loss_of(scene, chosen).detach())
+    moved[0].requires_grad_()
+    for pairs in ("all_pairs", "top_bottom"):
+        chosen = preset("stable", objective=objective, heads=HEADS, pairs=pairs, top_k=2)
+        assert_close(loss_of(moved, chosen), loss_of(scene, chosen))
+        assert_close(gradient(moved, chosen), gradient(scene, chosen)[:, order])
 
 
 @pytest.mark.parametrize("objective", EVERY)
 @pytest.mark.parametrize("group_reduce", ["sum", "mean"])
 def test_finite_differences_agree_with_autograd(scene, objective, group_reduce):
-    chosen = preset(
-        "stable", objective=objective, heads=HEADS, group_reduce=group_reduce, beta=2.0, neg_scale=0.5
-    )
-    assert torch.autograd.gradcheck(
-        lambda policy: loss_of(scene, chosen, policy=policy), (scene[0],), fast_mode=True
-    )
+    chosen = preset("stable", objective=objective, heads=HEADS, group_reduce=group_reduce, beta=2.0, neg_scale=0.5)
+    assert torch.autograd.gradcheck(lambda policy: loss_of(scene, chosen, policy=policy), (scene[0],), fast_mode=True)
 
 
 @pytest.mark.parametrize("objective", EVERY)
@@ -363,6 +485,32 @@ def test_clipped_ratio_never_falls_below_its_floor(scene):
         assert loss_of(scene, settings("ratio", clip_eps=0.2), policy=policy) >= floor
 
 
+def test_a_stopped_ratio_has_no_gradient_however_far_it_went():
+    """exp(1000) overflows: what clipping has stopped must not come back as NaN."""
+    change = torch.tensor([[[-1e3], [0.0], [0.0], [1e3]]], dtype=torch.float64, requires_grad=True)
+    errors = GroupErrors(1 + change, torch.ones(1, 4, 1).double(), torch.zeros(1, 4, 1).double())
+    chosen = settings("ratio", clip_eps=0.2, heads=(Head(name="all", dims=1),))
+    loss, watched = alignment_loss(errors, judged([1.0, 0.5, -0.5, -1.0]), chosen)
+    assert_close(loss.item(), -(1.2 + 0.5 - 0.5 - 0.8))
+    assert torch.autograd.grad(loss, change)[0].flatten().tolist() == [0.0, 0.5, -0.5, 0.0]
+    assert watched["clip_fraction"] == 0.5
+
+
+def test_nft_is_convex_and_bounded_for_any_kappa(scene):
+    """sum_i 2 A e.d + kappa |d|^2 >= -sum_i A^2 |e|^2 / kappa, at d = -A e / kappa."""
+    _, noise, reference, advantages = scene
+    kappa, values = 0.01, advantages.values[..., None]
+    chosen = settings("nft", kappa_per_beta=kappa)
+    start = noise_errors(reference, noise, reference, heads=HEADS).policy
+    bound = -(values.square() * start / kappa).sum((1, 2)).mean()
+    random = torch.Generator().manual_seed(2)
+    for scale in (0.1, 10.0, 1000.0):
+        policy = reference + scale * torch.randn(reference.shape, generator=random, dtype=torch.float64)
+        assert loss_of(scene, chosen, policy=policy) >= bound
+    best = reference - values * (reference - noise) / kappa
+    assert_close(loss_of(scene, chosen, policy=best), bound)
+
+
 def test_convexity_margin_by_hand(scene):
     def margin(chosen):
         own, noise, reference, advantages = scene
@@ -376,6 +524,7 @@ def test_convexity_margin_by_hand(scene):
     )
     assert margin(settings("linear", anchor_weight=0.6)) == pytest.approx(worst + 0.6 / 6)
     assert margin(settings("linear", kappa_per_beta="auto")) > 0
+    assert margin(settings("nft", beta=2.0, kappa_per_beta=0.3)) == pytest.approx(0.6)
 
 
 # --- what to watch ------------------------------------------------------------------------------------------
@@ -386,9 +535,7 @@ def test_diagnostics_by_hand():
     policy.requires_grad_()
     errors = GroupErrors(policy, torch.ones_like(policy), torch.full_like(policy, 0.25))
     advantages = judged([1.0, 0.5, -1.5], [2.0, -2.0, 0.0], kept=[True, False])
-    chosen = settings(
-        "log_sigmoid", beta=2.0, kappa_per_beta=0.1, anchor_weight=0.5, heads=(Head(name="all", dims=1),)
-    )
+    chosen = settings("log_sigmoid", beta=2.0, kappa_per_beta=0.1, anchor_weight=0.5, heads=(Head(name="all", dims=1),))
     loss, watched = alignment_loss(errors, advantages, chosen)
     assert loss.requires_grad and not any(value.requires_grad for value in watched.values())
     expected = {
@@ -407,14 +554,10 @@ def test_diagnostics_by_hand():
         "abstentions": 0,
     }
     assert {name: watched[name].item() for name in expected} == pytest.approx(expected, abs=1e-12)
-    assert loss.item() == pytest.approx(
-        sum(expected[f"loss/{part}"] for part in ("preference", "kappa", "anchor"))
-    )
+    assert loss.item() == pytest.approx(sum(expected[f"loss/{part}"] for part in ("preference", "kappa", "anchor")))
 
 
 def test_without_reference_only_what_is_known_is_told(scene):
     own, noise, _, advantages = scene
-    watched = alignment_loss(
-        noise_errors(own, noise, heads=HEADS), advantages, settings("linear")
-    ).diagnostics
+    watched = alignment_loss(noise_errors(own, noise, heads=HEADS), advantages, settings("linear")).diagnostics
     assert "policy_error/joints" in watched and "S/joints" not in watched and "distance/joints" not in watched
