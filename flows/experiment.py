@@ -31,7 +31,7 @@ SAMPLERS = {
     **{f"eta_1_{calls}": SamplerSettings(calls, eta=1.0) for calls in (4, 10, 50)},
     **{f"guidance_{strength}": SamplerSettings(guidance=strength) for strength in (0.3, 0.6, 1.0)},
 }
-"""What the study of samplers compares, by name and calls (guidance: strength, 4 calls); the first is the published one."""
+"""What the study of samplers compares, by name and calls (guidance: by strength, 4 calls); first the published one."""
 
 
 @flow(name="experiment-alignment", flow_run_name="{settings.run.name}")

@@ -117,8 +117,8 @@ def unsure_joints(summary: Summary, count: int = 5) -> list[tuple[str, str, str]
 
 
 def uncertainty_told(summary: Summary) -> list[tuple[str, str, str]]:
-    """How well spread tells error: (over what, rank correlation before, after)."""
-    keys = {"error_srcc": "over all people and joints", "error_srcc_within_joint": "over people, joint by joint"}
+    """How well spread tells error over people: (of which joints, rank correlation before, after)."""
+    keys = {"error_srcc": "all joints", "error_srcc_within_joint": "joint by joint"}
     return [
         (name, *(number(_uncertainty(summary, when).get(key), 2) for when in ("before", "after")))
         for key, name in keys.items()

@@ -236,7 +236,7 @@ def test_the_least_sure_joints_and_what_spread_is_worth(tmp_path, summary):
     assert unsure_joints(summary, 3) == [
         ("left middle finger", "57.6", "57.6"), ("left hand", "51.3", "51.3"), ("right foot", "45.4", "45.4"),
     ]  # fmt: skip
-    assert uncertainty_told(summary)[0] == ("over all people and joints", "0.51", "0.51")
+    assert uncertainty_told(summary)[0] == ("all joints", "0.51", "0.51")
     assert uncertainty_told(summary)[1][1] == "n/a"
     page = Page(write_report(tmp_path, summary, [], [], []))
     assert "left wrist" in page.text and "neck" not in page.text and "0.51" in page.text
