@@ -1,14 +1,12 @@
 """Settings of the memory: how much of it a case is shown, and how it is added to."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-FullPath = Annotated[Path, Strict(False), AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class RecallSettings(BaseModel):
@@ -35,7 +33,6 @@ class ReflectionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
-    memory: FullPath | None = None  # the store that is added to; unset: <out>/memory
     split: Literal["val", "easy_val", "lab", "broad"] = "val"  # whose labels are read
     explore: Count = 40  # groups that are judged, remembered and reflected on
     gate: Annotated[int, Field(ge=5)] = 40  # held-out groups on which rules are tested

@@ -32,7 +32,8 @@ SIZE = 320  # height and width of a picture, px
 Split = Literal["lab", "broad", "wild", "val", "test", "easy_val", "easy_test"]
 SPLITS: tuple[str, ...] = get_args(Split)
 LABELLED: tuple[Split, ...] = ("lab", "broad")
-Purpose = Literal["pretrain", "benchmark", "headroom probe", "oracle critic", "test of the project"]
+UNREFLECTED: tuple[Split, ...] = ("wild", "test", "easy_test")
+Purpose = Literal["pretrain", "reflection", "benchmark", "headroom probe", "oracle critic", "test of the project"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 
 Floats = NDArray[np.float32]
@@ -71,13 +72,19 @@ def _look(split: Split, rng: np.random.Generator) -> _Look:
 def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: str) -> Truth:
     """Ground truth of scenes, made anew from their seeds; nothing on disk holds it.
 
-    `pretrain` may read the labelled splits alone. Raises SealedLabelsError otherwise.
+    `pretrain` may read the labelled splits alone, `reflection` neither the target domain nor the test people;
+    SealedLabelsError otherwise.
     """
     if purpose not in PURPOSES:
         raise SealedLabelsError(f"'{purpose}' is no purpose for reading labels; one of: {', '.join(PURPOSES)}")
     if purpose == "pretrain" and split not in LABELLED:
         raise SealedLabelsError(
             f"labels of '{split}' are sealed from pretraining; it reads {' and '.join(LABELLED)} only"
+        )
+    if purpose == "reflection" and split in UNREFLECTED:
+        raise SealedLabelsError(
+            f"labels of '{split}' are sealed from reflection: a critic must not learn from the people whose groups it "
+            "scores for training, or by whom it is measured"
         )
     return _truth(body, split, indices)
 

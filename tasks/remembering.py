@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from critique.embedders import case_embedder
+from critique.embedders import CaseEmbedder, case_embedder
 from critique.memory import Memory, from_rows, read_toml, to_rows, to_toml, with_imported
 from critique.memory_settings import RECALL
 from critique.vlm import VlmCritic
@@ -10,9 +10,10 @@ from critique.vlm_settings import VlmSettings
 from storage.memory_store import MemoryStore
 
 
-def vlm_critic(settings: VlmSettings) -> VlmCritic:
-    """The critic with the memory that its settings name, as it is now."""
-    return VlmCritic(settings, memory=settings.memory and load_memory(settings.memory, settings))
+def vlm_critic(settings: VlmSettings, cache: Path | None = None) -> VlmCritic:
+    """The critic with the memory that its settings name, as it is now; `cache` keeps its answers."""
+    memory = None if settings.memory is None else load_memory(settings.memory, settings)
+    return VlmCritic(settings, memory=memory, cache=cache)
 
 
 def load_memory(root: Path, critic: VlmSettings | None = None, version: str | None = None) -> Memory:
@@ -23,7 +24,7 @@ def load_memory(root: Path, critic: VlmSettings | None = None, version: str | No
     return from_rows(rows, str(root), critic.recall, embedder_of(critic))
 
 
-def embedder_of(critic: VlmSettings):
+def embedder_of(critic: VlmSettings) -> CaseEmbedder:
     """What places cases among prototypes; an endpoint is the critic's own, asked for its embeddings."""
     remote = critic.recall.embedder.startswith("endpoint:")
     return case_embedder(critic.recall.embedder, critic.address if remote else None, critic.api_key_variable)

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
+from critique.memory_settings import ReflectionSettings
+
 Values = Mapping[str, Mapping[str, Any]]
 """Settings as read: section -> key -> value."""
 
@@ -161,6 +163,12 @@ class Pretrain(Section):
     image: bool | None = None  # false: landmarks alone, without the picture
 
 
+class Reflect(ReflectionSettings):
+    """How the memory of the `vlm` critic is added to, on labelled people of the studio."""
+
+    memory: FullPath | None = None  # the store that is added to; unset: <out>/memory
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -175,6 +183,7 @@ class Settings(Section):
     benchmark: Benchmark = Benchmark()
     studio: Studio = Studio()
     pretrain: Pretrain = Pretrain()
+    reflect: Reflect = Reflect()
 
 
 Model = TypeVar("Model", bound=BaseModel)
