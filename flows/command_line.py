@@ -200,7 +200,10 @@ def train(
     out: Out = None,
     name: Name = None,
     preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="studio, stable, paper_eq6 or released_dgpo. [studio]")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="studio, stable, paper_eq6, released_dgpo, adhmr_dpo or sft_best_of_g. [studio]"
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Steps. [the preset's]")] = None,
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="[the preset's]")] = None,

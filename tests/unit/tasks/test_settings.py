@@ -1,13 +1,16 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from hmr.objectives import PRESETS
 from tasks.settings import (
     Settings,
     SettingsError,
+    Train,
     differences,
     load_settings,
     settings_sha256,
@@ -77,9 +80,7 @@ def test_flags_win_over_the_file_and_are_blamed_for_their_own_faults(tmp_path):
 def test_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HMR_ALIGN_RUNS", raising=False)
-    settings = load_settings(
-        None, {"photographs": {"folder": "people"}, "base": {"checkpoint": "mine.safetensors"}}
-    )
+    settings = load_settings(None, {"photographs": {"folder": "people"}, "base": {"checkpoint": "mine.safetensors"}})
     assert settings.photographs.folder == tmp_path / "people"
     assert settings.base.checkpoint == tmp_path / "mine.safetensors"
     assert load_settings().run.folder == tmp_path / "runs" / "default"
@@ -125,14 +126,16 @@ def test_default_toml_states_every_default():
         assert not missing, f"default.toml lacks {missing} in [{section}]"
 
 
+def test_every_preset_can_be_chosen():
+    assert set(get_args(Train.model_fields["preset"].annotation)) == set(PRESETS)
+
+
 def test_a_sub_table_is_read_by_its_own_model():
     class VlmLike(BaseModel, extra="forbid"):
         model: str
 
     assert validate(VlmLike, {"model": "m"}, "a.toml", "critic.vlm").model == "m"
-    with pytest.raises(
-        SettingsError, match=r"^a.toml: \[critic.vlm\] has no key 'modle'. Did you mean 'model'\?"
-    ):
+    with pytest.raises(SettingsError, match=r"^a.toml: \[critic.vlm\] has no key 'modle'. Did you mean 'model'\?"):
         validate(VlmLike, {"model": "m", "modle": "m"}, "a.toml", "critic.vlm")
     with pytest.raises(SettingsError, match=r"^a.toml: \[critic.vlm\] needs the key 'model'\."):
         validate(VlmLike, {}, "a.toml", "critic.vlm")
