@@ -14,7 +14,18 @@ from flows.score_groups import score
 from flows.train_policy import train
 from hmr.base_model import load_model
 from hmr.headroom_record import measured_headroom
-from tasks.benchmarking import compare, extras, lifting_rows, look_at, quality, table, uncertainty, wild_errors
+from hmr.sampler import PUBLISHED
+from tasks.benchmarking import (
+    benchmark_sampler,
+    compare,
+    extras,
+    lifting_rows,
+    look_at,
+    quality,
+    table,
+    uncertainty,
+    wild_errors,
+)
 from tasks.finding import Found
 from tasks.plan import Plan
 from tasks.report import RoundRecord, ShownPerson, benchmark_rows, summary_table_markdown, write_report
@@ -84,7 +95,9 @@ def summarise(
     settings = plan.settings
     frame = body(plan.body_path)
     improvement = compare(before, after, settings.benchmark.bootstrap)
-    headroom = measured_headroom(load_model(plan.base).digest())
+    # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
+    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample) == PUBLISHED
+    headroom = measured_headroom(load_model(plan.base).digest()) if as_probed else None
     share = headroom and {
         e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
     }
