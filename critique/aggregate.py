@@ -112,7 +112,7 @@ def by_bradley_terry(table: Floats) -> Linked:
     wins = np.zeros((size, size))
     for row in table:
         seen = np.flatnonzero(~np.isnan(row))
-        won = (row[seen, None] > row[seen]) + 0.5 * (row[seen, None] == row[seen])
+        won = np.greater.outer(row[seen], row[seen]) + 0.5 * np.equal.outer(row[seen], row[seen])
         np.fill_diagonal(won, 0.0)
         wins[np.ix_(seen, seen)] += won * 2 / max(len(seen), 1)
     played = wins + wins.T
@@ -128,7 +128,7 @@ def by_bradley_terry(table: Floats) -> Linked:
         if np.abs(step).max() < 1e-9:
             break
     playing = played.any(1)
-    among = playing[None] & playing[:, None] & ~np.eye(size, dtype=bool)
+    among = np.logical_and.outer(playing, playing) & ~np.eye(size, dtype=bool)
     rivals = np.maximum(among.sum(1), 1)
     chance = 1 / (1 + np.exp(strength[None] - strength[:, None]))
     scores = 100 * np.where(among, chance, 0.0).sum(1) / rivals
@@ -167,4 +167,4 @@ def _shrunk(values: Floats, axis: int) -> Floats:
 def _quietly(reduce: Callable[..., Floats], values: Floats, axis: int) -> Floats:
     """A reduction of rows or columns that may be NaN alone, which numpy would warn of."""
     empty = np.isnan(values).all(axis, keepdims=True)
-    return np.where(empty.squeeze(axis), np.nan, reduce(np.where(empty, 0.0, values), axis))
+    return np.where(empty.any(axis), np.nan, reduce(np.where(empty, 0.0, values), axis))

@@ -52,7 +52,12 @@ def abstain(
     )
 
 
+def seeded_random(seed: int, group_id: str) -> np.random.Generator:
+    """Random numbers that depend on the seed and the group alone, on every machine."""
+    digest = hashlib.sha256(f"{seed}:{group_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8]))
+
+
 def seeded_order(seed: int, group_id: str, size: int) -> NDArray[np.int64]:
     """A random order of `size` things; it depends on the seed and the group alone, on every machine."""
-    digest = hashlib.sha256(f"{seed}:{group_id}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8])).permutation(size)
+    return seeded_random(seed, group_id).permutation(size)

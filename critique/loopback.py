@@ -43,7 +43,7 @@ class Answer:
     body: Any = None  # sent as JSON; bytes are sent as they are
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0  # to wait first
+    seconds: int | float = 0.0  # to wait first
     drop: bool = False  # close the connection without a word
 
 
@@ -117,7 +117,7 @@ def says(
     choice: Body = {"index": 0, "message": message, "finish_reason": finish}
     if tokens is not None:
         choice["logprobs"] = {"content": [_token(piece, likely) for piece, likely in tokens]}
-    usage = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
+    usage: Body = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
     usage["prompt_tokens_details"] = {"cached_tokens": 400}
     body = {
         "id": "chatcmpl-1",
@@ -213,7 +213,7 @@ def error(status: int, message: str = "scripted", code: str | None = None, retry
     return lambda _: Answer({"error": {"message": message, "code": code}}, status, headers)
 
 
-def slow(seconds: float, then: Step) -> Step:
+def slow(seconds: int | float, then: Step) -> Step:
     def step(body: Body) -> Answer:
         answer = then(body)
         return Answer(answer.body, answer.status, answer.headers, seconds)
@@ -297,11 +297,11 @@ class Manner:
 
     look: Look = agreement
     conditions: Mapping[str, Look] = field(default_factory=lambda: CONDITIONS)
-    bias: float = 0.0  # points that the picture shown first is given for nothing
-    noise: float = 0.0  # standard deviation, points; the same for the same request
-    seconds: float = 0.0  # that an answer takes
+    bias: int | float = 0.0  # points that the picture shown first is given for nothing
+    noise: int | float = 0.0  # standard deviation, points; the same for the same request
+    seconds: int | float = 0.0  # that an answer takes
     rude: float = 0.0  # share of requests that are answered badly, in each way of RUDE
-    hang: float = 30.0  # seconds that a rude silence lasts
+    hang: int | float = 30.0  # seconds that a rude silence lasts
     seed: int = 0
 
     def __call__(self, number: int, body: Body) -> Answer:
@@ -319,10 +319,10 @@ class Manner:
         return slow(self.seconds, answer)(body)
 
 
-def _retold(change: Callable[[Body], Any]) -> Callable[[Step, float], Step]:
+def _retold(change: Callable[[Body], Any]) -> Callable[[Step, int | float], Step]:
     """A way of spoiling a good answer: `change` makes something else of its object."""
 
-    def spoil(step: Step, _: float) -> Step:
+    def spoil(step: Step, _: int | float) -> Step:
         def told(body: Body) -> Answer:
             items = json.loads(step(body).body["choices"][0]["message"]["content"])
             changed = change(items)
@@ -337,7 +337,7 @@ def _shift(items: Body, by: int) -> Body:
     return {f"image_{int(key[6:]) + by}": item for key, item in items.items()}
 
 
-RUDE: tuple[Callable[[Step, float], Step], ...] = (
+RUDE: tuple[Callable[[Step, int | float], Step], ...] = (
     _retold(lambda items: json.dumps(items)[:-3]),
     _retold(lambda items: " and ".join(f"{key} gets {item['score']}" for key, item in items.items())),
     _retold(lambda items: 'Like {"image_2": {"score": 1}}:\n```json\n' + json.dumps(items) + "\n```\nDone {so}."),

@@ -1,4 +1,4 @@
-"""Builds the messages of one call to a vision-language critic: task, pictures, memory, in the paper's order.
+"""Builds the messages of one call to a vision-language critic: role and task, memory, photograph, overlays.
 
 The wording is ours; what must be said is the contract of the paper's supplementary.
 """
@@ -7,7 +7,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ from critique.memory import Recalled
 from critique.reply import ReplyError
 from storage.records import Bytes, DrawnGroup
 
-PROMPT_VERSION = 1  # raise it whenever a word below changes: verdicts of another prompt are another critic's
+PROMPT_VERSION = 2  # raise it whenever a word below changes: verdicts of another prompt are another critic's
 
 Detail = Literal["auto", "low", "high"]
 Encoding = Literal["jpeg", "png"]
@@ -102,32 +102,15 @@ class PictureEncoder:
         return {"type": "image_url", "image_url": url}
 
 
-def group_parts(
-    group: DrawnGroup, order: Sequence[int], views: Views, picture_part: Callable[[Bytes], Part]
-) -> list[Part]:
-    """The photograph, then hypothesis `order[k]` as image_{k + 2}, each picture behind its label."""
-    pictures = [] if group.photograph is None else [group.photograph]
-    for index in order:
-        front = group.overlays[index]
-        pictures.append(np.hstack([front, group.sides[index]]) if views == "front+side" else front)
-    parts: list[Part] = []
-    for number, pixels in enumerate(pictures, start=1):
-        parts += [text_part(f"image_{number}"), picture_part(pixels)]
-    return parts
+class Pictures(NamedTuple):
+    """A group's pictures, encoded once for all calls about it."""
+
+    photograph: Part
+    overlays: tuple[Part, ...]  # (G,)
 
 
-def first_message(
-    group: DrawnGroup,
-    order: Sequence[int],
-    recalled: Recalled,
-    picture_part: Callable[[Bytes], Part],
-    views: Views = "front",
-    prompt_order: PromptOrder = "paper",
-) -> Part:
-    """The one message that asks for the judgement of a group.
-
-    `prompt_order`: "paper" is task, pictures, memory; "memory_first" is task, memory, pictures.
-    """
+def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part]) -> Pictures:
+    """Every picture of a group as a message part; a side view stands to the right of its overlay."""
     size = len(group.group)
     if (
         group.photograph is None
@@ -139,10 +122,28 @@ def first_message(
             f"{len(group.sides)} side views and {'no' if group.photograph is None else 'a'} photograph; "
             "draw the pictures for critics that need them"
         )
-    task = [text_part(task_text(size, views))]
-    pictures = group_parts(group, order, views, picture_part)
-    memory = memory_parts(recalled, picture_part)
-    ordered = (task, pictures, memory) if prompt_order == "paper" else (task, memory, pictures)
+    shown = group.overlays
+    if views == "front+side":
+        shown = tuple(np.hstack(pair) for pair in zip(group.overlays, group.sides))
+    return Pictures(picture_part(group.photograph), tuple(map(picture_part, shown)))
+
+
+def first_message(
+    pictures: Pictures,
+    order: Sequence[int],
+    memory: Sequence[Part],
+    views: Views = "front",
+    prompt_order: PromptOrder = "memory_first",
+) -> Part:
+    """The one message that asks for a judgement of some hypotheses: `order[k]` is image_{k + 2}.
+
+    `prompt_order`: "memory_first" is task, memory, pictures; "paper" is task, pictures, memory, as printed there.
+    """
+    task = [text_part(task_text(len(order), views))]
+    labelled: list[Part] = []
+    for number, picture in enumerate([pictures.photograph, *(pictures.overlays[index] for index in order)], start=1):
+        labelled += [text_part(f"image_{number}"), picture]
+    ordered = (task, labelled, memory) if prompt_order == "paper" else (task, memory, labelled)
     return {"role": "user", "content": [part for block in ordered for part in block]}
 
 

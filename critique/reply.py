@@ -131,6 +131,8 @@ def parse_reply(text: str, size: int) -> ParsedReply:
         raise ReplyError(
             f"image_1 is the photograph and gets no score, and image_{size + 1} has none: the labels are shifted"
         )
+    if 2 not in items and size + 2 in scored:
+        raise ReplyError(f"image_{size + 2} was not shown, and image_2 has no score: the labels are shifted")
 
     scores, statuses, comments = np.full(size, np.nan), ["missing_item"] * size, [""] * size
     for place, item in items.items():

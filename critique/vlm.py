@@ -1,93 +1,94 @@
 """A vision-language model behind any OpenAI-compatible chat-completions endpoint, as a critic.
 
-One call per group. Faults that can pass (429, 5xx, timeouts, lost connections) are retried by the openai
-client and nowhere else. Whatever an answer holds, it ends as a verdict: scores, or abstentions whose status
-says what happened, with the raw answers beside it. Only a set-up that no retry can mend (key, model, address)
-raises `VlmConfigError`.
+Each group is shown in one or several calls (blocks.py), and what they say is linked (aggregate.py). Whatever an
+answer holds, it ends as a verdict: scores, or abstentions whose status says what happened, with the raw answers
+beside it. What is asked and kept is endpoint.py's.
 """
 
 import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Iterable
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import openai
-from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
-
-from critique.critic import abstain, seeded_order
+from critique import batch
+from critique.aggregate import link
+from critique.blocks import Showing, calls, showings
+from critique.cache import AnswerCache
+from critique.critic import seeded_random
+from critique.endpoint import Endpoint, cost
+from critique.expectation import expected_scores
 from critique.memory import Memory
-from critique.prompt import PROMPT_VERSION, PictureEncoder, first_message, repair_messages, reply_schema
-from critique.reply import ParsedReply, ReplyError, parse_reply, plain_text
+from critique.prompt import (
+    PROMPT_VERSION,
+    Part,
+    PictureEncoder,
+    Pictures,
+    encode,
+    first_message,
+    memory_parts,
+    repair_messages,
+)
+from critique.reply import ParsedReply, ReplyError, parse_reply
+from critique.stream import Judge, for_each, judge_all
 from critique.vlm_settings import VlmConfigError, VlmSettings, check_model
 from storage.records import DrawnGroup, Reply, Verdict
 
-__all__ = ["VlmConfigError", "VlmCritic", "VlmSettings"]
+__all__ = ["VlmConfigError", "VlmCritic", "VlmSettings", "name_of"]
 
 REPAIRS = 2  # times that an unusable answer is sent back
-ERROR_LIMIT = 300  # characters of a server's error message that are told
-LEAST_SECRET = 12  # characters; a shorter key is a word such as "local", which may stand in any answer
 
 # Settings that can change a score: they, the prompt and the memory make the critic's version.
 _ANSWER_SETTINGS = {
-    "model", "max_tokens", "temperature", "structured", "long_side", "encoding", "detail", "views",
-    "prompt_order", "shuffle", "seed",
+    "model", "max_tokens", "temperature", "structured", "long_side", "encoding", "detail", "views", "frame",
+    "prompt_order", "shuffle", "seed", "mode", "repeats", "block_size", "anchors", "link", "expected_scores",
 }  # fmt: skip
 
-_sent: ContextVar[list[float]] = ContextVar("requests sent for the answer in hand")
+
+def name_of(settings: VlmSettings, memory: Memory) -> str:
+    """The model and a digest of all that shapes its answers: after a change, groups count as unjudged."""
+    shaping = (settings.model_dump_json(include=_ANSWER_SETTINGS), PROMPT_VERSION, memory.digest)
+    version = hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]
+    return f"vlm-{re.sub(r'[^A-Za-z0-9._-]+', '-', settings.model or '')}@{version}"
 
 
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
+@dataclass
+class _Judgement:
+    """What one showing came to: a reading of the last answer, or a status and reason; and all answers on the way."""
 
-
-class _Choice(BaseModel):
-    finish_reason: str | None = None
-    message: _Message
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-
-
-class _Completion(BaseModel):
-    """What is read of a chat completion. Unlike the client's own classes, these check it."""
-
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    order: Showing
+    parsed: ParsedReply | None = None
+    status: str = "ok"
+    reason: str = ""
+    replies: list[Reply] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """A reply, and for a failed one the reason in words."""
+class _Case:
+    """All that calls about one group are made of."""
 
-    reply: Reply
-    reason: str = ""
+    pictures: Pictures
+    memory: tuple[Part, ...]
 
 
 class VlmCritic:
-    """Asks a vision-language model for the scores of a group. The memory is read, and never written."""
+    """Asks a vision-language model for the scores of a group. The memory is read, and never written.
+
+    `cache` is the file of the run's answers and ledger; without it every judgement is paid for anew.
+    """
 
     needs_pictures = True
 
-    def __init__(
-        self,
-        settings: VlmSettings,
-        *,
-        memory: Memory | None = None,
-    ) -> None:
+    def __init__(self, settings: VlmSettings, *, memory: Memory | None = None, cache: Path | None = None) -> None:
         if settings.memory is not None and memory is None:
             raise VlmConfigError(f"the memory {settings.memory} was not read; give VlmCritic its content as `memory`")
         check_model(settings)
         self.settings = settings
+        self.cache = cache
         self._memory = memory or Memory()
         self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
         self._structured = settings.structured
@@ -97,235 +98,201 @@ class VlmCritic:
 
     @property
     def name(self) -> str:
-        """The model and a digest of all that shapes its answers: after a change, groups count as unjudged."""
-        shaping = (
-            self.settings.model_dump_json(include=_ANSWER_SETTINGS),
-            PROMPT_VERSION,
-            self._memory.digest,
-        )
-        version = hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]
-        return f"vlm-{re.sub(r'[^A-Za-z0-9._-]+', '-', self.settings.model or '')}@{version}"
+        return name_of(self.settings, self._memory)
 
-    def shown_order(self, group_id: str, size: int) -> NDArray[np.int64]:
-        """The hypotheses of a group as they are shown: the k-th as image_{k + 2}. It is seeded."""
-        return seeded_order(self.settings.seed, group_id, size) if self.settings.shuffle else np.arange(size)
+    @property
+    def frame(self) -> str:
+        """What the pictures should show, see the setting."""
+        return self.settings.frame
+
+    def showings(self, group_id: str, size: int) -> Sequence[Showing]:
+        """Who is shown in each call, in which order; it depends on the settings and the group alone."""
+        s = self.settings
+        rng = seeded_random(s.seed, group_id)
+        return showings(s.mode, size, s.repeats, s.block_size, s.anchors, rng, s.shuffle)
 
     def judge(self, group: DrawnGroup) -> Verdict:
         """One group's verdict. Not for use inside a running event loop: await `judge_many` there."""
         return asyncio.run(self.judge_many([group]))[0]
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
-        """The verdicts of all groups in their order, `max_in_flight` of them judged at a time.
+        """The verdicts of all groups in their order, `max_in_flight` requests under way at a time.
 
         Groups are taken one by one as places come free, so a generator need not hold all pictures at once.
         """
-        waiting = enumerate(groups)
-        taking = asyncio.Lock()
-        verdicts: dict[int, Verdict] = {}
+        async with self.open() as judge:
+            return await judge_all(judge, groups, self.groups_at_once)
 
-        async def work(client: openai.AsyncOpenAI) -> None:
-            while True:
-                async with taking:
-                    taken = await asyncio.to_thread(next, waiting, None)
-                if taken is None:
-                    return
-                index, group = taken
-                verdicts[index] = await self._judge(client, group)
+    async def judge_each(self, groups: Iterable[DrawnGroup], done: Callable[[int, Verdict], None]) -> None:
+        """As `judge_many`, but each verdict is handed on as it comes, with the group's place, and not kept."""
+        async with self.open() as judge:
+            await for_each(judge, groups, self.groups_at_once, done)
 
-        try:
-            async with self._client() as client, asyncio.TaskGroup() as workers:
-                for _ in range(self.settings.max_in_flight):
-                    workers.create_task(work(client))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [verdicts[index] for index in range(len(verdicts))]
+    @property
+    def groups_at_once(self) -> int:
+        """Groups under way: enough for `max_in_flight` requests, and some that are drawn and encoded meanwhile."""
+        s = self.settings
+        each = len(calls(s.mode, 20, s.repeats, s.block_size, s.anchors))
+        return -(-s.max_in_flight // each) + 1 + s.max_in_flight // 8
 
-    def _client(self) -> openai.AsyncOpenAI:
-        """A client that follows no redirect: pictures go to the configured host alone."""
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Judge]:
+        """A function that judges one group, as long as the context lasts."""
+        with AnswerCache(self.cache) as cache:
+            async with Endpoint(self.settings, cache, self.name, self._structured) as endpoint:
+                places = asyncio.Semaphore(self.settings.max_in_flight)
 
-        async def count(request: Any) -> None:
-            _sent.get().append(time.perf_counter())
+                async def judge(group: DrawnGroup) -> Verdict:
+                    return await self._judge(endpoint, places, group)
 
-        settings = self.settings
-        return openai.AsyncOpenAI(
-            api_key=settings.key,
-            base_url=settings.address,
-            max_retries=settings.retries,
-            timeout=openai.Timeout(settings.read_seconds, connect=settings.connect_seconds),
-            http_client=openai.DefaultAsyncHttpxClient(
-                follow_redirects=False, event_hooks={"request": [count]}
-            ),
-        )
+                try:
+                    yield judge
+                finally:
+                    self._structured = endpoint.structured
 
-    async def _judge(self, client: openai.AsyncOpenAI, group: DrawnGroup) -> Verdict:
-        """Ask; widen the cap of a cut answer once; send an unusable one back twice."""
+    async def hand_in(self, groups: Iterable[DrawnGroup]) -> int:
+        """Have the first questions about groups answered by batch, into the cache; returns how many were.
+
+        What it leaves open (rows that expired, repairs, all if the server takes no batches) `judge_many` asks.
+        """
+        if self.cache is None:
+            raise VlmConfigError("answers by batch are collected in the run's cache; give VlmCritic a `cache`")
+        with AnswerCache(self.cache) as cache:
+            async with Endpoint(self.settings, cache, self.name, self._structured) as endpoint:
+                return await batch.collect(endpoint, cache, self.name, self._first_questions(endpoint, groups))
+
+    def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable[batch.Question]:
+        for group in groups:
+            case = self._case(group)
+            for order in self.showings(group.group.person.group_id, len(group.group)):
+                request = endpoint.request([self._message(case, order)], self.settings.max_tokens)
+                yield batch.Question(endpoint.asked(request), request, len(order))
+
+    async def _judge(self, endpoint: Endpoint, places: asyncio.Semaphore, group: DrawnGroup) -> Verdict:
+        """All showings of a group at the same time, as far as there are places."""
         started = time.perf_counter()
+        case = await asyncio.to_thread(self._case, group)
+        shown = self.showings(group.group.person.group_id, len(group.group))
+
+        async def one(order: Showing) -> _Judgement:
+            async with places:
+                return await self._judgement(endpoint, case, order)
+
+        found = await asyncio.gather(*map(one, shown), return_exceptions=True)
+        for judgement in found:
+            if isinstance(judgement, BaseException):  # raised only now, so that what is under way is kept
+                raise judgement
+        judgements = [judgement for judgement in found if isinstance(judgement, _Judgement)]
+        return self._verdict(group, judgements, time.perf_counter() - started)
+
+    async def _judgement(self, endpoint: Endpoint, case: _Case, order: Showing) -> _Judgement:
+        """One showing; after a failure again, each time from another place of its order."""
         until = asyncio.get_running_loop().time() + self.settings.deadline_seconds
-        size = len(group.group)
-        order = self.shown_order(group.group.person.group_id, size)
-        messages = [await asyncio.to_thread(self._first_message, group, order)]
-        cap, widened, repairs = self.settings.max_tokens, False, 0
-        replies: list[Reply] = []
+        judgement = _Judgement(order)
+        for chance in range(self.settings.second_chances + 1):
+            turn = chance * -(-len(order) // (self.settings.second_chances + 1))
+            replies = judgement.replies
+            judgement = await self._asked(endpoint, case, order[turn:] + order[:turn], until)
+            judgement.replies = replies + judgement.replies
+            over = asyncio.get_running_loop().time() >= until
+            if (judgement.parsed is not None and "ok" in judgement.parsed.statuses) or over:
+                break
+        return judgement
 
-        def verdict(parsed: ParsedReply | None, status: str = "ok", reason: str = "") -> Verdict:
-            spent = {
-                "seconds": time.perf_counter() - started,
-                "cost": sum(self._cost(reply) for reply in replies),
-                "replies": tuple(replies),
-            }
-            if parsed is None:
-                return abstain(group, self.name, status, reason, **spent)
-            places = np.argsort(order)  # places[i]: where hypothesis i was shown
-            return Verdict(
-                group_id=group.group.person.group_id,
-                critic=self.name,
-                scores=parsed.scores[places],
-                statuses=tuple(parsed.statuses[place] for place in places),
-                comments=tuple(parsed.comments[place] for place in places),
-                **spent,
-            )
-
+    async def _asked(self, endpoint: Endpoint, case: _Case, order: Showing, until: float) -> _Judgement:
+        """Ask; widen the cap of a cut answer once; send an unusable or incomplete one back."""
+        size, judgement = len(order), _Judgement(order)
+        message = self._message(case, order)
+        messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
         while True:
-            answer = await self._ask(client, messages, cap, size, until)
-            replies.append(answer.reply)
-            status, text = answer.reply.status, answer.reply.text
+            said = await endpoint.ask(messages, cap, size, until)
+            status, text = said.reply.status, said.reply.text
+            judgement.replies.append(replace(said.reply, order=order))
             if status not in ("ok", "truncated"):
-                return verdict(None, status, answer.reason)
-            try:
-                parsed = parse_reply(text, size)
-            except ReplyError as error:
-                parsed, fault = None, error
-            else:
-                fault = ReplyError("no score in it is a number from 0 to 100")
+                if judgement.parsed is None:
+                    judgement.status, judgement.reason = status, said.reason
+                return judgement
+            parsed, fault = _parsed(text, size)
             if parsed is not None and "ok" in parsed.statuses and (status == "ok" or _complete(parsed)):
-                replies[-1] = replace(answer.reply, status="ok")  # a cut answer may end in white space alone
-                return verdict(parsed)
-            if status == "truncated":
+                judgement.replies[-1] = replace(judgement.replies[-1], status="ok")  # cut in its trailing white space
+                if self.settings.expected_scores:
+                    parsed = replace(parsed, scores=expected_scores(text, said.tokens, parsed.scores))
+                judgement.parsed = _better(judgement.parsed, parsed)
+                if _complete(judgement.parsed) or repairs:
+                    return judgement
+            elif status == "truncated":
                 if widened:
-                    return verdict(
-                        None, "truncated", f"the answer was cut off at {cap} tokens; raise max_tokens"
-                    )
+                    judgement.status = "truncated"
+                    judgement.reason = f"the answer was cut off at {cap} tokens; raise max_tokens"
+                    return judgement
                 cap, widened = 2 * cap, True
                 continue
-            replies[-1] = replace(answer.reply, status="bad_json" if parsed is None else "schema")
-            if repairs == REPAIRS:
-                return verdict(parsed, "bad_json", f"no usable answer after {REPAIRS} repairs: {fault}")
+            else:
+                judgement.replies[-1] = replace(
+                    judgement.replies[-1], status="bad_json" if parsed is None else "schema"
+                )
+                if repairs == REPAIRS:
+                    judgement.parsed = judgement.parsed or parsed
+                    judgement.status = "bad_json"
+                    judgement.reason = f"no usable answer after {REPAIRS} repairs: {fault}"
+                    return judgement
             repairs += 1
-            messages = [messages[0], *repair_messages(text, fault, size)]
+            messages = [message, *repair_messages(text, fault, size)]
 
-    def _first_message(self, group: DrawnGroup, order: NDArray[np.int64]) -> dict[str, Any]:
-        recalled = self._memory.recall(group.group.person)
-        settings = self.settings
-        return first_message(
-            group, order.tolist(), recalled, self._picture_part, settings.views, settings.prompt_order
-        )
-
-    async def _ask(
-        self, client: openai.AsyncOpenAI, messages: list[dict[str, Any]], cap: int, size: int, until: float
-    ) -> _Answer:
-        """One answer of the server, or the way in which it failed."""
-        started = time.perf_counter()
-        sent: list[float] = []
-        _sent.set(sent)
-        try:
-            async with asyncio.timeout_at(until):
-                body = await self._create(client, messages, cap, size)
-        except TimeoutError:
-            text, status, reason = "", "timeout", f"no answer within {self.settings.deadline_seconds:g} s"
-        except openai.APIError as error:
-            text, status, reason = self._failure(error)
-        else:
-            return self._read(body, time.perf_counter() - started, len(sent))
-        reply = Reply(
-            text, status, "", self.settings.model or "", 0, 0, time.perf_counter() - started, len(sent)
-        )
-        return _Answer(reply, f"{reason} (tries: {len(sent)})")
-
-    async def _create(
-        self, client: openai.AsyncOpenAI, messages: list[dict[str, Any]], cap: int, size: int
-    ) -> str:
-        """The raw body of a chat completion; if the server refuses the JSON schema, asks again without."""
-        settings = self.settings
-        request: dict[str, Any] = {
-            "model": settings.model,
-            "messages": messages,
-            settings.token_limit_field: cap,
-        }
-        if settings.temperature is not None:
-            request["temperature"] = settings.temperature
-        create: Any = client.chat.completions.with_raw_response.create
-        if self._structured:
-            try:
-                return (await create(**request, response_format=reply_schema(size))).text
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if error.code == "content_filter":
-                    raise
-        body = (await create(**request)).text
-        self._structured = False  # reached only without the schema: the server does not want it
-        return body
-
-    def _failure(self, error: openai.APIError) -> tuple[str, str, str]:
-        """Text, status and reason of a request that the server did not answer well."""
-        if isinstance(error, openai.APITimeoutError):
-            return "", "timeout", f"no answer within {self.settings.read_seconds:g} s"
-        if not isinstance(error, openai.APIStatusError):
-            return "", "server_error", f"connection lost: {type(error.__cause__ or error).__name__}"
-        code, text = error.status_code, self._without_key(error.response.text)
-        told = plain_text(text, ERROR_LIMIT)
-        if code in (401, 402, 404):
-            raise VlmConfigError(
-                f"the server at {self.settings.address} answers HTTP {code}: {told}. "
-                f"Check the key in {self.settings.api_key_variable}, the account, `base_url` and the model "
-                f"'{self.settings.model}', then run again"
-            ) from None
-        status = {403: "refused", 408: "timeout", 429: "rate_limited"}.get(code, "server_error")
-        if error.code == "content_filter":
-            status = "filtered"
-        return text[: 10 * ERROR_LIMIT], status, f"HTTP {code}: {told}"
-
-    def _read(self, body: str, seconds: float, tries: int) -> _Answer:
-        """The reply in the body of a chat completion, whatever the body is."""
-        body = self._without_key(body)
-        try:
-            completion = _Completion.model_validate_json(body)
-        except ValidationError:
-            reply = Reply(
-                body[: 10 * ERROR_LIMIT], "server_error", "", self.settings.model or "", 0, 0, seconds, tries
-            )
-            return _Answer(reply, "the server's answer is not a chat completion")
-        usage = completion.usage or _Usage()
-        choice = completion.choices[0] if completion.choices else None
-        finish = (choice.finish_reason if choice else None) or ""
-        message = choice.message if choice else _Message()
-        if choice is None:
-            status, reason = "server_error", "the server's answer holds no choice"
-        elif message.refusal:
-            status, reason = "refused", f"the model refused: {plain_text(message.refusal, ERROR_LIMIT)}"
-        elif finish == "content_filter":
-            status, reason = "filtered", "the answer was held back by a content filter"
-        else:
-            status, reason = ("truncated" if finish == "length" else "ok"), ""
-        reply = Reply(
-            text=message.content or message.refusal or ("" if choice else body[: 10 * ERROR_LIMIT]),
-            status=status,
-            finish_reason=finish,
-            model=completion.model or "",
-            prompt_tokens=usage.prompt_tokens or 0,
-            completion_tokens=usage.completion_tokens or 0,
+    def _verdict(self, group: DrawnGroup, judgements: Sequence[_Judgement], seconds: float) -> Verdict:
+        """The linked scores; a hypothesis that no call judged has the status and the words of the last that failed."""
+        size = len(group.group)
+        read = [(judgement.order, judgement.parsed) for judgement in judgements if judgement.parsed is not None]
+        scores = [parsed.scores for _, parsed in read]
+        linked = link(size, [order for order, _ in read], scores, self.settings.linked_by)
+        statuses, comments = [""] * size, [""] * size
+        for judgement in judgements:
+            for place, index in enumerate(judgement.order):
+                if statuses[index] == "ok":
+                    continue
+                parsed = judgement.parsed
+                statuses[index] = judgement.status if parsed is None else parsed.statuses[place]
+                comments[index] = judgement.reason if parsed is None else parsed.comments[place]
+        replies = tuple(reply for judgement in judgements for reply in judgement.replies)
+        return Verdict(
+            group_id=group.group.person.group_id,
+            critic=self.name,
+            scores=linked.scores,
+            statuses=tuple(statuses),
+            comments=tuple(comments),
             seconds=seconds,
-            tries=tries,
+            cost=sum(cost(self.settings, reply) for reply in replies),
+            replies=replies,
+            uncertainty=linked.uncertainty,
         )
-        return _Answer(reply, reason)
 
-    def _cost(self, reply: Reply) -> float:
-        spent = reply.prompt_tokens * self.settings.prompt_price
-        return (spent + reply.completion_tokens * self.settings.completion_price) / 1e6
+    def _case(self, group: DrawnGroup) -> _Case:
+        recalled = self._memory.recall(group.group.person)
+        pictures = encode(group, self.settings.views, self._picture_part)
+        return _Case(pictures, tuple(memory_parts(recalled, self._picture_part)))
 
-    def _without_key(self, text: str) -> str:
-        """A server may quote the key that it was sent; nothing that we keep or say does."""
-        key = self.settings.key
-        return text.replace(key, "[key]") if len(key) >= LEAST_SECRET else text
+    def _message(self, case: _Case, order: Showing) -> dict[str, Any]:
+        return first_message(case.pictures, order, case.memory, self.settings.views, self.settings.prompt_order)
+
+
+def _parsed(text: str, size: int) -> tuple[ParsedReply | None, ReplyError]:
+    """The reading of an answer, and what to say of it if it is sent back."""
+    try:
+        parsed = parse_reply(text, size)
+    except ReplyError as error:
+        return None, error
+    lacking = [f"image_{place + 2}" for place, status in enumerate(parsed.statuses) if status != "ok"]
+    if len(lacking) == size:
+        return parsed, ReplyError("no score in it is a number from 0 to 100")
+    return parsed, ReplyError(f"there is no score from 0 to 100 for {', '.join(lacking)}")
 
 
 def _complete(parsed: ParsedReply) -> bool:
-    return "missing_item" not in parsed.statuses
+    return set(parsed.statuses) == {"ok"}
+
+
+def _better(first: ParsedReply | None, second: ParsedReply) -> ParsedReply:
+    """The reading that judges more pictures."""
+    if first is None or second.statuses.count("ok") >= first.statuses.count("ok"):
+        return second
+    return first

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import openai
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from critique.aggregate import Link
+from critique.blocks import Mode
 from critique.memory_settings import RECALL, RecallSettings
 from critique.prompt import Detail, Encoding, PromptOrder, Views
 from critique.reply import plain_text
@@ -41,9 +43,10 @@ class VlmSettings(BaseModel):
 
     connect_seconds: Seconds = 10.0
     read_seconds: Seconds = 180.0  # longest silence within one try
-    deadline_seconds: Seconds = 600.0  # for one group, all tries and repairs together
+    deadline_seconds: Seconds = 600.0  # for one judgement, all its tries, repairs and second chances together
     retries: Annotated[int, Field(ge=0, le=10)] = 2  # after 429, 5xx, a timeout or a lost connection
-    max_in_flight: Annotated[int, Field(ge=1, le=256)] = 8  # groups judged at the same time
+    max_in_flight: Annotated[int, Field(ge=1, le=256)] = 8  # requests under way at the same time
+    second_chances: Annotated[int, Field(ge=0, le=10)] = 1  # a judgement that failed is asked for in another order
 
     max_tokens: Annotated[int, Field(ge=1)] = 4096  # of one answer; doubled once if an answer is cut off
     token_limit_field: Literal["max_tokens", "max_completion_tokens"] = (
@@ -58,12 +61,40 @@ class VlmSettings(BaseModel):
     encoding: Encoding = "jpeg"
     detail: Detail | None = None  # None = not sent
     views: Views = "front"
-    prompt_order: PromptOrder = "paper"
+    frame: Literal["person", "photograph"] = "person"  # what the pictures show: the person's surroundings, or all
+    prompt_order: PromptOrder = "memory_first"  # "paper": the memory after the pictures
     shuffle: bool = True  # show the hypotheses of each group in a seeded random order, against order bias
     seed: int = 0  # of that order
 
+    mode: Mode = "list"  # who is judged beside whom: the whole group, overlapping blocks, or pairs; see blocks.py
+    repeats: Annotated[int, Field(ge=1, le=32)] = 1  # of the whole mode, each in another order
+    block_size: Annotated[int, Field(ge=3, le=20)] = 7  # overlays in one call of mode "blocks"
+    anchors: Annotated[int, Field(ge=1, le=10)] = 3  # of them in every block
+    link: Link | None = None  # how calls become one score, see aggregate.py; None = the mode's own
+    expected_scores: bool = False  # means over token probabilities, where the server tells them
+
     prompt_price: Price = 0.0  # money per million tokens
     completion_price: Price = 0.0
+    budget: Price | None = None  # money that one run may spend
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None  # tokens that one run may spend, sent and received
+    batch: bool = False  # hand first questions in as a batch (JSONL), where the server takes batches
+    batch_price: Annotated[float, Field(ge=0, le=1)] = 0.5  # of an answer by batch, as a share of the full price
+    batch_poll_seconds: Seconds = 60.0
+    batch_hours: Seconds = 24.0  # after which a batch is given up and its rest is asked one by one
+
+    @model_validator(mode="after")
+    def _possible(self) -> "VlmSettings":
+        if self.anchors >= self.block_size - 1:
+            raise ValueError(f"anchors = {self.anchors} leaves no room in blocks of {self.block_size}; lower it")
+        if self.budget is not None and not self.prompt_price + self.completion_price:
+            raise ValueError("a budget needs prices: set prompt_price and completion_price, or use budget_tokens")
+        return self
+
+    @property
+    def linked_by(self) -> Link:
+        """How several calls become one score."""
+        own: dict[Mode, Link] = {"list": "median", "blocks": "affine", "pairs": "bradley_terry"}
+        return self.link or own[self.mode]
 
     @field_validator("base_url")
     @classmethod

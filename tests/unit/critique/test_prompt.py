@@ -9,7 +9,8 @@ from PIL import Image
 
 from critique.loopback import pictures
 from critique.memory import Prototype, Recalled, Rule
-from critique.prompt import PictureEncoder, first_message, repair_messages, reply_schema, task_text
+from critique.prompt import PictureEncoder, encode, memory_parts, repair_messages, reply_schema, task_text
+from critique.prompt import first_message as message_of
 from critique.reply import ReplyError
 from storage.records import DrawnGroup
 from tests.factories import make_group
@@ -45,6 +46,12 @@ def shown(message: dict) -> list[str | int]:
     ]
 
 
+def first_message(group, order, recalled, picture_part, views="front", prompt_order="memory_first"):
+    """From drawn group and recalled memory to the message."""
+    pictures = encode(group, views, picture_part)
+    return message_of(pictures, order, memory_parts(recalled, picture_part), views, prompt_order)
+
+
 TASK = task_text(3, "front").splitlines()[0]
 PICTURES = ["image_1", 7, "image_2", 30, "image_3", 10, "image_4", 20]
 MEMORY_HEAD = "MEMORY CONTEXT."
@@ -56,15 +63,15 @@ def test_task_then_photograph_then_overlays_in_the_order_given():
     assert shown(message) == [TASK, *PICTURES]
 
 
-def test_memory_follows_the_pictures_as_printed_in_the_paper():
-    parts = shown(first_message(drawn(), [2, 0, 1], RECALLED, PNG))
+def test_memory_may_follow_the_pictures_as_printed_in_the_paper():
+    parts = shown(first_message(drawn(), [2, 0, 1], RECALLED, PNG, prompt_order="paper"))
     assert parts[:9] == [TASK, *PICTURES]
     assert parts[9].startswith(MEMORY_HEAD)
     assert parts[10:] == ["```", 200, "```"]
 
 
-def test_memory_may_go_first():
-    parts = shown(first_message(drawn(), [2, 0, 1], RECALLED, PNG, prompt_order="memory_first"))
+def test_memory_goes_first():
+    parts = shown(first_message(drawn(), [2, 0, 1], RECALLED, PNG))
     assert parts[0] == TASK and parts[1].startswith(MEMORY_HEAD) and parts[5:] == PICTURES
 
 

@@ -36,7 +36,7 @@ from storage.records import DrawnGroup, Verdict
 from tests.factories import make_group, make_person
 
 KEY = "sk-a-secret-of-32-characters-0001"
-PLAIN = {"shuffle": False, "encoding": "png"}  # pictures in the hypotheses' order, exact pixels
+PLAIN = {"shuffle": False, "encoding": "png", "second_chances": 0}  # the hypotheses' order, exact pixels, asked once
 
 
 @pytest.fixture(autouse=True)
@@ -125,8 +125,9 @@ def test_shuffled_pictures_are_mapped_back():
         verdict = critic.judge(group)
         again = critic.judge(group)
         other = VlmCritic(settings(server, shuffle=True, seed=1)).judge(group)
-    order = critic.shown_order(verdict.group_id, 9)
-    assert sorted(order) == list(range(9)) != order.tolist()
+    (order,) = critic.showings(verdict.group_id, 9)
+    assert sorted(order) == list(range(9)) != list(order)
+    assert verdict.replies[0].order == order
     shown = [picture.mean() for picture in server.calls[0].pictures[1:]]
     assert shown == [group.overlays[index].mean() for index in order]
     assert verdict.scores == pytest.approx([100 - 10 * (k + 1) for k in range(9)], abs=0.1)
@@ -140,7 +141,7 @@ def test_statuses_are_mapped_back_too():
     with LoopbackVlm([missing(2)]) as server:
         critic = VlmCritic(settings(server, shuffle=True))
         verdict = critic.judge(group)
-    first = int(critic.shown_order(verdict.group_id, 5)[0])
+    first = critic.showings(verdict.group_id, 5)[0][0]
     assert [index for index, status in enumerate(verdict.statuses) if status != "ok"] == [first]
 
 
@@ -158,12 +159,14 @@ def test_spellings_pass_without_a_second_call(step):
 
 
 def test_missing_pictures_and_bad_scores_are_unjudged_one_by_one():
-    verdict, _ = judge([missing(3, 5)])
+    verdict, server = judge([missing(3, 5)])
+    assert len(server.calls) == 2  # what lacks is asked for once
+    assert "no score from 0 to 100 for image_3, image_5" in server.calls[1].body["messages"][-1]["content"]
     assert verdict.statuses == ("ok", "missing_item", "ok", "missing_item")
     assert np.isnan(verdict.scores).tolist() == [False, True, False, True]
     verdict, server = judge([good([50, 101, "much", float("nan")])])
     assert verdict.statuses == ("ok", "schema", "schema", "schema")
-    assert len(server.calls) == 1
+    assert len(server.calls) == 2
 
 
 # Answers that are mended.
@@ -321,7 +324,7 @@ def test_groups_are_taken_as_places_come_free():
 
     with LoopbackVlm([step]) as server:
         asyncio.run(VlmCritic(settings(server, max_in_flight=2)).judge_many(groups()))
-    assert len(taken) == 6 and max(ahead) <= 2
+    assert len(taken) == 6 and max(ahead) <= 3  # one is drawn ahead
 
 
 def test_one_failed_group_does_not_harm_the_others():

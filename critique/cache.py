@@ -1,0 +1,138 @@
+"""Every answer that was paid for, kept as it came: the response cache and the ledger of one run, in one file.
+
+An answer is found again by what was asked: a digest of address, model, prompt, pictures, memory and settings. So a
+killed run asks again only what was under way, and a judgement that is repeated costs nothing. To have everything
+asked anew, remove the file. Requests are not kept, and no key is.
+"""
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FILE = "answers.sqlite"
+"""Name of the file in a run's folder."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answers (
+    asked TEXT, critic TEXT, model TEXT, body BLOB,
+    prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER, money REAL,
+    seconds REAL, tries INTEGER, answered TEXT
+);
+CREATE INDEX IF NOT EXISTS by_asked ON answers (asked);
+CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, critic TEXT, rows INTEGER, collected INTEGER);
+"""
+
+
+class Answer(NamedTuple):
+    """One answer and what it took."""
+
+    body: str  # of the HTTP response
+    model: str
+    prompt_tokens: int
+    cached_tokens: int  # of the prompt, that the server had kept from earlier ones
+    completion_tokens: int
+    money: float
+    seconds: float
+    tries: int
+
+
+class Spent(NamedTuple):
+    """What answers took together."""
+
+    critic: str
+    answers: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    money: float
+    seconds: float  # sum over answers; many were under way at once
+
+
+def digest_of(address: str, request: Any) -> str:
+    """What was asked, as 64 hex digits; a long text (a picture) counts by its own digest."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: short(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [short(item) for item in value]
+        if isinstance(value, str) and len(value) > 4096:
+            return hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
+        return value
+
+    return hashlib.sha256(json.dumps([address, short(request)], sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class AnswerCache:
+    """The file of a run; without a path nothing is kept but the sums. Several processes may use one file."""
+
+    path: Path | None = None
+
+    def __enter__(self) -> "AnswerCache":
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = sqlite3.connect(self.path or ":memory:", timeout=60, check_same_thread=False)
+        self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def get(self, asked: str) -> Answer | None:
+        """The last answer to this."""
+        columns = "body, model, prompt_tokens, cached_tokens, completion_tokens, money, seconds, tries"
+        where = "WHERE asked = ? AND body IS NOT NULL ORDER BY rowid DESC LIMIT 1"
+        row = self._file.execute(f"SELECT {columns} FROM answers {where}", (asked,)).fetchone()
+        return None if row is None else Answer(zlib.decompress(row[0]).decode(), *row[1:])
+
+    def put(self, asked: str, critic: str, answer: Answer) -> None:
+        """Keep an answer; it is safe from a kill when this returns."""
+        body = None if self.path is None else zlib.compress(answer.body.encode(errors="replace"), 1)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._file:
+            row = (asked, critic, answer.model, body, *answer[2:], now)
+            self._file.execute(f"INSERT INTO answers VALUES ({', '.join('?' * len(row))})", row)
+
+    def ledger(self) -> list[Spent]:
+        """What each critic's answers took, by its name."""
+        sums = "sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(money), sum(seconds)"
+        rows = self._file.execute(f"SELECT critic, count(*), {sums} FROM answers GROUP BY critic ORDER BY critic")
+        return [Spent(*row) for row in rows]
+
+    def money(self) -> float:
+        """All that was spent."""
+        return float(self._file.execute("SELECT coalesce(sum(money), 0) FROM answers").fetchone()[0])
+
+    def tokens(self) -> int:
+        """All that were sent and received."""
+        sent = "coalesce(sum(prompt_tokens + completion_tokens), 0)"
+        return int(self._file.execute(f"SELECT {sent} FROM answers").fetchone()[0])
+
+    def add_batch(self, id: str, critic: str, rows: int) -> None:
+        """Remember a batch that was handed in."""
+        with self._file:
+            self._file.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (id, critic, rows))
+
+    def close_batch(self, id: str) -> None:
+        with self._file:
+            self._file.execute("UPDATE batches SET collected = 1 WHERE id = ?", (id,))
+
+    def open_batches(self, critic: str) -> Iterator[tuple[str, int]]:
+        """Batches whose answers were not collected yet, and their rows."""
+        asked = "SELECT id, rows FROM batches WHERE critic = ? AND collected = 0 ORDER BY rowid"
+        yield from self._file.execute(asked, (critic,)).fetchall()
+
+
+def read_ledger(folder: Path) -> list[Spent]:
+    """The ledger of a run's folder; empty where no remote critic was asked."""
+    if not (folder / FILE).exists():
+        return []
+    with AnswerCache(folder / FILE) as cache:
+        return cache.ledger()
