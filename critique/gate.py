@@ -39,8 +39,8 @@ def agreement(scores: NDArray[np.floating], quality: NDArray[np.floating]) -> fl
 
 
 def paired_lift(
-    without: Sequence[float],
-    with_it: Sequence[float],
+    without: Sequence[float] | NDArray[np.floating],
+    with_it: Sequence[float] | NDArray[np.floating],
     photographs: Sequence[str],
     *,
     confidence: float = 0.95,

@@ -89,11 +89,11 @@ def cut_into_parts(cases: Sequence[Case], settings: ReflectionSettings) -> Parts
     return Parts(*parts)
 
 
-def planned_groups(memory: Memory, parts: Parts, settings: ReflectionSettings) -> int:
+def planned_groups(memory: Memory, settings: ReflectionSettings) -> int:
     """Most groups that a session has judged, audits not counted: a request or more each."""
     admitted = sum(rule.state == "admitted" for rule in memory.rules) if settings.retest else 0
     arms = 1 + settings.candidates + 1 + admitted
-    return len(parts.explore) + arms * len(parts.gate) + 2 * len(parts.check)
+    return settings.explore + arms * settings.gate + 2 * settings.check
 
 
 def run_session(memory: Memory, parts: Parts, tools: Tools, settings: ReflectionSettings) -> Session:
@@ -115,7 +115,7 @@ class _Recorder:
 
     def __init__(self, memory: Memory, tools: Tools) -> None:
         self.events: list[Event] = []
-        self.time = tools.time
+        self.time, self.critic = tools.time, tools.critic
         self._same = {"critic": tools.critic, "session": memory.digest[:16], "time": tools.time}
 
     def __call__(self, what: str, rule: Rule | None = None, detail: str = "", lift: Lift | None = None) -> None:
@@ -146,7 +146,7 @@ def explore(memory: Memory, cases: Sequence[Case], tools: Tools, settings: Refle
     uses, successes = Counter[str](), Counter[str]()
     for case, found in zip(cases, srcc):
         if np.isfinite(found):
-            shown = [rule.id for rule in memory.recall(case.group.person).rules]
+            shown = [rule.id for rule in memory.rules_for(case.group.person)]
             uses.update(shown)
             successes.update(shown if found > settings.tau else ())
     rules = tuple(
@@ -198,7 +198,9 @@ def proposed(
         if audit.fault:
             record("audit failed", detail=audit.fault)
         for text, tags in audit.proposals:
-            rule = Rule.named(text or "(empty)", origin=f"audit {number} of {len(audits)}", created=record.time)
+            rule = Rule.named(
+                text or "(empty)", origin=f"audit {number} of {len(audits)} by {record.critic}", created=record.time
+            )
             if faults := form_faults(text, tags):
                 record("malformed", rule, "; ".join(faults))
             else:

@@ -123,14 +123,23 @@ class Memory:
 
     def recall(self, person: Person) -> Recalled:
         """What the critic of a group about this person is shown: nearest prototypes, best rules for their tags."""
-        prototypes = self._nearest(person) if self.prototypes and self.settings.prototypes else ()
+        prototypes = self._nearest(person)
+        return Recalled(self._best(prototypes), prototypes, tuple(map(_pixels, prototypes)))
+
+    def rules_for(self, person: Person) -> tuple[Rule, ...]:
+        """The rules of `recall`."""
+        return self._best(self._nearest(person))
+
+    def _best(self, prototypes: Sequence[Prototype]) -> tuple[Rule, ...]:
         tags = frozenset(tag for prototype in prototypes for tag in prototype.tags)
         rules = best_rules(self.rules, tags if self.settings.tags == "prototypes" else frozenset(), self.settings)
         pinned = {rule.id for rule in self.pinned}
         shown = (*self.pinned, *(rule for rule in rules if rule.id not in pinned))
-        return Recalled(shown[: max(self.settings.rules, len(pinned))], prototypes, tuple(map(_pixels, prototypes)))
+        return shown[: max(self.settings.rules, len(pinned))]
 
     def _nearest(self, person: Person) -> tuple[Prototype, ...]:
+        if not self.prototypes or not self.settings.prototypes:
+            return ()
         query = self.embed(person)
         sizes = {len(prototype.embedding) for prototype in self.prototypes}
         if sizes != {query.size} or self.embedder not in ("", self.embed.name):

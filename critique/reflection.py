@@ -11,12 +11,15 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import openai
 from numpy.typing import NDArray
 
+from critique.cache import AnswerCache
+from critique.endpoint import Endpoint
+from critique.prompt import text_part
 from critique.reply import ReplyError, json_objects, plain_text
 from critique.rules import TAGS, WORD_LIMIT
 from critique.vlm_settings import VlmSettings
@@ -40,8 +43,6 @@ class Audit:
 
     proposals: tuple[Proposal, ...] = ()
     fault: str = ""
-    tokens: int = 0
-    cost: float = 0.0
 
 
 def group_context(verdict: Verdict, quality: NDArray[np.floating]) -> dict[str, Any]:
@@ -114,69 +115,41 @@ def _proposal(rule: dict[str, Any]) -> Proposal:
 
 
 class Auditor:
-    """Asks the critic's own endpoint and model what its judgements lack. An answer that cannot be used is no error."""
+    """Asks the critic's own endpoint and model what its judgements lack. An answer that cannot be used is no error.
 
-    def __init__(self, settings: VlmSettings) -> None:
-        self.settings = settings
+    Answers go through the file of the run's answers: they count in its ledger and against its budget.
+    """
+
+    def __init__(self, settings: VlmSettings, cache: Path | None = None) -> None:
+        self.settings = settings.model_copy(update={"expected_scores": False})
+        self.cache = cache
 
     def audit(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
         """One audit per context, in order. Not for use inside a running event loop."""
         return asyncio.run(self._audit_all(contexts))
 
     async def _audit_all(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
-        settings = self.settings
-        free = asyncio.Semaphore(settings.max_in_flight)
-        client = openai.AsyncOpenAI(
-            api_key=settings.key,
-            base_url=settings.address,
-            max_retries=settings.retries,
-            timeout=openai.Timeout(settings.read_seconds, connect=settings.connect_seconds),
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
-        )
+        free = asyncio.Semaphore(self.settings.max_in_flight)
 
         async def one(context: dict[str, Any]) -> Audit:
             async with free:
-                return await self._ask(client, context)
+                return await self._ask(endpoint, context)
 
-        async with client:
-            return await asyncio.gather(*map(one, contexts))
+        with AnswerCache(self.cache) as cache:
+            async with Endpoint(self.settings, cache, "audit", structured=False) as endpoint:
+                found = await asyncio.gather(*map(one, contexts), return_exceptions=True)
+        for audit in found:
+            if isinstance(audit, BaseException):  # raised only now, so that what is under way is kept
+                raise audit
+        return [audit for audit in found if isinstance(audit, Audit)]
 
-    async def _ask(self, client: openai.AsyncOpenAI, context: dict[str, Any]) -> Audit:
-        settings = self.settings
-        request: dict[str, Any] = {
-            "model": settings.model,
-            "messages": [{"role": "user", "content": [{"type": "text", "text": audit_text(context)}]}],
-            settings.token_limit_field: settings.max_tokens,
-        }
-        if settings.temperature is not None:
-            request["temperature"] = settings.temperature
-        create: Any = client.chat.completions.with_raw_response.create
+    async def _ask(self, endpoint: Endpoint, context: dict[str, Any]) -> Audit:
+        until = asyncio.get_running_loop().time() + self.settings.deadline_seconds
+        message = {"role": "user", "content": [text_part(audit_text(context))]}
+        said = await endpoint.ask([message], self.settings.max_tokens, 0, until)
+        if said.reply.status != "ok":
+            return Audit(fault=said.reason or f"the answer was {said.reply.status}")
         try:
-            async with asyncio.timeout(settings.deadline_seconds):
-                body = json.loads((await create(**request)).text)
-        except TimeoutError:
-            return Audit(fault=f"no answer within {settings.deadline_seconds:g} s")
-        except openai.APIStatusError as error:
-            return Audit(fault=f"HTTP {error.status_code}")
-        except openai.APIError as error:
-            return Audit(fault=f"no answer: {type(error).__name__}")
-        except ValueError:
-            return Audit(fault="the server's answer is not JSON")
-        text, sent, received = _read(body)
-        spent = (sent + received, (sent * settings.prompt_price + received * settings.completion_price) / 1e6)
-        try:
-            return Audit(parse_proposals(text), "", *spent)
+            return Audit(parse_proposals(said.reply.text))
         except ReplyError as error:
-            return Audit((), str(error), *spent)
-
-
-def _read(body: Any) -> tuple[str, int, int]:
-    """Text and tokens (sent, received) of a chat completion; an empty text for a body of another shape."""
-    try:
-        text = body["choices"][0]["message"]["content"]
-        usage = body.get("usage") or {}
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    except (KeyError, IndexError, TypeError, AttributeError):
-        return "", 0, 0
-    sent, received = (count if isinstance(count, int) else 0 for count in counts)
-    return text if isinstance(text, str) else "", sent, received
+            return Audit(fault=str(error))
