@@ -4,7 +4,7 @@
 |---|---|
 | pixels to people | `photograph`, `people`, `pose_networks`, `keypoint_file` |
 | people to a condition | `observation` (arrays), `condition` (`Observation`, `Condition`, encoders) |
-| condition to hypotheses | `noise_schedule`, `noise_predictor`, `sampler`, `base_model` (weights on disk) |
+| condition to hypotheses | `noise_schedule`, `noise_predictor`, `sampler`, `compute`, `base_model` (weights on disk) |
 | hypotheses to bodies | `latent` (the diffused vector), `inverse_kinematics`, `camera`, `body`, `skeleton` |
 | bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
 | scores to a better model | `advantage`, `objectives/`, `trainer`, `guard` |
