@@ -88,7 +88,7 @@ class Endpoint:
         """Opens a client that follows no redirect: pictures go to the configured host alone."""
 
         async def count(request: Any) -> None:
-            _sent.get().append(time.perf_counter())
+            _sent.get([]).append(time.perf_counter())
 
         settings = self.settings
         self._client = openai.AsyncOpenAI(

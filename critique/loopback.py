@@ -308,7 +308,7 @@ class Manner:
         shown, asked = labelled(body), judged_places(body)
         text = "\n".join(part["text"] for part in body["messages"][0]["content"] if part["type"] == "text")
         look = ruled(text, self.look, self.conditions)
-        scores = np.array([look(shown[1], shown[place]) for place in asked])
+        scores = np.array([look(shown[1], shown[place]) for place in asked], float)
         digests = [hashlib.sha256(shown[place].tobytes()).hexdigest() for place in asked]
         scores += self.noise * _random(self.seed, digests).standard_normal(len(scores))
         scores[:1] += self.bias
