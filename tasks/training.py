@@ -1,6 +1,7 @@
 """Stage 4: one round of fine-tuning on scored groups, its curves in Parquet and TensorBoard."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ def train_round(
         for name, value in row.items():
             writer.add_scalar(name, value, int(row["step"]))
 
-    result = train_policy(base, groups, settings, validate_model, state_path=folder / "state.pt", report=report)
+    result = train_policy(base, groups, settings, validate_model, states=folder / "states", report=report)
     for one in result.evaluations:
         for name in ("zero_noise_mm", "best_of_g_mm", "diversity_mm"):
             writer.add_scalar(f"val/{name}", getattr(one, name), one.step)
@@ -113,7 +114,7 @@ def train_round(
     unfinished = done.with_suffix(".tmp")
     unfinished.write_text(json.dumps({"best_step": best.step, "reason": result.decision.reason}))
     unfinished.replace(done)
-    (folder / "state.pt").unlink(missing_ok=True)
+    shutil.rmtree(folder / "states", ignore_errors=True)
     return Trained(checkpoint, best.step, result.decision.reason)
 
 

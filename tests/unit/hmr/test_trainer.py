@@ -93,10 +93,9 @@ def test_an_interrupted_run_goes_on_bit_for_bit(model, tmp_path):
         if row["step"] == 17:
             raise Interrupted
 
-    state = tmp_path / "state.pt"
     with pytest.raises(Interrupted):
-        train_policy(model, scored, SETTINGS, improving(scored), state_path=state, report=interrupt)
-    resumed = train_policy(model, scored, SETTINGS, improving(scored), state_path=state)
+        train_policy(model, scored, SETTINGS, improving(scored), states=tmp_path, report=interrupt)
+    resumed = train_policy(model, scored, SETTINGS, improving(scored), states=tmp_path)
     assert resumed.model.digest() == whole.model.digest()
     assert resumed.curves == whole.curves
     assert resumed.evaluations == whole.evaluations
@@ -114,6 +113,8 @@ def test_abstentions_and_flat_groups_change_nothing(model):
     )
     settings = SETTINGS.model_copy(update={"steps": 5})
     plain, mixed = (train_policy(model, g, settings, calm).curves for g in (scored, with_noise))
+    assert {row.pop("frac_reward_zero_std") for row in plain} == {0.0}
+    assert {row.pop("frac_reward_zero_std") for row in mixed} == {1 / 17}  # of the groups that have a score
     assert plain == mixed
 
 

@@ -1,0 +1,53 @@
+"""The state of a training run on disk, so that a killed run goes on bit for bit. A few are kept, the newest wins."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["StateError", "load_state", "save_state"]
+
+
+class StateError(ValueError):
+    """A saved state cannot be used; the message says which and the mend."""
+
+
+def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> None:
+    """Write the state after `step` steps, in one move, and remove all but the newest `keep`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.pt"
+    unfinished = path.with_suffix(".tmp")
+    torch.save(state, unfinished)
+    unfinished.replace(path)
+    for old in _states(folder)[keep:]:
+        old.unlink()
+
+
+def load_state(folder: Path, run: str, device: torch.device) -> dict[str, Any] | None:
+    """The newest whole state of the folder; None if there is none.
+
+    Raises StateError if it belongs to another run: `run` is the digest of all that decides on the result.
+    """
+    for path in _states(folder):
+        try:
+            state = torch.load(path, weights_only=True, map_location=device)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError):
+            continue  # cut short by a full disk; the one before it takes its place
+        if state["run"] != run:
+            raise StateError(
+                f"{path} was saved by a run with another model, other groups, scores or settings: "
+                "train in another folder, or remove this one to start anew"
+            )
+        return state
+    return None
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's weights by name."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.pt"), reverse=True)
