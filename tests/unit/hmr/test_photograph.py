@@ -210,7 +210,10 @@ def test_crop_golden_values():
     size=st.sampled_from([16, 33, 64]),
 )
 def test_crop_shows_each_point_where_the_equation_says(x, y, side, size):
-    """A picture whose colours are linear in place is read back through the crop's own equation."""
+    """A picture whose colours are linear in place is read back through the crop's own equation.
+
+    Colours were rounded down (1), a mean over steps lies up to .086 px off their line (.47), the answer is rounded (.5).
+    """
     crop = crop_square(scene(), (x, y, side), size).astype(float)
     centres = np.arange(size) + 0.5
     columns = x + (centres - size / 2) * side / size
@@ -220,10 +223,10 @@ def test_crop_shows_each_point_where_the_equation_says(x, y, side, size):
     inside_y = (rows > reach) & (rows < 48 - reach)
     part = crop[np.ix_(inside_y, inside_x)]
     np.testing.assert_allclose(
-        part[..., 0], np.broadcast_to((columns[inside_x] - 0.5) * 255 / 63, part.shape[:2]), atol=1.6
+        part[..., 0], np.broadcast_to((columns[inside_x] - 0.5) * 255 / 63, part.shape[:2]), atol=2.0
     )
     np.testing.assert_allclose(
-        part[..., 1], np.broadcast_to(((rows[inside_y] - 0.5) * 255 / 47)[:, None], part.shape[:2]), atol=1.6
+        part[..., 1], np.broadcast_to(((rows[inside_y] - 0.5) * 255 / 47)[:, None], part.shape[:2]), atol=2.0
     )
     assert (part[..., 2] == 99).all()
 
