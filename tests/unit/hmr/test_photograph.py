@@ -212,7 +212,7 @@ def test_crop_golden_values():
 def test_crop_shows_each_point_where_the_equation_says(x, y, side, size):
     """A picture whose colours are linear in place is read back through the crop's own equation.
 
-    Colours were rounded down (1), a mean over steps lies up to .086 px off their line (.47), the answer is rounded (.5).
+    Colours are rounded down (1), a mean over steps lies up to .086 px off their line (.47), it is rounded (.5).
     """
     crop = crop_square(scene(), (x, y, side), size).astype(float)
     centres = np.arange(size) + 0.5
