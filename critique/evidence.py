@@ -57,7 +57,7 @@ CHECKS: dict[str, Check] = {
 """All checks, what explains most first: comments prefer it (a body turned round has its wrists wrong too)."""
 
 SEES = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
-"""Checks that look at the photograph's evidence; if none of them has any, the critic abstains."""
+"""Checks that look at the photograph's evidence; if some are on and none has any, the critic abstains."""
 
 SCALES = {
     "reprojection": 0.08,
@@ -120,7 +120,8 @@ class EvidenceCritic:
             some = group if sound.all() else members(group, judged)
             weights = self.settings.active()
             findings = {name: CHECKS[name](some) for name in weights}
-            if any(findings[name].evidence > 0 for name in SEES if name in findings):
+            seeing = [findings[name] for name in SEES if name in findings]
+            if not seeing or any(finding.evidence > 0 for finding in seeing):
                 scores[judged] = spread(totals(findings, weights))
                 told = worst_faults(findings)
             else:
