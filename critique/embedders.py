@@ -18,7 +18,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -263,7 +262,7 @@ def _endpoint(model: str, base_url: str | None, key_variable: str) -> Endpoint:
     return Endpoint(model, base_url, key_variable)
 
 
-def _package(name: str, distribution: str) -> ModuleType:
+def _package(name: str, distribution: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
