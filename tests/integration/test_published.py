@@ -39,8 +39,9 @@ test = 2
 
 def test_a_published_network_is_sampled_drawn_judged_stored_trained_and_measured(programs, tmp_path):
     torch.manual_seed(0)
-    start = tmp_path / "hyponet.safetensors"
-    save_model(BaseModel({"network": "hyponet"}), start, {"weights": "random"})
+    ours, start = tmp_path / "hyponet.safetensors", tmp_path / "ckpt.pth"
+    save_model(BaseModel({"network": "hyponet"}), ours, {"weights": "random"})
+    programs.run("convert", ours, start)  # from here on, a file in the layout of the authors
     settings = tmp_path / "small.toml"
     settings.write_text(SMALL)
     programs.run("align", "--settings", settings, "--checkpoint", start, "--out", tmp_path, "--name", "published")

@@ -37,11 +37,24 @@ IN_ORDER = [
     "hmr-align train --probe-headroom --json headroom.json",
     "hmr-align experiment alignment --seeds 3 --json alignment.json",
     "hmr-align pretrain lab --name lab-again",
+    "hmr-align experiment sampler --json sampler.json",
+    "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
     "hmr-align bench render --json render.json",
     "hmr-align doctor",
 ]
-BY_OTHER_TESTS = {"make align", "make test", "hmr-align dashboard", "hmr-align deploy"}
-SMALLER = {"150": "4", "3": "1"}  # steps and seeds
+BY_OTHER_TESTS = {
+    "make align",
+    "make test",
+    "hmr-align dashboard",
+    "hmr-align deploy",
+    # With files of the published networks, in test_published.py and test_checkpoint.py:
+    "hmr-align sample --images photos --checkpoint ckpt.pth --body SMPL_NEUTRAL.pkl --temperature 1 --name mine",
+    "hmr-align render --name mine",
+    "hmr-align convert ckpt.pth hyponet.safetensors",
+    "hmr-align convert scorenet.pth scorenet.safetensors",
+    "hmr-align convert runs/mine/training/round1/policy.safetensors back.pth",
+}
+SMALLER = {"150": "4", "3": "1", "7": "1"}  # steps, seeds and rounds
 
 
 def test_readme_has_these_commands_and_no_others():
@@ -57,7 +70,7 @@ def test_commands_run_as_written(programs, tmp_path):
     environment = {**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}
     for command in IN_ORDER:
         words = shlex.split(command)[1:]
-        words = [SMALLER.get(w, w) if words[i - 1] in ("--steps", "--seeds") else w for i, w in enumerate(words)]
+        words = [SMALLER.get(w, w) if words[i - 1] in ("--steps", "--seeds", "--rounds") else w for i, w in enumerate(words)]
         of_a_run = "mine" in words or words[0] in ("bench", "report")  # these start from what the run was made with
         if words[0] == "sample" or not of_a_run:
             words += ["--settings", str(tiny)]
@@ -66,7 +79,7 @@ def test_commands_run_as_written(programs, tmp_path):
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    for name in ("bench.json", "headroom.json", "alignment.json", "render.json"):
+    for name in ("bench.json", "headroom.json", "alignment.json", "sampler.json", "sampler_speed.json", "render.json"):
         written = json.loads((tmp_path / name).read_text())
         assert {"device", "commit", "results"} <= written.keys() and written["results"]
     assert list((tmp_path / "runs" / "mine" / "overlays").rglob("overlay_00.jpg"))
