@@ -28,7 +28,7 @@ test.
 """
 
 from hmr.objectives.diagnostics import beta_advice
-from hmr.objectives.draws import Draws, draw_noise, draw_steps_and_noise, draw_timesteps
+from hmr.objectives.draws import Draws, draw_steps_and_noise
 from hmr.objectives.errors import GroupErrors, noise_errors
 from hmr.objectives.loss import OBJECTIVES, AlignmentLoss, alignment_loss
 from hmr.objectives.presets import PRESETS, preset, trainer_settings
@@ -45,9 +45,7 @@ __all__ = [
     "ObjectiveSettings",
     "alignment_loss",
     "beta_advice",
-    "draw_noise",
     "draw_steps_and_noise",
-    "draw_timesteps",
     "noise_errors",
     "preset",
     "step_weights",

@@ -105,6 +105,12 @@ def test_an_equally_unsure_critic_shrinks_every_advantage():  # std 10, u 6: tau
     )
 
 
+def test_an_abstention_leaves_the_noise_of_the_others_as_it_is():
+    told = torch.tensor([[50.0, 6.0, 6.0]])
+    got = advantages([NAN, 40.0, 60.0], eps=0.0, uncertainty=told)
+    assert_close(got.values, torch.tensor([[0.0, -0.64, 0.64]]).double())
+
+
 def test_an_unsure_score_weighs_less_by_hand():
     """Scores 40, 60 and u^2 = 0, 72: tau^2 = 100 - 36, w = (1, 8 / 17), mean 46.4, weighted variance 87.04."""
     unsure = torch.tensor([[0.0, 72**0.5]], dtype=torch.float64)

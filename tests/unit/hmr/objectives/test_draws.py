@@ -8,7 +8,6 @@ from hmr.objectives import (
     ObjectiveSettings,
     alignment_loss,
     draw_steps_and_noise,
-    draw_timesteps,
     noise_errors,
 )
 
@@ -30,8 +29,12 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def steps_of(settings, images):
+    return draw_steps_and_noise(settings, seeded(), (images, 4, 2)).steps[:, 0]
+
+
 def test_steps_cover_the_range_low_included_high_not():
-    drawn = draw_timesteps(SETTINGS, seeded(), 200)
+    drawn = steps_of(SETTINGS, 200)
     assert drawn.shape == (200,)
     assert drawn.unique().tolist() == [3, 4, 5]
 
@@ -56,7 +59,7 @@ def test_a_group_shares_what_the_settings_say(share_t, share_noise):
 @pytest.mark.parametrize("images", [1, 7, 8])
 def test_antithetic_steps_come_in_mirrored_pairs(bounds, images):
     chosen = changed(antithetic=True, timesteps=bounds)
-    steps = draw_timesteps(chosen, seeded(), images)
+    steps = steps_of(chosen, images)
     half = (images + 1) // 2
     assert steps.shape == (images,)
     assert (steps[: images - half] + steps[half:] == bounds[0] + bounds[1] - 1).all()
@@ -66,11 +69,11 @@ def test_antithetic_steps_come_in_mirrored_pairs(bounds, images):
 def test_antithetic_steps_are_uniform_and_steadier():
     """Each step alone is as likely as any; the mean of a batch of even size is exact."""
     whole = changed(timesteps=(0, 1000))
-    steps = draw_timesteps(whole.model_copy(update={"antithetic": True}), seeded(), 20_000)
+    steps = steps_of(whole.model_copy(update={"antithetic": True}), 20_000)
     assert steps.double().mean() == 499.5
     counts = steps.bincount(minlength=1000).double()
     assert abs(counts.var() / counts.mean() - 1) < 0.25  # as Poisson counts
-    assert draw_timesteps(whole, seeded(), 20_000).double().mean() != 499.5
+    assert steps_of(whole, 20_000).double().mean() != 499.5
 
 
 def test_a_shared_draw_has_the_mean_gradient_of_independent_draws_and_less_variance():

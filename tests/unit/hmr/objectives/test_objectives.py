@@ -92,8 +92,9 @@ def test_log_sigmoid_by_hand():  # S = -0.45, beta 2: log(1 + exp(-0.9))
 
 
 def test_best_against_worst_by_hand():  # D_w - D_l = 0.1 - 0.3
-    got = one_head([0.1, -0.2, 0.3], beta=2.0)(judged([1.0, 0.5, -1.5]), "pairwise")
-    assert_close(got.item(), math.log1p(math.exp(2 * (0.1 - 0.3))))
+    for top_k in (1, 2):  # which is for `top_bottom`
+        got = one_head([0.1, -0.2, 0.7, 0.3], beta=2.0, top_k=top_k)(judged([1.0, 0.6, -0.1, -1.5]), "pairwise")
+        assert_close(got.item(), math.log1p(math.exp(2 * (0.1 - 0.3))))
 
 
 def test_all_pairs_by_hand():
