@@ -301,7 +301,7 @@ def spread_correlations(
 
     def correlation(first: NDArray, second: NDArray) -> float:
         flat = len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0
-        return math.nan if flat else float(stats.spearmanr(first, second)[0])
+        return math.nan if flat else float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
 
     joints = [correlation(*columns) for columns in zip(told.T, wrong.T)]
     known = [value for value in joints if not math.isnan(value)]

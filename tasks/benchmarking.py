@@ -209,7 +209,7 @@ def benchmark_model(
     scores = np.stack([v.scores for v in judge_all(groups, critic, body_path, overlay)])
     found = evaluate_people(frame, drawn, vertices=True, scores=scores)
     quality = rank_correlations(scores, found.group.mpjpe_mm)
-    flat = {f"{e}/{m}": v for e, by in found.errors.items() for m, v in by.items()}
+    flat: dict[str, Any] = {f"{e}/{m}": v for e, by in found.errors.items() for m, v in by.items()}
     result.parent.mkdir(parents=True, exist_ok=True)
     unfinished = result.with_suffix(".tmp.npz")
     np.savez(

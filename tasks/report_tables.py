@@ -119,10 +119,8 @@ def unsure_joints(summary: Summary, count: int = 5) -> list[tuple[str, str, str]
 def uncertainty_told(summary: Summary) -> list[tuple[str, str, str]]:
     """How well spread tells error over people: (of which joints, rank correlation before, after)."""
     keys = {"error_srcc": "all joints", "error_srcc_within_joint": "joint by joint"}
-    return [
-        (name, *(number(_uncertainty(summary, when).get(key), 2) for when in ("before", "after")))
-        for key, name in keys.items()
-    ]
+    before, after = (_uncertainty(summary, when) for when in ("before", "after"))
+    return [(name, number(before.get(key), 2), number(after.get(key), 2)) for key, name in keys.items()]
 
 
 def summary_table_markdown(summary: Summary) -> str:
