@@ -21,7 +21,7 @@ def train(plan: Plan, round_number: int) -> Trained:
         trained = train_round(
             gen, plan.critic_name, plan.store_root, plan.policy(round_number - 1), plan.body_path,
             plan.round_folder(round_number), plan.settings.train, plan.settings.sample, plan.people("val"),
-            plan.settings.run.seed,
+            plan.settings.run.seed, plan.settings.critic,
         )  # fmt: skip
         progress.items = trained.best_step
     say(f"round {round_number}: {trained.reason}")

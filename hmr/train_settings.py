@@ -52,9 +52,9 @@ class TrainSettings(BaseModel):
         objective = preset(self.preset, **self.objective)
         if self.micro_hypotheses and not splits(objective):
             raise ValueError(
-                f"micro_hypotheses = {self.micro_hypotheses} splits groups, which '{objective.objective}' (group_reduce "
-                f"'{objective.group_reduce}', anchor_weight {objective.anchor_weight:g}) needs whole: use micro_groups. "
-                "Only 'linear' with group_reduce 'sum' and without anchor is a sum over members"
+                f"micro_hypotheses = {self.micro_hypotheses} splits groups, and '{objective.objective}' with "
+                f"group_reduce '{objective.group_reduce}' and anchor_weight {objective.anchor_weight:g} needs whole "
+                "ones: use micro_groups. Only 'linear' with group_reduce 'sum' and without anchor is a sum over members"
             )
         return objective
 

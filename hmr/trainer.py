@@ -27,7 +27,7 @@ from hmr.condition import Condition
 from hmr.group_order import rows_of_step
 from hmr.group_source import GroupBatch, GroupSource, ScoredGroups
 from hmr.guard import Decision, Evaluation, StabilityGuard
-from hmr.learner import Learner, frozen, learner, trained_model, weights_to_train
+from hmr.learner import frozen, learner, trained_model, weights_to_train
 from hmr.noise_schedule import DATA_SCALE, alpha_bars, diffuse
 from hmr.objectives import GroupErrors, ObjectiveSettings, alignment_loss, draw_steps_and_noise, noise_errors
 from hmr.objectives import step_weights as weights_of_steps
@@ -245,7 +245,7 @@ class _Training:
         }
 
     def _batch(self, step: int) -> tuple[_Batch, Advantages, dict[str, float]]:
-        """What this process takes of a step; the advantages of all processes, in turn; and how the batch was rewarded."""
+        """What this process takes of a step; the advantages of all in turn; how the groups were rewarded."""
         rows = torch.from_numpy(
             rows_of_step(
                 self.shards, step, self.settings.groups_per_step, window=self.source.window, seed=self.settings.seed

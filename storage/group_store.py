@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
@@ -86,10 +86,18 @@ class GroupStore:
     def group_shards(self, gen: str) -> list[str]:
         return list(self._groups(gen).shards())
 
+    def group_contents(self, gen: str) -> dict[str, str]:
+        """A digest of what each shard of groups says; another one if the shard was lost and drawn anew."""
+        return {name: shard.content for name, shard in self._groups(gen).shards().items()}
+
     def read_groups(self, gen: str, shard: str) -> list[Group]:
         manifest = self._groups(gen)
         groups, hyps = (_read(manifest, table, shard) for table in manifest.folders)
         return groups_of_rows(groups, hyps)
+
+    def group_sizes(self, gen: str, shard: str) -> list[int]:
+        """Hypotheses of each group of a shard."""
+        return _read(self._groups(gen), "groups", shard, "hypotheses")["hypotheses"].to_pylist()
 
     def write_verdicts(
         self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]
@@ -113,6 +121,11 @@ class GroupStore:
                 "the groups' order, and one score per hypothesis (NaN for one that was not judged)"
             )
         self._write(self._scores(critic, gen, run), shard, rows_of_verdicts(verdicts))
+
+    def critics(self, gen: str) -> list[str]:
+        """The critics that have judged groups of a generation."""
+        found = self.root.glob(f"scores/critic=*/gen={_name('generation', gen)}")
+        return sorted({unquote(path.parent.name.removeprefix("critic=")) for path in found})
 
     def verdict_shards(self, gen: str, critic: str) -> list[str]:
         """The shards that this critic has judged in any run."""

@@ -49,6 +49,12 @@ class RoundRecord:
     best_step: int
     reason: str
 
+    @property
+    def page(self) -> str | None:
+        """Address, from the run's folder, of the page that says why the round stopped; None if there is none."""
+        path = self.curves.with_name("why_it_stopped.html")
+        return "/".join(path.parts[-3:]) if path.exists() else None
+
 
 class Box(NamedTuple):
     """A square part of a square picture, in shares of its side."""

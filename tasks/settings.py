@@ -106,6 +106,13 @@ class ScoreNetSettings(Section):
     precision: Precision = "float32"
 
 
+class PanelSettings(Section):
+    """Several critics as one, as critic `panel`."""
+
+    members: dict[str, Positive] = {}  # weight of each critic, by its name; their own sub-tables hold for them
+    combine: Literal["z", "rank", "mean"] = "z"  # of scores in a group: standardised, by rank, or as they are
+
+
 class CriticSection(Section):
     """Who judges. The sub-tables are read by the critic of that name."""
 
@@ -113,6 +120,8 @@ class CriticSection(Section):
     evidence: dict[str, Any] = {}
     vlm: dict[str, Any] = {}
     scorenet: ScoreNetSettings = ScoreNetSettings()
+    panel: PanelSettings = PanelSettings()
+    monitor: str | None = None  # a second critic that judges too and is never trained on
 
 
 class Align(Section):
@@ -131,8 +140,30 @@ class Train(Section):
     learning_rate: Positive | None = None
     evaluate_every: Count | None = None  # steps between two looks at `val`
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    warmup: Annotated[int, Field(ge=0)] | None = None  # steps
+    grad_clip: Positive | None = None  # norm of the gradient
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after the warm-up
     overrides: dict[str, Any] = {}  # any other value of the preset, by its name
     guard: dict[str, Any] = {}  # thresholds of the stability guard, by name
+    second_critic: str | None = None  # scores groups of `val` for the guard; training never sees it
+
+    train_encoder: bool = False
+    encoder_learning_rate: Positive | None = None  # none = 0.4 of learning_rate
+    encoder_precision: Precision = "float32"  # of a trained encoder; the noise predictor is always float32
+    checkpoint_activations: bool = False  # less memory, more time, for a trained HRNet
+    lora_rank: Annotated[int, Field(ge=0)] = 0  # 0 = all weights of the noise predictor; else adapters (peft)
+    lora_alpha: Positive = 16.0  # adapters count lora_alpha / lora_rank times
+
+    processes: Count = 1  # one for each GPU; more than one on CPUs is for tests
+    micro_groups: Count | None = None  # groups at once in a process; none = all of its part of a step
+    micro_hypotheses: Count | None = None  # hypotheses of a group at once; for the linear objective alone
+    halve_on_oom: bool = False  # out of GPU memory: take the step again with half of micro_groups
+    shards_in_memory: Count = 16  # of the store
+    unjudged: Literal["refuse", "skip"] = "refuse"  # shards that the critic has not judged
+    off_policy: bool = False  # whether groups of another model than the one that is trained may be used
+    save_every: Count = 100  # steps between two saved states; each look at `val` saves one too
+    watch_every: Count = 10  # steps between two looks at the reference, where the objective does not need it
+    wandb: str | None = None  # project on Weights & Biases; none = nothing is sent
 
 
 class Benchmark(Section):

@@ -1,53 +1,39 @@
-"""Stage 4: one round of fine-tuning on scored groups, its curves in Parquet and TensorBoard."""
+"""Stage 4: one round of fine-tuning on scored groups, in this process or in others that torchrun starts."""
 
 import json
-import shutil
-from dataclasses import asdict
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import UUID
 
-import numpy as np
-import pandas as pd
+import psutil
 import torch
 from prefect import get_run_logger, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
-from tensorboardX import SummaryWriter
+from prefect.context import TaskRunContext
 
-from hmr.base_model import BaseModel, save_model
-from hmr.compute import Compute, encode
-from hmr.guard import Evaluation
-from hmr.latent import DIMS
-from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
-from storage.group_store import GroupStore
-from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
-from tasks.devices import compute_for
+from hmr.trainer import TrainError
+from tasks.benchmarking import StudioPeople
 from tasks.retrying import may_pass
-from tasks.sampling import body, model, observe
-from tasks.settings import Sample, SettingsError, Train, validate
+from tasks.settings import CriticSection, Sample, SettingsError, Train
+from tasks.train_worker import RoundSpec, Tell, Trained, finished, train, train_settings
+
+__all__ = ["Trained", "WorkerDied", "train_round", "train_settings"]
+
+SILENCE = 3600.0  # seconds without a word after which the processes count as stuck
+GRACE = 10.0  # seconds to end by themselves once they are told to
+TOLD_EVERY = 10  # percent
 
 
-class Trained(NamedTuple):
-    """What a round of training left behind."""
-
-    checkpoint: Path
-    best_step: int
-    reason: str
-
-
-def train_settings(section: Train, seed: int) -> TrainSettings:
-    """The settings of the trainer from those of the run."""
-    given: dict[str, Any] = {"preset": section.preset, "objective": section.overrides, "seed": seed}
-    for name in ("steps", "groups_per_step", "learning_rate", "evaluate_every", "ema"):
-        if getattr(section, name) is not None:
-            given[name] = getattr(section, name)
-    if section.guard:
-        given["guard"] = section.guard
-    settings = validate(TrainSettings, given, "settings", "train")
-    try:
-        settings.resolved()
-    except ValueError as error:
-        raise SettingsError(f"[train] overrides: {error}") from None
-    return settings
+class WorkerDied(RuntimeError):
+    """The processes that train ended without a result; another try goes on where they saved their state."""
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="train on {gen}")
@@ -62,84 +48,150 @@ def train_round(
     sample: Sample,
     val: StudioPeople,
     seed: int,
+    judge: CriticSection | None = None,
 ) -> Trained:
     """Fine-tune a model on one generation's verdicts; what is already done is not done again.
 
-    Networks run where and as precisely as `sample` says; nothing else of it counts here.
-    Writes `policy.safetensors`, `curves.parquet`, `evaluations.parquet`, `result.json` and TensorBoard files.
+    Of `sample`, it counts where and how precisely people are encoded, and groups drawn to look at `val`; `judge` has
+    the settings of the second critic. For what is written see `tasks.train_worker.train`.
     """
-    done = folder / "result.json"
-    if done.exists():
-        kept = json.loads(done.read_text())
-        return Trained(folder / "policy.safetensors", kept["best_step"], kept["reason"])
-    settings = train_settings(section, seed)
-    base = model(model_path)
-    compute = compute_for(sample)
-    groups = scored_groups(GroupStore(store_root), gen, critic, base, compute)
-    writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=5)
-    logger = get_run_logger()
-    frame = body(body_path)
-    told = encode_split(base, frame, val, compute)
-
-    def validate_model(candidate: BaseModel) -> Evaluation:
-        drawn = draw_people(candidate, frame, val, hypotheses=20, compute=compute, condition=told)
-        measured = evaluate_people(frame, drawn, vertices=False)
-        return Evaluation(
-            step=0,
-            zero_noise_mm=float(measured.errors["zero_noise"]["mpjpe_mm"].mean()),
-            best_of_g_mm=float(measured.errors["best_of_g"]["mpjpe_mm"].mean()),
-            diversity_mm=float(measured.diversity_mm.mean()),
-        )
-
-    def report(row: dict[str, float]) -> None:
-        for name, value in row.items():
-            writer.add_scalar(name, value, int(row["step"]))
-
-    result = train_policy(base, groups, settings, validate_model, states=folder / "states", report=report)
-    for one in result.evaluations:
-        for name in ("zero_noise_mm", "best_of_g_mm", "diversity_mm"):
-            writer.add_scalar(f"val/{name}", getattr(one, name), one.step)
-    writer.close()
-    best = result.decision.best
-    logger.info("%s; %s", gen, result.decision.reason)
-    pd.DataFrame(result.curves).to_parquet(folder / "curves.parquet", index=False)
-    pd.DataFrame([asdict(e) for e in result.evaluations]).to_parquet(folder / "evaluations.parquet", index=False)
-    checkpoint = folder / "policy.safetensors"
-    save_model(
-        result.model,
-        checkpoint,
-        {"trained_on": gen, "critic": critic, "from": base.digest(), "best_step": best.step,
-         "settings": settings.model_dump(mode="json"), "objective": settings.resolved().name},
+    if (done := finished(folder)) is not None:
+        return done
+    spec = RoundSpec(
+        gen=gen, critic=critic, store_root=store_root, model_path=model_path, body_path=body_path, folder=folder,
+        train=section, sample=sample, judge=judge or CriticSection(), val=val, seed=seed,
     )  # fmt: skip
-    unfinished = done.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"best_step": best.step, "reason": result.decision.reason}))
-    unfinished.replace(done)
-    shutil.rmtree(folder / "states", ignore_errors=True)
-    return Trained(checkpoint, best.step, result.decision.reason)
+    train_settings(section, seed)
+    logger = get_run_logger()
+    tell = _progress(gen)
+    processes = _processes(spec)
+    trained = train(spec, tell) if processes == 0 else run_processes(spec, processes, tell)
+    logger.info("%s; %s", gen, trained.reason)
+    return trained
 
 
-def scored_groups(store: GroupStore, gen: str, critic: str, base: BaseModel, compute: Compute) -> ScoredGroups:
-    """Groups and scores of one generation, with the condition that the model makes of each person.
+def _processes(spec: RoundSpec) -> int:
+    """How many to start; 0 = none, train here, since a start takes seconds."""
+    wanted, on_gpu = spec.train.processes, torch.cuda.is_available() and spec.sample.device != "cpu"
+    if on_gpu and wanted > torch.cuda.device_count():
+        raise SettingsError(
+            f"[train] processes = {wanted}: there are {torch.cuda.device_count()} GPUs here. One process each, at most"
+        )
+    return wanted if on_gpu or wanted > 1 else 0
 
-    Raises TrainError if there is no group, if groups differ in size, or if another model's groups are among them.
+
+def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
+    """Train in `count` processes of `tasks.train_worker`; what they write to standard error goes to `worker.log`.
+
+    Raises TrainError with a process's own message if it cannot train on what it was given, else WorkerDied.
     """
-    pairs = list(store.judged(gen, critic))
-    if not pairs:
-        raise TrainError(
-            f"no group of '{gen}' has a verdict of critic '{critic}' in {store.root}: run sampling and critique first"
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    path, log = spec.folder / "spec.json", spec.folder / "worker.log"
+    path.write_text(spec.model_dump_json(indent=1))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count),
+        "-m", "tasks.train_worker", str(path),
+    ]  # fmt: skip
+    errors: list[str] = []
+    with log.open("ab") as file, _running(command, file, spec.sample.device == "cpu") as (process, lines):
+        for line in lines:
+            message = _message(line)
+            if "error" in message:
+                errors.append(message["error"])
+            else:
+                tell(message)
+        code = process.wait()
+    if errors:
+        raise TrainError(errors[0])
+    done = finished(spec.folder)
+    if code or done is None:
+        last = (log.read_text(errors="replace").strip().splitlines() or ["they said nothing"])[-1]
+        raise WorkerDied(
+            f"the training processes ended with code {code} and no result ({last}); all they said is in {log}. "
+            "Run again: training goes on where its state was saved"
         )
-    sizes = {len(group) for group, _ in pairs}
-    if len(sizes) > 1:
-        raise TrainError(f"groups of '{gen}' hold {sorted(sizes)} hypotheses: sample them with one number")
-    dims = {group.latents.shape[1] for group, _ in pairs}
-    if dims != {DIMS}:
-        raise TrainError(
-            f"groups of '{gen}' hold vectors of {sorted(dims)} numbers, models diffuse {DIMS}: "
-            "they were drawn by another kind of network"
-        )
-    people = [group.person for group, _ in pairs]
-    return ScoredGroups(
-        encode(base, observe(people, base.picture_side), compute),
-        torch.from_numpy(np.stack([group.latents for group, _ in pairs])),
-        torch.from_numpy(np.stack([verdict.scores for _, verdict in pairs])),
-    )
+    return done
+
+
+@contextmanager
+def _running(command: list[str], errors: Any, on_cpu: bool) -> Iterator[tuple[subprocess.Popen, Iterator[str]]]:
+    """The started processes and the lines they print; none of them outlives the block."""
+    root = str(Path(__file__).parent.parent)
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(":")}
+    if on_cpu:
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=variables)
+    try:
+        yield process, _lines(process)
+    finally:
+        _end(process)
+
+
+def _lines(process: subprocess.Popen) -> Iterator[str]:
+    """Lines as they come; raises WorkerDied after too long a silence."""
+    waiting: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            waiting.put(line)
+        waiting.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = waiting.get(timeout=SILENCE)
+        except queue.Empty:
+            raise WorkerDied(f"the training processes said nothing for {SILENCE / 60:.0f} minutes") from None
+        if line is None:
+            return
+        yield line
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Ask the launcher to stop its processes, and end what is left of them."""
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _message(line: str) -> Mapping[str, Any]:
+    with suppress(json.JSONDecodeError):
+        found = json.loads(line)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _progress(gen: str) -> Tell:
+    """Messages of training as a progress artifact and log lines of the task."""
+    logger = get_run_logger()
+    artifact: UUID | None = None
+    if TaskRunContext.get() is not None:
+        key = "train-" + "".join(c if c.isalnum() else "-" for c in gen.lower())
+        artifact = create_progress_artifact(progress=0.0, key=key, description=f"training on {gen}")  # type: ignore[assignment]
+    told = 0
+
+    def tell(message: Mapping[str, Any]) -> None:
+        nonlocal told
+        row = message.get("row")
+        if row is None:
+            return
+        percent = int(100 * row["step"] / message["steps"])
+        if percent // TOLD_EVERY == told // TOLD_EVERY and percent < 100:
+            return
+        told = percent
+        logger.info("step %d of %d: loss %.4g, gradient norm %.3g", row["step"], message["steps"], row["loss"],
+                    row["gradient_norm"])  # fmt: skip
+        if artifact is not None:
+            update_progress_artifact(artifact_id=artifact, progress=float(percent))
+
+    return tell

@@ -6,11 +6,13 @@ backbone; ScoreHypo (Xu et al., CVPR 2024) for the heads and their quirks, which
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from hmr.condition import Condition, Observation
 from hmr.published.token_graph import JOINTS, TWISTS
@@ -36,6 +38,7 @@ class HRNetCondition(nn.Module):
         super().__init__()
         if betas:
             self.register_buffer("init_shape", torch.zeros(10))  # mean betas of the training data
+        self.checkpointing = False  # in training: keep few activations, and compute the others again
         self.conv1 = nn.Conv2d(3, 64, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2 = nn.Conv2d(64, 64, 3, 2, 1, bias=False)
@@ -82,15 +85,23 @@ class HRNetCondition(nn.Module):
         # Faster on accelerators; on CPUs it gains nothing.
         x = x.contiguous(memory_format=torch.channels_last if x.is_cuda else torch.contiguous_format)
         x = torch.relu(self.bn1(self.conv1(x)))
-        x = self.layer1(torch.relu(self.bn2(self.conv2(x))))
-        scales = self.stage2([transition(x) for transition in self.transition1])
-        scales = self.stage3([*scales, self.transition2[-1](scales[-1])])
-        scales = self.stage4([*scales, self.transition3[-1](scales[-1])])
+        x = self._through(self.layer1, torch.relu(self.bn2(self.conv2(x))))
+        scales = self._through(self.stage2, [transition(x) for transition in self.transition1])
+        scales = self._through(self.stage3, [*scales, self.transition2[-1](scales[-1])])
+        scales = self._through(self.stage4, [*scales, self.transition3[-1](scales[-1])])
         raised = [module(scale) for module, scale in zip(self.incre_modules, scales)]
         lowest = raised[0]
         for down, scale in zip(self.downsamp_modules, raised[1:]):
             lowest = scale + down(lowest)
         return lowest, self.fmap_layer_local(scales[0])
+
+    def _through(self, stage: nn.Sequential, x: Any) -> Any:
+        """A stage, part by part, with what lies between the parts alone kept where `checkpointing` says so."""
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return stage(x)
+        for part in stage:
+            x = checkpoint(part, x, use_reentrant=False)
+        return x
 
 
 def normalised(picture: UInt8[Tensor, "image 256 256 3"]) -> Float[Tensor, "image 3 256 256"]:

@@ -104,7 +104,7 @@ def test_other_settings_do_not_touch_the_run(programs, studio_run):
     assert "holds a run with other settings" in done.stderr and "Traceback" not in done.stderr
 
 
-WRITTEN = ("store/people/*.parquet", "store/groups/*/*.parquet", "store/scores/**/*.parquet", "training/*/state.pt")
+WRITTEN = ("store/people/*.parquet", "store/groups/*/*.parquet", "store/scores/**/*.parquet", "training/*/states/*.pt")
 
 
 @pytest.mark.parametrize("after", WRITTEN)

@@ -1,0 +1,250 @@
+"""One round of fine-tuning, from the store to a checkpoint: as a function, and as a process of its own.
+
+    python -m torch.distributed.run --standalone --nproc-per-node 2 -m tasks.train_worker SPEC.json
+    accelerate launch -m tasks.train_worker SPEC.json
+
+The process tells its progress as lines of JSON on standard output, `{"row": ...}` after a step and `{"seen": ...}`
+after a look at `val`; its last words, if what it was given cannot be used, are `{"error": ...}` and exit code 2.
+"""
+
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from accelerate import Accelerator
+from pydantic import BaseModel as Specification
+from pydantic import ConfigDict
+from tensorboardX import SummaryWriter
+
+from hmr.base_model import BaseModel, save_model
+from hmr.guard import Evaluation
+from hmr.objectives import trainer_settings
+from hmr.trainer import TrainSettings, make_accelerator, train_policy
+from storage.group_store import GroupStore
+from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
+from tasks.devices import compute_for
+from tasks.group_stream import GroupsWanted, open_groups
+from tasks.judging import judge_all, make_critic
+from tasks.sampling import body, groups_from, model
+from tasks.settings import CriticSection, Overlay, Sample, SettingsError, Train, validate
+from tasks.stop_page import write_stop_page
+
+MISUSE = 2  # exit code where the message is for the user
+OURS = ("flows", "tasks", "hmr", "critique", "storage")
+MONITORED = 100  # people of `val` whose groups the second critic scores
+
+
+class Trained(NamedTuple):
+    """What a round of training left behind."""
+
+    checkpoint: Path
+    best_step: int
+    reason: str
+
+
+class RoundSpec(Specification):
+    """All that a round needs; what `train_worker` reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gen: str
+    critic: str
+    store_root: Path
+    model_path: str
+    body_path: Path | None
+    folder: Path
+    train: Train
+    sample: Sample
+    judge: CriticSection
+    val: StudioPeople
+    seed: int
+
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+def train_settings(section: Train, seed: int) -> TrainSettings:
+    """The settings of the trainer from those of the run."""
+    given: dict[str, Any] = {**trainer_settings(section.preset), "objective": section.overrides, "seed": seed}
+    for name in sorted(TrainSettings.model_fields.keys() & Train.model_fields.keys()):
+        if getattr(section, name) is not None:
+            given[name] = getattr(section, name)
+    settings = validate(TrainSettings, given, "settings", "train")
+    try:
+        settings.resolved()
+    except ValueError as error:
+        raise SettingsError(f"[train]: {error}") from None
+    for wanted, key, name in ((section.lora_rank > 0, "lora_rank", "peft"), (bool(section.wandb), "wandb", "wandb")):
+        if wanted and find_spec(name) is None:
+            extra = "lora" if name == "peft" else name
+            raise SettingsError(f"[train] {key}: {name} is not installed. pip install 'hmr-align[{extra}]'")
+    return settings
+
+
+def finished(folder: Path) -> Trained | None:
+    """The result of a round that was trained before."""
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text())
+    return Trained(folder / "policy.safetensors", kept["best_step"], kept["reason"])
+
+
+def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -> Trained:
+    """Train one round and write policy, curves and the page that says why it stopped; the first process writes.
+
+    Also `evaluations.parquet`, `result.json` and TensorBoard files, and what the store's groups look like to training.
+    """
+    accelerator = accelerator or make_accelerator()
+    settings = train_settings(spec.train, spec.seed)
+    base, frame, compute = model(spec.model_path), body(spec.body_path), compute_for(spec.sample)
+    section = spec.train
+    wanted = GroupsWanted(
+        spec.gen, spec.critic, section.train_encoder, section.unjudged, section.off_policy, section.shards_in_memory
+    )
+    with accelerator.main_process_first():  # the others find what it laid out
+        source = open_groups(
+            GroupStore(spec.store_root), wanted, base, frame, spec.store_root.parent / "prepared", compute
+        )
+    log = _Logs(spec, settings, tell) if accelerator.is_main_process else None
+    result = train_policy(
+        base, source, settings, _look_at_val(spec, base, log),
+        states=spec.folder / "states", report=log.step if log else None, accelerator=accelerator,
+    )  # fmt: skip
+    best = result.decision.best
+    trained = Trained(spec.folder / "policy.safetensors", best.step, result.decision.reason)
+    if log is not None:
+        log.end()
+        pd.DataFrame(result.curves).to_parquet(spec.folder / "curves.parquet", index=False)
+        pd.DataFrame([asdict(e) for e in result.evaluations]).to_parquet(
+            spec.folder / "evaluations.parquet", index=False
+        )
+        write_stop_page(spec.folder, result, settings)
+        about = {
+            "trained_on": spec.gen, "critic": spec.critic, "from": base.digest(), "best_step": best.step,
+            "settings": settings.model_dump(mode="json"), "objective": settings.resolved().name,
+        }  # fmt: skip
+        save_model(result.model, trained.checkpoint, about)
+        counts = {**result.counts._asdict(), "shards_without_verdict": len(source.skipped)}
+        _write_result(spec.folder, trained, counts)
+        shutil.rmtree(spec.folder / "states", ignore_errors=True)
+    accelerator.wait_for_everyone()
+    return trained
+
+
+def _look_at_val(spec: RoundSpec, base: BaseModel, log: "_Logs | None") -> Callable[[BaseModel], Evaluation]:
+    """What measures a model on `val`, with the second critic if there is one; the first process does."""
+    if log is None:
+        return lambda candidate: Evaluation(0, 0.0, 0.0, 0.0)  # never called: the others are told
+    frame, compute = body(spec.body_path), compute_for(spec.sample)
+    told = None if spec.train.train_encoder else encode_split(base, frame, spec.val, compute)
+
+    def look(candidate: BaseModel) -> Evaluation:
+        drawn = draw_people(candidate, frame, spec.val, hypotheses=20, compute=compute, condition=told)
+        measured = evaluate_people(frame, drawn, vertices=False)
+        found = Evaluation(
+            step=0,
+            zero_noise_mm=float(measured.errors["zero_noise"]["mpjpe_mm"].mean()),
+            best_of_g_mm=float(measured.errors["best_of_g"]["mpjpe_mm"].mean()),
+            diversity_mm=float(measured.diversity_mm.mean()),
+            critic_score=_second_opinion(spec, drawn) if spec.train.second_critic else None,
+        )
+        log.look(found)
+        return found
+
+    return look
+
+
+def _second_opinion(spec: RoundSpec, drawn: DrawnPeople) -> float | None:
+    """Mean score that the second critic gives to groups of `val`; None if it abstains from all."""
+    judge = spec.judge.model_copy(update={"name": spec.train.second_critic})
+    seen, count = drawn.known.seen, min(MONITORED, len(drawn.latents))
+    people = person_records(spec.val, seen)[:count]
+    posed = type(drawn.posed)(*(part[:count] for part in drawn.posed))
+    frame = body(spec.body_path)
+    groups = groups_from(
+        people, drawn.latents[:count], posed, drawn.framing.betas[:count], frame, "", 1.0, drawn.seeds[:count].numpy()
+    )
+    verdicts = judge_all(groups, make_critic(judge, spec.seed), spec.body_path, Overlay())
+    scores = [score for verdict in verdicts for score in verdict.scores if not math.isnan(score)]
+    return sum(scores) / len(scores) if scores else None
+
+
+class _Logs:
+    """Where a run's numbers go while it runs: whoever asked for it, TensorBoard, and Weights & Biases if wanted."""
+
+    def __init__(self, spec: RoundSpec, settings: TrainSettings, tell: Tell) -> None:
+        self.tell, self.steps, self.taken = tell, settings.steps, 0
+        self.board = SummaryWriter(str(spec.folder / "tensorboard"), flush_secs=5)
+        self.remote = _wandb(spec, settings) if spec.train.wandb else None
+
+    def step(self, row: dict[str, float]) -> None:
+        self.taken = int(row["step"])
+        self._write(row)
+        self.tell({"row": row, "steps": self.steps})
+
+    def look(self, seen: Evaluation) -> None:
+        """Keep what a look at `val` after the last step saw."""
+        row = {f"val/{name}": value for name, value in asdict(seen).items() if name != "step" and value is not None}
+        self._write(row)
+        self.tell({"seen": row})
+
+    def _write(self, row: dict[str, float]) -> None:
+        for name, value in row.items():
+            self.board.add_scalar(name, value, self.taken)
+        if self.remote is not None:
+            self.remote.log(row, step=self.taken)
+
+    def end(self) -> None:
+        self.board.close()
+        if self.remote is not None:
+            self.remote.finish()
+
+
+def _wandb(spec: RoundSpec, settings: TrainSettings) -> Any:
+    import wandb  # type: ignore[import-not-found]
+
+    name = f"{spec.store_root.parent.name}-{spec.folder.name}"
+    return wandb.init(
+        project=spec.train.wandb, name=name, dir=str(spec.folder), config=settings.model_dump(mode="json")
+    )
+
+
+def _write_result(folder: Path, trained: Trained, counts: dict[str, int]) -> None:
+    done = folder / "result.json"
+    unfinished = done.with_suffix(".tmp")
+    unfinished.write_text(json.dumps({"best_step": trained.best_step, "reason": trained.reason, "groups": counts}))
+    unfinished.replace(done)
+
+
+def main(arguments: list[str]) -> int:
+    """The process: read the specification, train, tell."""
+    launcher = os.getppid()
+
+    def tell(message: Mapping[str, Any]) -> None:
+        if os.getppid() != launcher:  # nobody would stop an orphan that writes into the same folder as its successor
+            os._exit(1)
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()
+
+    try:
+        train(RoundSpec.model_validate_json(Path(arguments[0]).read_text()), tell)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in OURS:
+            raise
+        tell({"error": str(error)})
+        sys.stdout.flush()
+        os._exit(MISUSE)  # the other processes wait for this one: no clean-up that waits for them
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
