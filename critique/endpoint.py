@@ -70,6 +70,24 @@ class Said:
     tokens: tuple[Token, ...] = ()
 
 
+class Deadline:
+    """So many seconds from the moment that something is first sent."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    def starts(self) -> float:
+        """When it ends, in the event loop's time; the first call starts it."""
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + self._seconds
+        return self._until
+
+    @property
+    def over(self) -> bool:
+        return self._until is not None and asyncio.get_running_loop().time() >= self._until
+
+
 class Endpoint:
     """The configured server, for one critic and as long as the context lasts."""
 
@@ -81,6 +99,7 @@ class Endpoint:
         self._key = settings.key
         self._address = settings.address
         self._under_way = 0
+        self._places = asyncio.Semaphore(settings.max_in_flight)
         self._money, self._tokens, self._answers = cache.money(), cache.tokens(), 0
         self._money_before, self._tokens_before = self._money, self._tokens
 
@@ -125,29 +144,31 @@ class Endpoint:
         """Under which digest the answer to a request is kept."""
         return digest_of(self._address, request)
 
-    async def ask(self, messages: list[dict[str, Any]], cap: int, size: int, until: float) -> Said:
+    async def ask(self, messages: list[dict[str, Any]], cap: int, size: int, deadline: Deadline) -> Said:
         """One answer of the server, or the way in which it failed; one that was paid for before is not asked again."""
         request = self.request(messages, cap)
         asked = self.asked(request)
         if kept := self._cache.get(asked):
             return self._read(kept)[0]
-        self._check_budget()
-        started = time.perf_counter()
         sent: list[float] = []
         _sent.set(sent)
-        self._under_way += 1
-        try:
-            async with asyncio.timeout_at(until):
-                body = await self._create(request, size)
-        except TimeoutError:
-            text, status, reason = "", "timeout", f"no answer within {self.settings.deadline_seconds:g} s"
-        except openai.APIError as error:
-            text, status, reason = self._failure(error)
-        else:
-            return self.keep(asked, body, time.perf_counter() - started, len(sent))
-        finally:
-            self._under_way -= 1
-        seconds = time.perf_counter() - started
+        async with self._places:
+            self._check_budget()
+            started = time.perf_counter()
+            self._under_way += 1
+            try:
+                async with asyncio.timeout_at(deadline.starts()):
+                    body = await self._create(request, size)
+                status = "ok"
+            except TimeoutError:
+                text, status, reason = "", "timeout", f"no answer within {self.settings.deadline_seconds:g} s"
+            except openai.APIError as error:
+                text, status, reason = self._failure(error)
+            finally:
+                self._under_way -= 1
+            seconds = time.perf_counter() - started
+        if status == "ok":
+            return self.keep(asked, body, seconds, len(sent))
         reply = Reply(text, status, "", self.settings.model or "", 0, 0, seconds, len(sent))
         return Said(reply, f"{reason} (tries: {len(sent)})")
 

@@ -20,7 +20,7 @@ from critique.aggregate import link
 from critique.blocks import Showing, calls, showings
 from critique.cache import AnswerCache
 from critique.critic import seeded_random
-from critique.endpoint import Endpoint, cost
+from critique.endpoint import Deadline, Endpoint, cost
 from critique.expectation import expected_scores
 from critique.memory import Memory
 from critique.prompt import (
@@ -92,13 +92,14 @@ class VlmCritic:
         self._memory = memory or Memory()
         self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
         self._structured = settings.structured
+        self._name = name_of(settings, self._memory)
 
     def __repr__(self) -> str:
         return f"VlmCritic({self.name!r} at {self.settings.address})"
 
     @property
     def name(self) -> str:
-        return name_of(self.settings, self._memory)
+        return self._name
 
     @property
     def frame(self) -> str:
@@ -140,10 +141,8 @@ class VlmCritic:
         """A function that judges one group, as long as the context lasts."""
         with AnswerCache(self.cache) as cache:
             async with Endpoint(self.settings, cache, self.name, self._structured) as endpoint:
-                places = asyncio.Semaphore(self.settings.max_in_flight)
-
                 async def judge(group: DrawnGroup) -> Verdict:
-                    return await self._judge(endpoint, places, group)
+                    return await self._judge(endpoint, group)
 
                 try:
                     yield judge
@@ -168,17 +167,13 @@ class VlmCritic:
                 request = endpoint.request([self._message(case, order)], self.settings.max_tokens)
                 yield batch.Question(endpoint.asked(request), request, len(order))
 
-    async def _judge(self, endpoint: Endpoint, places: asyncio.Semaphore, group: DrawnGroup) -> Verdict:
+    async def _judge(self, endpoint: Endpoint, group: DrawnGroup) -> Verdict:
         """All showings of a group at the same time, as far as there are places."""
         started = time.perf_counter()
         case = await asyncio.to_thread(self._case, group)
         shown = self.showings(group.group.person.group_id, len(group.group))
-
-        async def one(order: Showing) -> _Judgement:
-            async with places:
-                return await self._judgement(endpoint, case, order)
-
-        found = await asyncio.gather(*map(one, shown), return_exceptions=True)
+        asked = (self._judgement(endpoint, case, order) for order in shown)
+        found = await asyncio.gather(*asked, return_exceptions=True)
         for judgement in found:
             if isinstance(judgement, BaseException):  # raised only now, so that what is under way is kept
                 raise judgement
@@ -187,25 +182,24 @@ class VlmCritic:
 
     async def _judgement(self, endpoint: Endpoint, case: _Case, order: Showing) -> _Judgement:
         """One showing; after a failure again, each time from another place of its order."""
-        until = asyncio.get_running_loop().time() + self.settings.deadline_seconds
+        deadline = Deadline(self.settings.deadline_seconds)
         judgement = _Judgement(order)
         for chance in range(self.settings.second_chances + 1):
             turn = chance * -(-len(order) // (self.settings.second_chances + 1))
             replies = judgement.replies
-            judgement = await self._asked(endpoint, case, order[turn:] + order[:turn], until)
+            judgement = await self._asked(endpoint, case, order[turn:] + order[:turn], deadline)
             judgement.replies = replies + judgement.replies
-            over = asyncio.get_running_loop().time() >= until
-            if (judgement.parsed is not None and "ok" in judgement.parsed.statuses) or over:
+            if deadline.over or (judgement.parsed is not None and "ok" in judgement.parsed.statuses):
                 break
         return judgement
 
-    async def _asked(self, endpoint: Endpoint, case: _Case, order: Showing, until: float) -> _Judgement:
+    async def _asked(self, endpoint: Endpoint, case: _Case, order: Showing, deadline: Deadline) -> _Judgement:
         """Ask; widen the cap of a cut answer once; send an unusable or incomplete one back."""
         size, judgement = len(order), _Judgement(order)
         message = self._message(case, order)
         messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
         while True:
-            said = await endpoint.ask(messages, cap, size, until)
+            said = await endpoint.ask(messages, cap, size, deadline)
             status, text = said.reply.status, said.reply.text
             judgement.replies.append(replace(said.reply, order=order))
             if status not in ("ok", "truncated"):
