@@ -181,13 +181,26 @@ def render(
 
 @app.command()
 def critique(
-    settings: SettingsFile = None, out: Out = None, name: Name = None, critic: Critic = None
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    critic: Critic = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it would cost: requests, tokens, money, hours.")
+    ] = False,
 ) -> None:
     """Judge a run's sampled groups that lack a verdict of this critic.
 
-    Example: hmr-align critique --name default --critic vlm --settings mine.toml
+    Example: hmr-align critique --name default --critic vlm --settings mine.toml --plan
     """
     chosen = _settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
+    if plan:
+        from tasks.request_plan import request_plan
+
+        planned = request_plan(chosen)
+        _tell_table(planned.heads, [tuple(map(_plain, row)) for row in planned.rows])
+        typer.echo("\n".join(planned.notes))
+        return
     with _recorded():
         from flows.score_groups import score_groups as run
 
@@ -382,6 +395,39 @@ def doctor(
     raise typer.Exit(0 if ok else 1)
 
 
+@app.command("loopback-vlm")
+def loopback_vlm(
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 = a free one.")] = 8765,
+    seconds: Annotated[float, typer.Option(metavar="S", min=0, help="That an answer takes.")] = 0.0,
+    bias: Annotated[float, typer.Option(metavar="POINTS", help="For the picture shown first.")] = 0.0,
+    noise: Annotated[float, typer.Option(metavar="POINTS", min=0, help="Standard deviation of the scores.")] = 0.0,
+    rude: Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="Of answers that are bad.")] = 0.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of noise and rudeness.")] = 0,
+    blind: Annotated[bool, typer.Option("--blind", help="Look at no picture: scores 90, 80, 70, ...")] = False,
+    overlook_feet: Annotated[
+        bool, typer.Option("--overlook-feet", help="Look above the feet alone, until a rule tells it to.")
+    ] = False,
+) -> None:
+    """A test double of a VLM for dry runs: scores by silhouette and edges, on this machine alone. No model.
+
+    Example: hmr-align loopback-vlm --port 8765 --noise 5 --rude 0.1
+    """
+    from critique.loopback import LoopbackVlm, Manner, agreement, good, slow
+    from critique.loopback_auditor import Auditing, overlooking_feet
+
+    look = overlooking_feet(agreement) if overlook_feet else agreement
+    manner = Manner(look=look, bias=bias, noise=noise, seconds=seconds, rude=rude, seed=seed)
+    script = [slow(seconds, good())] if blind else Auditing(manner)
+    with LoopbackVlm(script, port=port, keep=False, batches=True) as server:
+        typer.echo(f"OPENAI_BASE_URL={server.base_url}")
+        typer.echo("OPENAI_API_KEY=any model=loopback   (a test double; Ctrl-C ends it)")
+        sys.stdout.flush()
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            typer.echo("")
+
+
 @bench.command("render")
 def bench_render(
     size: Annotated[int, typer.Option(metavar="PX", help="Side of a picture.")] = 512,
@@ -414,6 +460,22 @@ def bench_sampler(
     from hmr.sampler_benchmark import measure_sampler
 
     _tell_measurements(measure_sampler(rounds=rounds), json_file)
+
+
+@bench.command("critic")
+def bench_critic(
+    seconds: Annotated[float, typer.Option(metavar="S", min=0, help="That the server takes for an answer.")] = 0.3,
+    in_flight: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at a time.")] = 32,
+    groups: Annotated[int, typer.Option(metavar="N", min=64, help="Groups to judge.")] = 2000,
+    json_file: JsonFile = None,
+) -> None:
+    """Rate of the VLM client against the ideal of a slow loopback server, and its memory over many groups.
+
+    Example: hmr-align bench critic --groups 10000 --json critic.json
+    """
+    from tasks.client_benchmark import measure_client
+
+    _tell_measurements(measure_client(seconds, in_flight, groups), json_file)
 
 
 @experiment.command("alignment")

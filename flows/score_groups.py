@@ -2,17 +2,25 @@
 
 from prefect import flow
 
-from flows.progress import stage, tracked
+from flows.progress import say, stage, tracked
 from tasks.benchmarking import wild_errors
 from tasks.judging import judge_groups
+from tasks.monitoring import told, watch
 from tasks.plan import Plan
 from tasks.sampling import body
 from tasks.settings import Settings
 
 
 def score(plan: Plan, gen: str) -> dict[str, int]:
-    """Have every group of a generation judged; returns the hypotheses scored and abstained on."""
+    """Have every group of a generation judged, by the monitor too; returns the hypotheses scored and abstained on."""
     settings = plan.settings
+    if settings.critic.monitor is not None:
+        second = settings.critic.model_copy(update={"name": settings.critic.monitor, "monitor": None})
+        own = settings.critic.model_copy(update={"monitor": None})
+        score(Plan(settings.model_copy(update={"critic": second})), gen)
+        counts = score(Plan(settings.model_copy(update={"critic": own})), gen)
+        say(told(watch(plan.store, gen, plan.critic_name, second, settings.run.seed, plan.folder)))
+        return counts
     oracle = settings.critic.name == "oracle"
     if oracle and not plan.on_studio:
         plan.refuse_oracle()

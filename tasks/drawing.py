@@ -35,8 +35,13 @@ def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
     return frame(rotations, betas, torch.from_numpy(group.translation)).vertices.numpy()
 
 
-def draw_group(frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512) -> DrawnGroup:
-    """The group with its meshes drawn; overlays and side views only if a renderer is given."""
+def draw_group(
+    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, whole: bool = False
+) -> DrawnGroup:
+    """The group with its meshes drawn; overlays and side views only if a renderer is given.
+
+    whole: over the whole photograph, instead of the person's surroundings.
+    """
     vertices = group_vertices(frame, group)
     camera = _camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
     points = np.stack([project(v, camera) for v in vertices])
@@ -47,19 +52,25 @@ def draw_group(frame: Body, group: Group, *, renderer: OverlayRenderer | None = 
     )
     if renderer is None:
         return drawn
-    photograph, camera = framed_photograph(group, size)
+    photograph, camera = framed_photograph(group, size, whole)
     overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
     sides = tuple(side_view(v, frame.faces, size) for v in vertices)
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
 
 
-def framed_photograph(group: Group, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The photograph about the person, (size, size, 3), and the camera (4,) that belongs to it.
+def framed_photograph(
+    group: Group, size: int, whole: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The photograph about the person or the whole of it, (size, size, 3), and the camera (4,) that belongs to it.
 
     Where a body runs on beyond the photograph, the frame ends with the photograph.
     """
     pixels = read_photograph(Path(group.person.photo)).pixels
-    crop = frame(group.person.crop, *pixels.shape[:2])
+    height, width = pixels.shape[:2]
+    if whole:
+        crop = np.array([width / 2, height / 2, max(width, height)], np.float32)
+    else:
+        crop = frame(group.person.crop, height, width)
     return crop_square(pixels, crop, size), _camera_of_crop(group.person.camera, crop, size)
 
 

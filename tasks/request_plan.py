@@ -1,0 +1,77 @@
+"""What judging the groups of a run would cost with a remote critic: nothing is sent, and nothing is drawn."""
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from critique.cache import Spent, read_ledger
+from critique.cost import Estimate, alternatives, estimate
+from critique.memory import Memory
+from critique.vlm import name_of
+from critique.vlm_settings import VlmSettings
+from storage.group_store import GroupStore
+from tasks.remembering import load_memory
+from tasks.settings import Settings, validate
+
+
+class RequestPlan(NamedTuple):
+    """A table for the terminal, the chosen way of judging first, and what should be known about it."""
+
+    heads: list[str]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+
+
+def request_plan(settings: Settings) -> RequestPlan:
+    """The cost of judging what lacks a verdict, as the settings have it and in each other mode."""
+    section = settings.critic
+    asked = section.name == "vlm" or (section.name == "panel" and "vlm" in section.panel.members)
+    if not asked:
+        return RequestPlan(["critic", "requests"], [(section.name, "0")], ["It asks no server and costs nothing."])
+    vlm = validate(VlmSettings, section.vlm, "settings", "critic.vlm")
+    memory = Memory() if vlm.memory is None else load_memory(vlm.memory, vlm)
+    folder = settings.run.folder
+    ledger = read_ledger(folder)
+    prototypes = min(len(memory.prototypes), vlm.recall.prototypes)
+    name = name_of(vlm, memory)
+    known = next((line for line in ledger if line.critic == name), None)
+    groups = lacking_groups(GroupStore(folder / "store"), name)
+    own = estimate(vlm, groups, settings.overlay.size, prototypes, known)
+    rows = [_row(f"as set ({vlm.mode}, {vlm.repeats}x)", own)]
+    rows += [
+        _row(way, estimate(other, groups, settings.overlay.size, prototypes))
+        for way, other in alternatives(vlm).items()
+    ]
+    return RequestPlan(
+        ["way of judging", "requests", "pictures", "tokens in", "tokens out", "money", "hours"],
+        rows,
+        _notes(vlm, sum(groups.values()), own, ledger, folder),
+    )
+
+
+def lacking_groups(store: GroupStore, critic: str) -> Counter[int]:
+    """How many groups of each size lack a verdict of a critic, over all generations."""
+    return Counter(
+        size for gen in store.gens() for shard in store.lacking(gen, critic) for size in store.group_sizes(gen, shard)
+    )
+
+
+def _row(name: str, found: Estimate) -> tuple[str, ...]:
+    counts = (found.requests, found.pictures, found.prompt_tokens, found.completion_tokens)
+    return (name, *(f"{count:,}" for count in counts), f"{found.money:,.2f}", f"{found.hours:,.1f}")
+
+
+def _notes(vlm: VlmSettings, groups: int, own: Estimate, ledger: list[Spent], folder: Path) -> list[str]:
+    basis = "measured means of this critic's answers" if own.measured else "rules of thumb; no answer was measured yet"
+    notes = [f"{groups:,} groups of {folder} lack a verdict. Estimates by {basis}; repairs and retries come on top."]
+    if not vlm.prompt_price + vlm.completion_price:
+        notes.append("No price is set, so money is 0: set prompt_price and completion_price (per million tokens).")
+    if vlm.budget is not None and own.money > vlm.budget:
+        notes.append(f"The budget of {vlm.budget:g} would stop it on the way.")
+    if ledger:
+        answers, sent, cached, received = (sum(line[column] for line in ledger) for column in range(1, 5))
+        notes.append(
+            f"Spent by this run so far: {answers:,} answers, {sent:,} tokens in ({cached:,} from the server's cache), "
+            f"{received:,} out, money {sum(line.money for line in ledger):,.2f}."
+        )
+    return notes

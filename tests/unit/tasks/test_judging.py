@@ -1,0 +1,139 @@
+"""Judging the groups of a store: what is committed, what is kept, what it would cost, and the monitor."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from critique.cache import read_ledger
+from critique.loopback import LoopbackVlm, error, from_pixels, good, refusal
+from critique.panel import PanelCritic
+from storage.group_store import GroupStore
+from tasks.drawing import framed_photograph
+from tasks.judging import judge_groups, make_critic
+from tasks.monitoring import told, watch
+from tasks.request_plan import request_plan
+from tasks.settings import CriticSection, Overlay, SettingsError, load_settings
+from tests.factories import make_group, make_person, make_verdict
+
+OVERLAY = Overlay(backend="numba", size=64)
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-secret-of-32-characters-0001")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run whose store has two groups of four, of people in one photograph 90 px wide."""
+    rng = np.random.default_rng(0)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
+    place = {"photo": str(photo), "width": 90, "height": 60}
+    place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
+    people = [make_person(rng, index=index, **place) for index in range(2)]
+    store = GroupStore(tmp_path / "run" / "store")
+    store.write_people("0", people)
+    store.write_groups("round0", "0", [make_group(rng, 4, person) for person in people])
+    return tmp_path / "run"
+
+
+def vlm(server: LoopbackVlm, **given) -> CriticSection:
+    own = {"base_url": server.base_url, "model": "loopback", "retries": 0, "second_chances": 0}
+    return CriticSection(name="vlm", vlm=own | given)
+
+
+def judge(run, section: CriticSection) -> dict[str, int]:
+    return judge_groups.fn("0", "round0", "r", run / "store", None, section, OVERLAY, 0)
+
+
+def test_a_shard_of_server_faults_is_judged_again(run):
+    with LoopbackVlm(lambda n, body: (error(500) if n < 2 else from_pixels())(body)) as server:
+        section = vlm(server, max_in_flight=1)
+        name = make_critic(section, 0).name
+        assert judge(run, section) == {"scored": 0, "abstained": 8}
+        assert GroupStore(run / "store").lacking("round0", name) == ["0"]
+        assert judge(run, section) == {"scored": 8, "abstained": 0}
+        assert GroupStore(run / "store").lacking("round0", name) == []
+        assert judge(run, section)["scored"] == 8 and len(server.calls) == 4
+    assert sum(line.answers for line in read_ledger(run)) == 2
+
+
+def test_refusals_and_single_faults_are_verdicts(run):
+    with LoopbackVlm(lambda n, body: (error(500) if n == 0 else refusal())(body)) as server:
+        section = vlm(server, max_in_flight=1)
+        assert judge(run, section) == {"scored": 0, "abstained": 8}
+        summary = GroupStore(run / "store").verdict_summary("round0", make_critic(section, 0).name)
+    assert summary.statuses == {"server_error": 4, "refused": 4}
+
+
+def test_by_batch(run):
+    with LoopbackVlm([good()], batches=True) as server:
+        assert judge(run, vlm(server, batch=True, batch_poll_seconds=0.01))["scored"] == 8
+    assert not server.calls and len(server.batches["batch-0"]) == 2
+
+
+def test_the_whole_photograph_may_be_shown(run):
+    (group, _) = GroupStore(run / "store").read_groups("round0", "0")
+    near, _ = framed_photograph(group, 90)
+    whole, camera = framed_photograph(group, 90, whole=True)
+    assert near.shape == whole.shape == (90, 90, 3)
+    assert camera.tolist() == pytest.approx([100, 100, 45, 45])  # 90 px are 90 px, with 15 px above and below
+    with LoopbackVlm([good()]) as server:
+        judge(run, vlm(server, frame="photograph", encoding="png"))
+        judge(run, vlm(server, frame="person", encoding="png"))
+    assert np.array_equal(server.calls[0].pictures[0], framed_photograph(group, 64, whole=True)[0])
+    assert not np.array_equal(server.calls[0].pictures[0], server.calls[2].pictures[0])
+
+
+def test_a_panel_is_made_of_critics_by_name(run):
+    with LoopbackVlm([good()]) as server:
+        own = vlm(server).vlm
+        section = CriticSection(name="panel", vlm=own, panel={"members": {"vlm": 2.0, "physics": 1.0}})
+        critic = make_critic(section, 0)
+        assert isinstance(critic, PanelCritic) and critic.needs_pictures
+        assert [member.critic.name.split("@")[0] for member in critic.members] == ["vlm-loopback", "physics"]
+        assert judge(run, section)["scored"] == 8
+    (verdict, _) = GroupStore(run / "store").read_verdicts("round0", critic.name, "0")
+    assert verdict.uncertainty is not None and len(verdict.replies) == 1 and "physics" in verdict.comments[0]
+    assert read_ledger(run)[0].answers == 2
+
+
+@pytest.mark.parametrize("members", [{}, {"panel": 1.0}, {"nobody": 1.0}])
+def test_an_impossible_panel_says_how_to_mend_it(members):
+    with pytest.raises(SettingsError, match=r"members = |there is no critic 'nobody'"):
+        make_critic(CriticSection(name="panel", panel={"members": members}), 0)
+
+
+def test_the_monitor_warns_when_the_critics_drift_apart(run):
+    store = GroupStore(run / "store")
+    groups = store.read_groups("round0", "0")
+    store.write_groups("round1", "0", groups)
+    other = make_critic(CriticSection(name="physics"), 0).name
+    for gen, scores in (("round0", [4, 3, 2, 1]), ("round1", [1, 3, 2, 4])):
+        store.write_verdicts(gen, "ours@1", "r", "0", [make_verdict(g, [40, 30, 20, 10], "ours@1") for g in groups])
+        store.write_verdicts(gen, other, "r", "0", [make_verdict(group, scores, other) for group in groups])
+        rows = watch(store, gen, "ours@1", CriticSection(name="physics"), 0, run)
+    assert [row["rank_correlation"] for row in rows] == pytest.approx([1, -0.8])
+    assert [row["favourite"] for row in rows] == [1, 0]
+    assert "WARNING: it was 1.00 on round0" in told(rows) and "WARNING" not in told(rows[:1])
+    assert json.loads((run / "monitor.json").read_text()) == rows
+    assert watch(store, "round1", "ours@1", CriticSection(name="physics"), 0, run) == rows
+
+
+def test_the_plan_sends_nothing_and_counts_what_lacks(run):
+    own = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "prompt_price": 3.0, "budget": 0.0001}
+    settings = load_settings(
+        None, {"run": {"out": str(run.parent), "name": "run"}, "critic": {"name": "vlm", "vlm": own}}
+    )
+    plan = request_plan(settings)
+    assert plan.rows[0][:3] == ("as set (list, 1x)", "2", "10") and len(plan.rows) == 6
+    assert plan.rows[5][1] == "16"  # two rings of four pairs, of two groups
+    assert any("2 groups" in note for note in plan.notes) and any("budget" in note for note in plan.notes)
+
+
+def test_the_plan_of_a_local_critic(run):
+    plan = request_plan(load_settings(None, {"run": {"out": str(run.parent), "name": "run"}}))
+    assert plan.rows == [("evidence", "0")]
