@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from critique.cache import AnswerCache
-from critique.endpoint import Endpoint
+from critique.endpoint import Deadline, Endpoint
 from critique.prompt import text_part
 from critique.reply import ReplyError, json_objects, plain_text
 from critique.rules import TAGS, WORD_LIMIT
@@ -129,24 +129,20 @@ class Auditor:
         return asyncio.run(self._audit_all(contexts))
 
     async def _audit_all(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
-        free = asyncio.Semaphore(self.settings.max_in_flight)
-
-        async def one(context: dict[str, Any]) -> Audit:
-            async with free:
-                return await self._ask(endpoint, context)
-
         with AnswerCache(self.cache) as cache:
             async with Endpoint(self.settings, cache, "audit", structured=False) as endpoint:
-                found = await asyncio.gather(*map(one, contexts), return_exceptions=True)
+                found = await asyncio.gather(
+                    *(self._ask(endpoint, context) for context in contexts), return_exceptions=True
+                )
         for audit in found:
             if isinstance(audit, BaseException):  # raised only now, so that what is under way is kept
                 raise audit
         return [audit for audit in found if isinstance(audit, Audit)]
 
     async def _ask(self, endpoint: Endpoint, context: dict[str, Any]) -> Audit:
-        until = asyncio.get_running_loop().time() + self.settings.deadline_seconds
+        deadline = Deadline(self.settings.deadline_seconds)
         message = {"role": "user", "content": [text_part(audit_text(context))]}
-        said = await endpoint.ask([message], self.settings.max_tokens, 0, until)
+        said = await endpoint.ask([message], self.settings.max_tokens, 0, deadline)
         if said.reply.status != "ok":
             return Audit(fault=said.reason or f"the answer was {said.reply.status}")
         try:

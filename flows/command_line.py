@@ -5,6 +5,7 @@ that one of our own folders defines is meant for the user: its message alone is 
 other exception is a fault of ours and keeps its traceback.
 """
 
+import math
 import os
 import signal
 import sys
@@ -34,6 +35,10 @@ bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, r
 app.add_typer(bench, name="bench")
 experiment = typer.Typer(help="Run a study of several runs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(experiment, name="experiment")
+memory = typer.Typer(
+    help="Look into a critic's memory, write it out, bring rules in.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(memory, name="memory")
 
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", metavar="FILE.toml", help="Settings; flags win over it.")
@@ -52,6 +57,7 @@ Critic = Annotated[
 ]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
+MemoryStore = Annotated[Path, typer.Argument(metavar="DIR", help="The memory.")]
 Round = Annotated[
     int, typer.Option("--round", metavar="N", min=0, help="The policy after N rounds; 0 = the base.")
 ]
@@ -205,6 +211,107 @@ def critique(
         from flows.score_groups import score_groups as run
 
         run(chosen)
+
+
+@app.command()
+def reflect(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    checkpoint: Checkpoint = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose labels are read: val, easy_val, lab, broad. [val]")
+    ] = None,
+    memory_store: Annotated[
+        Path | None, typer.Option("--memory", metavar="DIR", help="The memory that is added to. [<out>/memory]")
+    ] = None,
+    seed: Seed = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Let the vlm critic learn from its mistakes on labelled people: rules are proposed, tested, admitted or refused.
+
+    Example: hmr-align reflect --settings mine.toml --memory memory --split val
+    """
+    chosen = _settings(
+        settings,
+        run={"out": out, "name": name, "seed": seed},
+        base={"checkpoint": checkpoint},
+        critic={"name": "vlm"},
+        reflect={"split": split, "memory": memory_store},
+    )
+    with _recorded():
+        from flows.reflect import reflect as run
+
+        done = run(chosen)
+    _tell_events(done.events)
+    numbers = {metric: value for metric, value in done.numbers.items() if math.isfinite(value)}
+    _tell_measurements([_measured(f"reflection.{metric}", value) for metric, value in numbers.items()], json_file)
+    typer.echo(f'{done.memory}, version {done.version}. To use it: [critic] vlm = {{ memory = "{done.memory}", ... }}')
+
+
+@memory.command("show")
+def memory_show(
+    store: MemoryStore,
+    version: Annotated[str | None, typer.Option(metavar="N", help="[the newest]")] = None,
+    ledger: Annotated[bool, typer.Option("--ledger", help="What became of every rule, and on what evidence.")] = False,
+) -> None:
+    """List the rules of a memory: how they fared, what they gained on held-out groups, where they came from.
+
+    Example: hmr-align memory show memory --ledger
+    """
+    from tasks.remembering import load_memory
+
+    kept = load_memory(store, version=version)
+    _tell_table(
+        ["rule", "state", "shown", "right", "lift", "tags", "text", "origin"],
+        [
+            (
+                rule.id,
+                rule.state,
+                str(rule.uses),
+                str(rule.successes),
+                "" if rule.lift is None else f"{rule.lift:+.3f}",
+                ", ".join(rule.tags),
+                _plain(rule.text),
+                _plain(rule.origin),
+            )
+            for rule in kept.rules
+        ],
+    )
+    typer.echo(f"{len(kept.prototypes)} prototypes, placed by {kept.embedder or 'nothing'}")
+    if ledger:
+        _tell_events([event.model_dump() for event in kept.events])
+
+
+@memory.command("export")
+def memory_export(
+    store: MemoryStore,
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for memory.toml and pictures.")],
+) -> None:
+    """Write a memory as TOML that people can read and edit, and its pictures.
+
+    Example: hmr-align memory export memory written
+    """
+    from tasks.remembering import export_memory
+
+    typer.echo(export_memory(store, folder))
+
+
+@memory.command("import")
+def memory_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="Rules and prototypes, as `export` writes them.")],
+    store: MemoryStore,
+) -> None:
+    """Add the rules and prototypes of a TOML file to a memory, which may be new. Their text is checked.
+
+    Example: hmr-align memory import written/memory.toml memory
+    """
+    from datetime import UTC, datetime
+
+    from tasks.remembering import import_memory
+
+    version, rules, prototypes = import_memory(store, file, datetime.now(UTC).isoformat(timespec="seconds"))
+    typer.echo(f"{store}, version {version}: {rules} rules and {prototypes} prototypes came in")
 
 
 @app.command()
@@ -559,6 +666,28 @@ def _measured(metric: str, value: float) -> dict[str, Any]:
     units = {"mm": "mm", "px": "px", "percent": "%"}
     unit = units.get(metric.rpartition("_")[2], "")
     return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
+
+
+def _tell_events(events: list[dict[str, Any]]) -> None:
+    """The ledger of a memory."""
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:+.3f}"
+
+    heads = ["date", "what", "lift", "at least", "groups", "text", "detail"]
+    rows = [
+        (
+            event.get("time", "")[:10],
+            event["what"],
+            number(event.get("lift")),
+            number(event.get("low")),
+            str(event.get("groups") or ""),
+            _plain(event.get("text", "")),
+            _plain(event.get("detail", "")),
+        )
+        for event in events
+    ]
+    _tell_table(heads, rows)
 
 
 def _tell_results(settings: "Settings") -> None:

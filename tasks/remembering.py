@@ -51,13 +51,13 @@ def export_memory(root: Path, folder: Path) -> Path:
     return file
 
 
-def import_memory(root: Path, file: Path, time: str) -> tuple[str, int]:
-    """Add what a TOML file holds to a memory, which may be new; returns its version and how many rules came in."""
+def import_memory(root: Path, file: Path, time: str) -> tuple[str, int, int]:
+    """Add what a TOML file holds to a memory, which may be new; returns version, new rules and new prototypes."""
     brought = read_toml(file)
     before = newest(root)
     memory = Memory() if before is None else load_memory(root)
     after = with_imported(memory, brought, time)
-    added = len(after.rules) - len(memory.rules)
-    if before is not None and (after.rules, after.prototypes) == (memory.rules, memory.prototypes):
-        return before, 0
-    return save_memory(root, after, before), added
+    added = len(after.rules) - len(memory.rules), len(after.prototypes) - len(memory.prototypes)
+    if before is not None and not any(added):
+        return before, 0, 0
+    return save_memory(root, after, before), *added

@@ -19,8 +19,12 @@ COMMANDS = [
     *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler"),
     *("experiment alignment", "experiment sampler"),
     *("loopback-vlm", "bench critic"),
+    *("reflect", "memory show", "memory export", "memory import"),
 ]
-TAKE_NO_SETTINGS = {"convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench critic"}
+TAKE_NO_SETTINGS = {
+    *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench critic"),
+    *("memory show", "memory export", "memory import"),
+}
 
 
 def leaves(command, name=""):
@@ -104,4 +108,4 @@ def test_help_loads_nothing_heavy():
         for node in tree.body
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    assert names <= {"os", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
+    assert names <= {"math", "os", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}

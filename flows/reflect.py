@@ -1,0 +1,47 @@
+"""Labelled people of the studio -> groups -> judgements held against the truth -> a better memory."""
+
+from prefect import flow
+
+from flows.progress import say, stage, tracked
+from storage.group_store import GroupStore
+from tasks.finding import find_people, shards_of
+from tasks.photographs import studio_photographs
+from tasks.plan import Plan
+from tasks.reflecting import Reflected, reflect_on, reflecting_critic, session_plan, write_session
+from tasks.sampling import model
+from tasks.sampling import sample_groups as sample_shard
+from tasks.settings import Settings
+
+
+@flow(name="reflect", flow_run_name="{settings.run.name}")
+def reflect(settings: Settings) -> Reflected:
+    """Hold one session of reflection; the memory gains a version, and what became of each rule is in its ledger.
+
+    Groups are drawn by the base model as for training. Labels are those of the declared split, never of `wild`.
+    """
+    plan, chosen = Plan(settings), settings.reflect
+    critic = reflecting_critic(settings.critic)
+    memory = chosen.memory or settings.run.out / "memory"
+    say(f"{session_plan(memory, chosen)} Pictures go to {critic.address}.")
+    photographs = chosen.explore + chosen.gate + chosen.check
+    margin = settings.photographs.crop_margin
+    folder = plan.folder / "reflection" / f"{chosen.split}-{photographs}-{margin:g}"
+    store = folder / "store"
+    sample = settings.sample
+    drawn = (settings.run.seed, sample.hypotheses, f"{sample.temperature:g}", sample.steps, sample.solver)
+    gen = "-".join(map(str, (model(plan.base).digest(), *drawn)))
+    with stage(plan, f"groups of {chosen.split}") as progress:
+        pictures = studio_photographs(chosen.split, photographs, folder / "photographs")
+        for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
+            find_people(shard, store, None, margin)
+        shards = GroupStore(store).people_shards()
+        progress.items = sum(
+            sample_shard(shard, gen, store, plan.base, plan.body_path, sample, settings.run.seed)
+            for shard in tracked(shards, "draw groups")
+        )
+    with stage(plan, "reflect") as progress:
+        answers = plan.folder / "reflection" / "answers.sqlite"
+        done = reflect_on(gen, store, plan.body_path, settings.critic, chosen, settings.overlay, memory, answers)
+        progress.items = len(done.events)
+    write_session(done, plan.folder / "reflection")
+    return done

@@ -1,0 +1,154 @@
+"""Reflection: labelled groups of the studio are judged, audited and tested, and a memory gains a version."""
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from critique.embedders import text_embedder
+from critique.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
+from critique.memory import Memory
+from critique.reflection import Auditor
+from critique.vlm import VlmCritic, name_of
+from critique.vlm_settings import VlmSettings
+from hmr.body import Body
+from hmr.evaluation import joint_errors
+from hmr.overlay import OverlayRenderer, open_renderer
+from hmr.studio import Split, truths
+from storage.group_store import GroupStore
+from storage.records import Group, Verdict
+from tasks.drawing import framed_photograph, group_vertices
+from tasks.judging import judge_all
+from tasks.remembering import embedder_of, load_memory, newest, save_memory
+from tasks.sampling import body
+from tasks.settings import CriticSection, Overlay, Reflect, SettingsError, validate
+
+PROTOTYPE_SIDE = 256  # px, of a prototype's picture
+
+
+@dataclass(frozen=True)
+class Reflected:
+    """What one session of reflection left behind."""
+
+    memory: Path
+    version: str
+    numbers: dict[str, float]
+    events: list[dict[str, Any]]
+
+
+def reflecting_critic(section: CriticSection) -> VlmSettings:
+    """The settings of the critic that reflects; SettingsError for one that takes no memory."""
+    if section.name != "vlm":
+        raise SettingsError(
+            f"critic '{section.name}' takes no rules and cannot reflect; set [critic] name = \"vlm\" and its model"
+        )
+    return validate(VlmSettings, section.vlm, "settings", "critic.vlm")
+
+
+def labelled_errors(frame: Body, split: Split, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
+    """MPJPE, mm, of the hypotheses of each group; SealedLabelsError for a split whose labels are not for reflection."""
+    scenes = [re.fullmatch(rf"{split}-(\d+)", Path(group.person.photo).stem) for group in groups]
+    found = []
+    for group, scene in zip(groups, scenes):
+        if scene is None:
+            raise SettingsError(f"{group.person.photo} is no photograph of the split '{split}'")
+        truth = truths(frame, split, [int(scene[1])], purpose="reflection")
+        true = frame(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        found.append(np.asarray(joint_errors(torch.from_numpy(group.joints)[None], true)[0][0], np.float64))
+    return found
+
+
+@task(cache_policy=NO_CACHE, task_run_name="reflect on {gen}")
+def reflect_on(
+    gen: str,
+    store_root: Path,
+    body_path: Path | None,
+    section: CriticSection,
+    reflect: Reflect,
+    overlay: Overlay,
+    memory_root: Path,
+    answers: Path | None,
+) -> Reflected:
+    """One session on all groups of a generation; commits the memory's next version.
+
+    Answers are kept in the file `answers`, so that a killed session, run again, pays for what it had not asked yet.
+    """
+    critic, frame, store = reflecting_critic(section), body(body_path), GroupStore(store_root)
+    groups = [group for shard in store.group_shards(gen) for group in store.read_groups(gen, shard)]
+    cases = [Case(*pair) for pair in zip(groups, labelled_errors(frame, reflect.split, groups))]
+    before = newest(memory_root)
+    memory = Memory(settings=critic.recall, embed=embedder_of(critic))
+    if before is not None:
+        memory = load_memory(memory_root, critic)
+    session = hold_session(memory, cut_into_parts(cases, reflect), critic, frame, body_path, reflect, overlay, answers)
+    version = save_memory(memory_root, session.memory, before)
+    events = [event.model_dump(exclude_defaults=True) for event in session.events]
+    return Reflected(memory_root, version, session.numbers, events)
+
+
+def hold_session(
+    memory: Memory,
+    parts: Parts,
+    critic: VlmSettings,
+    frame: Body,
+    body_path: Path | None,
+    reflect: Reflect,
+    overlay: Overlay,
+    answers: Path | None,
+) -> Session:
+    """A session with a real critic: pictures are drawn, requests are sent, nothing is stored but answers."""
+    without_memory = critic.model_copy(update={"memory": None})  # which memory is shown is up to the session
+    remote = reflect.text_embedder.startswith("endpoint:")
+
+    def judge(shown: Memory, groups: Sequence[Group]) -> list[Verdict]:
+        return judge_all(list(groups), VlmCritic(without_memory, memory=shown, cache=answers), body_path, overlay)
+
+    renderer = open_renderer(overlay.backend)
+    try:
+        tools = Tools(
+            judge=judge,
+            audit=Auditor(critic, answers).audit,
+            picture=lambda group, place: overlay_jpeg(frame, group, place, renderer),
+            likeness=text_embedder(reflect.text_embedder, critic.address if remote else None, critic.api_key_variable),
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            critic=name_of(without_memory, memory),
+        )
+        return run_session(memory, parts, tools, reflect)
+    finally:
+        renderer.close()
+
+
+def overlay_jpeg(frame: Body, group: Group, place: int, renderer: OverlayRenderer) -> bytes:
+    """One hypothesis over its photograph, as a JPEG file."""
+    photograph, camera = framed_photograph(group, PROTOTYPE_SIDE)
+    picture = renderer.render(group_vertices(frame, group)[place], frame.faces, camera, photograph).image
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "jpeg", quality=88)
+    return buffer.getvalue()
+
+
+def session_plan(memory_root: Path, reflect: Reflect) -> str:
+    """What a session will ask for at most, in words."""
+    memory = load_memory(memory_root) if newest(memory_root) is not None else Memory()
+    judged = planned_groups(memory, reflect)
+    return f"At most {judged} groups are judged and {reflect.audits} audited."
+
+
+def write_session(reflected: Reflected, folder: Path) -> Path:
+    """Keep the numbers and the ledger of a session as JSON; returns the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"session-{reflected.version}.json"
+    content = {"memory": str(reflected.memory), "version": reflected.version, "numbers": reflected.numbers}
+    file.write_text(json.dumps({**content, "events": reflected.events}, indent=1, allow_nan=True))
+    return file
