@@ -30,15 +30,35 @@ def test_goes_on_while_it_gets_better_and_knows_the_best():
         ({"statistic": -30.0}, "max_statistic"),
         ({"zero_noise_mm": math.nan}, "not a finite number"),
         ({"statistic": -math.inf}, "statistic not a finite number"),
+        ({"gradient_norm": 320.0}, "max_gradient_growth"),
+        ({"critic_score": 56.0}, "max_critic_drop"),
     ],
 )
 def test_each_threshold_stops_by_name_and_never_becomes_the_best(numbers, rule):
-    good = at(50, zero_noise_mm=180.0)
+    START = at(0, critic_score=60.0)
+    good = at(50, zero_noise_mm=180.0, gradient_norm=10.0, critic_score=59.0)
     better_but_broken = at(100, **{"zero_noise_mm": 100.0, **numbers})
     decision = GUARD.decide([START, good, better_but_broken])
     assert decision.stop
     assert rule in decision.reason and "step 100" in decision.reason
     assert decision.best == good
+
+
+def test_convexity_is_asked_for_only_by_those_who_want_it():
+    bent = [START, at(50, convexity_margin=-0.1)]
+    assert not GUARD.decide(bent).stop
+    decision = StabilityGuard(GuardSettings(min_convexity_margin=0.0)).decide(bent)
+    assert decision.stop and "min_convexity_margin" in decision.reason
+
+
+def test_every_threshold_is_told_with_what_was_measured():
+    history = [START, at(50, zero_noise_mm=210.0, gradient_norm=4.0), at(100, diversity_mm=20.0, gradient_norm=8.0)]
+    rules = {rule.name: rule for rule in GUARD.rules(history)}
+    thresholds = set(GuardSettings.model_fields) - {"criterion", "patience", "min_gain_percent"}
+    assert rules.keys() == thresholds
+    assert rules["min_diversity_percent"].broken and rules["min_diversity_percent"].value == 50.0
+    assert rules["max_gradient_growth"].value == 2.0 and not rules["max_gradient_growth"].broken
+    assert rules["max_critic_drop"].value is None
 
 
 def test_patience_counts_evaluations_without_a_new_best():
