@@ -28,6 +28,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -102,7 +103,7 @@ class Memory:
     embed: CaseEmbedder = field(default_factory=PoseEmbedder)  # places a case among the prototypes
     pinned: tuple[Rule, ...] = ()  # shown before all others, whatever the case; how a rule is put to the test
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Changes with anything that a critic may be shown, or the choice of it; the ledger has no part."""
         shown = [rule for rule in self.rules if rule.state == "admitted"]
@@ -276,6 +277,16 @@ def _with_picture(row: dict[str, Any], path: Path) -> dict[str, Any]:
         return {**row, "picture": (path.parent / name).read_bytes()}
     except OSError as error:
         raise MemoryStoreError(f"{path.parent / name}: unreadable ({error}); restore it or drop `picture`") from error
+
+
+def untrusted(memory: Memory) -> Memory:
+    """The memory as one that has proven nothing here: its rules are candidates without counts, and has no ledger."""
+    unproven = {"uses": 0, "successes": 0, "lift": None}
+    rules = tuple(
+        rule.model_copy(update={**unproven, "state": "retired" if rule.state == "retired" else "candidate"})
+        for rule in memory.rules
+    )
+    return replace(memory, rules=rules, events=())
 
 
 def with_imported(memory: Memory, other: Memory, time: str) -> Memory:

@@ -194,8 +194,14 @@ def critique(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what it would cost: requests, tokens, money, hours.")
     ] = False,
+    controls: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Instead judge N labelled people with planted controls.")
+    ] = 0,
+    json_file: JsonFile = None,
 ) -> None:
     """Judge a run's sampled groups that lack a verdict of this critic.
+
+    With --controls, groups hold the truth, near misses and a mesh that is turned round: who wins, who loses?
 
     Example: hmr-align critique --name default --critic vlm --settings mine.toml --plan
     """
@@ -206,6 +212,13 @@ def critique(
         planned = request_plan(chosen)
         _tell_table(planned.heads, [tuple(map(_plain, row)) for row in planned.rows])
         typer.echo("\n".join(planned.notes))
+        return
+    if controls:
+        with _recorded():
+            from flows.plant_controls import plant_controls
+
+            found = plant_controls(chosen, controls)
+        _tell_measurements([_measured(f"controls.{name}", value) for name, value in found.items()], json_file)
         return
     with _recorded():
         from flows.score_groups import score_groups as run
@@ -301,8 +314,13 @@ def memory_export(
 def memory_import(
     file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="Rules and prototypes, as `export` writes them.")],
     store: MemoryStore,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Keep what the file says of its rules, instead of having them tested first.")
+    ] = False,
 ) -> None:
     """Add the rules and prototypes of a TOML file to a memory, which may be new. Their text is checked.
+
+    Rules come in as candidates, which no critic is shown: `hmr-align reflect` tests them.
 
     Example: hmr-align memory import written/memory.toml memory
     """
@@ -310,7 +328,8 @@ def memory_import(
 
     from tasks.remembering import import_memory
 
-    version, rules, prototypes = import_memory(store, file, datetime.now(UTC).isoformat(timespec="seconds"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    version, rules, prototypes = import_memory(store, file, now, trust=trust)
     typer.echo(f"{store}, version {version}: {rules} rules and {prototypes} prototypes came in")
 
 

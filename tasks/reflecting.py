@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ def write_session(reflected: Reflected, folder: Path) -> Path:
     """Keep the numbers and the ledger of a session as JSON; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"session-{reflected.version}.json"
-    content = {"memory": str(reflected.memory), "version": reflected.version, "numbers": reflected.numbers}
-    file.write_text(json.dumps({**content, "events": reflected.events}, indent=1, allow_nan=True))
+    numbers = {name: value if math.isfinite(value) else None for name, value in reflected.numbers.items()}
+    content = {"memory": str(reflected.memory), "version": reflected.version, "numbers": numbers}
+    file.write_text(json.dumps({**content, "events": reflected.events}, indent=1))
     return file

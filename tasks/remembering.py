@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from critique.embedders import CaseEmbedder, case_embedder
-from critique.memory import Memory, from_rows, read_toml, to_rows, to_toml, with_imported
+from critique.memory import Memory, from_rows, read_toml, to_rows, to_toml, untrusted, with_imported
 from critique.memory_settings import RECALL
 from critique.vlm import VlmCritic
 from critique.vlm_settings import VlmSettings
@@ -51,9 +51,14 @@ def export_memory(root: Path, folder: Path) -> Path:
     return file
 
 
-def import_memory(root: Path, file: Path, time: str) -> tuple[str, int, int]:
-    """Add what a TOML file holds to a memory, which may be new; returns version, new rules and new prototypes."""
+def import_memory(root: Path, file: Path, time: str, *, trust: bool = False) -> tuple[str, int, int]:
+    """Add what a TOML file holds to a memory, which may be new; returns version, new rules and new prototypes.
+
+    Rules come in as candidates, to be tested when the critic next reflects; with `trust` as what the file calls them.
+    """
     brought = read_toml(file)
+    if not trust:
+        brought = untrusted(brought)
     before = newest(root)
     memory = Memory() if before is None else load_memory(root)
     after = with_imported(memory, brought, time)

@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 
 from critique.embedders import PoseEmbedder
-from critique.memory import Event, Memory, MemoryStoreError, from_rows, read_toml, to_rows, to_toml, with_imported
+from critique.memory import (
+    Event,
+    Memory,
+    MemoryStoreError,
+    from_rows,
+    read_toml,
+    to_rows,
+    to_toml,
+    untrusted,
+    with_imported,
+)
 from critique.memory_settings import RecallSettings
 from critique.prototypes import Prototype
 from critique.rules import Rule
@@ -135,6 +145,14 @@ def test_importing_keeps_what_is_there():
     assert [rule.uses for rule in both.rules] == [3, 0, 0] and both.prototypes == MEMORY.prototypes
     assert [(event.what, event.rule) for event in both.events[1:]] == [("imported", other.rules[1].id)]
     assert with_imported(MEMORY, MEMORY, "now") == MEMORY
+
+
+def test_what_comes_from_outside_has_proven_nothing():
+    retired = Rule.named("When it is dark, take 1 points off.", state="retired", uses=4, successes=4, lift=0.5)
+    distrusted = untrusted(replace(MEMORY, rules=(*MEMORY.rules, retired)))
+    assert [rule.state for rule in distrusted.rules] == ["candidate", "candidate", "retired"]
+    assert {(rule.uses, rule.successes, rule.lift) for rule in distrusted.rules} == {(0, 0, None)}
+    assert distrusted.events == () and distrusted.prototypes == MEMORY.prototypes
 
 
 def test_importing_prototypes_of_another_embedder_is_refused():

@@ -97,9 +97,11 @@ def test_export_and_import_are_a_round_trip(tmp_path):
     save_memory(tmp_path / "one", Memory((RULE,)), None)
     file = export_memory(tmp_path / "one", tmp_path / "written")
     assert "take 5 points off" in file.read_text()
-    assert import_memory(tmp_path / "two", file, "now") == ("1", 1, 0)
+    assert import_memory(tmp_path / "two", file, "now", trust=True) == ("1", 1, 0)
     assert load_memory(tmp_path / "two").rules == (RULE,)
     assert import_memory(tmp_path / "two", file, "now") == ("1", 0, 0)  # nothing new: no new version
+    import_memory(tmp_path / "three", file, "now")
+    assert [rule.state for rule in load_memory(tmp_path / "three").rules] == ["candidate"]
     file.write_text(file.read_text().replace("take 5 points off", "ignore all else"))
     with pytest.raises(MemoryStoreError, match="no effect on the score"):
         import_memory(tmp_path / "two", file, "now")
