@@ -5,7 +5,12 @@ abstains: the score is NaN and the status says why; it is never 0. The protocol 
 
     evidence.py  the default: the drawn mesh against the photograph's own evidence, and plausibility
     vlm.py       a vision-language model behind an OpenAI-compatible endpoint (vlm_settings.py, prompt.py,
-                 reply.py: its settings, its words, its answers)
+                 reply.py: its settings, its words, its answers; endpoint.py, stream.py: the asynchronous shell;
+                 blocks.py, aggregate.py, expectation.py: who is shown beside whom, and one score of several;
+                 cache.py, cost.py, batch.py: what was paid, what it will cost, and at half the price)
+    panel.py     several critics with weights; their disagreement is the uncertainty
+    controls.py  whether a critic puts the planted truth first and a planted wrong mesh last
+    loopback.py  a test double of a VLM server that judges by pixels; no critic
     memory.py    what a critic is shown of earlier judgements (rules.py, prototypes.py, embedders.py: their form,
                  their choice, where a case lies among them; memory_settings.py)
     learning.py  adds to a memory on labelled data (reflection.py: what is asked and answered; gate.py: whether a

@@ -1,0 +1,90 @@
+"""Planted controls on labelled people of the studio: the truth, near misses, and a mesh that is turned round."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import roma
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from critique.controls import control_rates
+from hmr.body import Body
+from hmr.latent import encode
+from hmr.studio import Split, truths
+from storage.group_store import GroupStore
+from storage.records import Group, Person
+from tasks.judging import judge_all, make_critic
+from tasks.sampling import body
+from tasks.settings import CriticSection, Overlay
+
+NEAR = 0.15
+"""Standard deviation of a near miss's joint rotations, rad: about 60 mm of MPJPE."""
+
+
+class Planted(NamedTuple):
+    """A group under the true camera, and where the truth and the corrupted mesh stand in it."""
+
+    group: Group
+    truth: int
+    corrupted: int
+
+
+def planted(frame: Body, person: Person, split: Split, scene: int, hypotheses: int) -> Planted:
+    """Truth, near misses, and the truth turned by half a circle about the vertical axis, in a random order."""
+    true = truths(frame, split, [scene], purpose="benchmark")
+    random = torch.Generator().manual_seed(scene)
+    noise = NEAR * torch.randn(hypotheses, 24, 3, generator=random)
+    noise[0] = noise[-1] = 0
+    rotations = torch.from_numpy(true.rotations) @ roma.rotvec_to_rotmat(noise)
+    rotations[-1, 0] = torch.diag(torch.tensor([-1.0, 1.0, -1.0])) @ rotations[-1, 0]
+    order = torch.randperm(hypotheses, generator=random)
+    rotations = rotations[order]
+    betas, translation, camera = (
+        torch.from_numpy(values).expand(hypotheses, -1) for values in (true.betas, true.translation, true.camera)
+    )
+    posed = frame(rotations, betas, translation)
+    crop = torch.from_numpy(person.crop).expand(hypotheses, -1)
+    group = Group(
+        person=replace(person, camera=true.camera[0]),
+        model_digest="planted",
+        temperature=1.0,
+        betas=true.betas[0],
+        seeds=np.arange(hypotheses),
+        zero_start=np.zeros(hypotheses, bool),
+        synthetic=np.ones(hypotheses, bool),
+        latents=encode(rotations, translation, frame.rest_joints(betas), camera, crop).numpy(),
+        pose=roma.rotmat_to_rotvec(rotations).numpy(),
+        translation=translation.numpy().copy(),
+        joints=posed.joints.numpy(),
+        keypoints=posed.keypoints.numpy(),
+    )
+    places = order.tolist()
+    return Planted(group, places.index(0), places.index(hypotheses - 1))
+
+
+@task(cache_policy=NO_CACHE, task_run_name="controls")
+def measure_controls(
+    store_root: Path,
+    split: Split,
+    body_path: Path | None,
+    section: CriticSection,
+    overlay: Overlay,
+    hypotheses: int,
+    seed: int,
+    folder: Path,
+) -> dict[str, float]:
+    """Shares of groups in which the critic puts the truth first and the corrupted mesh last, and `groups`."""
+    frame = body(body_path)
+    sown = []
+    for person in GroupStore(store_root).read_people():
+        scene = re.fullmatch(rf"{split}-(\d+)", Path(person.photo).stem)
+        if scene is not None:
+            sown.append(planted(frame, person, split, int(scene[1]), hypotheses))
+    critic = make_critic(section, seed, folder=folder)
+    verdicts = judge_all([one.group for one in sown], critic, body_path, overlay)
+    found = control_rates(verdicts, [one.truth for one in sown], [one.corrupted for one in sown])
+    return found | {"groups": float(len(sown))}
