@@ -73,7 +73,10 @@ def shared_confidence(confidence: float, tests: int) -> float:
 
 
 def decide(lift: Lift) -> Literal["admitted", "undecided", "refused"]:
-    """Admitted if it surely gains, refused if it gains nothing at all, else undecided: to be tested again."""
+    """Admitted if it surely gains, refused if it gains nothing at all, else undecided: to be tested again.
+
+    A test on no group (the server was down) decides nothing.
+    """
     if lift.groups and lift.low > 0:
         return "admitted"
-    return "undecided" if lift.mean > 0 else "refused"
+    return "undecided" if lift.mean > 0 or not lift.groups else "refused"

@@ -39,6 +39,11 @@ class Case:
         """(G,) 0-1, larger is better."""
         return truth_quality(self.errors)
 
+    @property
+    def photograph(self) -> str:
+        """Which photograph the person is in."""
+        return self.group.person.photo_sha256 or self.group.person.group_id
+
 
 class Parts(NamedTuple):
     """Labelled groups, cut into parts that share no photograph."""
@@ -72,11 +77,12 @@ class Session:
 def cut_into_parts(cases: Sequence[Case], settings: ReflectionSettings) -> Parts:
     """The first photographs for exploring, the next for the gate, the rest to check; none is in two parts.
 
+    They are the same in every session, so that no rule is tested on a photograph which a prototype is from.
     Where there are fewer groups than the settings ask for, each part gets its share of them.
     """
     by_photo: dict[str, list[Case]] = {}
     for case in cases:
-        by_photo.setdefault(case.group.person.photo_sha256 or case.group.person.group_id, []).append(case)
+        by_photo.setdefault(case.photograph, []).append(case)
     wanted = np.cumsum([settings.explore, settings.gate, settings.check])
     ends = np.floor(wanted * min(1.0, len(cases) / wanted[-1]))
     parts: tuple[list[Case], ...] = ([], [], [])
@@ -192,7 +198,7 @@ def remembered(case: Case, verdict: Verdict, memory: Memory, tools: Tools) -> li
 def proposed(
     memory: Memory, audits: Sequence[Audit], likeness: TextEmbedder, settings: ReflectionSettings, record: _Recorder
 ) -> list[Rule]:
-    """The rules that go to the gate: earlier candidates, then new ones of the right form, most often proposed first."""
+    """The candidates in the order of testing: never tested ones, the most often proposed first, then by their lift."""
     wellformed: list[Rule] = []
     for number, audit in enumerate(audits, start=1):
         if audit.fault:
@@ -216,7 +222,7 @@ def proposed(
         record("proposed", rule, told)
         fresh.append(rule)
     waiting = [rule for rule in memory.rules if rule.state == "candidate"]
-    return [*waiting, *fresh]
+    return sorted([*waiting, *fresh], key=lambda rule: (rule.lift is not None, -(rule.lift or 0.0)))
 
 
 # --- gate -------------------------------------------------------------------------------------------------
@@ -235,38 +241,55 @@ def gate(
     retested = [rule for rule in memory.rules if rule.state == "admitted"] if settings.retest else []
     if not tested and not retested:
         return _with_rules(memory, candidates, settings)
-    photographs = [case.group.person.photo_sha256 or case.group.person.group_id for case in cases]
     confidence = shared_confidence(settings.confidence, len(tested))
+    plain = _srcc(memory, cases, tools)
 
-    def srcc(shown: Memory) -> list[float]:
-        verdicts = tools.judge(shown, [case.group for case in cases])
-        return [agreement(verdict.scores, case.quality) for case, verdict in zip(cases, verdicts)]
+    def trial(rule: Rule) -> Lift:
+        with_it = _srcc(replace(memory, pinned=(rule,)), cases, tools)
+        return _lift(plain, with_it, cases, settings, confidence)
 
-    def lift(without: list[float], with_it: list[float], confidence: float) -> Lift:
-        return paired_lift(without, with_it, photographs, confidence=confidence, resamples=settings.resamples)
-
-    plain = srcc(memory)
     placebo_passed = False
     if tested:  # a critic that gains by any rule at all, gains nothing by these
         placebo = Rule.named(settings.placebo, origin="placebo", tags=("physical_plausibility", "scale"))
-        gained = lift(plain, srcc(replace(memory, pinned=(placebo,))), confidence)
+        gained = trial(placebo)
         placebo_passed = decide(gained) == "admitted"
         record("placebo passed" if placebo_passed else "placebo refused", placebo, lift=gained)
     changed: dict[str, Rule] = {rule.id: rule for rule in candidates}
     for rule in tested:
-        gained = lift(plain, srcc(replace(memory, pinned=(rule,))), confidence)
+        gained = trial(rule)
         outcome, detail = decide(gained), ""
         if outcome == "admitted" and placebo_passed:
             outcome, detail = "undecided", "the placebo passed too"
         record(outcome, rule, detail, gained)
         state = {"admitted": "admitted", "undecided": "candidate", "refused": "retired"}[outcome]
         changed[rule.id] = rule.model_copy(update={"state": state, "lift": gained.mean})
-    for rule in retested:
-        gained = lift(srcc(memory.without(rule)), plain, settings.confidence)
+    for rule in retested:  # only groups that are shown it can tell
+        places = [place for place, case in enumerate(cases) if rule in memory.rules_for(case.group.person)]
+        shown = [cases[place] for place in places]
+        without = _srcc(memory.without(rule), shown, tools)
+        gained = _lift(without, [plain[place] for place in places], shown, settings, settings.confidence)
         gone = gained.groups > 0 and gained.mean <= 0
         record("retired" if gone else "kept", rule, lift=gained)
-        changed[rule.id] = rule.model_copy(update={"state": "retired" if gone else "admitted", "lift": gained.mean})
+        if gained.groups:
+            changed[rule.id] = rule.model_copy(update={"state": "retired" if gone else "admitted", "lift": gained.mean})
     return _with_rules(memory, list(changed.values()), settings)
+
+
+def _srcc(memory: Memory, cases: Sequence[Case], tools: Tools) -> list[float]:
+    """Agreement with the truth of each group, judged with this memory."""
+    verdicts = tools.judge(memory, [case.group for case in cases]) if cases else []
+    return [agreement(verdict.scores, case.quality) for case, verdict in zip(cases, verdicts)]
+
+
+def _lift(
+    without: Sequence[float],
+    with_it: Sequence[float],
+    cases: Sequence[Case],
+    settings: ReflectionSettings,
+    confidence: float,
+) -> Lift:
+    photographs = [case.photograph for case in cases]
+    return paired_lift(without, with_it, photographs, confidence=confidence, resamples=settings.resamples)
 
 
 def _with_rules(memory: Memory, changed: Sequence[Rule], settings: ReflectionSettings) -> Memory:
@@ -286,11 +309,8 @@ def check(
     before: Memory, after: Memory, cases: Sequence[Case], tools: Tools, settings: ReflectionSettings
 ) -> dict[str, float]:
     """SRCC on groups that nothing was learned from or chosen by, with the memory before and after the session."""
-    groups = [case.group for case in cases]
-    verdicts = [tools.judge(memory, groups) for memory in (before, after)]
-    old, new = ([agreement(v.scores, c.quality) for v, c in zip(side, cases)] for side in verdicts)
-    photographs = [case.group.person.photo_sha256 or case.group.person.group_id for case in cases]
-    lift = paired_lift(old, new, photographs, confidence=settings.confidence, resamples=settings.resamples)
+    old, new = (_srcc(memory, cases, tools) for memory in (before, after))
+    lift = _lift(old, new, cases, settings, settings.confidence)
     both = np.isfinite(old) & np.isfinite(new)
     return {
         "check_srcc_before": _mean(np.array(old)[both]),

@@ -7,6 +7,7 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 |---|---|
 | `command_line.py` | the console script `hmr-align`: flags to settings, errors to one line |
 | `align.py` and the flows it calls | `sample_groups`, `score_groups`, `train_policy`, `run_benchmark` |
+| `reflect.py` | the `vlm` critic's memory learns from labelled people |
 | `server.py` | the local Prefect server that keeps the history: found, started, shared, stopped |
 | `deployments.py` | work pool, deployments and the automation that frees dead runs |
 | `doctor.py` | what this machine has, and the mend for what it lacks |

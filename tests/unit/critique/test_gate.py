@@ -60,6 +60,7 @@ def test_the_decision(gain, outcome):
 
 def test_no_gain_is_refused():
     assert decide(paired_lift([0.5] * 10, [0.5] * 10, list("abcdefghij"))) == "refused"
+    assert decide(paired_lift([NAN] * 10, [0.5] * 10, list("abcdefghij"))) == "undecided"  # nothing was tested
 
 
 def test_false_rules_are_rarely_admitted():

@@ -176,6 +176,18 @@ def test_a_rule_whose_lift_is_gone_is_retired(scene):
     assert [event.what for event in session.events] == ["retired"]
 
 
+def test_a_rule_that_no_group_is_shown_is_not_judged_by_it(scene):
+    """Six rules, five places: the one that is never shown keeps its state and its lift."""
+    rules = [
+        Rule.named(f"When {what} is wrong, take 9 points off.", state="admitted", uses=30 * k, lift=0.2)
+        for k, what in enumerate(("a hand", "the head", "an elbow", "a knee", "the hip", "a heel"))
+    ]
+    session = made_up(scene, "another rule", (), Memory(tuple(rules)))
+    states = [rule.state for rule in session.memory.rules]
+    assert states == ["retired"] * 5 + ["admitted"] and session.memory.rules[5].lift == 0.2
+    assert [event.groups for event in session.events] == [12] * 5 + [0]
+
+
 def test_a_rule_that_still_helps_is_kept_and_counted(scene):
     admitted = FOOT.model_copy(update={"state": "admitted", "uses": 5, "successes": 1})
     session = made_up(scene, FOOT.text, (), Memory((admitted,)))
@@ -191,6 +203,14 @@ def test_earlier_candidates_are_tested_first_and_no_more_than_allowed(scene):
     session = made_up(scene, FOOT.text, proposals, Memory((waiting,)), SETTINGS.model_copy(update={"candidates": 1}))
     states = {rule.text: rule.state for rule in session.memory.rules}
     assert states == {FOOT.text: "admitted", proposals[0].text: "candidate"}
+
+
+def test_what_was_never_tested_goes_before_what_was_undecided(scene):
+    undecided = FOOT.model_copy(update={"state": "candidate", "lift": 0.01})
+    proposals = [Proposal("If a head is turned away, cap the score at 40.", ("head", "orientation"))]
+    session = made_up(scene, "", proposals, Memory((undecided,)), SETTINGS.model_copy(update={"candidates": 1}))
+    (tested,) = named(session, "refused") + named(session, "undecided")
+    assert tested.text == proposals[0].text
 
 
 def test_the_number_of_rules_has_a_limit(scene):
