@@ -7,8 +7,7 @@ from storage.group_store import GroupStore
 from tasks.finding import find_people, shards_of
 from tasks.photographs import studio_photographs
 from tasks.plan import Plan
-from tasks.reflecting import Reflected, reflect_on, reflecting_critic, session_plan, write_session
-from tasks.sampling import model
+from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic, session_plan, write_session
 from tasks.sampling import sample_groups as sample_shard
 from tasks.settings import Settings
 
@@ -27,16 +26,14 @@ def reflect(settings: Settings) -> Reflected:
     margin = settings.photographs.crop_margin
     folder = plan.folder / "reflection" / f"{chosen.split}-{photographs}-{margin:g}"
     store = folder / "store"
-    sample = settings.sample
-    drawn = (settings.run.seed, sample.hypotheses, f"{sample.temperature:g}", sample.steps, sample.solver)
-    gen = "-".join(map(str, (model(plan.base).digest(), *drawn)))
+    gen = draw_name(plan)
     with stage(plan, f"groups of {chosen.split}") as progress:
         pictures = studio_photographs(chosen.split, photographs, folder / "photographs")
         for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
             find_people(shard, store, None, margin)
         shards = GroupStore(store).people_shards()
         progress.items = sum(
-            sample_shard(shard, gen, store, plan.base, plan.body_path, sample, settings.run.seed)
+            sample_shard(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)
             for shard in tracked(shards, "draw groups")
         )
     with stage(plan, "reflect") as progress:

@@ -1,5 +1,6 @@
 """Reflection: labelled groups of the studio are judged, audited and tested, and a memory gains a version."""
 
+import hashlib
 import io
 import json
 import math
@@ -31,8 +32,9 @@ from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.drawing import framed_photograph, group_vertices
 from tasks.judging import judge_all
+from tasks.plan import Plan
 from tasks.remembering import embedder_of, load_memory, newest, save_memory
-from tasks.sampling import body
+from tasks.sampling import body, model
 from tasks.settings import CriticSection, Overlay, Reflect, SettingsError, validate
 
 PROTOTYPE_SIDE = 256  # px, of a prototype's picture
@@ -55,6 +57,13 @@ def reflecting_critic(section: CriticSection) -> VlmSettings:
             f"critic '{section.name}' takes no rules and cannot reflect; set [critic] name = \"vlm\" and its model"
         )
     return validate(VlmSettings, section.vlm, "settings", "critic.vlm")
+
+
+def draw_name(plan: Plan) -> str:
+    """A generation's name that follows from all that shapes its groups: model, body, sampler and seed."""
+    settings = plan.settings
+    shaping = (settings.sample.model_dump_json(), str(plan.body_path), settings.run.seed)
+    return f"{model(plan.base).digest()}-{hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]}"
 
 
 def labelled_errors(frame: Body, split: Split, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
