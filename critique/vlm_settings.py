@@ -46,7 +46,7 @@ class VlmSettings(BaseModel):
     deadline_seconds: Seconds = 600.0  # for one judgement, all its tries, repairs and second chances together
     retries: Annotated[int, Field(ge=0, le=10)] = 2  # after 429, 5xx, a timeout or a lost connection
     max_in_flight: Annotated[int, Field(ge=1, le=256)] = 8  # requests under way at the same time
-    second_chances: Annotated[int, Field(ge=0, le=10)] = 1  # a judgement that failed is asked for in another order
+    second_chances: Annotated[int, Field(ge=0, le=10)] = 2  # a judgement that failed is asked for in another order
 
     max_tokens: Annotated[int, Field(ge=1)] = 4096  # of one answer; doubled once if an answer is cut off
     token_limit_field: Literal["max_tokens", "max_completion_tokens"] = (

@@ -590,7 +590,7 @@ def bench_sampler(
 
 @bench.command("critic")
 def bench_critic(
-    seconds: Annotated[float, typer.Option(metavar="S", min=0, help="That the server takes for an answer.")] = 0.3,
+    seconds: Annotated[float, typer.Option(metavar="S", min=0.001, help="That the server takes for an answer.")] = 0.3,
     in_flight: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at a time.")] = 32,
     groups: Annotated[int, typer.Option(metavar="N", min=64, help="Groups to judge.")] = 2000,
     json_file: JsonFile = None,

@@ -69,7 +69,8 @@ def _notes(vlm: VlmSettings, groups: int, own: Estimate, ledger: list[Spent], fo
     if vlm.budget is not None and own.money > vlm.budget:
         notes.append(f"The budget of {vlm.budget:g} would stop it on the way.")
     if ledger:
-        answers, sent, cached, received = (sum(line[column] for line in ledger) for column in range(1, 5))
+        answers, sent = sum(line.answers for line in ledger), sum(line.prompt_tokens for line in ledger)
+        cached, received = sum(line.cached_tokens for line in ledger), sum(line.completion_tokens for line in ledger)
         notes.append(
             f"Spent by this run so far: {answers:,} answers, {sent:,} tokens in ({cached:,} from the server's cache), "
             f"{received:,} out, money {sum(line.money for line in ledger):,.2f}."
