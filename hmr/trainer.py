@@ -389,7 +389,7 @@ class _Training:
         save_state(self.states, self.progress.step, state, self.settings.keep_states)
 
     def _load(self) -> None:
-        state = self.states and load_state(self.states, self.identity, self.accelerator.device)
+        state = self.states and load_state(self.states, self.identity)
         if state:
             evaluations = [Evaluation(**one) for one in state["evaluations"]]
             kept = {name: state[name] for name in ("step", "micro_groups", "curves", "best")}

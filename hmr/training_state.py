@@ -25,22 +25,27 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Non
         old.unlink()
 
 
-def load_state(folder: Path, run: str, device: torch.device) -> dict[str, Any] | None:
-    """The newest whole state of the folder; None if there is none.
+def load_state(folder: Path, run: str) -> dict[str, Any] | None:
+    """The newest whole state of the folder, on the CPU; None if nothing was saved there.
 
-    Raises StateError if it belongs to another run: `run` is the digest of all that decides on the result.
+    Raises StateError if it belongs to another run (`run` is the digest of all that decides on the result), and if
+    states are there and none can be read.
     """
+    fault: Exception | None = None
     for path in _states(folder):
         try:
-            state = torch.load(path, weights_only=True, map_location=device)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError):
-            continue  # cut short by a full disk; the one before it takes its place
+            state = torch.load(path, weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+            fault = error  # cut short by a full disk, say; the one before it takes its place
+            continue
         if state["run"] != run:
             raise StateError(
                 f"{path} was saved by a run with another model, other groups, scores or settings: "
                 "train in another folder, or remove this one to start anew"
             )
         return state
+    if fault is not None:
+        raise StateError(f"no saved state in {folder} can be read ({fault}): remove the folder to start anew")
     return None
 
 

@@ -74,14 +74,17 @@ def test_checkpointing_leaves_the_gradients_of_hrnet_as_they_are():
     encoder = HRNetCondition().eval()
     picture = torch.randint(256, (1, 256, 256, 3), dtype=torch.uint8)
     seen = Observation(picture, torch.zeros(1, 64, 64, dtype=torch.uint8), torch.zeros(1, 33, 4), torch.zeros(1, 33, 3))
-    gradients = []
+    gradients, kept = [], []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
     for checkpointing in (False, True):
         encoder.checkpointing = checkpointing
-        kept = []
+        kept.clear()
         encoder.zero_grad()
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda tensor: (kept.append(tensor.numel()), tensor)[1], lambda x: x
-        ):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             memory = encoder(seen).memory
         sum(part.square().mean() for part in memory.values()).backward()
         gradients.append(({n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}, sum(kept)))

@@ -168,7 +168,7 @@ def test_the_linear_objective_may_split_groups_and_others_may_not(model):
     whole = train_policy(model, scored, settings, calm)
     parts = train_policy(model, scored, settings.model_copy(update={"micro_hypotheses": 3}), calm)
     assert curve(parts, "loss") == pytest.approx(curve(whole, "loss"), rel=1e-4, abs=1e-5)
-    with pytest.raises(ValueError, match="splits groups, and 'log_sigmoid'.*needs whole ones: use micro_groups"):
+    with pytest.raises(ValueError, match=r"splits groups, and 'log_sigmoid'.*needs whole ones: use micro_groups"):
         train_policy(model, scored, changed(micro_hypotheses=3), calm)
 
 
@@ -271,6 +271,10 @@ def test_a_state_of_another_run_is_refused(model, tmp_path):
             train_policy(model, scored, settings, calm, states=tmp_path)
     again = train_policy(model, groups(), changed(steps=2, micro_groups=2, keep_states=5), calm, states=tmp_path)
     assert len(again.curves) == 2
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(StateError, match=r"no saved state in .* can be read"):
+        train_policy(model, groups(), changed(steps=2), calm, states=tmp_path)
 
 
 def test_warm_up_and_schedule():
@@ -371,7 +375,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_it_touches_a_weight(m
 
 
 def test_a_group_of_one_has_nothing_to_learn_from(model):
-    with pytest.raises(TrainError, match="1 hypothesis each.*sample groups of two or more"):
+    with pytest.raises(TrainError, match=r"1 hypothesis each.*sample groups of two or more"):
         train_policy(model, groups(size=1), SETTINGS, calm)
 
 

@@ -109,7 +109,7 @@ def test_standard_errors_come_along(tmp_path, drawn, base, body):
 def test_a_store_without_verdicts(tmp_path, drawn, base, body):
     store = filled(tmp_path, drawn, critic="scripted@2")
     with pytest.raises(
-        TrainError, match="has a verdict of critic 'scripted@1'.*or train on the verdicts of scripted@2"
+        TrainError, match=r"has a verdict of critic 'scripted@1'.*or train on the verdicts of scripted@2"
     ):
         opened(store, base, body)
 

@@ -1,0 +1,138 @@
+"""A round of training as a process of its own: equal to one in this process, killed and resumed, refused in words."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+
+from hmr.base_model import load_model
+from hmr.body import load_body
+from hmr.trainer import TrainError
+from storage.group_store import GroupStore
+from tasks.benchmarking import StudioPeople
+from tasks.sampling import draw_groups
+from tasks.settings import CriticSection, Sample, SettingsError, Train
+from tasks.train_worker import RoundSpec, train, train_settings
+from tasks.training import WorkerDied, run_processes
+from tests.factories import make_person, make_verdict
+
+CRITIC = "scripted@1"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """A run with ten judged groups in two shards."""
+    folder = tmp_path_factory.mktemp("run")
+    rng = np.random.default_rng(0)
+    store = GroupStore(folder / "store")
+    for shard in "ab":
+        people = [make_person(rng) for _ in range(5)]
+        groups = draw_groups(people, load_model("lab"), load_body(), sample(), seed=0, draw="round0")
+        store.write_groups("round0", shard, groups)
+        store.write_verdicts(
+            "round0", CRITIC, "run", shard, [make_verdict(group, rng.uniform(0, 100, 4)) for group in groups]
+        )
+    return folder
+
+
+def sample() -> Sample:
+    return Sample(hypotheses=4, device="cpu")
+
+
+def spec(root: Path, name: str, critic: str = CRITIC, **section) -> RoundSpec:
+    given = {"steps": 8, "evaluate_every": 4, "groups_per_step": 5, **section}
+    return RoundSpec(
+        gen="round0", critic=critic, store_root=root / "store", model_path="lab", body_path=None,
+        folder=root / name, train=Train(**given), sample=sample(), judge=CriticSection(),
+        val=StudioPeople("easy_val", 3, root / "cache"), seed=0,
+    )  # fmt: skip
+
+
+def curves(root: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(root / name / "curves.parquet")
+
+
+def nothing(message) -> None:
+    pass
+
+
+def test_what_a_round_leaves_behind(root):
+    told = []
+    trained = train(spec(root, "alone", second_critic="evidence"), told.append)
+    folder = root / "alone"
+    assert trained.checkpoint == folder / "policy.safetensors" and trained.checkpoint.is_file()
+    kept = json.loads((folder / "result.json").read_text())
+    assert kept["groups"] == {
+        "groups": 10, "trained_on": 10, "silent": 0, "flat": 0, "abstentions": 0, "shards_without_verdict": 0,
+    }  # fmt: skip
+    assert [message["row"]["step"] for message in told if "row" in message] == list(range(1, 9))
+    assert [set(message) for message in told].count({"seen"}) == 3
+    seen = pd.read_parquet(folder / "evaluations.parquet")
+    assert seen["critic_score"].between(0, 100).all()
+    page = (folder / "why_it_stopped.html").read_text()
+    assert trained.reason in page and "max_gradient_growth" in page and "<svg" in page
+    assert not (folder / "states").exists()
+
+
+def test_settings_that_do_not_fit_together_are_refused_at_the_door():
+    assert train_settings(Train(preset="released_dgpo"), 3).learning_rate == 2.5e-4  # what is unset is the preset's
+    assert train_settings(Train(preset="released_dgpo", learning_rate=1e-3), 3).learning_rate == 1e-3
+    with pytest.raises(SettingsError, match=r"\[train\]: micro_hypotheses = 5 splits groups.*use micro_groups"):
+        train_settings(Train(micro_hypotheses=5), 0)
+    with pytest.raises(SettingsError, match=r"\[train\] wandb: wandb is not installed. pip install"):
+        train_settings(Train(wandb="project"), 0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(root):
+    """Two gloo processes with three and two groups of each step; weights and curves agree but for rounding."""
+    train(spec(root, "one"), nothing)
+    told = []
+    run_processes(spec(root, "two", processes=2), 2, told.append)
+    assert [message["row"]["step"] for message in told if "row" in message] == list(range(1, 9))
+    one, two = curves(root, "one"), curves(root, "two")
+    assert list(one) == list(two)
+    np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
+    for mine, theirs in zip(*(load_model(root / name / "policy.safetensors").parameters() for name in ("one", "two"))):
+        np.testing.assert_allclose(theirs.detach(), mine.detach(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_reported_and_its_run_goes_on_bit_for_bit(root, monkeypatch):
+    """The task would start the process again by itself; here the rest is done in this one, with one thread as well."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = {"steps": 12, "evaluate_every": 12, "save_every": 2}
+    unbroken = train(spec(root, "unbroken", **settings), nothing)
+    killed = spec(root, "killed", **settings)
+
+    def kill(message) -> None:
+        if message.get("row", {}).get("step") == 7:
+            worker = max(psutil.Process().children(recursive=True), key=lambda one: one.create_time())
+            os.kill(worker.pid, signal.SIGKILL)
+
+    with pytest.raises(WorkerDied, match="Run again: training goes on where its state was saved"):
+        run_processes(killed, 1, kill)
+    assert not (root / "killed" / "result.json").exists()
+    told = []
+    resumed = train(killed, told.append)
+    torch.set_num_threads(threads)
+    assert 6 < next(message["row"]["step"] for message in told if "row" in message) < 12
+    assert curves(root, "killed").equals(curves(root, "unbroken"))
+    assert load_model(resumed.checkpoint).digest() == load_model(unbroken.checkpoint).digest()
+
+
+@pytest.mark.slow
+def test_what_a_process_cannot_use_reaches_the_user_in_its_own_words(root):
+    values = spec(root, "refused", critic="nobody@1")
+    with pytest.raises(TrainError, match=r"has a verdict of critic 'nobody@1'.*scripted@1"):
+        run_processes(values, 1, nothing)
+    assert {path.name for path in values.folder.iterdir()} == {"spec.json", "worker.log"}
+    assert not [one for one in psutil.Process().children(recursive=True) if "train_worker" in " ".join(one.cmdline())]
