@@ -38,8 +38,14 @@ async def collect(endpoint: Endpoint, cache: AnswerCache, critic: str, questions
     """
     came = 0
     try:
-        for id, _ in cache.open_batches(critic):
-            came += await _wait(endpoint, cache, id)
+        for id in cache.open_batches(critic):
+            try:
+                came += await _wait(endpoint, cache, id)
+            except openai.NotFoundError:
+                log.warning(
+                    "%s no longer knows batch %s; handing its questions in again", endpoint.settings.address, id
+                )
+                cache.close_batch(id)
         waiting = iter(questions)
         while True:
             with tempfile.TemporaryFile() as file:
@@ -74,6 +80,7 @@ def _write(file: IO[bytes], questions: Iterable[Question], endpoint: Endpoint) -
 
 
 async def _hand_in(endpoint: Endpoint, cache: AnswerCache, critic: str, file: IO[bytes], rows: int) -> str:
+    endpoint.check_budget()
     stored = await endpoint.client.files.create(file=("questions.jsonl", file), purpose="batch")
     made = await endpoint.client.batches.create(
         input_file_id=stored.id, endpoint="/v1/chat/completions", completion_window="24h"

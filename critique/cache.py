@@ -9,7 +9,6 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,10 +123,10 @@ class AnswerCache:
         with self._file:
             self._file.execute("UPDATE batches SET collected = 1 WHERE id = ?", (id,))
 
-    def open_batches(self, critic: str) -> Iterator[tuple[str, int]]:
-        """Batches whose answers were not collected yet, and their rows."""
-        asked = "SELECT id, rows FROM batches WHERE critic = ? AND collected = 0 ORDER BY rowid"
-        yield from self._file.execute(asked, (critic,)).fetchall()
+    def open_batches(self, critic: str) -> list[str]:
+        """Batches whose answers were not collected yet."""
+        asked = "SELECT id FROM batches WHERE critic = ? AND collected = 0 ORDER BY rowid"
+        return [id for (id,) in self._file.execute(asked, (critic,))]
 
 
 def read_ledger(folder: Path) -> list[Spent]:

@@ -153,7 +153,7 @@ class Endpoint:
         sent: list[float] = []
         _sent.set(sent)
         async with self._places:
-            self._check_budget()
+            self.check_budget()
             started = time.perf_counter()
             self._under_way += 1
             try:
@@ -190,7 +190,7 @@ class Endpoint:
     def known(self, asked: str) -> bool:
         return self._cache.get(asked) is not None
 
-    def _check_budget(self) -> None:
+    def check_budget(self) -> None:
         """Refuse to send what would pass the budget, counting what is under way at the mean of what came."""
         settings = self.settings
         for limit, spent, before, unit in (

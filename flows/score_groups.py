@@ -15,12 +15,18 @@ def score(plan: Plan, gen: str) -> dict[str, int]:
     """Have every group of a generation judged, by the monitor too; returns the hypotheses scored and abstained on."""
     settings = plan.settings
     if settings.critic.monitor is not None:
-        second = settings.critic.model_copy(update={"name": settings.critic.monitor, "monitor": None})
-        own = settings.critic.model_copy(update={"monitor": None})
-        score(Plan(settings.model_copy(update={"critic": second})), gen)
-        counts = score(Plan(settings.model_copy(update={"critic": own})), gen)
-        say(told(watch(plan.store, gen, plan.critic_name, second, settings.run.seed, plan.folder)))
-        return counts
+        names = {"own": settings.critic.name, "monitor": settings.critic.monitor}
+        critics = {
+            who: Plan(
+                settings.model_copy(
+                    update={"critic": settings.critic.model_copy(update={"name": name, "monitor": None})}
+                )
+            )
+            for who, name in names.items()
+        }
+        counts = {who: score(one, gen) for who, one in critics.items()}
+        say(told(watch(plan.store, gen, critics["own"].critic_name, critics["monitor"].critic_name, plan.folder)))
+        return counts["own"]
     oracle = settings.critic.name == "oracle"
     if oracle and not plan.on_studio:
         plan.refuse_oracle()

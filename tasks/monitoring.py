@@ -5,32 +5,27 @@ from pathlib import Path
 
 from critique.panel import agreement
 from storage.group_store import GroupStore
-from tasks.judging import make_critic
-from tasks.settings import CriticSection
 
 FALL = 0.1
 """A fall of the rank correlation from the first generation that is worth a warning."""
 
 
-def watch(
-    store: GroupStore, gen: str, critic: str, monitor: CriticSection, seed: int, folder: Path
-) -> list[dict[str, str | float]]:
+def watch(store: GroupStore, gen: str, critic: str, monitor: str, folder: Path) -> list[dict[str, str | float]]:
     """Compare a generation's verdicts with the monitor's; returns one row for each generation watched so far.
 
     The rows are kept in `monitor.json` in the run's folder.
     """
-    other = make_critic(monitor, seed).name
-    theirs = {verdict.group_id: verdict for _, verdict in store.judged(gen, other)}
+    theirs = {verdict.group_id: verdict for _, verdict in store.judged(gen, monitor)}
     pairs = [(v, theirs[v.group_id]) for _, v in store.judged(gen, critic) if v.group_id in theirs]
     found = agreement([ours for ours, _ in pairs], [second for _, second in pairs])
     path = folder / "monitor.json"
     rows = json.loads(path.read_text()) if path.exists() else []
-    key = {"gen": gen, "critic": critic, "monitor": other}
+    key = {"gen": gen, "critic": critic, "monitor": monitor}
     rows = [row for row in rows if any(row[name] != value for name, value in key.items())] + [key | found]
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(rows, indent=1))
     unfinished.replace(path)
-    return [row for row in rows if (row["critic"], row["monitor"]) == (critic, other)]
+    return [row for row in rows if (row["critic"], row["monitor"]) == (critic, monitor)]
 
 
 def told(rows: list[dict[str, str | float]]) -> str:

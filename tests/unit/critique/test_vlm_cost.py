@@ -156,6 +156,15 @@ def test_a_batch_that_was_handed_in_is_collected_and_not_paid_twice(tmp_path, mo
     assert came == 3 and len(server.batches) == 1 and not server.calls
 
 
+def test_a_batch_that_the_server_forgot_is_handed_in_again(tmp_path):
+    with LoopbackVlm(Manner(), batches=True) as server:
+        critic = VlmCritic(settings(server))
+        with AnswerCache(tmp_path / "a") as cache:
+            cache.add_batch("batch-77", critic.name, 3)
+        came, _ = batched(server, [figures(3, seed) for seed in range(2)], tmp_path / "a")
+    assert came == 2 and len(server.batches) == 1 and not server.calls
+
+
 async def killed(*_):
     raise KeyboardInterrupt
 

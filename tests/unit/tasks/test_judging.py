@@ -111,16 +111,16 @@ def test_the_monitor_warns_when_the_critics_drift_apart(run):
     store = GroupStore(run / "store")
     groups = store.read_groups("round0", "0")
     store.write_groups("round1", "0", groups)
-    other = make_critic(CriticSection(name="physics"), 0).name
+    other = "physics@1"
     for gen, scores in (("round0", [4, 3, 2, 1]), ("round1", [1, 3, 2, 4])):
         store.write_verdicts(gen, "ours@1", "r", "0", [make_verdict(g, [40, 30, 20, 10], "ours@1") for g in groups])
         store.write_verdicts(gen, other, "r", "0", [make_verdict(group, scores, other) for group in groups])
-        rows = watch(store, gen, "ours@1", CriticSection(name="physics"), 0, run)
+        rows = watch(store, gen, "ours@1", other, run)
     assert [row["rank_correlation"] for row in rows] == pytest.approx([1, -0.8])
     assert [row["favourite"] for row in rows] == [1, 0]
     assert "WARNING: it was 1.00 on round0" in told(rows) and "WARNING" not in told(rows[:1])
     assert json.loads((run / "monitor.json").read_text()) == rows
-    assert watch(store, "round1", "ours@1", CriticSection(name="physics"), 0, run) == rows
+    assert watch(store, "round1", "ours@1", other, run) == rows
 
 
 def test_the_plan_sends_nothing_and_counts_what_lacks(run):
