@@ -10,6 +10,7 @@ from critique.memory import Memory
 from critique.vlm import name_of
 from critique.vlm_settings import VlmSettings
 from storage.group_store import GroupStore
+from tasks.judging import make_critic
 from tasks.remembering import load_memory
 from tasks.settings import Settings, validate
 
@@ -35,7 +36,11 @@ def request_plan(settings: Settings) -> RequestPlan:
     prototypes = min(len(memory.prototypes), vlm.recall.prototypes)
     name = name_of(vlm, memory)
     known = next((line for line in ledger if line.critic == name), None)
-    groups = lacking_groups(GroupStore(folder / "store"), name)
+    stored = name
+    if section.name == "panel":  # its verdicts are stored under a name of its own, which its members make
+        unasked = section.model_copy(update={"vlm": {**section.vlm, "check_model": False}})
+        stored = make_critic(unasked, settings.run.seed).name
+    groups = lacking_groups(GroupStore(folder / "store"), stored)
     own = estimate(vlm, groups, settings.overlay.size, prototypes, known)
     rows = [_row(f"as set ({vlm.mode}, {vlm.repeats}x)", own)]
     rows += [

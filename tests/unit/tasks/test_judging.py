@@ -134,6 +134,18 @@ def test_the_plan_sends_nothing_and_counts_what_lacks(run):
     assert any("2 groups" in note for note in plan.notes) and any("budget" in note for note in plan.notes)
 
 
+def test_the_plan_of_a_panel_counts_what_the_panel_lacks(run):
+    with LoopbackVlm([good()]) as server:
+        panel = {"name": "panel", "vlm": vlm(server).vlm, "panel": {"members": {"vlm": 1.0, "physics": 1.0}}}
+        settings = load_settings(None, {"run": {"out": str(run.parent), "name": "run"}, "critic": panel})
+        before = request_plan(settings)
+        assert not server.calls and not server.others
+        judge(run, settings.critic)
+        after = request_plan(settings)
+    assert (before.rows[0][1], after.rows[0][1]) == ("2", "0")
+    assert any("Spent by this run so far: 2 answers, 2,000 tokens in" in note for note in after.notes)
+
+
 def test_the_plan_of_a_local_critic(run):
     plan = request_plan(load_settings(None, {"run": {"out": str(run.parent), "name": "run"}}))
     assert plan.rows == [("evidence", "0")]
