@@ -166,7 +166,8 @@ def test_a_vision_language_model_judges_and_its_failures_are_abstentions(program
     Image.fromarray(skimage.data.astronaut()).save(photos / "a.png")
     Image.fromarray(skimage.data.camera()).save(photos / "b.png")
     mine = tmp_path / "mine.toml"
-    mine.write_text(programs.tiny.read_text() + '[critic]\nname = "vlm"\nvlm = { model = "loopback", retries = 0 }\n')
+    once = 'vlm = { model = "loopback", retries = 0, second_chances = 0 }'
+    mine.write_text(f'{programs.tiny.read_text()}[critic]\nname = "vlm"\n{once}\n')
     key = "sk-never-to-be-seen-0123456789"
 
     def script(number, body):
