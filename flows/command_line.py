@@ -604,6 +604,21 @@ def bench_critic(
     _tell_measurements(measure_client(seconds, in_flight, groups), json_file)
 
 
+@bench.command("train")
+def bench_train(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each kind; their median counts.")] = 15,
+    json_file: JsonFile = None,
+) -> None:
+    """Speed of a training step with and without the reference, share of loading, memory over a large store.
+
+    Example: hmr-align bench train --json train.json
+    """
+    from hmr.train_benchmark import measure_device, measure_reference
+    from tasks.train_benchmark import measure_streaming
+
+    _tell_measurements([*measure_reference(rounds=rounds), *measure_streaming(), *measure_device()], json_file)
+
+
 @experiment.command("alignment")
 def experiment_alignment(
     settings: SettingsFile = None,

@@ -37,6 +37,7 @@ from hmr.training_state import load_state, save_state, weights_of
 __all__ = [
     "Counts",
     "ScoredGroups",
+    "StepTaker",
     "TrainError",
     "TrainResult",
     "TrainSettings",
@@ -132,6 +133,17 @@ def train_policy(
     return training.run(validate, report or (lambda row: None))
 
 
+class StepTaker:
+    """Takes steps of training one by one, in this process, with no looks at validation: to measure their speed."""
+
+    def __init__(self, model: BaseModel, source: GroupSource, settings: TrainSettings) -> None:
+        self._training = _Training(model, source, settings, make_accelerator(), None)
+
+    def take(self, step: int) -> dict[str, float]:
+        """One optimiser step on the groups that step `step` of a run takes; what a run logs of it."""
+        return self._training.take(step)
+
+
 @dataclass
 class _Progress:
     """What of a run is not in the networks."""
@@ -176,7 +188,8 @@ class _Training:
         groups = weights_to_train(self.policy, settings)
         self.weights = [weight for weights, _ in groups for weight in weights]
         self.rates = [rate for _, rate in groups]
-        self.optimiser = torch.optim.Adam([{"params": weights, "lr": rate} for weights, rate in groups])
+        named = [{"params": weights, "lr": rate} for weights, rate in groups]
+        self.optimiser = torch.optim.Adam(named, fused=True)  # one pass over the weights instead of a dozen
         self.average = AveragedModel(self.policy, multi_avg_fn=_average_with(settings.ema))
         self.average.n_averaged += 1  # the start counts
         self.table = alpha_bars().to(device)
@@ -190,7 +203,7 @@ class _Training:
         guard = StabilityGuard(settings.guard)
         decision = guard.decide(progress.evaluations) if progress.evaluations else self._check(validate, guard)
         while not decision.stop and progress.step < settings.steps:
-            row = self._step(progress.step)
+            row = self.take(progress.step)
             progress.step += 1
             progress.curves.append(row)
             if self.accelerator.is_main_process:
@@ -223,7 +236,7 @@ class _Training:
         self._save()
         return decision
 
-    def _step(self, step: int) -> dict[str, float]:
+    def take(self, step: int) -> dict[str, float]:
         """One optimiser step on a batch of whole groups; returns what to log."""
         share = learning_rate_share(self.settings, step)
         for group, rate in zip(self.optimiser.param_groups, self.rates):

@@ -16,13 +16,13 @@ from flows.command_line import app
 
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
-    *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler"),
+    *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler", "bench train"),
     *("experiment alignment", "experiment sampler"),
     *("loopback-vlm", "bench critic"),
     *("reflect", "memory show", "memory export", "memory import"),
 ]
 TAKE_NO_SETTINGS = {
-    *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench critic"),
+    *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
     *("memory show", "memory export", "memory import"),
 }
 
