@@ -15,6 +15,8 @@ abstains: the score is NaN and the status says why; it is never 0. The protocol 
                  their choice, where a case lies among them; memory_settings.py)
     learning.py  adds to a memory on labelled data (reflection.py: what is asked and answered; gate.py: whether a
                  rule has earned its place)
+    scorer.py    learned from labelled people: distance to the joints that one expects (expected_joints.py), and
+                 the checks
     learned.py   a network's raw scores, such as ScoreNet's, by their place in the group
     oracle.py    by the true error; upper bounds only
     shuffled.py  another critic's scores in a wrong order; the control

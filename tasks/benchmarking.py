@@ -168,7 +168,8 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
 
 def choosing_critic(section: CriticSection) -> CriticSection:
     """The critic that chooses hypotheses in the benchmark: the run's own if it needs neither overlays nor truth."""
-    return section if section.name in ("evidence", "scorenet") else section.model_copy(update={"name": "evidence"})
+    able = section.name in ("evidence", "scorer", "scorenet")
+    return section if able else section.model_copy(update={"name": "evidence"})
 
 
 def benchmark_sampler(sample: Sample) -> SamplerSettings:

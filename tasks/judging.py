@@ -17,6 +17,7 @@ from critique.critic import Critic
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
 from critique.panel import Member, PanelCritic
+from critique.scorer import ScorerCritic, ScorerSettings
 from critique.shuffled import ShuffledCritic
 from critique.vlm_settings import VlmSettings
 from hmr.overlay import open_renderer
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 Errors = Callable[[Group], NDArray[np.floating]]
 
-CRITICS = ("evidence", "scorenet", "vlm", "panel", "reprojection", "physics", "oracle", "shuffled")
+CRITICS = ("evidence", "scorer", "scorenet", "vlm", "panel", "reprojection", "physics", "oracle", "shuffled")
 
 FAULTS = {"timeout", "rate_limited", "server_error"}
 """Statuses of a server that could not answer; what has these alone was not judged."""
@@ -65,6 +66,8 @@ def make_critic(
         return PanelCritic(tuple(members), settings.panel.combine)
     if settings.name == "evidence":
         return EvidenceCritic(validate(EvidenceSettings, settings.evidence, "settings", "critic.evidence"))
+    if settings.name == "scorer":
+        return ScorerCritic(validate(ScorerSettings, settings.scorer, "settings", "critic.scorer"))
     if settings.name == "scorenet":
         return scorenet_critic(settings.scorenet)
     if settings.name == "vlm":
@@ -77,7 +80,7 @@ def make_critic(
         if truth is None:
             raise SettingsError(
                 "critic 'oracle' judges by ground truth, and these photographs have none; "
-                "use it on the embedded studio (without --images), or choose evidence, scorenet or vlm"
+                "use it on the embedded studio (without --images), or choose evidence, scorer, scorenet or vlm"
             )
         return OracleCritic(truth)
     raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")

@@ -118,6 +118,7 @@ class CriticSection(Section):
 
     name: str = "evidence"
     evidence: dict[str, Any] = {}
+    scorer: dict[str, Any] = {}
     vlm: dict[str, Any] = {}
     scorenet: ScoreNetSettings = ScoreNetSettings()
     panel: PanelSettings = PanelSettings()

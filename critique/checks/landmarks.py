@@ -29,10 +29,7 @@ LANDMARK = np.array([landmark for _, landmark, _ in _TABLE])
 IMPORTANCE = np.array([importance for _, _, importance in _TABLE])
 INDEX = {name: index for index, name in enumerate(NAMES)}
 SWAPPED = np.array(
-    [
-        INDEX[name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")]
-        for name in NAMES
-    ]
+    [INDEX[name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")] for name in NAMES]
 )
 """For every keypoint the same one on the other side."""
 
@@ -78,29 +75,31 @@ def world(person: Person) -> Floats:
 def as_the_crop_sees(group: DrawnGroup) -> Floats:
     """(G, 23, 3) keypoints about the middle of the hips, metres, turned so that z is the ray through the
     crop's centre.
-
-    The detector sees the crop alone: it takes a person at the picture's edge as if the camera looked straight
-    at them. The turn is the smallest rotation from the ray to z.
     """
-    person = group.group.person
     keypoints = group.group.keypoints.astype(np.float64)
     about = keypoints - keypoints[:, HIPS].mean(1, keepdims=True)
+    return about @ turn_to_crop(group.group.person).T
+
+
+def turn_to_crop(person: Person) -> Floats:
+    """(3, 3) the smallest rotation from the ray through the crop's centre to z.
+
+    The detector sees the crop alone: it takes a person at the picture's edge as if the camera looked straight
+    at them.
+    """
     fx, fy, cx, cy = person.camera.astype(np.float64)
     ray = np.array([(person.crop[0] - cx) / fx, (person.crop[1] - cy) / fy, 1.0])
     x, y, z = ray / np.linalg.norm(ray)
-    turn = np.array(
+    return np.array(
         [[z + y * y / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), z + x * x / (1 + z), -y], [x, y, z]]
     )
-    return about @ turn.T
 
 
 def forward(keypoints: NDArray) -> Floats:
     """(..., 3) direction in which the chest looks, not of unit length, from keypoints (..., 23, 3)."""
     points = keypoints.astype(np.float64)
     (left, right), (left_hip, right_hip) = SHOULDERS, HIPS
-    across = (
-        points[..., left, :] - points[..., right, :] + points[..., left_hip, :] - points[..., right_hip, :]
-    )
+    across = points[..., left, :] - points[..., right, :] + points[..., left_hip, :] - points[..., right_hip, :]
     up = points[..., left, :] + points[..., right, :] - points[..., left_hip, :] - points[..., right_hip, :]
     return np.cross(across, up)
 
@@ -108,9 +107,7 @@ def forward(keypoints: NDArray) -> Floats:
 def segment_lengths(points: NDArray) -> Floats:
     """(..., 10) lengths of trunk sides, upper arms, forearms, thighs and shins, from keypoints (..., 23,
     3)."""
-    return np.linalg.norm(
-        points[..., _ENDS[:, 0], :].astype(np.float64) - points[..., _ENDS[:, 1], :], axis=-1
-    )
+    return np.linalg.norm(points[..., _ENDS[:, 0], :].astype(np.float64) - points[..., _ENDS[:, 1], :], axis=-1)
 
 
 _CHAIN = (("shoulder", "hip"), ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))

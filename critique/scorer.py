@@ -1,0 +1,128 @@
+"""A critic that learned from labelled people to tell which hypothesis is nearer to the truth.
+
+    expected error = sqrt(distance to the expected joints^2 + spread^2), a mean over joints    (expected_joints.py)
+    total = expected error + sum_k w_k e_k c_k / s_k                                            mm
+
+with the checks, evidence and scales of evidence.py, and weights w_k >= 0 that were fitted after the regression, on
+other people. Both come from the labelled splits of the embedded studio (deploy/assets/build_scorer.py). ADHMR's scorer
+(Shen et al. 2025) has the same use; ours is a kernel regression, which a CPU fits in a minute. It never sees the truth
+of those whom it judges.
+
+Scores spread over each group like those of evidence.py; with `compare = "everywhere"` they are 100 exp(-total / 150 mm)
+instead, which says how far off somebody is across groups too, but leaves many groups too flat to train on.
+Comments are those of the checks.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from safetensors.numpy import load_file
+
+from critique.critic import abstain
+from critique.evidence import CHECKS, SCALES, SEES, finite, members, spread, worst_faults
+from critique.expected_joints import (
+    DEPTH_COLUMNS,
+    LANDMARK_COLUMNS,
+    JointRegression,
+    expect,
+    expected_error,
+    seen_by_the_crop,
+)  # fmt: skip
+from storage.records import DrawnGroup, Verdict
+
+Floats = NDArray[np.float64]
+Part = Literal["regression", "mask", "landmarks", "depth", "plausibility"]
+
+USED_BY: dict[str, tuple[str, ...]] = {
+    "regression": (),
+    "mask": ("silhouette",),
+    "landmarks": ("reprojection",),
+    "depth": ("depth_order", "world_distance", "orientation"),
+    "plausibility": ("limb_lengths", "joint_limits", "penetration", "balance"),
+}
+"""Parts that can be left out, and the checks that go with each."""
+
+HIDES = {"landmarks": LANDMARK_COLUMNS, "depth": DEPTH_COLUMNS}
+"""What the regression no longer knows without a part; it is not fitted anew."""
+
+FADE = 150.0
+"""Total, mm, at which a score that compares everywhere has fallen to 100 / e."""
+
+UNIT = 40.0
+"""Millimetres that count as one unit of the checks when scores are spread: a group within 2 mm is one of equals."""
+
+
+class ScorerSettings(BaseModel):
+    """What to leave out, for ablations and for pictures where a part is known to fail; and what scores compare."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    without: tuple[Part, ...] = ()
+    compare: Literal["group", "everywhere"] = "group"
+
+
+class Weights(NamedTuple):
+    """What the scorer learned."""
+
+    regression: JointRegression
+    checks: dict[str, float]  # mm per scale of each check
+
+
+@lru_cache(maxsize=1)
+def shipped_weights() -> Weights:
+    """The weights in assets/scorer.safetensors."""
+    with resources.as_file(resources.files("critique") / "assets" / "scorer.safetensors") as path:
+        kept = {name: tensor.astype(np.float64) for name, tensor in load_file(path).items()}
+    checks = dict(zip(CHECKS, kept.pop("checks").tolist(), strict=True))
+    return Weights(JointRegression(**kept), checks)
+
+
+@dataclass(frozen=True)
+class ScorerCritic:
+    """Critic: expected error by a learned regression, and the checks. A group takes about ten milliseconds."""
+
+    settings: ScorerSettings = field(default_factory=ScorerSettings)
+    weights: Weights = field(default_factory=shipped_weights)
+    name: str = "scorer@1"
+    needs_pictures: bool = False
+
+    def judge(self, group: DrawnGroup) -> Verdict:
+        """A verdict; abstains on the whole group without evidence, and on a hypothesis that is not finite."""
+        judged = np.flatnonzero(finite(group))
+        if not len(judged):
+            return abstain(group, self.name, "abstained", "the hypotheses hold numbers that are not finite")
+        some = members(group, judged)
+        findings = {name: check(some) for name, check in CHECKS.items()}
+        if not any(findings[name].evidence > 0 for name in SEES):
+            return abstain(group, self.name, "abstained", "no visible landmark and no mask: nothing to judge by")
+        off = {check for part in self.settings.without for check in USED_BY[part]}
+        total = np.zeros(len(judged))
+        if "regression" not in self.settings.without:
+            total += self.expected_errors(some)
+        for name, found in findings.items():
+            if name not in off:
+                total += self.weights.checks[name] * found.evidence / SCALES[name] * found.penalty
+        scores = np.full(len(group.group), np.nan)
+        scores[judged] = spread(total / UNIT) if self.settings.compare == "group" else 100 * np.exp(-total / FADE)
+        comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
+        for index, comment in zip(judged, worst_faults(findings)):
+            comments[index] = comment
+        return Verdict(
+            group_id=group.group.person.group_id,
+            critic=self.name,
+            scores=scores,
+            statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
+            comments=tuple(comments),
+        )
+
+    def expected_errors(self, group: DrawnGroup) -> Floats:
+        """(G,) MPJPE that the regression expects, mm."""
+        person = group.group.person
+        hidden = [HIDES[part] for part in self.settings.without if part in HIDES]
+        told = expect(self.weights.regression, person, np.concatenate(hidden) if hidden else None)
+        return expected_error(seen_by_the_crop(group.group.joints, person), *told)
