@@ -53,7 +53,7 @@ Checkpoint = Annotated[
     str | None, typer.Option(metavar="MODEL", help="lab, default or a file. [lab; default with --images]")
 ]
 Critic = Annotated[
-    str | None, typer.Option(metavar="NAME", help="evidence, scorenet, vlm, oracle or shuffled. [evidence]")
+    str | None, typer.Option(metavar="NAME", help="evidence, scorer, scorenet, vlm, oracle or shuffled. [evidence]")
 ]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
@@ -412,6 +412,39 @@ def benchmark(
         for estimate, metrics in errors.items()
         for metric, value in metrics.items()
     ]
+    _tell_measurements(rows, json_file)
+
+
+@app.command("critic-benchmark")
+def critic_benchmark(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    checkpoint: Checkpoint = None,
+    body: Body = None,
+    hypotheses: Hypotheses = None,
+    critic: Critic = None,
+    groups: Annotated[str | None, typer.Option(metavar="KIND", help="perturbed or model. [both]")] = None,
+    temperature: Annotated[float, typer.Option(metavar="TAU", help="Of model groups.")] = 1.0,
+    split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
+    ablations: Annotated[bool, typer.Option("--ablations", help="Also without each kind of evidence.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure how well a critic ranks hypotheses of the studio's test people: rank correlations, pairs, regret.
+
+    Example: hmr-align critic-benchmark --critic scorer --groups model --json critic.json
+    """
+    chosen = _settings_of_run(
+        settings,
+        run={"out": out, "name": name},
+        base={"checkpoint": checkpoint, "body": body},
+        benchmark={"hypotheses": hypotheses},
+        critic={"name": critic},
+    )
+    with _recorded():
+        from flows.critic_benchmark import critic_benchmark as run
+
+        rows = run(chosen, groups, split, temperature, ablations)
     _tell_measurements(rows, json_file)
 
 

@@ -9,6 +9,7 @@
 | bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
 | scores to a better model | `advantage`, `objectives/`, `trainer`, `guard` |
 | truth and measuring | `pose_prior`, `studio` (people), `labels` (the door to their truth), `metrics`, `evaluation` |
+| how good a critic is | `perturbation` (groups about the truth), `critic_quality` |
 | baselines | `pretraining` (the shipped bases), `lifting` (the floor), `headroom` (the ceiling) |
 
 May import: none of our other folders, and no prefect. Arrays in, arrays out; what reads or writes files says so.

@@ -17,7 +17,7 @@ from flows.command_line import app
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
     *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler", "bench train"),
-    *("experiment alignment", "experiment sampler"),
+    *("experiment alignment", "experiment sampler", "critic-benchmark"),
     *("loopback-vlm", "bench critic"),
     *("reflect", "memory show", "memory export", "memory import"),
 ]
@@ -51,7 +51,7 @@ def test_help_shows_an_example_with_options_that_exist(command):
         assert re.search(rf"^\s+{option}\b", result.output, re.MULTILINE), f"{command} has no {option}"
 
 
-@pytest.mark.parametrize("command", set(COMMANDS) - TAKE_NO_SETTINGS)
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - TAKE_NO_SETTINGS))
 def test_every_command_that_runs_something_takes_settings(command):
     assert "--settings" in CliRunner().invoke(app, [*command.split(), "--help"]).output
 

@@ -1,0 +1,212 @@
+"""The critic benchmark: groups of people with known truth, judged, and how well the scores follow the errors.
+
+Two kinds of groups, always named: `perturbed` (noise about the truth, the published protocol, with the true camera)
+and `model` (drawn by a base model, as alignment meets them: much harder).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import roma
+import torch
+from numpy.typing import NDArray
+
+from critique.critic import Critic
+from critique.scorer import USED_BY
+from hmr.base_model import BaseModel
+from hmr.body import Body
+from hmr.critic_quality import GAPS_MM, calibrated, pair_accuracy, pooled_correlation, top_regret
+from hmr.evaluation import TrueBodies, joint_errors
+from hmr.latent import encode
+from hmr.metrics import Interval, bootstrap_interval, rank_correlations
+from hmr.perturbation import Perturbed, mixed_levels, perturb
+from hmr.sampler import SamplerSettings
+from storage.records import DrawnGroup, Group, Person, Verdict
+from tasks.benchmarking import StudioPeople, draw_people, known, person_records
+from tasks.drawing import draw_group
+from tasks.sampling import groups_from
+from tasks.settings import CriticSection, SettingsError
+
+Kind = Literal["perturbed", "model"]
+KINDS: tuple[Kind, ...] = ("perturbed", "model")
+SEED = 0
+CHUNK = 32
+"""People whose perturbed bodies are posed at once."""
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+
+class KnownGroups(NamedTuple):
+    """Groups with the MPJPE of their hypotheses."""
+
+    groups: list[Group]
+    errors: Floats  # (image, hypothesis) mm
+
+
+class Judged(NamedTuple):
+    """A critic's verdicts on groups, stacked."""
+
+    critic: str
+    scores: Floats  # (image, hypothesis) NaN = abstained
+    seconds: Floats  # (image,)
+    cost: Floats  # (image,)
+
+
+@torch.no_grad()
+def model_groups(
+    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
+) -> KnownGroups:
+    """The groups that the benchmark of models draws, as a critic is shown them."""
+    sampler = SamplerSettings(temperature=temperature)
+    drawn = draw_people(base, frame, people, hypotheses=hypotheses, sampler=sampler)
+    records = person_records(people, drawn.known.seen)
+    groups = groups_from(
+        records, drawn.latents, drawn.posed, drawn.framing.betas, frame, base.digest(), temperature,
+        drawn.seeds.numpy(),
+    )  # fmt: skip
+    return KnownGroups(groups, joint_errors(drawn.posed.joints, frame(*drawn.known.truth.bodies).joints)[0])
+
+
+@torch.no_grad()
+def perturbed_groups(frame: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None) -> KnownGroups:
+    """Noise of mixed levels (or of one) about the truth; always the same. Seen by the true camera."""
+    data = known(frame, people)
+    random = torch.Generator().manual_seed(SEED)
+    count = len(data.seen.index)
+    levels = mixed_levels(count, hypotheses, random) if level is None else torch.full((count, hypotheses), level)
+    bodies = perturb(data.truth.bodies, levels, random)
+    camera = data.truth.camera
+    records = person_records(people, data.seen._replace(camera=camera.numpy()))
+    groups, errors = [], []
+    for some in torch.arange(count).split(CHUNK):
+        found = [_perturbed_group(frame, records[k], Perturbed(*(part[k] for part in bodies)), camera[k]) for k in some]
+        true = frame(*TrueBodies(*(part[some] for part in data.truth.bodies))).joints
+        joints = torch.stack([torch.from_numpy(group.joints) for group in found])
+        groups += found
+        errors.append(joint_errors(joints, true)[0])
+    return KnownGroups(groups, np.concatenate(errors))
+
+
+def _perturbed_group(frame: Body, person: Person, bodies: Perturbed, camera: torch.Tensor) -> Group:
+    size = len(bodies.rotations)
+    betas = bodies.betas.expand(size, -1)
+    posed = frame(bodies.rotations, betas, bodies.translation)
+    crop = torch.from_numpy(person.crop).expand(size, -1)
+    latents = encode(bodies.rotations, bodies.translation, frame.rest_joints(betas), camera.expand(size, -1), crop)
+    return Group(
+        person=person,
+        model_digest="perturbed truth",
+        temperature=1.0,
+        betas=bodies.betas.numpy().copy(),
+        seeds=np.arange(size),
+        zero_start=np.zeros(size, bool),
+        synthetic=np.zeros(size, bool),
+        latents=latents.numpy(),
+        pose=roma.rotmat_to_rotvec(bodies.rotations).numpy(),
+        translation=bodies.translation.numpy().copy(),
+        joints=posed.joints.numpy(),
+        keypoints=posed.keypoints.numpy(),
+    )
+
+
+def judge_drawn(
+    frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic],
+    tracked: Callable[[Iterable[Group]], Iterable[Group]] = iter,
+) -> dict[str, Judged]:  # fmt: skip
+    """Verdicts of several critics on the same groups; each group is drawn once, without pictures.
+
+    Seconds count the judging alone, not the drawing, which all share.
+    """
+    found: dict[str, list[Verdict]] = {name: [] for name in critics}
+    for group in tracked(groups):
+        drawn = draw_group(frame, group)
+        for name, critic in critics.items():
+            found[name].append(_timed(critic, drawn))
+    return {name: stacked(verdicts) for name, verdicts in found.items()}
+
+
+def stacked(verdicts: list[Verdict]) -> Judged:
+    """Verdicts of one critic on groups of one size."""
+    return Judged(
+        verdicts[0].critic,
+        np.stack([v.scores for v in verdicts]),
+        np.array([v.seconds for v in verdicts]),
+        np.array([v.cost for v in verdicts]),
+    )
+
+
+def _timed(critic: Critic, drawn: DrawnGroup) -> Verdict:
+    start = time.perf_counter()
+    verdict = critic.judge(drawn)
+    return verdict if verdict.seconds else replace(verdict, seconds=time.perf_counter() - start)
+
+
+def ablated(section: CriticSection) -> dict[str, CriticSection]:
+    """The evidence critic without each kind of evidence in turn; the learned one also without its regression."""
+    if section.name == "scorer":
+        gone = section.scorer.get("without", ())
+        less = {part: section.scorer | {"without": (*gone, part)} for part in USED_BY}
+        return {part: section.model_copy(update={"scorer": settings}) for part, settings in less.items()}
+    if section.name == "evidence":
+        return {
+            part: section.model_copy(update={"evidence": section.evidence | dict.fromkeys(checks, 0.0)})
+            for part, checks in USED_BY.items()
+            if checks
+        }
+    raise SettingsError(f"critic '{section.name}' has no parts to leave out; ablations are of evidence and scorer")
+
+
+def measure(judged: Judged, errors: Floats, kind: str, resamples: int) -> list[Row]:
+    """All numbers of one critic on one kind of groups, with 95 % bootstrap intervals over images.
+
+    PLCC is taken over all hypotheses after `calibrated`; everything else within groups, then over images.
+    """
+    ranks = rank_correlations(judged.scores, errors)
+    pairs = pair_accuracy(judged.scores, errors)
+    regret = top_regret(judged.scores, errors)
+    spread = np.nanstd(np.where(np.isnan(judged.scores).all(1, keepdims=True), 0, judged.scores), axis=1)
+    told = ~np.isnan(judged.scores)
+    plcc = pooled_correlation(calibrated(judged.scores, errors), errors, SEED, resamples=resamples)
+    bounds = [*(f"{gap:g}" for gap in GAPS_MM), "inf"]
+    by_image: dict[str, tuple[Floats, str]] = {
+        "srcc": (ranks.srcc, ""),
+        "krcc": (ranks.krcc, ""),
+        "pair_accuracy": (pairs.accuracy, ""),
+        **{
+            f"pair_accuracy_{low}_to_{high}_mm": (pairs.by_gap[:, k], "")
+            for k, (low, high) in enumerate(pairwise(bounds))
+        },
+        "top1_regret_mm": (regret.chosen, "mm"),
+        "random_regret_mm": (regret.random, "mm"),
+        "chosen_mm": (regret.chosen + errors.min(1), "mm"),
+        "mean_mm": (errors.mean(1), "mm"),
+        "best_mm": (errors.min(1), "mm"),
+        "zero_spread_rate": (np.where(told.any(1), spread == 0, False).astype(np.float64), ""),
+        "failure_rate": (1.0 - told.mean(1), ""),
+        "seconds_per_group": (judged.seconds, "s"),
+        "cost_per_group": (judged.cost, ""),
+    }
+    rows = [_row(judged, kind, "plcc", plcc, "")]
+    for name, (values, unit) in by_image.items():
+        if not np.isnan(values).all():
+            rows.append(_row(judged, kind, name, _interval(values, resamples), unit))
+    return rows
+
+
+def _interval(values: Floats, resamples: int) -> Interval:
+    if resamples:
+        return bootstrap_interval(values, SEED, resamples=resamples)
+    mean = float(np.nanmean(values))
+    return Interval(mean, mean, mean, int((~np.isnan(values)).sum()))
+
+
+def _row(judged: Judged, kind: str, name: str, found: Interval, unit: str) -> Row:
+    return {
+        "metric": f"critic.{kind}.{name}", "value": found.estimate, "unit": unit, "baseline": None, "ratio": None,
+        "low": found.low, "high": found.high, "images": found.images, "critic": judged.critic, "groups": kind,
+    }  # fmt: skip
