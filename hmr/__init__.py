@@ -7,7 +7,8 @@
 | condition to hypotheses | `noise_schedule`, `noise_predictor`, `sampler`, `compute`, `base_model` (weights on disk) |
 | hypotheses to bodies | `latent` (the diffused vector), `inverse_kinematics`, `camera`, `body`, `skeleton` |
 | bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
-| scores to a better model | `advantage`, `objectives/`, `trainer`, `guard` |
+| scores to a better model | `advantage`, `objectives/`, `trainer`, `guard`, `learner`, `train_settings` |
+| groups to the trainer | `group_source` (the protocol), `group_order` (which when), `training_state` (on disk) |
 | truth and measuring | `pose_prior`, `studio` (people), `labels` (the door to their truth), `metrics`, `evaluation` |
 | how good a critic is | `perturbation` (groups about the truth), `critic_quality` |
 | baselines | `pretraining` (the shipped bases), `lifting` (the floor), `headroom` (the ceiling) |

@@ -33,10 +33,25 @@ class GroupBatch(NamedTuple):
 class GroupSource(Protocol):
     """Groups with their scores; may be larger than memory but for the scores."""
 
-    scores: Float[Tensor, "n g"]  # 0-100, NaN = abstained
-    uncertainty: Float[Tensor, "n g"] | None  # standard errors in points, NaN = not known
-    shards: Sequence[int]  # how many rows in turn are read together; they add up to n
-    window: int  # shards that the source keeps at hand
+    @property
+    def scores(self) -> Float[Tensor, "n g"]:
+        """0-100, NaN = abstained."""
+        ...
+
+    @property
+    def uncertainty(self) -> Float[Tensor, "n g"] | None:
+        """Standard errors of the scores in points, NaN = not known."""
+        ...
+
+    @property
+    def shards(self) -> Sequence[int]:
+        """How many rows in turn are read together; they add up to n."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """How many shards the source keeps at hand."""
+        ...
 
     def fetch(self, rows: Int[Tensor, " some"]) -> GroupBatch:
         """The groups of some rows, in their order, on the CPU."""

@@ -39,7 +39,7 @@ class TrainSettings(BaseModel):
     encoder_precision: Literal["float32", "bf16"] = "float32"  # of a trained encoder; all else is float32
     checkpoint_activations: bool = False  # a trained HRNet computes its features twice and keeps few of them
     lora_rank: int = Field(default=0, ge=0)  # 0 = the weights themselves are trained
-    lora_alpha: float = Field(default=16.0, gt=0)  # adapters count alpha / rank times
+    lora_alpha: int = Field(default=16, ge=1)  # adapters count alpha / rank times
 
     micro_groups: int | None = Field(default=None, ge=1)  # groups at once in one process; none = all of its own
     micro_hypotheses: int | None = Field(default=None, ge=1)  # of each group at once; none = whole groups

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from hmr.condition import Condition
 from hmr.group_order import rows_of_step
 from hmr.group_source import GroupBatch, GroupSource, ScoredGroups
 from hmr.guard import Decision, Evaluation, StabilityGuard
-from hmr.learner import frozen, learner, trained_model, weights_to_train
+from hmr.learner import Learner, frozen, learner, trained_model, weights_to_train
 from hmr.noise_schedule import DATA_SCALE, alpha_bars, diffuse
 from hmr.objectives import GroupErrors, ObjectiveSettings, alignment_loss, draw_steps_and_noise, noise_errors
 from hmr.objectives import step_weights as weights_of_steps
@@ -190,7 +190,7 @@ class _Training:
         self.rates = [rate for _, rate in groups]
         named = [{"params": weights, "lr": rate} for weights, rate in groups]
         self.optimiser = torch.optim.Adam(named, fused=True)  # one pass over the weights instead of a dozen
-        self.average = AveragedModel(self.policy, multi_avg_fn=_average_with(settings.ema))
+        self.average = AveragedModel(self.policy, multi_avg_fn=_average_with(settings.ema))  # type: ignore[arg-type]
         self.average.n_averaged += 1  # the start counts
         self.table = alpha_bars().to(device)
         self.spread = _residual_spread(self.reference.predictor).to(device)
@@ -218,7 +218,7 @@ class _Training:
                 False, f"all {progress.step} steps taken; best is step {decision.best.step}", decision.best
             )
         self.average.module.load_state_dict(progress.best)
-        model = trained_model(self.model, self.average.module).cpu().eval()
+        model = trained_model(self.model, self._averaged).cpu().eval()
         return TrainResult(model, decision, progress.curves, progress.evaluations, self.counts)
 
     def _check(self, validate: Validate, guard: StabilityGuard) -> Decision:
@@ -226,7 +226,7 @@ class _Training:
         progress = self.progress
         told: list[Any] = [None]
         if self.accelerator.is_main_process:
-            measured = validate(trained_model(self.model, self.average.module))
+            measured = validate(trained_model(self.model, self._averaged))
             numbers = _recent(progress.curves, self.settings.evaluate_every)
             told = [Evaluation(**{**asdict(measured), "step": progress.step, **numbers})]
         progress.evaluations += broadcast_object_list(told)
@@ -385,6 +385,10 @@ class _Training:
         return {**numbers, **_trl_names(numbers, self.objective)}
 
     @property
+    def _averaged(self) -> Learner:
+        return cast(Learner, self.average.module)
+
+    @property
     def _dims(self) -> int:
         return sum(head.dims for head in self.objective.heads)
 
@@ -452,7 +456,7 @@ def _average_with(ema: float) -> Callable[[list[Tensor], list[Tensor], Tensor | 
     @torch.no_grad()
     def follow(average: list[Tensor], policy: list[Tensor], averaged: Tensor | int) -> None:
         n = int(averaged) - 1
-        torch._foreach_lerp_(average, policy, 1 - min(ema, (1 + n) / (10 + n)))
+        torch._foreach_lerp_(average, policy, 1 - min(ema, (1 + n) / (10 + n)))  # type: ignore[attr-defined]
 
     return follow  # type: ignore[return-value]
 

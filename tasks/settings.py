@@ -153,7 +153,7 @@ class Train(Section):
     encoder_precision: Precision = "float32"  # of a trained encoder; the noise predictor is always float32
     checkpoint_activations: bool = False  # less memory, more time, for a trained HRNet
     lora_rank: Annotated[int, Field(ge=0)] = 0  # 0 = all weights of the noise predictor; else adapters (peft)
-    lora_alpha: Positive = 16.0  # adapters count lora_alpha / lora_rank times
+    lora_alpha: Count = 16  # adapters count lora_alpha / lora_rank times
 
     processes: Count = 1  # one for each GPU; more than one on CPUs is for tests
     micro_groups: Count | None = None  # groups at once in a process; none = all of its part of a step

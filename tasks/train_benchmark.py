@@ -49,9 +49,9 @@ def _person(random: np.random.Generator, name: str) -> Person:
     """Somebody in the middle of a picture of noise."""
     landmarks = np.concatenate([random.uniform(100, 400, (33, 3)), random.uniform(0, 1, (33, 1))], 1)
     return Person(
-        group_id=name, photo="", photo_sha256="", width=512, height=512, box=np.float32([100, 100, 400, 400]),
-        detection=1.0, crop=np.float32([256, 256, 400]), camera=np.float32([700, 700, 256, 256]),
-        landmarks=np.float32(landmarks), world_landmarks=np.float32(random.normal(0, 0.4, (33, 3))),
+        group_id=name, photo="", photo_sha256="", width=512, height=512, box=np.array([100, 100, 400, 400], np.float32),
+        detection=1.0, crop=np.array([256, 256, 400], np.float32), camera=np.array([700, 700, 256, 256], np.float32),
+        landmarks=landmarks.astype(np.float32), world_landmarks=random.normal(0, 0.4, (33, 3)).astype(np.float32),
         mask=random.integers(0, 256, (64, 64), dtype=np.uint8),
         picture=random.integers(0, 256, (128, 128, 3), dtype=np.uint8),
     )  # fmt: skip
