@@ -1,5 +1,6 @@
 """How well a critic judges people whose truth is known."""
 
+from itertools import chain
 from typing import Any, cast
 
 from prefect import flow
@@ -13,8 +14,11 @@ from tasks.plan import Plan
 from tasks.sampling import body, model
 from tasks.settings import Settings, SettingsError
 
-KEPT = ("srcc", "krcc", "plcc", "top1_regret_mm")
+KEPT = (".srcc", "_srcc", ".krcc", "_krcc", ".plcc", "_plcc", "top1_regret_mm")
 """What is told of an ablation."""
+
+PART = 32
+"""Groups between two signs of progress."""
 
 
 @flow(name="critic-benchmark", flow_run_name="{settings.critic.name}")
@@ -23,7 +27,7 @@ def critic_benchmark(
 ) -> list[dict[str, Any]]:
     """Judge `perturbed` groups, `model` groups or both (none named) of a split and measure the critic.
 
-    ablations: also without each kind of evidence, as `critic.<kind>.without_<what>.srcc` and the like.
+    ablations: also without each kind of evidence, as `critic.without_<what>.srcc` and the like.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"there are no '{kind}' groups; there are {' and '.join(KINDS)}")
@@ -45,11 +49,11 @@ def critic_benchmark(
             if each == "perturbed"
             else model_groups(model(plan.base), frame, people, hypotheses=size, temperature=temperature)
         )
-        judged = judge_drawn(frame, tracked(made.groups, f"judge {each} groups"), critics)
+        parts = [made.groups[k : k + PART] for k in range(0, len(made.groups), PART)]
+        judged = judge_drawn(frame, chain.from_iterable(tracked(parts, f"judge {each} groups")), critics)
         for name, verdicts in judged.items():
-            part = f"{each}.without_{name}" if name else each
-            found = measure(verdicts, made.errors, part, settings.benchmark.bootstrap)
-            rows += found if not name else [r for r in found if r["metric"].rpartition(".")[2] in KEPT]
+            found = measure(verdicts, made.errors, each, settings.benchmark.bootstrap, name)
+            rows += [row for row in found if not name or row["metric"].endswith(KEPT)]
     about = {"split": split, "hypotheses": size}
     drawn = {"base": plan.base, "temperature": temperature}
-    return [row | about | (drawn if row["metric"].startswith("critic.model.") else {}) for row in rows]
+    return [row | about | (drawn if row["groups"] == "model" else {}) for row in rows]

@@ -5,7 +5,7 @@ and `model` (drawn by a base model, as alignment meets them: much harder).
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -114,16 +114,13 @@ def _perturbed_group(frame: Body, person: Person, bodies: Perturbed, camera: tor
     )
 
 
-def judge_drawn(
-    frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic],
-    tracked: Callable[[Iterable[Group]], Iterable[Group]] = iter,
-) -> dict[str, Judged]:  # fmt: skip
+def judge_drawn(frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:
     """Verdicts of several critics on the same groups; each group is drawn once, without pictures.
 
     Seconds count the judging alone, not the drawing, which all share.
     """
     found: dict[str, list[Verdict]] = {name: [] for name in critics}
-    for group in tracked(groups):
+    for group in groups:
         drawn = draw_group(frame, group)
         for name, critic in critics.items():
             found[name].append(_timed(critic, drawn))
@@ -161,10 +158,11 @@ def ablated(section: CriticSection) -> dict[str, CriticSection]:
     raise SettingsError(f"critic '{section.name}' has no parts to leave out; ablations are of evidence and scorer")
 
 
-def measure(judged: Judged, errors: Floats, kind: str, resamples: int) -> list[Row]:
+def measure(judged: Judged, errors: Floats, kind: Kind, resamples: int, without: str = "") -> list[Row]:
     """All numbers of one critic on one kind of groups, with 95 % bootstrap intervals over images.
 
-    PLCC is taken over all hypotheses after `calibrated`; everything else within groups, then over images.
+    PLCC is taken over all hypotheses after `calibrated`; everything else within groups, then over images. Metrics are
+    `critic.srcc` of perturbed groups and `critic.model_srcc` of a model's, `critic.without_mask.srcc` of an ablation.
     """
     ranks = rank_correlations(judged.scores, errors)
     pairs = pair_accuracy(judged.scores, errors)
@@ -191,10 +189,10 @@ def measure(judged: Judged, errors: Floats, kind: str, resamples: int) -> list[R
         "seconds_per_group": (judged.seconds, "s"),
         "cost_per_group": (judged.cost, ""),
     }
-    rows = [_row(judged, kind, "plcc", plcc, "")]
+    rows = [_row(judged, kind, without, "plcc", plcc, "")]
     for name, (values, unit) in by_image.items():
         if not np.isnan(values).all():
-            rows.append(_row(judged, kind, name, _interval(values, resamples), unit))
+            rows.append(_row(judged, kind, without, name, _interval(values, resamples), unit))
     return rows
 
 
@@ -205,8 +203,10 @@ def _interval(values: Floats, resamples: int) -> Interval:
     return Interval(mean, mean, mean, int((~np.isnan(values)).sum()))
 
 
-def _row(judged: Judged, kind: str, name: str, found: Interval, unit: str) -> Row:
+def _row(judged: Judged, kind: Kind, without: str, name: str, found: Interval, unit: str) -> Row:
+    part = f"without_{without}." if without else ""
     return {
-        "metric": f"critic.{kind}.{name}", "value": found.estimate, "unit": unit, "baseline": None, "ratio": None,
+        "metric": f"critic.{part}{'model_' if kind == 'model' else ''}{name}", "value": found.estimate, "unit": unit, "baseline": None, "ratio": None,
         "low": found.low, "high": found.high, "images": found.images, "critic": judged.critic, "groups": kind,
+        "without": without,
     }  # fmt: skip

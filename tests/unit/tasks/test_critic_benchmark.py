@@ -31,7 +31,7 @@ def perturbed(people):
 
 
 def numbers(rows) -> dict[str, float]:
-    return {row["metric"].rpartition(".")[2]: row["value"] for row in rows}
+    return {row["metric"].removeprefix("critic.").removeprefix("model_"): row["value"] for row in rows}
 
 
 def test_perturbed_groups_lie_about_the_truth_as_far_as_their_noise(people, perturbed):
@@ -100,9 +100,11 @@ def test_rows_carry_their_interval_and_their_kind():
     judged = Judged("any@1", -errors + random.normal(0, 40, errors.shape), np.ones(20), np.zeros(20))
     rows = measure(judged, errors, "model", resamples=200)
     for row in rows:
-        assert row["metric"].startswith("critic.model.") and row["groups"] == "model" and row["critic"] == "any@1"
+        assert row["metric"].startswith("critic.model_") and row["groups"] == "model" and row["critic"] == "any@1"
         assert row["low"] <= row["value"] <= row["high"] or row["metric"].endswith("plcc")
     assert {"srcc", "krcc", "plcc", "top1_regret_mm", "pair_accuracy_80_to_inf_mm"} <= set(numbers(rows))
+    names = [row["metric"] for row in measure(judged, errors, "perturbed", resamples=0, without="mask")]
+    assert "critic.without_mask.srcc" in names
 
 
 def test_ablations_leave_out_one_part_each():
