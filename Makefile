@@ -13,6 +13,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Two files of tests at once, and no more threads than that.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 IMAGES ?=
 ARGS ?=
@@ -41,10 +43,10 @@ align: $(INSTALLED)
 test: $(INSTALLED)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && HMR_ALIGN_HOME="$$scratch/home" \
 		$(BIN)/hmr-align align --settings deploy/settings/smoke.toml --out "$$scratch/runs"
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
