@@ -205,8 +205,9 @@ def _interval(values: Floats, resamples: int) -> Interval:
 
 def _row(judged: Judged, kind: Kind, without: str, name: str, found: Interval, unit: str) -> Row:
     part = f"without_{without}." if without else ""
+    metric = f"critic.{part}{'model_' if kind == 'model' else ''}{name}"
     return {
-        "metric": f"critic.{part}{'model_' if kind == 'model' else ''}{name}", "value": found.estimate, "unit": unit, "baseline": None, "ratio": None,
-        "low": found.low, "high": found.high, "images": found.images, "critic": judged.critic, "groups": kind,
-        "without": without,
+        "metric": metric, "value": found.estimate, "unit": unit, "baseline": None, "ratio": None,
+        "low": found.low, "high": found.high, "images": found.images,
+        "critic": judged.critic, "groups": kind, "without": without,
     }  # fmt: skip
