@@ -29,7 +29,9 @@ def readme_commands() -> list[str]:
 IN_ORDER = [
     "hmr-align sample --images photos --name mine",
     "hmr-align render --name mine --groups 4",
+    "hmr-align critique --name mine --plan",
     "hmr-align critique --name mine --critic evidence",
+    "hmr-align critique --name mine --controls 20",
     "hmr-align train --name mine --steps 150",
     "hmr-align benchmark --name mine --json bench.json",
     "hmr-align align --images photos",
@@ -37,6 +39,7 @@ IN_ORDER = [
     "hmr-align train --probe-headroom --json headroom.json",
     "hmr-align experiment alignment --seeds 3 --json alignment.json",
     "hmr-align pretrain lab --name lab-again",
+    "hmr-align critic-benchmark --critic scorer --checkpoint lab --groups model --json critic.json",
     "hmr-align experiment sampler --json sampler.json",
     "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
     "hmr-align bench render --json render.json",
@@ -47,6 +50,9 @@ BY_OTHER_TESTS = {
     "make test",
     "hmr-align dashboard",
     "hmr-align deploy",
+    # With a loopback VLM, in test_reflect.py:
+    "hmr-align reflect --settings mine.toml --memory memory",
+    "hmr-align memory show memory --ledger",
     # With files of the published networks, in test_published.py and test_checkpoint.py:
     "hmr-align sample --images photos --checkpoint ckpt.pth --body SMPL_NEUTRAL.pkl --temperature 1 --name mine",
     "hmr-align render --name mine",
@@ -79,7 +85,8 @@ def test_commands_run_as_written(programs, tmp_path):
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    for name in ("bench.json", "headroom.json", "alignment.json", "sampler.json", "sampler_speed.json", "render.json"):
+    written_by = ("bench", "headroom", "alignment", "critic", "sampler", "sampler_speed", "render")
+    for name in (f"{command}.json" for command in written_by):
         written = json.loads((tmp_path / name).read_text())
         assert {"device", "commit", "results"} <= written.keys() and written["results"]
     assert list((tmp_path / "runs" / "mine" / "overlays").rglob("overlay_00.jpg"))
