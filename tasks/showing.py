@@ -51,7 +51,8 @@ def show_groups(
         return [_read(row, folder) for row in json.loads(note.read_text())]
     wanted = set(group_ids)
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
-    frame, critic, renderer = body(body_path), make_critic(section, seed, truth, folder.parents[1]), open_renderer(overlay.backend)
+    frame, critic = body(body_path), make_critic(section, seed, truth, folder.parents[1])
+    renderer = open_renderer(overlay.backend)
     shown = []
     advantage = train.resolved().advantage
     for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):

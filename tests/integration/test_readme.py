@@ -76,7 +76,8 @@ def test_commands_run_as_written(programs, tmp_path):
     environment = {**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}
     for command in IN_ORDER:
         words = shlex.split(command)[1:]
-        words = [SMALLER.get(w, w) if words[i - 1] in ("--steps", "--seeds", "--rounds") else w for i, w in enumerate(words)]
+        counts = {i for i in range(1, len(words)) if words[i - 1] in ("--steps", "--seeds", "--rounds")}
+        words = [SMALLER.get(word, word) if i in counts else word for i, word in enumerate(words)]
         of_a_run = "mine" in words or words[0] in ("bench", "report")  # these start from what the run was made with
         if words[0] == "sample" or not of_a_run:
             words += ["--settings", str(tiny)]
