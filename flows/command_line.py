@@ -639,7 +639,7 @@ def bench_critic(
 
 @bench.command("train")
 def bench_train(
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each kind; their median counts.")] = 15,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each kind; their median counts.")] = 40,
     json_file: JsonFile = None,
 ) -> None:
     """Speed of a training step with and without the reference, share of loading, memory over a large store.

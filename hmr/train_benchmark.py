@@ -23,7 +23,7 @@ __all__ = ["measure_device", "measure_reference", "measure_stream"]
 GROUP = 20
 
 
-def measure_reference(*, rounds: int = 15, groups: int = 12) -> list[dict[str, Any]]:
+def measure_reference(*, rounds: int = 40, groups: int = 12) -> list[dict[str, Any]]:
     """Steps per second of the paper's linear objective without its reference, against the same steps with it.
 
     The embedded network, with all its weights trained, and with adapters where peft is installed. Each round takes
