@@ -50,6 +50,7 @@ BY_OTHER_TESTS = {
     "make test",
     "hmr-align dashboard",
     "hmr-align deploy",
+    "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
     # With a loopback VLM, in test_reflect.py:
     "hmr-align reflect --settings mine.toml --memory memory",
     "hmr-align memory show memory --ledger",
