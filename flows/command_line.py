@@ -721,11 +721,16 @@ def _recorded() -> Iterator[None]:
     with prefect_server() as server:
         from prefect import tags
 
+        from flows.console import keep_faults_to_one_line, send_logs
         from flows.deployments import TAG
 
         typer.echo(f"Dashboard: {server.url}", err=True)
-        with tags(TAG):
-            yield
+        keep_faults_to_one_line(FOLDERS)
+        try:
+            with tags(TAG):
+                yield
+        finally:
+            send_logs()
 
 
 def _measured(metric: str, value: float) -> dict[str, Any]:

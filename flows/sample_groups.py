@@ -57,6 +57,7 @@ def sample(plan: Plan, gen: str, model_path: str, temperature: float | None = No
 def sample_groups(settings: Settings, round_number: int = 0) -> int:
     """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
     plan = Plan(settings)
+    plan.check()
     plan.claim()
     find(plan)
     return sample(plan, f"round{round_number}", plan.policy(round_number))

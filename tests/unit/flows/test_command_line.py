@@ -84,6 +84,18 @@ def test_convert_says_in_one_line_what_is_wrong_with_a_file(tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+@pytest.mark.slow
+def test_a_fault_inside_a_flow_is_one_line_too(tmp_path, home, monkeypatch):
+    monkeypatch.delenv("PREFECT_LOGGING_LEVEL")  # tests silence prefect; users do not
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
+    (tmp_path / "ckpt.pth").write_text("<html>quota exceeded</html>")
+    done = run("sample", "--images", "photos", "--checkpoint", "ckpt.pth", cwd=tmp_path)
+    told = [line for line in done.stderr.splitlines() if not line.startswith(("Dashboard:", "INFO:"))]
+    assert done.returncode == 2 and len(told) == 1, done.stderr
+    assert told[0].startswith("hmr-align: ") and "ckpt.pth is not a checkpoint" in told[0]
+
+
 def test_deploy_without_a_server_says_how_to_start_one(tmp_path, home):
     done = run("deploy", cwd=tmp_path)
     assert done.returncode == 2 and "hmr-align dashboard" in done.stderr
