@@ -3,6 +3,7 @@
 | step | module |
 |---|---|
 | which tokens see each other | `token_graph` |
+| vectors to tokens, for both networks | `token_network` |
 | picture to condition | `hrnet` (`HRNetCondition`) |
 | noise predictor | `hyponet` (`HypoNet`), of `attention` |
 | judge of hypotheses | `scorenet` (`ScoreModel`) |

@@ -11,26 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hmr.condition import Condition
-from hmr.latent import JOINT_DIMS, TWIST_DIMS
-from hmr.published.attention import (
-    WIDTH,
-    Block,
-    ImageMemory,
-    MaskedLinear,
-    grid_code,
-    initialise,
-    sinusoid,
-    start_tokens,
-)
-from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS, TWISTS, linear_mask, within
+from hmr.published.attention import WIDTH, Block, ImageMemory, MaskedLinear, initialise, sinusoid
+from hmr.published.token_graph import ATTENTION_REACH, JOINTS, linear_mask
+from hmr.published.token_network import OF_JOINTS, OF_TWISTS, TokenNetwork
 
-JOINT_CHANNELS = 256
 TIME_CHANNELS = 128
-MAP_SIDE = 8
-_OF_JOINTS, _OF_TWISTS = slice(0, JOINTS), slice(JOINTS, TOKENS)
 
 
-class HypoNet(nn.Module):
+class HypoNet(TokenNetwork):
     """Noise predictor behind the protocol `NoisePredictor`.
 
     Reads of a condition's memory: `global` (image, 512, 8, 8), the map that all tokens attend to, and `local`
@@ -40,20 +28,10 @@ class HypoNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear_start_j = MaskedLinear(linear_mask(_OF_JOINTS, JOINT_CHANNELS, 3))
-        self.bn_start_j = nn.GroupNorm(32, JOINTS * JOINT_CHANNELS)
-        self.linear_start_t = MaskedLinear(linear_mask(_OF_TWISTS, JOINT_CHANNELS, 2))
-        self.bn_start_t = nn.GroupNorm(32, TWISTS * JOINT_CHANNELS)
-        self.linear_final_j = MaskedLinear(linear_mask(_OF_JOINTS, 3, WIDTH))
-        self.linear_final_t = MaskedLinear(linear_mask(_OF_TWISTS, 2, WIDTH))
+        self.linear_final_j = MaskedLinear(linear_mask(OF_JOINTS, 3, WIDTH))
+        self.linear_final_t = MaskedLinear(linear_mask(OF_TWISTS, 2, WIDTH))
         self.blocks = nn.ModuleList(Block() for _ in ATTENTION_REACH)
         self.temb_dense = nn.ModuleList([nn.Linear(TIME_CHANNELS, WIDTH), nn.Linear(WIDTH, WIDTH)])
-        self.code: Tensor
-        self.cell_code: Tensor
-        self.seen: Tensor
-        self.register_buffer("code", sinusoid(torch.arange(TOKENS), WIDTH), persistent=False)
-        self.register_buffer("cell_code", grid_code(WIDTH, MAP_SIDE), persistent=False)
-        self.register_buffer("seen", torch.stack([within(k) for k in ATTENTION_REACH]), persistent=False)
         initialise(self)
 
     def prepare(self, condition: Condition) -> Condition:
@@ -73,16 +51,8 @@ class HypoNet(nn.Module):
     ) -> Float[Tensor, "image hypothesis 133"]:
         size = latents.shape[1]
         flat = latents.flatten(0, 1)
-        joints, twists = flat.split([JOINT_DIMS, TWIST_DIMS], -1)
-        tokens = torch.cat(
-            [
-                start_tokens(self.linear_start_j, self.bn_start_j, joints, JOINTS),
-                start_tokens(self.linear_start_t, self.bn_start_t, twists, TWISTS),
-            ],
-            1,
-        )
         local = condition.memory["local"][:, None].expand(-1, size, -1, -1).flatten(0, 1)
-        x = torch.cat([tokens, local], -1) + self._time(steps.flatten())[:, None]
+        x = self.tokens(flat, local) + self._time(steps.flatten())[:, None]
         for block, memory, seen in zip(self.blocks, self._memories(condition), self.seen):
             x = block(x, memory, self.code, seen)
         changes = [self.linear_final_j(x[:, :JOINTS].flatten(1)), self.linear_final_t(x[:, JOINTS:].flatten(1))]

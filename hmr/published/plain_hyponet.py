@@ -16,8 +16,9 @@ from torch.nn import functional
 from hmr.condition import Condition
 from hmr.noise_schedule import alpha_bars, sampler_steps
 from hmr.published.attention import HEADS, WIDTH, grid_code, sinusoid
-from hmr.published.hyponet import JOINT_CHANNELS, MAP_SIDE, TIME_CHANNELS, HypoNet
+from hmr.published.hyponet import TIME_CHANNELS, HypoNet
 from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS, adjacency, linear_mask, within
+from hmr.published.token_network import JOINT_CHANNELS, MAP_SIDE
 
 
 @torch.no_grad()

@@ -9,23 +9,19 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hmr.base_model import weights_digest
-from hmr.latent import JOINT_DIMS, TWIST_DIMS
+from hmr.latent import JOINT_DIMS
 from hmr.noise_schedule import DATA_SCALE
-from hmr.published.attention import WIDTH, Block, MaskedLinear, grid_code, initialise, sinusoid, start_tokens
+from hmr.published.attention import WIDTH, Block, initialise
 from hmr.published.hrnet import HRNetCondition, sample_local
-from hmr.published.hyponet import JOINT_CHANNELS, MAP_SIDE
-from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS, TWISTS, linear_mask, within
+from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS
+from hmr.published.token_network import TokenNetwork
 
 
-class ScoreNet(nn.Module):
+class ScoreNet(TokenNetwork):
     """Scores of hypotheses from the image's maps; blocks as in HypoNet, without time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear_start_j = MaskedLinear(linear_mask(slice(0, JOINTS), JOINT_CHANNELS, 3))
-        self.bn_start_j = nn.GroupNorm(32, JOINTS * JOINT_CHANNELS)
-        self.linear_start_t = MaskedLinear(linear_mask(slice(JOINTS, TOKENS), JOINT_CHANNELS, 2))
-        self.bn_start_t = nn.GroupNorm(32, TWISTS * JOINT_CHANNELS)
         self.linear_mlp = nn.Sequential(
             nn.Linear(TOKENS * WIDTH, 1024),
             nn.GroupNorm(32, 1024),
@@ -34,12 +30,6 @@ class ScoreNet(nn.Module):
             nn.Linear(1024, 1),
         )
         self.blocks = nn.ModuleList(Block(norms_first=False) for _ in ATTENTION_REACH)
-        self.code: Tensor
-        self.cell_code: Tensor
-        self.seen: Tensor
-        self.register_buffer("code", sinusoid(torch.arange(TOKENS), WIDTH), persistent=False)
-        self.register_buffer("cell_code", grid_code(WIDTH, MAP_SIDE), persistent=False)
-        self.register_buffer("seen", torch.stack([within(k) for k in ATTENTION_REACH]), persistent=False)
         initialise(self)
 
     def forward(
@@ -51,15 +41,7 @@ class ScoreNet(nn.Module):
         """Scores; local features are read at the hypothesis' own joints."""
         places = latents[..., :JOINT_DIMS].unflatten(-1, (JOINTS, 3))[..., :2] / DATA_SCALE
         local = sample_local(local_map, places).flatten(0, 1)
-        joints, twists = (latents.flatten(0, 1) / DATA_SCALE).split([JOINT_DIMS, TWIST_DIMS], -1)
-        tokens = torch.cat(
-            [
-                start_tokens(self.linear_start_j, self.bn_start_j, joints, JOINTS),
-                start_tokens(self.linear_start_t, self.bn_start_t, twists, TWISTS),
-            ],
-            1,
-        )
-        x = torch.cat([tokens, local], -1)
+        x = self.tokens(latents.flatten(0, 1) / DATA_SCALE, local)
         cells = global_map.flatten(2).transpose(1, 2)
         for block, seen in zip(self.blocks, self.seen):
             x = block(x, block.remember(cells, self.cell_code), self.code, seen)  # type: ignore[operator]
