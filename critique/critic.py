@@ -1,12 +1,13 @@
 """What every critic shares: the protocol, the verdict of one that could not judge, a seeded order."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.records import DrawnGroup, Reply, Verdict
+from storage.records import DrawnGroup, Group, Reply, Verdict
 
 
 @runtime_checkable
@@ -49,6 +50,19 @@ def abstain(
         seconds=seconds,
         cost=cost,
         replies=replies,
+    )
+
+
+def as_verdict(
+    group: Group, critic: str, scores: NDArray[np.float64], comments: Iterable[str]
+) -> Verdict:
+    """A verdict of scores (G,), 0-100; NaN where the critic abstained."""
+    return Verdict(
+        group_id=group.person.group_id,
+        critic=critic,
+        scores=scores,
+        statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
+        comments=tuple(comments),
     )
 
 

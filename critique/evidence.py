@@ -37,6 +37,7 @@ from critique.checks.penetration import penetration
 from critique.checks.reprojection import reprojection
 from critique.checks.silhouette import silhouette
 from critique.checks.world_distance import world_distance
+from critique.critic import as_verdict
 from storage.records import DrawnGroup, Verdict
 
 Floats = NDArray[np.float64]
@@ -128,13 +129,7 @@ class EvidenceCritic:
                 told = ["no visible landmark and no mask: nothing to judge by"] * len(judged)
             for index, comment in zip(judged, told):
                 comments[index] = comment
-        return Verdict(
-            group_id=group.group.person.group_id,
-            critic=self.name,
-            scores=scores,
-            statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
-            comments=tuple(comments),
-        )
+        return as_verdict(group.group, self.name, scores, comments)
 
 
 def check_table(group: DrawnGroup) -> dict[str, Floats]:

@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from critique.critic import as_verdict
 from storage.records import DrawnGroup, Group, Verdict
 
 SHARPNESS = 5.0
@@ -66,13 +67,7 @@ class LearnedCritic:
                 "return one for each"
             )
         scores = chance_of_beating_the_median(raw)
-        return Verdict(
-            group_id=group.person.group_id,
-            critic=self.name,
-            scores=scores,
-            statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
-            comments=tuple(rank_in_words(np.where(np.isfinite(raw), raw, np.nan))),
-        )
+        return as_verdict(group, self.name, scores, rank_in_words(np.where(np.isfinite(raw), raw, np.nan)))
 
 
 def _place(rank: int, of: int) -> str:

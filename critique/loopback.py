@@ -188,22 +188,27 @@ def prose() -> Step:
 
 
 def bad_json() -> Step:
+    """JSON whose object is never closed."""
     return says('{"image_2": {"score": 90, "comment": "never closed"')
 
 
 def no_choices() -> Step:
+    """A completion without choices."""
     return lambda _: Answer({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": None})
 
 
 def refusal() -> Step:
+    """The model's own refusal."""
     return says(None, refusal="I cannot judge people.")
 
 
 def filtered() -> Step:
+    """Nothing, ended by a content filter."""
     return says("", finish="content_filter")
 
 
 def truncated() -> Step:
+    """Cut short by the limit of tokens."""
     return says('{"image_2": {"score": 90, "comment": "li', finish="length")
 
 
@@ -214,6 +219,7 @@ def error(status: int, message: str = "scripted", code: str | None = None, retry
 
 
 def slow(seconds: int | float, then: Step) -> Step:
+    """Another step's answer after so many seconds."""
     def step(body: Body) -> Answer:
         answer = then(body)
         return Answer(answer.body, answer.status, answer.headers, seconds)
@@ -222,6 +228,7 @@ def slow(seconds: int | float, then: Step) -> Step:
 
 
 def dropped() -> Step:
+    """A connection that is closed without an answer."""
     return lambda _: Answer(drop=True)
 
 

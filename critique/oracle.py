@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from critique.critic import as_verdict
 from storage.records import DrawnGroup, Group, Verdict
 
 BEST_MM = 10.0
@@ -39,12 +40,11 @@ class OracleCritic:
                 f"{len(group.group)} hypotheses; return one error in mm for each"
             )
         known = np.isfinite(errors)
-        return Verdict(
-            group_id=group.group.person.group_id,
-            critic=self.name,
-            scores=np.where(known, 100.0 * truth_quality(errors), np.nan),
-            statuses=tuple("ok" if knows else "abstained" for knows in known),
-            comments=tuple(
+        return as_verdict(
+            group.group,
+            self.name,
+            np.where(known, 100.0 * truth_quality(errors), np.nan),
+            (
                 f"{error:.1f} mm from the truth" if knows else "no ground truth"
                 for error, knows in zip(errors, known)
             ),

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file
 
-from critique.critic import abstain
+from critique.critic import abstain, as_verdict
 from critique.evidence import CHECKS, SCALES, SEES, finite, members, spread, worst_faults
 from critique.expected_joints import (
     DEPTH_COLUMNS,
@@ -112,13 +112,7 @@ class ScorerCritic:
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
         for index, comment in zip(judged, worst_faults(findings)):
             comments[index] = comment
-        return Verdict(
-            group_id=group.group.person.group_id,
-            critic=self.name,
-            scores=scores,
-            statuses=tuple("abstained" if missing else "ok" for missing in np.isnan(scores)),
-            comments=tuple(comments),
-        )
+        return as_verdict(group.group, self.name, scores, comments)
 
     def expected_errors(self, group: DrawnGroup) -> Floats:
         """(G,) MPJPE that the regression expects, mm."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import roma
 import torch
 from prefect import task
@@ -13,11 +12,11 @@ from prefect.cache_policies import NO_CACHE
 
 from critique.controls import control_rates
 from hmr.body import Body
-from hmr.latent import encode
 from hmr.studio import Split, truths
 from storage.group_store import GroupStore
 from storage.records import Group, Person
 from tasks.judging import judge_all, make_critic
+from tasks.known_groups import known_group
 from tasks.sampling import body
 from tasks.settings import CriticSection, Overlay
 
@@ -43,24 +42,13 @@ def planted(frame: Body, person: Person, split: Split, scene: int, hypotheses: i
     rotations[-1, 0] = torch.diag(torch.tensor([-1.0, 1.0, -1.0])) @ rotations[-1, 0]
     order = torch.randperm(hypotheses, generator=random)
     rotations = rotations[order]
-    betas, translation, camera = (
-        torch.from_numpy(values).expand(hypotheses, -1) for values in (true.betas, true.translation, true.camera)
-    )
-    posed = frame(rotations, betas, translation)
-    crop = torch.from_numpy(person.crop).expand(hypotheses, -1)
-    group = Group(
-        person=replace(person, camera=true.camera[0]),
-        model_digest="planted",
-        temperature=1.0,
-        betas=true.betas[0],
-        seeds=np.arange(hypotheses),
-        zero_start=np.zeros(hypotheses, bool),
-        synthetic=np.ones(hypotheses, bool),
-        latents=encode(rotations, translation, frame.rest_joints(betas), camera, crop).numpy(),
-        pose=roma.rotmat_to_rotvec(rotations).numpy(),
-        translation=translation.numpy().copy(),
-        joints=posed.joints.numpy(),
-        keypoints=posed.keypoints.numpy(),
+    group = known_group(
+        frame,
+        replace(person, camera=true.camera[0]),
+        rotations,
+        torch.from_numpy(true.betas[0]),
+        torch.from_numpy(true.translation).expand(hypotheses, -1),
+        "planted",
     )
     places = order.tolist()
     return Planted(group, places.index(0), places.index(hypotheses - 1))

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import roma
 import torch
 from numpy.typing import NDArray
 
@@ -21,13 +20,13 @@ from hmr.base_model import BaseModel
 from hmr.body import Body
 from hmr.critic_quality import GAPS_MM, calibrated, pair_accuracy, pooled_correlation, top_regret
 from hmr.evaluation import TrueBodies, joint_errors
-from hmr.latent import encode
 from hmr.metrics import Interval, bootstrap_interval, rank_correlations
-from hmr.perturbation import Perturbed, mixed_levels, perturb
+from hmr.perturbation import mixed_levels, perturb
 from hmr.sampler import SamplerSettings
-from storage.records import DrawnGroup, Group, Person, Verdict
+from storage.records import DrawnGroup, Group, Verdict
 from tasks.benchmarking import StudioPeople, draw_people, known, person_records
 from tasks.drawing import draw_group
+from tasks.known_groups import known_group
 from tasks.sampling import groups_from
 from tasks.settings import CriticSection, SettingsError
 
@@ -80,38 +79,15 @@ def perturbed_groups(frame: Body, people: StudioPeople, *, hypotheses: int, leve
     count = len(data.seen.index)
     levels = mixed_levels(count, hypotheses, random) if level is None else torch.full((count, hypotheses), level)
     bodies = perturb(data.truth.bodies, levels, random)
-    camera = data.truth.camera
-    records = person_records(people, data.seen._replace(camera=camera.numpy()))
+    records = person_records(people, data.seen._replace(camera=data.truth.camera.numpy()))
     groups, errors = [], []
     for some in torch.arange(count).split(CHUNK):
-        found = [_perturbed_group(frame, records[k], Perturbed(*(part[k] for part in bodies)), camera[k]) for k in some]
+        found = [known_group(frame, records[k], *(part[k] for part in bodies), "perturbed truth") for k in some]
         true = frame(*TrueBodies(*(part[some] for part in data.truth.bodies))).joints
         joints = torch.stack([torch.from_numpy(group.joints) for group in found])
         groups += found
         errors.append(joint_errors(joints, true)[0])
     return KnownGroups(groups, np.concatenate(errors))
-
-
-def _perturbed_group(frame: Body, person: Person, bodies: Perturbed, camera: torch.Tensor) -> Group:
-    size = len(bodies.rotations)
-    betas = bodies.betas.expand(size, -1)
-    posed = frame(bodies.rotations, betas, bodies.translation)
-    crop = torch.from_numpy(person.crop).expand(size, -1)
-    latents = encode(bodies.rotations, bodies.translation, frame.rest_joints(betas), camera.expand(size, -1), crop)
-    return Group(
-        person=person,
-        model_digest="perturbed truth",
-        temperature=1.0,
-        betas=bodies.betas.numpy().copy(),
-        seeds=np.arange(size),
-        zero_start=np.zeros(size, bool),
-        synthetic=np.zeros(size, bool),
-        latents=latents.numpy(),
-        pose=roma.rotmat_to_rotvec(bodies.rotations).numpy(),
-        translation=bodies.translation.numpy().copy(),
-        joints=posed.joints.numpy(),
-        keypoints=posed.keypoints.numpy(),
-    )
 
 
 def judge_drawn(frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:

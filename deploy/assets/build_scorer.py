@@ -51,6 +51,7 @@ PEOPLE = StudioPeople("broad", SCENES, Path())
 
 
 def main(cache: Path) -> None:
+    """Fit regression and weights of checks, and write both."""
     frame, seen = load_body(), see_split("broad", SCENES, cache)
     held = np.isin(seen.index, HELD_OUT)
     regression = fit_regression(*people(frame, chosen(seen, ~held)))
@@ -67,6 +68,7 @@ def main(cache: Path) -> None:
 
 
 def chosen(seen: SeenPeople, rows: NDArray[np.bool_]) -> SeenPeople:
+    """Some of the people."""
     return SeenPeople(*(part[rows] for part in seen))
 
 
@@ -101,6 +103,7 @@ def fit_regression(told: Floats, true: Floats) -> JointRegression:
 
 
 def ridge(read: NDArray[np.float32], wanted: Floats, strength: float) -> Floats:
+    """Ridge regression: weights (inputs, outputs) that take `read` (n, inputs) to `wanted` (n, outputs)."""
     gram = (read.T @ read).astype(np.float64) + strength * len(read) * np.eye(read.shape[1])
     return np.linalg.solve(gram, (read.T @ wanted.astype(np.float32)).astype(np.float64))
 
@@ -116,6 +119,7 @@ def table(frame: Body, regression: JointRegression, base: str | None, temperatur
 
 
 def row(frame: Body, regression: JointRegression, group: Group) -> Floats:
+    """Expected error (mm) and scaled checks (g, 1 + 9) of one group."""
     checks = check_table(draw_group(frame, group))
     expected = expected_error(seen_by_the_crop(group.joints, group.person), *expect(regression, group.person))
     return np.stack([expected, *(checks[name] / SCALES[name] for name in CHECKS)], -1)
@@ -139,6 +143,7 @@ def fit_checks(tables: list[tuple[Floats, Floats]], steps: int = 300) -> Floats:
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Mean over groups of Pearson's correlation within each; both (n, g)."""
     a, b = (x - x.mean(1, keepdim=True) for x in (first, second))
     return ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-9)).mean()
 
