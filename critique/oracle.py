@@ -7,10 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from critique.critic import as_verdict
+from critique.evidence import spread
 from storage.records import DrawnGroup, Group, Verdict
 
 BEST_MM = 10.0
 WORST_MM = 300.0
+
+UNIT = 40.0
+"""Millimetres that count as one unit when scores are spread: a group within 2 mm is one of equals."""
 
 
 def truth_quality(errors: NDArray[np.floating], worst: float = WORST_MM) -> NDArray[np.float64]:
@@ -26,10 +30,14 @@ def truth_quality(errors: NDArray[np.floating], worst: float = WORST_MM) -> NDAr
 
 @dataclass(frozen=True)
 class OracleCritic:
-    """Scores by the true error, for upper bounds only: never where the labels are not yours to read."""
+    """Scores by the true error, for upper bounds only: never where the labels are not yours to read.
+
+    Scores spread over each group like those of evidence.py. `truth_quality` would not do as an upper bound: it gives 0
+    to all that lies beyond 300 mm, and so says nothing of the people whom the model gets most wrong.
+    """
 
     errors: Callable[[Group], NDArray[np.floating]]  # (G,) mm; NaN where there is no truth
-    name: str = "oracle@1"
+    name: str = "oracle@2"
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
@@ -40,10 +48,13 @@ class OracleCritic:
                 f"{len(group.group)} hypotheses; return one error in mm for each"
             )
         known = np.isfinite(errors)
+        scores = np.full(len(errors), np.nan)
+        if known.any():
+            scores[known] = spread(errors[known] / UNIT)
         return as_verdict(
             group.group,
             self.name,
-            np.where(known, 100.0 * truth_quality(errors), np.nan),
+            scores,
             (
                 f"{error:.1f} mm from the truth" if knows else "no ground truth"
                 for error, knows in zip(errors, known)

@@ -31,16 +31,27 @@ def test_scripted_answers_as_told():
     assert ScriptedCritic(lambda _: verdict).judge(drawn()) is verdict
 
 
-def test_oracle_scores_by_the_formula():  # (300 - 10) / 290, (300 - 155) / 290, past both ends, unknown
-    critic = OracleCritic(lambda _: np.array([10, 155, 400, 0, np.nan]))
-    verdict = critic.judge(drawn())
-    assert verdict.scores[:4].tolist() == [100, 50, 0, 100]
-    assert verdict.statuses == ("ok", "ok", "ok", "ok", "abstained")
-    assert verdict.comments[1] == "155.0 mm from the truth" and verdict.comments[4] == "no ground truth"
+def test_oracle_scores_spread_over_the_group():
+    """Median 200 mm, deviation 1.4826 x 100: 200 +- 148.26 mm lie one deviation off. One nobody knows."""
+    critic = OracleCritic(lambda _: np.array([100, 200, 300, 200 + 148.26, 200 - 148.26, np.nan]))
+    verdict = critic.judge(drawn(6))
+    low, high = 100 / (1 + np.e), 100 / (1 + 1 / np.e)
+    np.testing.assert_allclose(verdict.scores[[1, 3, 4]], [50, low, high], rtol=1e-6)
+    assert verdict.statuses == ("ok",) * 5 + ("abstained",)
+    assert verdict.comments[1] == "200.0 mm from the truth" and verdict.comments[5] == "no ground truth"
 
 
-def test_oracle_takes_single_precision():
+def test_oracle_tells_apart_what_is_grossly_wrong():
+    scores = OracleCritic(lambda _: np.array([420, 440, 460, 480], np.float32)).judge(drawn(4)).scores
+    assert (np.diff(scores) < -5).all()
+
+
+def test_oracle_has_no_opinion_on_equals():
     assert OracleCritic(lambda group: np.full(len(group), 155, np.float32)).judge(drawn()).scores[0] == 50
+
+
+def test_truth_quality_by_the_formula():  # (300 - 10) / 290, (300 - 155) / 290, past both ends
+    assert truth_quality(np.array([10.0, 155.0, 400.0, 0.0])).tolist() == [1.0, 0.5, 0.0, 1.0]
 
 
 def test_oracle_wants_one_error_each():
