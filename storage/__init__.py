@@ -6,6 +6,7 @@
     manifest.py     the atomic commit: files first, the manifest last; readers trust the manifest alone
     group_store.py  GroupStore: append and read
     memory_store.py MemoryStore: a critic's rules, prototypes and ledger, version by version
+    sources/        readers of datasets' files, one module a format
 
 Imports nothing else of ours; `tasks` and `flows` use it. To look into a store, no code of ours is needed:
 
