@@ -2,10 +2,11 @@
 
 | what | modules |
 |---|---|
-| pixels to people | `photograph`, `people`, `pose_networks`, `keypoint_file` |
+| pixels to people | `photograph`, `people`, `pose_networks`, `keypoint_file`, `boxes` |
 | people to a condition | `observation` (arrays), `condition` (`Observation`, `Condition`, encoders) |
 | condition to hypotheses | `noise_schedule`, `noise_predictor`, `sampler`, `compute`, `base_model` (weights on disk) |
 | hypotheses to bodies | `latent` (the diffused vector), `inverse_kinematics`, `camera`, `body`, `skeleton` |
+| files to bodies | `body_file`, `smplx_fold` (SMPL-X on SMPL's joints) |
 | bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
 | scores to a better model | `advantage`, `objectives/`, `trainer`, `guard`, `learner`, `train_settings` |
 | groups to the trainer | `group_source` (the protocol), `group_order` (which when), `training_state` (on disk) |

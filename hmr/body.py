@@ -1,8 +1,9 @@
 """The body: pose, shape and place in, vertices, joints and keypoints out.
 
-Two kinds of file serve through the same `smplx.SMPL`: the free body shipped in `hmr/assets`, and a licensed
-SMPL file of the user's own. Nothing downstream knows which, nor writes down how many vertices there are. The
-free body is not SMPL: its betas are not SMPL's betas and its errors do not compare with published ones.
+Three kinds of file serve through the same `smplx.SMPL`: the free body shipped in `hmr/assets`, and a licensed
+SMPL or SMPL-X file of the user's own; SMPL-X is folded onto SMPL's joints (`smplx_fold`). Nothing downstream knows
+which, nor writes down how many vertices there are. The free body is not SMPL: its betas are not SMPL's betas and its
+errors do not compare with published ones; nor are SMPL-X's betas SMPL's.
 """
 
 import contextlib

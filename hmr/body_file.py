@@ -1,4 +1,4 @@
-"""Reads a body in SMPL's file format, `.npz` or `.pkl`, without running any code that the file may hold.
+"""Reads a body in SMPL's or SMPL-X's file format, `.npz` or `.pkl`, without running any code that the file may hold.
 
 A pickle is a program. The licensed SMPL files are pickles of Python 2 with objects of `chumpy`, a library
 that no longer installs; so they are read through an allow-list, and each chumpy or scipy object becomes an
@@ -20,11 +20,19 @@ from numpy.typing import NDArray
 from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
 
 from hmr.skeleton import KEYPOINT_NAMES, PARENTS, SMPL_JOINTS
+from hmr.smplx_fold import HEAD, SMPLX_JOINTS, SMPLX_PARENTS, fold_smplx
 
 SHAPE_COMPONENTS = 10
 POSE_COMPONENTS = 207  # 23 joints x 9 entries of a rotation matrix
 SMPL_VERTICES = 6890
+SMPLX_VERTICES = 10475
 SMPL_LEAVES = (411, 2445, 5905, 3216, 6617)  # crown, middle fingers, big toes of SMPL's mesh (HybrIK)
+LEAF_POINTS = ("lmiddle", "rmiddle", "LBigToe", "RBigToe")  # the last four, under smplx's names
+FIELDS = (
+    *("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f", "meta"),
+    *("vertex_ids_names", "vertex_ids", "leaf_vertex_ids", "keypoint_regressor", "keypoint_names"),
+)
+"""What is read of an archive; SMPL-X files hold objects beside it that nobody needs here."""
 
 
 class BodyFileError(ValueError):
@@ -45,7 +53,7 @@ class BodyArrays:
     f: NDArray[np.int64]  # (F, 3)
     vertex_ids: Mapping[str, int]  # the 21 surface points, under smplx's names
     leaf_vertex_ids: NDArray[np.int64]  # (5,) joints 24-28
-    keypoint_regressor: NDArray[np.float32] | None  # (23, V), None where keypoints come from joints (SMPL)
+    keypoint_regressor: NDArray[np.float32] | None  # (23, V), None where keypoints come from joints (SMPL, SMPL-X)
 
 
 def read_body_file(path: Path) -> BodyArrays:
@@ -88,7 +96,7 @@ def _npz_fields(content: bytes) -> dict[str, Any]:
     if damaged:
         raise _Unfit(f"array '{damaged}' is damaged (its checksum is wrong). Fetch the file again.")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return {name: arrays[name] for name in FIELDS if name in arrays.files}
 
 
 class _Inert:
@@ -157,6 +165,9 @@ def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
     """The known fields, checked; a file without `meta` is taken for SMPL, whose vertex ids are fixed."""
     template = _numbers(fields, "v_template", (None, 3))
     count = len(template)
+    tree = _plain(_field(fields, "kintree_table")).astype(np.int64)
+    if count == SMPLX_VERTICES and "meta" not in fields:
+        return _smplx_arrays(fields, template, tree)
     regressor, leaves, surface = None, np.array(SMPL_LEAVES), dict(smplx_vertex_ids["smplh"])
     if "meta" in fields:
         name = str(json.loads(str(fields["meta"]))["name"])
@@ -171,22 +182,19 @@ def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
         name = "smpl"
     else:
         raise _Unfit(
-            f"{count} vertices and no 'meta': neither SMPL (which has {SMPL_VERTICES}) nor a body that names "
-            "its own vertices. Give an SMPL file, or add 'meta' and the vertex ids."
+            f"{count} vertices and no 'meta': neither SMPL (which has {SMPL_VERTICES}), nor SMPL-X "
+            f"({SMPLX_VERTICES}), nor a body that names its own vertices. Give an SMPL or SMPL-X file, or add 'meta' "
+            "and the vertex ids."
         )
+    if tree.shape != (2, SMPL_JOINTS) or tuple(tree[0, 1:]) != PARENTS[1:SMPL_JOINTS]:
+        raise _Unfit("kintree_table is not SMPL's tree of 24 joints, nor SMPL-X's of 55 (SMPL-H files do not serve).")
     posedirs = np.zeros((count, 3, POSE_COMPONENTS), np.float32)
     if "posedirs" in fields:
         posedirs = _numbers(fields, "posedirs", (count, 3, POSE_COMPONENTS))
-    shapedirs = _numbers(fields, "shapedirs", (count, 3, None))
-    if shapedirs.shape[2] < SHAPE_COMPONENTS:
-        raise _Unfit(f"shapedirs has {shapedirs.shape[2]} components; a body needs {SHAPE_COMPONENTS}.")
-    tree = _plain(_field(fields, "kintree_table")).astype(np.int64)
-    if tree.shape != (2, SMPL_JOINTS) or tuple(tree[0, 1:]) != PARENTS[1:SMPL_JOINTS]:
-        raise _Unfit("kintree_table is not SMPL's tree of 24 joints (SMPL-H and SMPL-X files do not serve).")
     return BodyArrays(
         name=name,
         v_template=template,
-        shapedirs=np.ascontiguousarray(shapedirs[:, :, :SHAPE_COMPONENTS]),
+        shapedirs=np.ascontiguousarray(_shapes(fields, count)[:, :, :SHAPE_COMPONENTS]),
         posedirs=posedirs,
         J_regressor=_numbers(fields, "J_regressor", (SMPL_JOINTS, count)),
         weights=_numbers(fields, "weights", (count, SMPL_JOINTS)),
@@ -196,6 +204,37 @@ def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:
         leaf_vertex_ids=leaves,
         keypoint_regressor=regressor,
     )
+
+
+def _smplx_arrays(fields: Mapping[str, Any], template: NDArray[np.float32], tree: NDArray[np.int64]) -> BodyArrays:
+    """SMPL-X folded onto 24 joints; its vertex ids are fixed, and its crown is the highest vertex of the head."""
+    count = len(template)
+    if tree.shape != (2, SMPLX_JOINTS) or tuple(tree[0, 1:]) != SMPLX_PARENTS[1:]:
+        raise _Unfit(f"kintree_table is not SMPL-X's tree of {SMPLX_JOINTS} joints. Use the official download.")
+    folded = fold_smplx(
+        _shapes(fields, count),
+        _numbers(fields, "posedirs", (count, 3, 9 * (SMPLX_JOINTS - 1))),
+        _numbers(fields, "J_regressor", (SMPLX_JOINTS, count)),
+        _numbers(fields, "weights", (count, SMPLX_JOINTS)),
+    )
+    surface = dict(smplx_vertex_ids["smplx"])
+    crown = np.where(folded.weights.argmax(1) == HEAD, template[:, 1], -np.inf).argmax()
+    return BodyArrays(
+        name="smplx",
+        v_template=template,
+        **folded._asdict(),
+        f=_indices(fields, "f", (None, 3), count),
+        vertex_ids=surface,
+        leaf_vertex_ids=np.array([crown, *(surface[point] for point in LEAF_POINTS)], np.int64),
+        keypoint_regressor=None,
+    )
+
+
+def _shapes(fields: Mapping[str, Any], count: int) -> NDArray[np.float32]:
+    shapedirs = _numbers(fields, "shapedirs", (count, 3, None))
+    if shapedirs.shape[2] < SHAPE_COMPONENTS:
+        raise _Unfit(f"shapedirs has {shapedirs.shape[2]} components; a body needs {SHAPE_COMPONENTS}.")
+    return shapedirs
 
 
 def _field(fields: Mapping[str, Any], name: str) -> Any:

@@ -66,6 +66,19 @@ def read_photograph(path: Path) -> Photograph:
     return Photograph(pixels, hashlib.sha256(content).hexdigest(), focal)
 
 
+def photograph_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as `read_photograph` shows it, px, from its head alone. Raises PhotographError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as picture:
+                turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                width, height = picture.size
+    except Exception as error:  # the same many ways; `read_photograph` says more
+        raise PhotographError(f"{path}: not a picture that can be read ({type(error).__name__}: {error}).") from error
+    return (height, width) if turned else (width, height)
+
+
 def _check_size(path: Path, width: int, height: int) -> None:
     if min(width, height) < SMALLEST_SIDE:
         raise PhotographError(
