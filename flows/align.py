@@ -52,9 +52,8 @@ def align(settings: Settings) -> str:
     verdicts = {"scored": 0, "abstained": 0}
     groups = 0
     for number in range(1, settings.align.rounds + 1):
-        gen = f"round{number - 1}"
-        groups += sample(plan, gen, plan.policy(number - 1))
-        for name, count in score(plan, gen).items():
+        groups += sample(plan, number - 1)
+        for name, count in score(plan, plan.gen(number - 1)).items():
             verdicts[name] += count
         rounds.append(train(plan, number))
     after = benchmark(plan, "after", plan.policy(settings.align.rounds))

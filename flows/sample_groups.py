@@ -8,7 +8,7 @@ from tasks.finding import Found, Shard, find_people, shards_of
 from tasks.photographs import free_photographs, studio_photographs
 from tasks.plan import Plan
 from tasks.sampling import sample_groups as sample_shard
-from tasks.settings import Sample, Settings
+from tasks.settings import Settings
 
 
 def photograph_shards(plan: Plan) -> list[Shard]:
@@ -39,11 +39,10 @@ def find(plan: Plan) -> list[Found]:
     return found
 
 
-def sample(plan: Plan, gen: str, model_path: str, temperature: float | None = None) -> int:
-    """Draw a group for every person in the store; returns how many."""
-    chosen = plan.settings.sample
-    if temperature is not None:
-        chosen = Sample(**{**chosen.model_dump(), "temperature": temperature})
+def sample(plan: Plan, round_number: int) -> int:
+    """Have the policy after some rounds draw a group for every person in the store; returns how many."""
+    gen, model_path = plan.gen(round_number), plan.policy(round_number)
+    chosen = plan.settings.sample.model_copy(update={"temperature": plan.temperature(round_number)})
     with stage(plan, f"sample {gen}") as progress:
         counts = [
             sample_shard(shard, gen, plan.store_root, model_path, plan.body_path, chosen, plan.settings.run.seed)
@@ -60,4 +59,4 @@ def sample_groups(settings: Settings, round_number: int = 0) -> int:
     plan.check()
     plan.claim()
     find(plan)
-    return sample(plan, f"round{round_number}", plan.policy(round_number))
+    return sample(plan, round_number)

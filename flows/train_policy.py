@@ -16,12 +16,14 @@ from tasks.training import Trained, train_round
 
 def train(plan: Plan, round_number: int) -> Trained:
     """Fine-tune the policy of the last round on the groups it drew."""
-    gen = f"round{round_number - 1}"
+    gen = plan.gen(round_number - 1)
+    settings = plan.settings
     with stage(plan, f"train round {round_number}") as progress:
         trained = train_round(
             gen, plan.critic_name, plan.store_root, plan.policy(round_number - 1), plan.body_path,
-            plan.round_folder(round_number), plan.settings.train, plan.settings.sample, plan.people("val"),
-            plan.settings.run.seed, plan.settings.critic,
+            plan.round_folder(round_number), settings.train, settings.sample, plan.people("val"),
+            settings.run.seed, settings.critic, plan.older_gens(round_number),
+            plan.base if settings.align.reference == "base" else None,
         )  # fmt: skip
         progress.items = trained.best_step
     say(f"round {round_number}: {trained.reason}")

@@ -32,6 +32,8 @@ class TrainSettings(BaseModel):
     watch_every: int = Field(default=10, ge=1)
     """Steps between two looks at the reference, where the gradient does not need it."""
     guard: GuardSettings = GuardSettings()
+    keep: Literal["best on val", "last"] = "best on val"
+    """Which step's weights a run ends with; one that the guard stopped always goes back to the best."""
     seed: int = 0
 
     train_encoder: bool = False

@@ -122,14 +122,16 @@ def train_policy(
     states: Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
     accelerator: Accelerator | None = None,
+    reference: BaseModel | None = None,
 ) -> TrainResult:
-    """Fine-tune the model on scored groups; the reference is the model as it comes in.
+    """Fine-tune the model on scored groups.
 
+    reference: what the policy is held to; none = the model as it comes in. It is told people by the same encoder.
     `validate` measures a model on held-out people; it is called in the first process alone, before the first step
     and every `evaluate_every` steps, on the averaged weights. states: folder of saved states, to go on after an
     interruption. report: called in the first process with the numbers of each step.
     """
-    training = _Training(model, source, settings, accelerator or make_accelerator(), states)
+    training = _Training(model, source, settings, accelerator or make_accelerator(), states, reference)
     return training.run(validate, report or (lambda row: None))
 
 
@@ -175,7 +177,7 @@ class _Training:
 
     def __init__(
         self, model: BaseModel, source: GroupSource, settings: TrainSettings, accelerator: Accelerator,
-        states: Path | None,
+        states: Path | None, reference: BaseModel | None = None,
     ) -> None:  # fmt: skip
         self.settings, self.objective = settings, settings.resolved()
         self.source, self.accelerator, self.states = source, accelerator, states
@@ -183,7 +185,8 @@ class _Training:
         self.shards = _kept_rows(source, self.advantages)
         device = accelerator.device
         self.model = model.to(device).eval()
-        self.reference = frozen(self.model, settings)
+        held_to = self.model if reference is None else reference.to(device).eval()
+        self.reference = frozen(held_to, settings)
         self.policy = learner(self.model, settings)
         groups = weights_to_train(self.policy, settings)
         self.weights = [weight for weights, _ in groups for weight in weights]
@@ -194,7 +197,7 @@ class _Training:
         self.average.n_averaged += 1  # the start counts
         self.table = alpha_bars().to(device)
         self.spread = _residual_spread(self.reference.predictor).to(device)
-        self.identity = _identity(model, source, settings)
+        self.identity = _identity(model, held_to, source, settings)
         self.progress = _Progress(micro_groups=settings.micro_groups, best=weights_of(self.average.module))
         self._load()
 
@@ -214,10 +217,11 @@ class _Training:
             elif progress.step % settings.save_every == 0:
                 self._save()
         if not decision.stop:
-            decision = Decision(
-                False, f"all {progress.step} steps taken; best is step {decision.best.step}", decision.best
-            )
-        self.average.module.load_state_dict(progress.best)
+            told = f"all {progress.step} steps taken; best is step {decision.best.step}"
+            kept = "" if settings.keep == "best on val" else ", and the last is kept"
+            decision = Decision(False, told + kept, decision.best)
+        if decision.stop or settings.keep == "best on val":
+            self.average.module.load_state_dict(progress.best)
         model = trained_model(self.model, self._averaged).cpu().eval()
         return TrainResult(model, decision, progress.curves, progress.evaluations, self.counts)
 
@@ -424,10 +428,11 @@ def _kept_rows(source: GroupSource, advantages: Advantages) -> list[np.ndarray]:
     return [np.flatnonzero(kept[end - size : end]) + (end - size) for size, end in zip(source.shards, ends)]
 
 
-def _identity(model: BaseModel, source: GroupSource, settings: TrainSettings) -> str:
+def _identity(model: BaseModel, reference: BaseModel, source: GroupSource, settings: TrainSettings) -> str:
     """Digest of all that decides on the result of a run."""
     digest = hashlib.sha256(json.dumps(settings.alike(), sort_keys=True).encode())
     digest.update(model.digest().encode())
+    digest.update(reference.digest().encode())
     digest.update(str(tuple(source.shards)).encode())
     for part in (source.scores, source.uncertainty):
         digest.update(b"" if part is None else part.numpy().tobytes())

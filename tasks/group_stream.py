@@ -29,7 +29,7 @@ from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.sampling import observe
 
-__all__ = ["GroupsWanted", "StoredGroups", "open_groups"]
+__all__ = ["GroupsWanted", "StoredGroups", "joined", "open_groups"]
 
 SAME_PLACE = 1e-3  # metres
 
@@ -141,6 +141,21 @@ def open_groups(
         files,
         wanted.window,
         store.lacking(gen, critic),
+    )
+
+
+def joined(sources: Sequence[StoredGroups]) -> StoredGroups:
+    """The groups of several generations as one source; raises TrainError if they differ in size."""
+    sizes = {source.scores.shape[1] for source in sources}
+    if len(sizes) > 1:
+        raise TrainError(f"generations hold groups of {sorted(sizes)} hypotheses: sample all with one number")
+    told = [torch.full_like(s.scores, torch.nan) if s.uncertainty is None else s.uncertainty for s in sources]
+    return StoredGroups(
+        torch.cat([source.scores for source in sources]),
+        None if all(source.uncertainty is None for source in sources) else torch.cat(told),
+        [file for source in sources for file in source.files],
+        sources[-1].window,
+        [name for source in sources for name in source.skipped],
     )
 
 

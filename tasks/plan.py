@@ -64,6 +64,20 @@ class Plan:
         """The model after some rounds; 0 = the base."""
         return self.base if round_number == 0 else str(self.round_folder(round_number) / "policy.safetensors")
 
+    def gen(self, round_number: int) -> str:
+        """Name of the groups that the policy after some rounds draws."""
+        return f"round{round_number}"
+
+    def older_gens(self, round_number: int) -> tuple[str, ...]:
+        """The generations before its own that round 1, 2, ... trains on too, oldest first."""
+        own = round_number - 1
+        return tuple(self.gen(k) for k in range(max(own - self.settings.align.max_age, 0), own))
+
+    def temperature(self, round_number: int) -> float:
+        """Of the groups that the policy after some rounds draws."""
+        told = self.settings.align.temperatures
+        return told[min(round_number, len(told) - 1)] if told else self.settings.sample.temperature
+
     def round_folder(self, round_number: int) -> Path:
         return self.folder / "training" / f"round{round_number}"
 

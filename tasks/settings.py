@@ -129,7 +129,10 @@ class Align(Section):
     """The loop of sampling, judging and training."""
 
     rounds: Annotated[int, Field(ge=0)] = 3
-    keep: Literal["best on val", "last"] = "best on val"
+    # of each round's groups, the last one for all later rounds; empty = [sample] temperature
+    temperatures: Annotated[tuple[Positive, ...], Strict(False)] = ()
+    max_age: Annotated[int, Field(ge=0)] = 0  # rounds back whose groups are trained on too
+    reference: Literal["last round", "base"] = "last round"  # which model the policy is held to
 
 
 class Train(Section):
@@ -146,6 +149,7 @@ class Train(Section):
     schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after the warm-up
     overrides: dict[str, Any] = {}  # any other value of the preset, by its name
     guard: dict[str, Any] = {}  # thresholds of the stability guard, by name
+    keep: Literal["best on val", "last"] = "best on val"  # which step's policy a round ends with
     second_critic: str | None = None  # scores groups of `val` for the guard; training never sees it
 
     train_encoder: bool = False
@@ -186,6 +190,23 @@ class Studio(Section):
     test: Count = 400
 
 
+class Instances(Section):
+    """People of a dataset with true bodies, for the critic benchmark: a HumanData file and its photographs."""
+
+    file: FullPath | None = None  # HumanData .npz with SMPL-X parameters; none = the embedded studio
+    photos: FullPath | None = None  # the folder that the file's picture paths start from
+    dataset: Literal["gta_human2", "dna_rendering"] | None = None  # for the rows' name; gta_human2 brings its camera
+    stride: Count = 100  # one row in so many is taken, from the first on, as the published protocol does
+    count: Count | None = None  # instead of a stride: so many rows at random
+    seed: Seed = 0  # of the random rows
+    gender: Literal["male", "female", "neutral"] | None = None  # only rows of this body model
+    focal_px: Positive | None = None  # where the file gives no camera
+    principal_point: Annotated[tuple[float, float], Strict(False)] | None = None  # px; none = the middle
+    hypotheses: Annotated[int, Field(ge=2)] = 15  # in a group, as published
+    # of the noise about the truth: 1 = as published; mixed = 1 to 16 within a group, as on the studio
+    level: Annotated[float, Field(gt=0, le=100)] | Literal["mixed"] = 1.0
+
+
 class Pretrain(Section):
     """Training of a base from nothing; what is unset is as for the shipped ones."""
 
@@ -214,6 +235,7 @@ class Settings(Section):
     train: Train = Train()
     benchmark: Benchmark = Benchmark()
     studio: Studio = Studio()
+    instances: Instances = Instances()
     pretrain: Pretrain = Pretrain()
     reflect: Reflect = Reflect()
 
@@ -248,8 +270,8 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
 
 
 def settings_sha256(settings: Settings) -> str:
-    """Digest of the settings that can change a result: not the run's name, folder and process count."""
-    values = settings.model_dump(mode="json", exclude={"run": {"name", "out", "processes"}})
+    """Digest of the settings that can change a run: not its name, folder and process count, nor `instances`."""
+    values = settings.model_dump(mode="json", exclude={"run": {"name", "out", "processes"}, "instances": True})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -31,7 +31,7 @@ from hmr.trainer import TrainSettings, make_accelerator, train_policy
 from storage.group_store import GroupStore
 from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
 from tasks.devices import compute_for
-from tasks.group_stream import GroupsWanted, open_groups
+from tasks.group_stream import GroupsWanted, joined, open_groups
 from tasks.judging import judge_all, make_critic
 from tasks.sampling import body, groups_from, model
 from tasks.settings import CriticSection, Overlay, Sample, SettingsError, Train, validate
@@ -56,6 +56,8 @@ class RoundSpec(Specification):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gen: str
+    older: tuple[str, ...] = ()  # generations of earlier models that are trained on too
+    reference_path: str | None = None  # none = the model that is trained
     critic: str
     store_root: Path
     model_path: str
@@ -110,14 +112,15 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
     wanted = GroupsWanted(
         spec.gen, spec.critic, section.train_encoder, section.unjudged, section.off_policy, section.shards_in_memory
     )
+    store, prepared = GroupStore(spec.store_root), spec.store_root.parent / "prepared"
+    every = [*(wanted._replace(gen=gen, off_policy=True) for gen in spec.older), wanted]
     with accelerator.main_process_first():  # the others find what it laid out
-        source = open_groups(
-            GroupStore(spec.store_root), wanted, base, frame, spec.store_root.parent / "prepared", compute
-        )
+        source = joined([open_groups(store, one, base, frame, prepared, compute) for one in every])
     log = _Logs(spec, settings, tell) if accelerator.is_main_process else None
     result = train_policy(
         base, source, settings, _look_at_val(spec, base, log),
         states=spec.folder / "states", report=log.step if log else None, accelerator=accelerator,
+        reference=None if spec.reference_path is None else model(spec.reference_path),
     )  # fmt: skip
     best = result.decision.best
     trained = Trained(spec.folder / "policy.safetensors", best.step, result.decision.reason)
@@ -129,7 +132,7 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
         )
         write_stop_page(spec.folder, result, settings)
         about = {
-            "trained_on": spec.gen, "critic": spec.critic, "from": base.digest(), "best_step": best.step,
+            "trained_on": ", ".join((*spec.older, spec.gen)), "critic": spec.critic, "from": base.digest(), "best_step": best.step,
             "settings": settings.model_dump(mode="json"), "objective": settings.resolved().name,
         }  # fmt: skip
         save_model(result.model, trained.checkpoint, about)

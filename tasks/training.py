@@ -49,8 +49,10 @@ def train_round(
     val: StudioPeople,
     seed: int,
     judge: CriticSection | None = None,
+    older: tuple[str, ...] = (),
+    reference_path: str | None = None,
 ) -> Trained:
-    """Fine-tune a model on one generation's verdicts; what is already done is not done again.
+    """Fine-tune a model on one generation's verdicts, and on those of `older` ones; a finished round is read back.
 
     Of `sample`, it counts where and how precisely people are encoded, and groups drawn to look at `val`; `judge` has
     the settings of the second critic. For what is written see `tasks.train_worker.train`.
@@ -59,7 +61,8 @@ def train_round(
         return done
     spec = RoundSpec(
         gen=gen, critic=critic, store_root=store_root, model_path=model_path, body_path=body_path, folder=folder,
-        train=section, sample=sample, judge=judge or CriticSection(), val=val, seed=seed,
+        train=section, sample=sample, judge=judge or CriticSection(), val=val, seed=seed, older=older,
+        reference_path=reference_path,
     )  # fmt: skip
     train_settings(section, seed)
     logger = get_run_logger()

@@ -79,6 +79,35 @@ def test_without_progress_on_validation_the_start_is_kept(model):
     assert result.model.digest() == model.digest()
 
 
+def test_the_last_step_is_kept_where_that_is_asked_for(model):
+    last = train_policy(model, groups(), SETTINGS.model_copy(update={"keep": "last"}), calm)
+    assert last.model.digest() != model.digest()
+    assert last.decision.reason == "all 30 steps taken; best is step 0, and the last is kept"
+
+
+def test_a_run_that_the_guard_stops_goes_back_whatever_is_to_be_kept(model):
+    seen = []
+
+    def worse(_: BaseModel) -> Evaluation:
+        seen.append(1)
+        return Evaluation(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
+
+    result = train_policy(model, groups(), SETTINGS.model_copy(update={"keep": "last"}), worse)
+    assert result.decision.stop and result.model.digest() == model.digest()
+
+
+def test_an_older_model_can_be_the_reference(model):
+    """Held to another model, the policy is away from its reference before the first step."""
+    torch.manual_seed(1)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.predictor.final[1].bias.add_(0.5)
+    one_step = SETTINGS.model_copy(update={"steps": 1, "evaluate_every": 1})
+    own = train_policy(model, groups(), one_step, calm).curves[0]
+    held = train_policy(model, groups(), one_step, calm, reference=other).curves[0]
+    assert own["distance/joints"] == pytest.approx(0, abs=1e-6) and held["distance/joints"] > 0.01
+
+
 def test_a_rising_validation_error_stops_and_rolls_back(model):
     seen = []
 

@@ -13,7 +13,7 @@ from hmr.condition import Observation
 from hmr.group_source import GroupSource
 from hmr.trainer import TrainError
 from storage.group_store import GroupStore
-from tasks.group_stream import GroupsWanted, open_groups
+from tasks.group_stream import GroupsWanted, joined, open_groups
 from tasks.sampling import draw_groups, observe
 from tasks.settings import Sample
 from tests.factories import make_group, make_person, make_verdict
@@ -89,6 +89,28 @@ def test_what_an_encoder_made_is_kept_for_the_next_time_and_the_next_round(tmp_p
     later = opened(store, base, body, WANTED._replace(gen="round1")).fetch(torch.arange(8))
     for one in (again, later):
         assert one.told.memory["features"].equal(first.told.memory["features"])
+
+
+def test_generations_are_joined_row_by_row(tmp_path, drawn, base, body):
+    store = filled(tmp_path, drawn)
+    for name, groups in drawn.items():
+        store.write_groups("round1", name, groups)
+        verdicts = [make_verdict(group, uncertainty=np.full(3, 2.0)) for group in groups]
+        store.write_verdicts("round1", CRITIC, "run", name, verdicts)
+    parts = [opened(store, base, body, WANTED._replace(gen=gen)) for gen in ("round0", "round1")]
+    both = joined(parts)
+    assert both.shards == [2] * 8 and both.scores.equal(torch.cat([part.scores for part in parts]))
+    assert both.uncertainty[:8].isnan().all() and both.uncertainty[8:].eq(2.0).all()
+    batch = both.fetch(torch.tensor([9, 2]))
+    assert batch.latents[0].equal(parts[1].fetch(torch.tensor([1])).latents[0])
+    assert batch.latents[1].equal(parts[0].fetch(torch.tensor([2])).latents[0])
+
+
+def test_generations_of_other_sizes_are_refused(tmp_path, drawn, base, body):
+    part = opened(filled(tmp_path, drawn), base, body)
+    smaller = replace(part, scores=part.scores[:, :2])
+    with pytest.raises(TrainError, match=r"hold groups of \[2, 3\] hypotheses: sample all with one number"):
+        joined([part, smaller])
 
 
 def test_observations_for_an_encoder_that_is_trained(tmp_path, drawn, base, body):

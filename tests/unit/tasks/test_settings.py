@@ -33,12 +33,12 @@ def message(tmp_path, text: str, **flags) -> str:
     [
         ("[train]\nstepz = 3", "smoke.toml: [train] has no key 'stepz'. Did you mean 'steps'?"),
         ("[trian]\nsteps = 3", "smoke.toml: there is no section [trian]. Did you mean [train]?"),
-        ("[align]\nqqq = 3", "smoke.toml: [align] has no key 'qqq'. Known: rounds, keep."),
+        ("[align]\nqqq = 3", "smoke.toml: [align] has no key 'qqq'. Known: rounds, temperatures, max_age, reference."),
         ("rounds = 3", "smoke.toml: 'rounds' stands outside of a section. It belongs under [align]."),
         ("train = 3", "smoke.toml: 'train' is a section: write [train] and its keys below."),
         ("[train]\nsteps = '9'", "smoke.toml: [train] steps = '9': should be a valid integer."),
         ("[overlay]\nsize = 1.5", "smoke.toml: [overlay] size = 1.5: should be a valid integer."),
-        ("[align]\nkeep = 'no'", "smoke.toml: [align] keep = 'no': should be 'best on val' or 'last'."),
+        ("[train]\nkeep = 'no'", "smoke.toml: [train] keep = 'no': should be 'best on val' or 'last'."),
         (
             "[base]\ncheckpoint = 3",
             "smoke.toml: [base] checkpoint = 3: should be 'lab' or 'default' or a path.",
