@@ -428,9 +428,19 @@ def critic_benchmark(
     temperature: Annotated[float, typer.Option(metavar="TAU", help="Of model groups.")] = 1.0,
     split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
     ablations: Annotated[bool, typer.Option("--ablations", help="Also without each kind of evidence.")] = False,
+    instances: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="HumanData with SMPL-X bodies. [the embedded studio]")
+    ] = None,
+    photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the file's picture paths start.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="gta_human2 or dna_rendering.")] = None,
+    level: Annotated[
+        str | None, typer.Option(metavar="X", help="Noise about instances' truth: 1 = as published, or mixed. [1]")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure how well a critic ranks hypotheses of the studio's test people: rank correlations, pairs, regret.
+    """Measure how well a critic ranks hypotheses of people with known truth: rank correlations, pairs, regret.
+
+    The people are the studio's, or those of a dataset: --instances with --photos and --body SMPLX_NEUTRAL.npz.
 
     Example: hmr-align critic-benchmark --critic scorer --groups model --json critic.json
     """
@@ -440,6 +450,13 @@ def critic_benchmark(
         base={"checkpoint": checkpoint, "body": body},
         benchmark={"hypotheses": hypotheses},
         critic={"name": critic},
+        instances={
+            "file": instances,
+            "photos": photos,
+            "dataset": dataset,
+            "level": _number(level),
+            "hypotheses": hypotheses,
+        },
     )
     with _recorded():
         from flows.critic_benchmark import critic_benchmark as run
@@ -707,9 +724,17 @@ def _settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
     if path is not None or not kept.exists():
         return chosen
     values = json.loads(kept.read_text())["settings"]
-    for section, keys in flags.items():
-        values[section] |= {key: value for key, value in keys.items() if value is not None}
+    for section, keys in flags.items():  # a run of an older version may lack a section
+        values[section] = values.get(section, {}) | {key: value for key, value in keys.items() if value is not None}
     return validate(Settings, values, where=str(kept))
+
+
+def _number(text: str | None) -> float | str | None:
+    """A flag that takes a number or a word."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 @contextmanager

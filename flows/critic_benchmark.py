@@ -1,14 +1,27 @@
-"""How well a critic judges people whose truth is known."""
+"""How well a critic judges people whose truth is known: the embedded studio's, or those of a dataset."""
 
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from prefect import flow
 
-from flows.progress import tracked
+from flows.progress import say, tracked
 from flows.run_benchmark import SPLITS
 from hmr.studio import Split
-from tasks.critic_benchmark import KINDS, ablated, judge_drawn, measure, model_groups, perturbed_groups
+from tasks.critic_benchmark import (
+    KINDS,
+    Kind,
+    KnownGroups,
+    ablated,
+    judge_drawn,
+    measure,
+    model_groups,
+    model_instances,
+    perturbed_groups,
+    perturbed_instances,
+)
+from tasks.instances import SeenInstances, find_instances, instance_store, place, seen_instances, shards, told
 from tasks.judging import make_critic
 from tasks.plan import Plan
 from tasks.sampling import body, model
@@ -21,20 +34,28 @@ PART = 32
 """Groups between two signs of progress."""
 
 
+class _Made(NamedTuple):
+    """Groups of one kind, and what goes into each row about them."""
+
+    kind: Kind
+    known: KnownGroups
+    about: dict[str, Any]
+
+
 @flow(name="critic-benchmark", flow_run_name="{settings.critic.name}")
 def critic_benchmark(
     settings: Settings, kind: str | None = None, split: str = "test", temperature: float = 1.0, ablations: bool = False
 ) -> list[dict[str, Any]]:
-    """Judge `perturbed` groups, `model` groups or both (none named) of a split and measure the critic.
+    """Judge `perturbed` groups, `model` groups or both (none named) and measure the critic.
 
+    The people are those of [instances] if it names a file, else of a split of the studio.
     ablations: also without each kind of evidence, as `critic.without_<what>.srcc` and the like.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"there are no '{kind}' groups; there are {' and '.join(KINDS)}")
     if split not in SPLITS:
         raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
-    plan = Plan(settings)
-    frame, people, size = body(plan.body_path), plan.people(cast(Split, split)), settings.benchmark.hypotheses
+    kinds = KINDS if kind is None else (cast(Kind, kind),)
     sections = {"": settings.critic, **(ablated(settings.critic) if ablations else {})}
     critics = {name: make_critic(section, seed=0) for name, section in sections.items()}
     if any(critic.needs_pictures for critic in critics.values()):
@@ -42,18 +63,77 @@ def critic_benchmark(
             f"critic '{settings.critic.name}' looks at pictures, and the critic benchmark draws none; "
             "choose one that does not, such as evidence or scorer"
         )
+    plan = Plan(settings)
+    frame = body(plan.body_path)
+    brought = settings.instances.file is not None or settings.instances.photos is not None
+    if brought:
+        made = _of_instances(plan, kinds, temperature)
+    else:
+        made = _of_studio(plan, kinds, cast(Split, split), temperature)
     rows: list[dict[str, Any]] = []
-    for each in KINDS if kind is None else (kind,):
-        made = (
-            perturbed_groups(frame, people, hypotheses=size)
-            if each == "perturbed"
-            else model_groups(model(plan.base), frame, people, hypotheses=size, temperature=temperature)
-        )
-        parts = [made.groups[k : k + PART] for k in range(0, len(made.groups), PART)]
+    for each, known, about in made:
+        parts = [known.groups[k : k + PART] for k in range(0, len(known.groups), PART)]
         judged = judge_drawn(frame, chain.from_iterable(tracked(parts, f"judge {each} groups")), critics)
         for name, verdicts in judged.items():
-            found = measure(verdicts, made.errors, each, settings.benchmark.bootstrap, name)
-            rows += [row for row in found if not name or row["metric"].endswith(KEPT)]
+            found = measure(verdicts, known.errors, each, settings.benchmark.bootstrap, name, known.others)
+            rows += [row | about for row in found if not name or row["metric"].endswith(KEPT)]
+    return rows
+
+
+def _of_studio(plan: Plan, kinds: tuple[Kind, ...], split: Split, temperature: float) -> Iterator[_Made]:
+    """Groups of the people of a split, kind by kind."""
+    frame, people, size = body(plan.body_path), plan.people(split), plan.settings.benchmark.hypotheses
     about = {"split": split, "hypotheses": size}
-    drawn = {"base": plan.base, "temperature": temperature}
-    return [row | about | (drawn if row["groups"] == "model" else {}) for row in rows]
+    for kind in kinds:
+        if kind == "perturbed":
+            yield _Made(kind, perturbed_groups(frame, people, hypotheses=size), about)
+        else:
+            groups = model_groups(model(plan.base), frame, people, hypotheses=size, temperature=temperature)
+            yield _Made(kind, groups, about | {"base": plan.base, "temperature": temperature})
+
+
+def _of_instances(plan: Plan, kinds: tuple[Kind, ...], temperature: float) -> Iterator[_Made]:
+    """Groups of the people of a dataset, kind by kind; the base is the one for photographs unless one is named."""
+    frame, chosen = body(plan.body_path), plan.settings.instances
+    seen, about = _look_at_instances(plan)
+    about["hypotheses"] = chosen.hypotheses
+    for kind in kinds:
+        if kind == "perturbed":
+            level = None if chosen.level == "mixed" else float(chosen.level)
+            groups = perturbed_instances(frame, seen, hypotheses=chosen.hypotheses, level=level)
+            yield _Made(kind, groups, about | {"level": chosen.level})
+        else:
+            base = str(plan.settings.base.checkpoint or "default")
+            drawn = {"hypotheses": chosen.hypotheses, "temperature": temperature}
+            groups = model_instances(model(base), frame, seen, plan.settings.sample.model_copy(update=drawn))
+            yield _Made(kind, groups, about | {"level": None, "base": base, "temperature": temperature})
+
+
+def _look_at_instances(plan: Plan) -> tuple[SeenInstances, dict[str, Any]]:
+    """The people of the chosen rows, and what every row of results says of them. Goes on where a call was stopped."""
+    settings = plan.settings
+    placed = place(body(plan.body_path), settings.instances)
+    margin, focal = settings.photographs.crop_margin, settings.photographs.focal_px
+    store = instance_store(plan.folder, placed, margin, focal)
+    for name, places in tracked(shards(placed, settings.run.shard_size), "find people"):
+        find_instances(placed, name, places, store, margin, focal)
+    seen = seen_instances(placed, store)
+    about: dict[str, Any] = {
+        "instances": placed.data.name,
+        "dataset": settings.instances.dataset,
+        "selection": placed.data.selection,
+        "chosen": placed.data.chosen,
+        "n": len(seen.people),
+        "skipped": seen.skipped,
+        "off_box_percent": round(100 * placed.off_box, 2),
+        "genders": placed.genders(),
+    }
+    say(
+        f"{placed.data.name}: {placed.data.chosen} of {placed.data.rows} rows ({placed.data.selection}), "
+        f"{len(seen.people)} measured; left out: {told(seen.skipped)}. "
+        f"{about['off_box_percent']:g} % of the true bodies project off their annotated boxes"
+    )
+    if len(placed.genders()) > 1:
+        counts = ", ".join(f"{count} {gender}" for gender, count in placed.genders().items())
+        say(f"its bodies are {counts}, and one body file stands for all; [instances] gender measures one kind alone")
+    return seen, about

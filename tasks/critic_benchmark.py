@@ -1,11 +1,12 @@
 """The critic benchmark: groups of people with known truth, judged, and how well the scores follow the errors.
 
 Two kinds of groups, always named: `perturbed` (noise about the truth, the published protocol, with the true camera)
-and `model` (drawn by a base model, as alignment meets them: much harder).
+and `model` (drawn by a base model, as alignment meets them: much harder). The people are the embedded studio's, or
+those of a dataset that the user brings (`instances`), whose groups are measured by three errors instead of one.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -13,22 +14,25 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from roma import rotvec_to_rotmat
 
 from critique.critic import Critic
 from critique.scorer import USED_BY
 from hmr.base_model import BaseModel
 from hmr.body import Body
 from hmr.critic_quality import GAPS_MM, calibrated, pair_accuracy, pooled_correlation, top_regret
-from hmr.evaluation import TrueBodies, joint_errors
+from hmr.evaluation import PosedGroups, TrueBodies, group_errors, joint_errors
+from hmr.labels import KnownPeople
 from hmr.metrics import Interval, bootstrap_interval, rank_correlations
 from hmr.perturbation import mixed_levels, perturb
 from hmr.sampler import SamplerSettings
-from storage.records import DrawnGroup, Group, Verdict
+from storage.records import DrawnGroup, Group, Person, Verdict
 from tasks.benchmarking import StudioPeople, draw_people, known, person_records
 from tasks.drawing import draw_group
+from tasks.instances import SeenInstances, seen_by_true_camera
 from tasks.known_groups import known_group
-from tasks.sampling import groups_from
-from tasks.settings import CriticSection, SettingsError
+from tasks.sampling import draw_groups, groups_from
+from tasks.settings import CriticSection, Sample, SettingsError
 
 Kind = Literal["perturbed", "model"]
 KINDS: tuple[Kind, ...] = ("perturbed", "model")
@@ -45,6 +49,7 @@ class KnownGroups(NamedTuple):
 
     groups: list[Group]
     errors: Floats  # (image, hypothesis) mm
+    others: Mapping[str, Floats] = {}  # PA-MPJPE as "pa" and PVE as "pve", in the same form, where they were taken
 
 
 class Judged(NamedTuple):
@@ -71,23 +76,59 @@ def model_groups(
     return KnownGroups(groups, joint_errors(drawn.posed.joints, frame(*drawn.known.truth.bodies).joints)[0])
 
 
-@torch.no_grad()
 def perturbed_groups(frame: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None) -> KnownGroups:
-    """Noise of mixed levels (or of one) about the truth; always the same. Seen by the true camera."""
+    """Noise of mixed levels (or of one) about the truth of a split; always the same. Seen by the true camera."""
     data = known(frame, people)
-    random = torch.Generator().manual_seed(SEED)
-    count = len(data.seen.index)
-    levels = mixed_levels(count, hypotheses, random) if level is None else torch.full((count, hypotheses), level)
-    bodies = perturb(data.truth.bodies, levels, random)
     records = person_records(people, data.seen._replace(camera=data.truth.camera.numpy()))
+    return perturbed_about(frame, records, data.truth.bodies, hypotheses=hypotheses, level=level)
+
+
+@torch.no_grad()
+def perturbed_about(
+    frame: Body, people: Sequence[Person], truth: TrueBodies, *, hypotheses: int, level: float | None = None
+) -> KnownGroups:
+    """Noise of mixed levels (or of one) about the true bodies of people; always the same."""
+    random = torch.Generator().manual_seed(SEED)
+    count = len(people)
+    levels = mixed_levels(count, hypotheses, random) if level is None else torch.full((count, hypotheses), level)
+    bodies = perturb(truth, levels, random)
     groups, errors = [], []
     for some in torch.arange(count).split(CHUNK):
-        found = [known_group(frame, records[k], *(part[k] for part in bodies), "perturbed truth") for k in some]
-        true = frame(*TrueBodies(*(part[some] for part in data.truth.bodies))).joints
+        found = [
+            known_group(frame, people[int(k)], *(part[k] for part in bodies), made_by="perturbed truth") for k in some
+        ]
+        true = frame(*TrueBodies(*(part[some] for part in truth))).joints
         joints = torch.stack([torch.from_numpy(group.joints) for group in found])
         groups += found
         errors.append(joint_errors(joints, true)[0])
     return KnownGroups(groups, np.concatenate(errors))
+
+
+def perturbed_instances(
+    frame: Body, seen: SeenInstances, *, hypotheses: int, level: float | None
+) -> KnownGroups:
+    """`perturbed_about` for people of a dataset, seen by the true camera, with all three errors."""
+    people = seen_by_true_camera(seen)
+    made = perturbed_about(frame, people, seen.truth.bodies, hypotheses=hypotheses, level=level)
+    return with_all_errors(frame, made.groups, seen.truth)
+
+
+def model_instances(base: BaseModel, frame: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
+    """Groups drawn for people of a dataset as for any photograph, with the camera as guessed, and all three errors."""
+    parts = [seen.people[k : k + CHUNK] for k in range(0, len(seen.people), CHUNK)]
+    groups = [group for part in parts for group in draw_groups(part, base, frame, sample, seed=SEED, draw="benchmark")]
+    return with_all_errors(frame, groups, seen.truth)
+
+
+def with_all_errors(frame: Body, groups: list[Group], truth: KnownPeople) -> KnownGroups:
+    """MPJPE, PA-MPJPE and PVE of groups, one for each true body."""
+    pose, translation, joints, betas = (
+        torch.from_numpy(np.stack([getattr(group, name) for group in groups]))
+        for name in ("pose", "translation", "joints", "betas")
+    )
+    posed = PosedGroups(rotvec_to_rotmat(pose), translation, joints)
+    errors = group_errors(frame, truth.bodies, posed, betas)
+    return KnownGroups(groups, errors.mpjpe_mm, {"pa": errors.pa_mpjpe_mm, "pve": errors.pve_mm})
 
 
 def judge_drawn(frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:
@@ -134,22 +175,40 @@ def ablated(section: CriticSection) -> dict[str, CriticSection]:
     raise SettingsError(f"critic '{section.name}' has no parts to leave out; ablations are of evidence and scorer")
 
 
-def measure(judged: Judged, errors: Floats, kind: Kind, resamples: int, without: str = "") -> list[Row]:
+def measure(
+    judged: Judged, errors: Floats, kind: Kind, resamples: int, without: str = "", others: Mapping[str, Floats] = {}
+) -> list[Row]:
     """All numbers of one critic on one kind of groups, with 95 % bootstrap intervals over images.
 
     PLCC is taken over all hypotheses after `calibrated`; everything else within groups, then over images. Metrics are
     `critic.srcc` of perturbed groups and `critic.model_srcc` of a model's, `critic.without_mask.srcc` of an ablation.
+    `errors` are MPJPE; correlations with `others` are named after them, `critic.srcc_pve`.
     """
+    rows = _measured(judged, errors, kind, resamples, without)
+    for name, values in others.items():
+        for row in _correlations(judged, values, kind, resamples, without):
+            rows.append(row | {"metric": f"{row['metric']}_{name}"})
+    return rows
+
+
+def _correlations(judged: Judged, errors: Floats, kind: Kind, resamples: int, without: str) -> list[Row]:
+    """PLCC, SRCC and KRCC of the scores with one error; a correlation that no group has is left out."""
     ranks = rank_correlations(judged.scores, errors)
+    plcc = pooled_correlation(calibrated(judged.scores, errors), errors, SEED, resamples=resamples)
+    rows = [_row(judged, kind, without, "plcc", plcc, "")]
+    for name, values in (("srcc", ranks.srcc), ("krcc", ranks.krcc)):
+        if not np.isnan(values).all():
+            rows.append(_row(judged, kind, without, name, _interval(values, resamples), ""))
+    return rows
+
+
+def _measured(judged: Judged, errors: Floats, kind: Kind, resamples: int, without: str) -> list[Row]:
     pairs = pair_accuracy(judged.scores, errors)
     regret = top_regret(judged.scores, errors)
     spread = np.nanstd(np.where(np.isnan(judged.scores).all(1, keepdims=True), 0, judged.scores), axis=1)
     told = ~np.isnan(judged.scores)
-    plcc = pooled_correlation(calibrated(judged.scores, errors), errors, SEED, resamples=resamples)
     bounds = [*(f"{gap:g}" for gap in GAPS_MM), "inf"]
     by_image: dict[str, tuple[Floats, str]] = {
-        "srcc": (ranks.srcc, ""),
-        "krcc": (ranks.krcc, ""),
         "pair_accuracy": (pairs.accuracy, ""),
         **{
             f"pair_accuracy_{low}_to_{high}_mm": (pairs.by_gap[:, k], "")
@@ -165,7 +224,7 @@ def measure(judged: Judged, errors: Floats, kind: Kind, resamples: int, without:
         "seconds_per_group": (judged.seconds, "s"),
         "cost_per_group": (judged.cost, ""),
     }
-    rows = [_row(judged, kind, without, "plcc", plcc, "")]
+    rows = _correlations(judged, errors, kind, resamples, without)
     for name, (values, unit) in by_image.items():
         if not np.isnan(values).all():
             rows.append(_row(judged, kind, without, name, _interval(values, resamples), unit))

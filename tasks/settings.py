@@ -201,7 +201,7 @@ class Instances(Section):
     seed: Seed = 0  # of the random rows
     gender: Literal["male", "female", "neutral"] | None = None  # only rows of this body model
     focal_px: Positive | None = None  # where the file gives no camera
-    principal_point: Annotated[tuple[float, float], Strict(False)] | None = None  # px; none = the middle
+    principal_point: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # px; none = the middle
     hypotheses: Annotated[int, Field(ge=2)] = 15  # in a group, as published
     # of the noise about the truth: 1 = as published; mixed = 1 to 16 within a group, as on the studio
     level: Annotated[float, Field(gt=0, le=100)] | Literal["mixed"] = 1.0

@@ -128,7 +128,8 @@ def _read(path: Path, stride: int, count: int | None, seed: int, gender: str | N
     table = _Table(fields, len(pictures), rows, gender)
     instances, skipped = [], Counter()
     for place, row in enumerate(rows.tolist()):
-        instance = table.instance(place, row, str(pictures[row]))
+        picture = pictures[row]
+        instance = table.instance(place, row, picture.decode() if isinstance(picture, bytes) else str(picture))
         why = table.fault(place, instance, gender)
         if why:
             skipped[why] += 1

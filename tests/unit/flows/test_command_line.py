@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import flows.command_line
 from flows.command_line import app
+from tasks.settings import Run, Settings
 
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
@@ -74,6 +75,16 @@ def test_a_wrong_flag_is_named(tmp_path):
     assert done.stderr == (
         "hmr-align: command line: [align] rounds = -1: should be greater than or equal to 0.\n"
     )
+
+
+def test_a_run_of_an_older_version_may_lack_a_section(tmp_path):
+    kept = Settings(run=Run(name="old", out=tmp_path)).model_dump(mode="json")
+    del kept["instances"]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "settings.json").write_text(json.dumps({"settings": kept}))
+    run = {"out": tmp_path, "name": "old"}
+    chosen = flows.command_line._settings_of_run(None, run=run, instances={"stride": 5, "count": None})
+    assert chosen.instances.stride == 5 and chosen.instances.hypotheses == 15
 
 
 def test_convert_says_in_one_line_what_is_wrong_with_a_file(tmp_path):

@@ -42,6 +42,13 @@ def test_rows_are_read_as_they_stand(tmp_path):
     assert (one.picture_size, one.gender) == ((1920, 1080), "female")
 
 
+@pytest.mark.parametrize("kind", ["S40", object])
+def test_picture_paths_may_be_bytes_or_objects(tmp_path, kind):
+    made = rows(2)
+    path = write_humandata(tmp_path / "a.npz", made | {"image_path": made["image_path"].astype(kind)})
+    assert read_humandata(path, stride=1).instances[1].image_path == made["image_path"][1]
+
+
 @pytest.mark.parametrize("width", [63, 69])
 def test_flat_poses_and_long_betas_are_cut(tmp_path, width):
     made = rows(3)
