@@ -54,6 +54,8 @@ BY_OTHER_TESTS = {
     # With a loopback VLM, in test_reflect.py:
     "hmr-align reflect --settings mine.toml --memory memory",
     "hmr-align memory show memory --ledger",
+    # With a synthetic dataset, in test_instances.py:
+    "hmr-align critic-benchmark --instances gta.npz --photos GTA_Human2 --dataset gta_human2 --body SMPLX_NEUTRAL.npz",
     # With files of the published networks, in test_published.py and test_checkpoint.py:
     "hmr-align sample --images photos --checkpoint ckpt.pth --body SMPL_NEUTRAL.pkl --temperature 1 --name mine",
     "hmr-align render --name mine",
