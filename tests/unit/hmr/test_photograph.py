@@ -18,6 +18,7 @@ from hmr.photograph import (
     crop_affine,
     crop_square,
     default_camera,
+    photograph_size,
     read_photograph,
     shrink,
 )
@@ -60,6 +61,7 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     path = saved(tmp_path / "turned.png", Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
+    assert photograph_size(path) == (64, 48)
     np.testing.assert_array_equal(read_photograph(path).pixels, scene())
 
 
@@ -292,3 +294,11 @@ def test_default_camera_sees_53_degrees_from_corner_to_corner():
     np.testing.assert_allclose(default_camera(640, 480), [800, 800, 320, 240])
     np.testing.assert_allclose(default_camera(640, 480, 1000.0), [1000, 1000, 320, 240])
     assert math.degrees(2 * math.atan(400 / default_camera(640, 480)[0])) == pytest.approx(53.13, abs=0.01)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_the_size_of_what_is_no_picture(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
+    for path in (tmp_path / "a.jpg", tmp_path / "absent.jpg"):
+        with pytest.raises(PhotographError, match=str(path)):
+            photograph_size(path)

@@ -107,6 +107,19 @@ def test_rows_carry_their_interval_and_their_kind():
     assert "critic.without_mask.srcc" in names
 
 
+def test_correlations_with_other_errors_bear_their_names():
+    random = np.random.default_rng(0)
+    errors = random.uniform(50, 200, (20, 5))
+    judged = Judged("any@1", -errors + random.normal(0, 40, errors.shape), np.ones(20), np.zeros(20))
+    found = numbers(measure(judged, errors, "model", 50, others={"pve": errors, "pa": -errors}))
+    for name in ("srcc", "krcc", "plcc"):
+        assert found[f"{name}_pve"] == found[name]
+    assert found["srcc_pa"] == pytest.approx(-found["srcc"])  # what is best by one error is worst by the other
+    assert found["krcc_pa"] == pytest.approx(-found["krcc"]) and "top1_regret_mm_pa" not in found
+    alone = numbers(measure(judged, errors, "model", 50))
+    assert alone == {name: value for name, value in found.items() if not name.endswith(("_pve", "_pa"))}
+
+
 def test_ablations_leave_out_one_part_each():
     found = ablated(CriticSection(name="scorer"))
     assert set(found) == {"regression", "mask", "landmarks", "depth", "plausibility"}
