@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -48,18 +48,30 @@ def align(settings: Settings) -> str:
     with stage(plan, "look at val") as progress:
         progress.items = look_at(plan.people("val"))
     before = benchmark(plan, "before", plan.base)
-    rounds: list[Trained] = []
-    verdicts = {"scored": 0, "abstained": 0}
-    groups = 0
-    for number in range(1, settings.align.rounds + 1):
-        groups += sample(plan, number - 1)
-        for name, count in score(plan, plan.gen(number - 1)).items():
-            verdicts[name] += count
-        rounds.append(train(plan, number))
+    done = improve(plan)
     after = benchmark(plan, "after", plan.policy(settings.align.rounds))
     shown = show(plan)
-    summary = summarise(plan, found, groups, verdicts, rounds, before, after)
-    return publish(plan, summary, shown, rounds, found)
+    summary = summarise(plan, found, done, before, after)
+    return publish(plan, summary, shown, done.rounds, found)
+
+
+class Improved(NamedTuple):
+    """What the rounds of a run did."""
+
+    rounds: list[Trained]
+    groups: int
+    verdicts: dict[str, int]  # hypotheses scored and abstained on
+
+
+def improve(plan: Plan) -> Improved:
+    """All rounds of sampling, judging and training on the people in the store."""
+    done = Improved([], 0, {"scored": 0, "abstained": 0})
+    for number in range(1, plan.settings.align.rounds + 1):
+        groups = sample(plan, number - 1)
+        found = score(plan, plan.gen(number - 1))
+        verdicts = {name: count + found[name] for name, count in done.verdicts.items()}
+        done = Improved([*done.rounds, train(plan, number)], done.groups + groups, verdicts)
+    return done
 
 
 def show(plan: Plan) -> list[ShownPerson]:
@@ -86,10 +98,7 @@ def show(plan: Plan) -> list[ShownPerson]:
     return [ShownPerson(b.group_id, b.photo, b.group, a.group) for b, a in zip(*drawn)]
 
 
-def summarise(
-    plan: Plan, found: list[Found], groups: int, verdicts: dict[str, int], rounds: list[Trained],
-    before: Path, after: Path,
-) -> dict[str, Any]:  # fmt: skip
+def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, after: Path) -> dict[str, Any]:
     """Everything the run measured, as `summary.json` and the report have it."""
     settings = plan.settings
     frame = body(plan.body_path)
@@ -109,11 +118,11 @@ def summarise(
         "images": stages["find people"]["items"],
         "skipped": skipped,
         "people": sum(one.people for one in found),
-        "groups": groups,
-        "hypotheses": groups * settings.sample.hypotheses,
+        "groups": done.groups,
+        "hypotheses": done.groups * settings.sample.hypotheses,
         "critic": plan.critic_name,
-        "verdicts": verdicts,
-        "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in rounds],
+        "verdicts": done.verdicts,
+        "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
         "stages": stages,
         "split": "test",
         "benchmark": {"before": table(before), "after": table(after)},

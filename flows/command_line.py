@@ -706,6 +706,30 @@ def experiment_sampler(
     _tell_measurements(rows, json_file)
 
 
+@experiment.command("rounds")
+def experiment_rounds(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each arm.")] = 3,
+    arms: Annotated[str, typer.Option(metavar="A,B", help="Arms.")] = "group,dpo,oracle,shuffled",
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Instead: change one thing at a time, one seed, on val.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Rounds of group preference against DPO, the oracle and shuffled scores, as shares of the headroom, on test.
+
+    Example: hmr-align experiment rounds --name rounds --seeds 3 --json rounds.json
+    """
+    chosen = _settings(settings, run={"out": out, "name": name})
+    with _recorded():
+        from flows.experiment_rounds import rounds, rounds_parts
+
+        rows = rounds_parts(chosen) if parts else rounds(chosen, seeds, tuple(arms.split(",")))
+    _tell_measurements(rows, json_file)
+
+
 def _settings(path: Path | None, **flags: dict[str, Any]) -> "Settings":
     """The settings file with the flags laid over it."""
     from tasks.settings import load_settings

@@ -7,6 +7,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRI
         values: dict[str, list[float]] = {estimate: [] for estimate in ESTIMATES}
         for seed in range(seeds):
             chosen = _settings(settings, critic, seed)
-            _take_over(first, Plan(chosen).folder)
+            take_over(first, Plan(chosen).folder)
             summary = json.loads(Path(align.fn(chosen)).read_text())
             first = first or Plan(chosen).folder
             for estimate in ESTIMATES:
@@ -111,13 +112,13 @@ def _settings(settings: Settings, critic: str, seed: int) -> Settings:
     return Settings.model_validate(values)
 
 
-def _take_over(source: Path | None, target: Path) -> None:
+def take_over(source: Path | None, target: Path, shared: Sequence[str] = SHARED) -> None:
     """Link the first run's photographs and people into a new run, so that they are not found again."""
     if source is None or target.exists():
         return
     unfinished = target.with_name(target.name + ".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
-    for name in SHARED:
+    for name in shared:
         there, here = source / name, unfinished / name
         here.parent.mkdir(parents=True, exist_ok=True)
         if there.is_dir():

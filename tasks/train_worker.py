@@ -132,8 +132,8 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
         )
         write_stop_page(spec.folder, result, settings)
         about = {
-            "trained_on": ", ".join((*spec.older, spec.gen)), "critic": spec.critic, "from": base.digest(), "best_step": best.step,
-            "settings": settings.model_dump(mode="json"), "objective": settings.resolved().name,
+            "trained_on": ", ".join((*spec.older, spec.gen)), "critic": spec.critic, "from": base.digest(),
+            "best_step": best.step, "settings": settings.model_dump(mode="json"), "objective": settings.resolved().name,
         }  # fmt: skip
         save_model(result.model, trained.checkpoint, about)
         counts = {**result.counts._asdict(), "shards_without_verdict": len(source.skipped)}
