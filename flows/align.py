@@ -105,7 +105,7 @@ def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, afte
     improvement = compare(before, after, settings.benchmark.bootstrap)
     # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
     as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample) == PUBLISHED
-    headroom = measured_headroom(load_model(plan.base).digest()) if as_probed else None
+    headroom = measured_headroom(load_model(plan.base).digest(), settings.studio.wild) if as_probed else None
     share = headroom and {
         e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
     }

@@ -52,6 +52,7 @@ def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
     return [
         {"metric": f"headroom.{e}", "value": found[e]["value"], "unit": "% of the base's MPJPE on test",
          "baseline": f"base {plan.base}, {found[e]['before_mm']:.1f} mm",
-         "ratio": found[e]["before_mm"] / found[e]["after_mm"]}
+         "ratio": found[e]["before_mm"] / found[e]["after_mm"], "low": found[e]["low"], "high": found[e]["high"],
+         "labels": found["wild"]}
         for e in ("zero_noise", "best_of_g")
     ]  # fmt: skip

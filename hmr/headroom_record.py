@@ -5,8 +5,16 @@ from importlib import resources
 from typing import Any
 
 
-def measured_headroom(digest: str) -> dict[str, dict[str, float]] | None:
-    """{zero_noise, best_of_g: {value, low, high, before_mm, after_mm}}, percent and mm; None if never measured."""
+def measured_headroom(digest: str, scenes: int) -> dict[str, Any] | None:
+    """What the labels of `scenes` scenes of `wild` would gain a base; None if it was never measured.
+
+    {labels, zero_noise, best_of_g}: the number of labelled people, and {value, low, high, before_mm, after_mm} in
+    percent and mm. Where that many scenes were not probed, those of the probe with the nearest number.
+    """
     path = resources.files("hmr") / "assets" / "headroom.json"
     records: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
-    return next(({e: r[e] for e in ("zero_noise", "best_of_g")} for r in records if r["digest"] == digest), None)
+    own = [record for record in records if record["digest"] == digest]
+    if not own:
+        return None
+    nearest = min(own, key=lambda record: abs(record["scenes"] - scenes))
+    return {"labels": nearest["wild"], **{e: nearest[e] for e in ("zero_noise", "best_of_g")}}

@@ -90,7 +90,9 @@ def probe_headroom(
         evaluate_people(frame, draw_people(m, frame, test, hypotheses=hypotheses), vertices=False)
         for m in (base, tuned)
     )
-    found: dict[str, Any] = {"digest": base.digest(), "wild": len(people.betas), "test": len(before.keypoint_px)}
+    found: dict[str, Any] = {
+        "digest": base.digest(), "scenes": wild.count, "wild": len(people.betas), "test": len(before.keypoint_px),
+    }  # fmt: skip
     for estimate in ("zero_noise", "best_of_g"):
         old, new = (e.errors[estimate]["mpjpe_mm"] for e in (before, after))
         interval = bootstrap_improvement(old, new, 0)
