@@ -357,7 +357,9 @@ def train(
 ) -> None:
     """Fine-tune the model on a run's judged groups, or measure how much there is to gain.
 
-    Example: hmr-align train --name default --preset paper_eq6 --steps 150
+    A round that was trained already is kept: with other settings, choose a run of another name.
+
+    Example: hmr-align train --name mine --preset paper_eq6 --steps 150
     """
     chosen = _settings_of_run(
         settings,

@@ -100,6 +100,31 @@ def finished(folder: Path) -> Trained | None:
     return Trained(folder / "policy.safetensors", kept["best_step"], kept["reason"])
 
 
+def made_of(spec: RoundSpec) -> dict[str, Any]:
+    """What a round's result follows from, as `result.json` keeps it."""
+    return {
+        **train_settings(spec.train, spec.seed).alike(),
+        "groups": [*spec.older, spec.gen],
+        "critic": spec.critic,
+        "second_critic": spec.train.second_critic,
+        "base": model(spec.model_path).digest(),
+        "reference": model(spec.reference_path or spec.model_path).digest(),
+    }
+
+
+def refuse_other(spec: RoundSpec) -> None:
+    """Raises SettingsError if the folder holds a round that was made of something else; older ones do not say."""
+    kept = json.loads((spec.folder / "result.json").read_text()).get("made_of", {})
+    now = made_of(spec)
+    other = [name for name in kept if name in now and kept[name] != now[name]]
+    if other:
+        was, wanted = ("; ".join(f"{name} = {told[name]!r}" for name in other) for told in (kept, now))
+        raise SettingsError(
+            f"{spec.folder} holds a round of {was}; now {wanted}: "
+            f"choose another --name, or remove {spec.folder} to train anew"
+        )
+
+
 def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -> Trained:
     """Train one round and write policy, curves and the page that says why it stopped; the first process writes.
 
@@ -137,7 +162,7 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
         }  # fmt: skip
         save_model(result.model, trained.checkpoint, about)
         counts = {**result.counts._asdict(), "shards_without_verdict": len(source.skipped)}
-        _write_result(spec.folder, trained, counts)
+        _write_result(spec, trained, counts)
         shutil.rmtree(spec.folder / "states", ignore_errors=True)
     accelerator.wait_for_everyone()
     return trained
@@ -221,10 +246,11 @@ def _wandb(spec: RoundSpec, settings: TrainSettings) -> Any:
     )
 
 
-def _write_result(folder: Path, trained: Trained, counts: dict[str, int]) -> None:
-    done = folder / "result.json"
+def _write_result(spec: RoundSpec, trained: Trained, counts: dict[str, int]) -> None:
+    done = spec.folder / "result.json"
     unfinished = done.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"best_step": trained.best_step, "reason": trained.reason, "groups": counts}))
+    told = {"best_step": trained.best_step, "reason": trained.reason, "groups": counts, "made_of": made_of(spec)}
+    unfinished.write_text(json.dumps(told))
     unfinished.replace(done)
 
 

@@ -23,7 +23,7 @@ from hmr.trainer import TrainError
 from tasks.benchmarking import StudioPeople
 from tasks.retrying import may_pass
 from tasks.settings import CriticSection, Sample, SettingsError, Train
-from tasks.train_worker import RoundSpec, Tell, Trained, finished, train, train_settings
+from tasks.train_worker import RoundSpec, Tell, Trained, finished, refuse_other, train, train_settings
 
 __all__ = ["Trained", "WorkerDied", "train_round", "train_settings"]
 
@@ -52,19 +52,21 @@ def train_round(
     older: tuple[str, ...] = (),
     reference_path: str | None = None,
 ) -> Trained:
-    """Fine-tune a model on one generation's verdicts, and on those of `older` ones; a finished round is read back.
+    """Fine-tune a model on one generation's verdicts, and on those of `older` ones.
 
+    A finished round is read back; raises SettingsError if it was made of something else than is asked for now.
     Of `sample`, it counts where and how precisely people are encoded, and groups drawn to look at `val`; `judge` has
     the settings of the second critic. For what is written see `tasks.train_worker.train`.
     """
-    if (done := finished(folder)) is not None:
-        return done
     spec = RoundSpec(
         gen=gen, critic=critic, store_root=store_root, model_path=model_path, body_path=body_path, folder=folder,
         train=section, sample=sample, judge=judge or CriticSection(), val=val, seed=seed, older=older,
         reference_path=reference_path,
     )  # fmt: skip
     train_settings(section, seed)
+    if (done := finished(folder)) is not None:
+        refuse_other(spec)
+        return done
     logger = get_run_logger()
     tell = _progress(gen)
     processes = _processes(spec)

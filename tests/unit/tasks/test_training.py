@@ -1,7 +1,11 @@
-"""A round of fine-tuning as a task: what it encodes, and what it leaves behind."""
+"""A round of fine-tuning as a task: what it encodes, what it leaves behind, and when it is read back."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from prefect.logging import disable_run_logger
 
 from hmr.base_model import BaseModel, load_model
@@ -9,21 +13,35 @@ from hmr.body import load_body
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
 from tasks.sampling import draw_groups
-from tasks.settings import Sample, Train
-from tasks.training import train_round
+from tasks.settings import Sample, SettingsError, Train
+from tasks.training import Trained, train_round
 from tests.factories import make_person, make_verdict
 
+SAMPLE = Sample(hypotheses=4, device="cpu")
 
-def test_a_round_encodes_its_groups_and_val_once_however_often_it_looks_at_val(tmp_path, monkeypatch):
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """The folder of a run with six judged groups."""
     rng = np.random.default_rng(0)
-    sample = Sample(hypotheses=4, device="cpu")
     people = [make_person(rng) for _ in range(6)]
-    groups = draw_groups(people, load_model("lab"), load_body(), sample, seed=0, draw="round0")
+    groups = draw_groups(people, load_model("lab"), load_body(), SAMPLE, seed=0, draw="round0")
     store = GroupStore(tmp_path / "store")
     store.write_people("a", people)
     store.write_groups("round0", "a", groups)
     verdicts = [make_verdict(group, rng.uniform(0, 100, 4)) for group in groups]
     store.write_verdicts("round0", "scripted@1", "run", "a", verdicts)
+    return tmp_path
+
+
+def train(root: Path, critic: str = "scripted@1", **section) -> Trained:
+    val = StudioPeople("easy_val", 3, root / "cache")
+    given = Train(**{"steps": 4, "evaluate_every": 1, "groups_per_step": 3, **section})
+    with disable_run_logger():
+        return train_round.fn("round0", critic, root / "store", "lab", None, root / "round1", given, SAMPLE, val, 0)
+
+
+def test_a_round_encodes_its_groups_and_val_once_however_often_it_looks_at_val(root, monkeypatch):
     encoded: list[int] = []
     real = BaseModel.observe
 
@@ -32,12 +50,22 @@ def test_a_round_encodes_its_groups_and_val_once_however_often_it_looks_at_val(t
         return real(self, observation, *rest)
 
     monkeypatch.setattr(BaseModel, "observe", counted)
-    val = StudioPeople("easy_val", 3, tmp_path / "cache")
-    section = Train(steps=4, evaluate_every=1, groups_per_step=3)
-    with disable_run_logger():
-        trained = train_round.fn(
-            "round0", "scripted@1", store.root, "lab", None, tmp_path / "round1", section, sample, val, 0
-        )
-    assert trained.checkpoint.is_file()
-    assert len(pd.read_parquet(tmp_path / "round1" / "evaluations.parquet")) >= 2
+    assert train(root).checkpoint.is_file()
+    assert len(pd.read_parquet(root / "round1" / "evaluations.parquet")) >= 2
     assert encoded == [6, 3]
+
+
+def test_a_finished_round_is_read_back_and_not_passed_off_as_another(root):
+    first = train(root, steps=2)
+    written = first.checkpoint.stat().st_mtime_ns
+    assert train(root, steps=2, save_every=7, micro_groups=1) == first  # what does not change the result may differ
+    with pytest.raises(SettingsError, match=r"round1 holds a round of steps = 2; now steps = 3: choose another --name"):
+        train(root, steps=3)
+    with pytest.raises(SettingsError, match=r"critic = 'scripted@1'; now .*'other@1': .* remove .*round1 to train"):
+        train(root, steps=2, critic="other@1")
+    with pytest.raises(SettingsError, match=r"preset = 'studio'"):
+        train(root, preset="paper_eq6")
+    result = root / "round1" / "result.json"
+    result.write_text(json.dumps({"best_step": 0, "reason": "of an older version"}))
+    assert train(root, steps=3).reason == "of an older version"
+    assert first.checkpoint.stat().st_mtime_ns == written
