@@ -24,7 +24,6 @@ from tasks.benchmarking import (
     quality,
     table,
     uncertainty,
-    wild_errors,
 )
 from tasks.finding import Found
 from tasks.plan import Plan
@@ -80,17 +79,15 @@ def show(plan: Plan) -> list[ShownPerson]:
     shards = plan.store.people_shards()
     people = [p.group_id for shard in shards for p in plan.store.read_people(shard)]
     chosen = tuple(people[: settings.overlay.groups_shown])
-    truth = wild_errors(body(plan.body_path)) if settings.critic.name == "oracle" else None
-    critic = settings.critic
-    if truth is not None:  # the free photographs have no ground truth
+    if plan.truth is not None:  # the free photographs have no ground truth
         chosen = tuple(g for g in people if g.startswith("wild-"))[: settings.overlay.groups_shown]
     with stage(plan, "draw overlays") as progress:
         drawn: list[list[Shown]] = [
             show_groups(
                 name, chosen, plan.store_root, model_path, plan.body_path,
-                Sample(**{**settings.sample.model_dump(), "temperature": 1.0}), critic, settings.overlay,
+                Sample(**{**settings.sample.model_dump(), "temperature": 1.0}), settings.critic, settings.overlay,
                 train_settings(settings.train, settings.run.seed), plan.folder / "overlays" / name,
-                settings.run.seed, truth,
+                settings.run.seed, plan.truth,
             )
             for name, model_path in (("before", plan.base), ("after", plan.policy(settings.align.rounds)))
         ]  # fmt: skip

@@ -3,11 +3,9 @@
 from prefect import flow
 
 from flows.progress import say, stage, tracked
-from tasks.benchmarking import wild_errors
 from tasks.judging import judge_groups
 from tasks.monitoring import told, watch
 from tasks.plan import Plan
-from tasks.sampling import body
 from tasks.settings import Settings
 
 
@@ -17,25 +15,17 @@ def score(plan: Plan, gen: str) -> dict[str, int]:
     if settings.critic.monitor is not None:
         names = {"own": settings.critic.name, "monitor": settings.critic.monitor}
         critics = {
-            who: Plan(
-                settings.model_copy(
-                    update={"critic": settings.critic.model_copy(update={"name": name, "monitor": None})}
-                )
-            )
+            who: Plan(settings.model_copy(update={"critic": settings.critic.named(name)}))
             for who, name in names.items()
         }
         counts = {who: score(one, gen) for who, one in critics.items()}
         say(told(watch(plan.store, gen, critics["own"].critic_name, critics["monitor"].critic_name, plan.folder)))
         return counts["own"]
-    oracle = settings.critic.name == "oracle"
-    if oracle and not plan.on_studio:
-        plan.refuse_oracle()
-    truth = wild_errors(body(plan.body_path)) if oracle else None
     with stage(plan, f"judge {gen}") as progress:
         counts = [
             judge_groups(
                 shard, gen, settings.run.name, plan.store_root, plan.body_path, settings.critic, settings.overlay,
-                settings.run.seed, truth,
+                settings.run.seed, plan.truth,
             )
             for shard in tracked(plan.store.group_shards(gen), f"judge {gen}")
         ]  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hmr.studio import VERSION, Split
 from storage.group_store import GroupStore
-from tasks.benchmarking import StudioPeople
+from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.devices import compute_for
-from tasks.judging import make_critic
+from tasks.judging import Errors, make_critic
 from tasks.sampling import body, model, sampler_settings
 from tasks.settings import Settings, SettingsError, differences, settings_sha256
 from tasks.training import train_settings
@@ -54,6 +54,11 @@ class Plan:
         """Name and version under which verdicts are stored."""
         return make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents).name
 
+    @cached_property
+    def truth(self) -> Errors | None:
+        """True errors of a group, for a critic that judges by them; the user's photographs have none."""
+        return wild_errors(body(self.body_path)) if self.settings.critic.needs_truth and self.on_studio else None
+
     def people(self, split: Split) -> StudioPeople:
         """A studio split; what detection saw of it is shared by all runs."""
         counts = self.settings.studio
@@ -83,18 +88,12 @@ class Plan:
 
     def check(self) -> None:
         """Refuse, before any work, what could only fail later: models, body and critic that cannot be had."""
-        if self.settings.critic.name == "oracle" and not self.on_studio:
-            self.refuse_oracle()
-        make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents)
+        body(self.body_path)
+        make_critic(self.settings.critic, self.settings.run.seed, self.truth)
         train_settings(self.settings.train, self.settings.run.seed)
         sampler_settings(self.settings.sample)
         compute_for(self.settings.sample)
         model(self.base)
-        body(self.body_path)
-
-    def refuse_oracle(self) -> None:
-        """The user's photographs have no ground truth."""
-        make_critic(self.settings.critic, self.settings.run.seed, truth=None)
 
     def claim(self) -> None:
         """Make the folder of the run this run's own; raises SettingsError if other settings filled it."""

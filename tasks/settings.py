@@ -124,6 +124,15 @@ class CriticSection(Section):
     panel: PanelSettings = PanelSettings()
     monitor: str | None = None  # a second critic that judges too and is never trained on
 
+    @property
+    def needs_truth(self) -> bool:
+        """Whether it judges by ground truth, by itself or as a member of the panel."""
+        return "oracle" in (self.panel.members if self.name == "panel" else (self.name,))
+
+    def named(self, name: str) -> "CriticSection":
+        """The section with another critic in its place, and nobody to watch it."""
+        return self.model_copy(update={"name": name, "monitor": None})
+
 
 class Align(Section):
     """The loop of sampling, judging and training."""
