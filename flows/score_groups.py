@@ -13,14 +13,11 @@ def score(plan: Plan, gen: str) -> dict[str, int]:
     """Have every group of a generation judged, by the monitor too; returns the hypotheses scored and abstained on."""
     settings = plan.settings
     if settings.critic.monitor is not None:
-        names = {"own": settings.critic.name, "monitor": settings.critic.monitor}
-        critics = {
-            who: Plan(settings.model_copy(update={"critic": settings.critic.named(name)}))
-            for who, name in names.items()
-        }
-        counts = {who: score(one, gen) for who, one in critics.items()}
-        say(told(watch(plan.store, gen, critics["own"].critic_name, critics["monitor"].critic_name, plan.folder)))
-        return counts["own"]
+        own, monitor = (plan.judged_by(name) for name in (settings.critic.name, settings.critic.monitor))
+        counts = score(own, gen)
+        score(monitor, gen)
+        say(told(watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)))
+        return counts
     with stage(plan, f"judge {gen}") as progress:
         counts = [
             judge_groups(

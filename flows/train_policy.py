@@ -34,6 +34,7 @@ def train(plan: Plan, round_number: int) -> Trained:
 def train_policy(settings: Settings, round_number: int = 1) -> str:
     """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
     plan = Plan(settings)
+    plan.check_second_critic()
     return str(train(plan, round_number).checkpoint)
 
 

@@ -2,10 +2,13 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from critique.critic import Critic
 from hmr.studio import VERSION, Split
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
@@ -54,6 +57,10 @@ class Plan:
         """Name and version under which verdicts are stored."""
         return make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents).name
 
+    def judged_by(self, name: str) -> "Plan":
+        """The same run with another critic, and no monitor."""
+        return Plan(self.settings.model_copy(update={"critic": self.settings.critic.named(name)}))
+
     @cached_property
     def truth(self) -> Errors | None:
         """True errors of a group, for a critic that judges by them; the user's photographs have none."""
@@ -89,11 +96,32 @@ class Plan:
     def check(self) -> None:
         """Refuse, before any work, what could only fail later: models, body and critic that cannot be had."""
         body(self.body_path)
-        make_critic(self.settings.critic, self.settings.run.seed, self.truth)
+        self._make_critic()
+        if (monitor := self.settings.critic.monitor) is not None:
+            with _about("[critic] monitor"):
+                self.judged_by(monitor)._make_critic()
+        self.check_second_critic()
         train_settings(self.settings.train, self.settings.run.seed)
         sampler_settings(self.settings.sample)
         compute_for(self.settings.sample)
         model(self.base)
+
+    def check_second_critic(self) -> None:
+        """Refuse a second critic that could judge no group of `val`: they have neither pictures nor labels to give."""
+        if (name := self.settings.train.second_critic) is None:
+            return
+        section, mend = self.settings.critic.named(name), "choose evidence, physics or scorer"
+        with _about("[train] second_critic"):
+            if section.needs_truth:
+                raise SettingsError(f"'{name}' judges by ground truth, which training may not read: {mend}")
+            if section.asks_server or make_critic(section, self.settings.run.seed).needs_pictures:
+                raise SettingsError(
+                    f"'{name}' looks at pictures, and none are drawn of the groups of val that it would score: {mend}, "
+                    "or have it watch as [critic] monitor"
+                )
+
+    def _make_critic(self) -> Critic:
+        return make_critic(self.settings.critic, self.settings.run.seed, self.truth)
 
     def claim(self) -> None:
         """Make the folder of the run this run's own; raises SettingsError if other settings filled it."""
@@ -117,6 +145,15 @@ class Plan:
         }
         unfinished.write_text(json.dumps(values, indent=1))
         unfinished.replace(path)
+
+
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """SettingsErrors inside name the key that they are about."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{key}: {error}") from None
 
 
 def studio_cache(out: Path) -> Path:

@@ -125,9 +125,19 @@ class CriticSection(Section):
     monitor: str | None = None  # a second critic that judges too and is never trained on
 
     @property
+    def judges(self) -> tuple[str, ...]:
+        """The critics that judge: the members of a panel, or the one that is named."""
+        return tuple(self.panel.members) if self.name == "panel" else (self.name,)
+
+    @property
     def needs_truth(self) -> bool:
-        """Whether it judges by ground truth, by itself or as a member of the panel."""
-        return "oracle" in (self.panel.members if self.name == "panel" else (self.name,))
+        """Whether ground truth is read."""
+        return "oracle" in self.judges
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether pictures are sent to a remote model."""
+        return "vlm" in self.judges
 
     def named(self, name: str) -> "CriticSection":
         """The section with another critic in its place, and nobody to watch it."""

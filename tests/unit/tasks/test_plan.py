@@ -1,9 +1,9 @@
-"""Which groups, models and temperatures each round works with."""
+"""Which groups, models and temperatures each round works with, and what a run refuses before any work."""
 
 import pytest
 
 from tasks.plan import Plan
-from tasks.settings import Align, Sample, Settings
+from tasks.settings import Align, CriticSection, Sample, Settings, SettingsError, Train
 
 
 def plan(**align) -> Plan:
@@ -23,3 +23,23 @@ def test_the_last_temperature_holds_on(told, wanted):
 )
 def test_groups_of_earlier_rounds_are_used_up_to_an_age(age, number, wanted):
     assert plan(max_age=age).older_gens(number) == wanted
+
+
+@pytest.mark.parametrize(
+    ("critic", "train", "told"),
+    [
+        ({"monitor": "phisics"}, {}, r"\[critic\] monitor: there is no critic 'phisics'; there are evidence, "),
+        ({}, {"second_critic": "evidense"}, r"\[train\] second_critic: there is no critic 'evidense'"),
+        ({}, {"second_critic": "oracle"}, r"second_critic: 'oracle' judges by ground truth"),
+        ({}, {"second_critic": "vlm"}, r"second_critic: 'vlm' looks at pictures.* \[critic\] monitor"),
+        ({"panel": {"members": {"vlm": 1.0}}}, {"second_critic": "panel"}, r"second_critic: 'panel' looks at pictures"),
+    ],
+)
+def test_every_critic_of_a_run_is_made_at_the_door(critic, train, told):
+    chosen = Plan(Settings(critic=CriticSection(**critic), train=Train(**train)))
+    with pytest.raises(SettingsError, match=told):
+        chosen.check()
+
+
+def test_critics_that_can_watch():
+    Plan(Settings(critic=CriticSection(monitor="oracle"), train=Train(second_critic="scorer"))).check()
