@@ -430,6 +430,7 @@ def critic_benchmark(
     temperature: Annotated[float, typer.Option(metavar="TAU", help="Of model groups.")] = 1.0,
     split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
     ablations: Annotated[bool, typer.Option("--ablations", help="Also without each kind of evidence.")] = False,
+    people: Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the first so many. [all]")] = None,
     instances: Annotated[
         Path | None, typer.Option(metavar="FILE.npz", help="HumanData with SMPL-X bodies. [the embedded studio]")
     ] = None,
@@ -463,7 +464,7 @@ def critic_benchmark(
     with _recorded():
         from flows.critic_benchmark import critic_benchmark as run
 
-        rows = run(chosen, groups, split, temperature, ablations)
+        rows = run(chosen, groups, split, temperature, ablations, people)
     _tell_measurements(rows, json_file)
 
 

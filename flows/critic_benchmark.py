@@ -4,13 +4,18 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from prefect import flow
 
+from critique.critic import Critic
 from flows.progress import say, tracked
 from flows.run_benchmark import SPLITS
 from hmr.studio import Split
+from storage.records import Group
 from tasks.critic_benchmark import (
     KINDS,
+    Judged,
     Kind,
     KnownGroups,
     ablated,
@@ -20,9 +25,11 @@ from tasks.critic_benchmark import (
     model_instances,
     perturbed_groups,
     perturbed_instances,
+    photographed,
+    stacked,
 )
 from tasks.instances import SeenInstances, find_instances, instance_store, place, seen_instances, shards, told
-from tasks.judging import make_critic
+from tasks.judging import judge_all, make_critic
 from tasks.plan import Plan
 from tasks.sampling import body, model
 from tasks.settings import Settings, SettingsError
@@ -44,26 +51,34 @@ class _Made(NamedTuple):
 
 @flow(name="critic-benchmark", flow_run_name="{settings.critic.name}")
 def critic_benchmark(
-    settings: Settings, kind: str | None = None, split: str = "test", temperature: float = 1.0, ablations: bool = False
+    settings: Settings,
+    kind: str | None = None,
+    split: str = "test",
+    temperature: float = 1.0,
+    ablations: bool = False,
+    people: int | None = None,
 ) -> list[dict[str, Any]]:
     """Judge `perturbed` groups, `model` groups or both (none named) and measure the critic.
 
-    The people are those of [instances] if it names a file, else of a split of the studio.
+    The people are those of [instances] if it names a file, else of a split of the studio. A critic that looks at
+    pictures is shown their photographs; what a remote one was paid for is kept in the run's folder.
     ablations: also without each kind of evidence, as `critic.without_<what>.srcc` and the like.
+    people: the groups of so many alone, the first ones; they are the same groups as without it.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"there are no '{kind}' groups; there are {' and '.join(KINDS)}")
     if split not in SPLITS:
         raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
+    if people is not None and people < 2:
+        raise SettingsError(f"{people} people are too few: calibration takes two at least; give --people more")
     kinds = KINDS if kind is None else (cast(Kind, kind),)
     sections = {"": settings.critic, **(ablated(settings.critic) if ablations else {})}
-    critics = {name: make_critic(section, seed=0) for name, section in sections.items()}
-    if any(critic.needs_pictures for critic in critics.values()):
-        raise SettingsError(
-            f"critic '{settings.critic.name}' looks at pictures, and the critic benchmark draws none; "
-            "choose one that does not, such as evidence or scorer"
-        )
     plan = Plan(settings)
+    truth: dict[str, NDArray[np.float64]] = {}  # of the groups in hand, for the oracle
+    critics = {
+        name: make_critic(section, 0, lambda group: truth[group.person.group_id], plan.folder)
+        for name, section in sections.items()
+    }
     frame = body(plan.body_path)
     brought = settings.instances.file is not None or settings.instances.photos is not None
     if brought:
@@ -71,13 +86,29 @@ def critic_benchmark(
     else:
         made = _of_studio(plan, kinds, cast(Split, split), temperature)
     rows: list[dict[str, Any]] = []
-    for each, known, about in made:
-        parts = [known.groups[k : k + PART] for k in range(0, len(known.groups), PART)]
-        judged = judge_drawn(frame, chain.from_iterable(tracked(parts, f"judge {each} groups")), critics)
+    for each, all_known, about in made:
+        known = all_known.first(people)
+        truth.update(known.by_person())
+        if critics[""].needs_pictures:  # it has no parts to leave out, so it is the only one
+            if not brought:
+                known = photographed(known, cast(Split, split), plan.folder / "critic-benchmark" / split)
+            judged = {"": _judged_by_sight(plan, each, known.groups, critics[""])}
+        else:
+            parts = [known.groups[k : k + PART] for k in range(0, len(known.groups), PART)]
+            judged = judge_drawn(frame, chain.from_iterable(tracked(parts, f"judge {each} groups")), critics)
         for name, verdicts in judged.items():
             found = measure(verdicts, known.errors, each, settings.benchmark.bootstrap, name, known.others)
             rows += [row | about for row in found if not name or row["metric"].endswith(KEPT)]
     return rows
+
+
+def _judged_by_sight(plan: Plan, kind: Kind, groups: list[Group], critic: Critic) -> Judged:
+    """Verdicts of a critic that looks at pictures, many under way at once; part by part, but a batch goes out whole."""
+    settings = plan.settings
+    size = len(groups) if settings.critic.vlm.get("batch") else settings.run.shard_size
+    parts = [groups[k : k + size] for k in range(0, len(groups), size)]
+    shown = tracked(parts, f"judge {kind} groups")
+    return stacked([v for part in shown for v in judge_all(part, critic, plan.body_path, settings.overlay)])
 
 
 def _of_studio(plan: Plan, kinds: tuple[Kind, ...], split: Split, temperature: float) -> Iterator[_Made]:

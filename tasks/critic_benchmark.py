@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,12 +26,15 @@ from hmr.evaluation import PosedGroups, TrueBodies, group_errors, joint_errors
 from hmr.labels import KnownPeople
 from hmr.metrics import Interval, bootstrap_interval, rank_correlations
 from hmr.perturbation import mixed_levels, perturb
+from hmr.photograph import read_photograph
 from hmr.sampler import SamplerSettings
+from hmr.studio import Split
 from storage.records import DrawnGroup, Group, Person, Verdict
 from tasks.benchmarking import StudioPeople, draw_people, known, person_records
 from tasks.drawing import draw_group
 from tasks.instances import SeenInstances, seen_by_true_camera
 from tasks.known_groups import known_group
+from tasks.photographs import save_scenes
 from tasks.sampling import draw_groups, groups_from
 from tasks.settings import CriticSection, Sample, SettingsError
 
@@ -44,12 +48,25 @@ Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 
+class NothingJudgedError(ValueError):
+    """Not one hypothesis has a score, so there is nothing to measure; the message says what the critic said."""
+
+
 class KnownGroups(NamedTuple):
     """Groups with the MPJPE of their hypotheses."""
 
     groups: list[Group]
     errors: Floats  # (image, hypothesis) mm
     others: Mapping[str, Floats] = {}  # PA-MPJPE as "pa" and PVE as "pve", in the same form, where they were taken
+
+    def first(self, count: int | None) -> "KnownGroups":
+        """So many of the groups, as they are; None = all."""
+        others = {name: errors[:count] for name, errors in self.others.items()}
+        return KnownGroups(self.groups[:count], self.errors[:count], others)
+
+    def by_person(self) -> dict[str, Floats]:
+        """The errors of each group, by its person's id: for the oracle critic."""
+        return {group.person.group_id: errors for group, errors in zip(self.groups, self.errors)}
 
 
 class Judged(NamedTuple):
@@ -131,6 +148,17 @@ def with_all_errors(frame: Body, groups: list[Group], truth: KnownPeople) -> Kno
     return KnownGroups(groups, errors.mpjpe_mm, {"pa": errors.pa_mpjpe_mm, "pve": errors.pve_mm})
 
 
+def photographed(known: KnownGroups, split: Split, folder: Path) -> KnownGroups:
+    """Groups of studio people with their scenes drawn as files: for critics that look. All else stays as it is."""
+    save_scenes(split, [int(group.person.group_id.rsplit("-", 1)[1]) for group in known.groups], folder)
+    groups = []
+    for group in known.groups:
+        path = folder / f"{group.person.group_id}.png"
+        person = replace(group.person, photo=str(path.absolute()), photo_sha256=read_photograph(path).sha256)
+        groups.append(replace(group, person=person))
+    return known._replace(groups=groups)
+
+
 def judge_drawn(frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:
     """Verdicts of several critics on the same groups; each group is drawn once, without pictures.
 
@@ -145,7 +173,13 @@ def judge_drawn(frame: Body, groups: Iterable[Group], critics: Mapping[str, Crit
 
 
 def stacked(verdicts: list[Verdict]) -> Judged:
-    """Verdicts of one critic on groups of one size."""
+    """Verdicts of one critic on groups of one size. Raises NothingJudgedError if all are without a score."""
+    if all(np.isnan(verdict.scores).all() for verdict in verdicts):
+        first = verdicts[0]
+        raise NothingJudgedError(
+            f"critic '{first.critic}' gave none of {len(verdicts)} groups a score, so there is nothing to measure: "
+            f"{first.comments[0] or first.statuses[0]}"
+        )
     return Judged(
         verdicts[0].critic,
         np.stack([v.scores for v in verdicts]),

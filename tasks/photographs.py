@@ -1,6 +1,7 @@
 """Where the photographs of a run come from: the user's folder, or the embedded default."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.cbook
@@ -44,13 +45,18 @@ def studio_photographs(split: Split, count: int, folder: Path) -> Path:
 
     Always the embedded body: the studio is one fixed benchmark.
     """
+    save_scenes(split, range(count), folder)
+    return folder
+
+
+def save_scenes(split: Split, scenes: Iterable[int], folder: Path) -> None:
+    """Draw these scenes as `studio_photographs` does; those that are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in range(count) if not (folder / f"{split}-{i:06d}.png").exists()]
+    missing = [i for i in scenes if not (folder / f"{split}-{i:06d}.png").exists()]
     for start in range(0, len(missing), CHUNK):
         part = missing[start : start + CHUNK]
         for index, pixels in zip(part, photographs(body(None), split, part)):
             _save(Image.fromarray(pixels), folder / f"{split}-{index:06d}.png")
-    return folder
 
 
 def _save(picture: Image.Image, path: Path) -> None:
