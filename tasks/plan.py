@@ -12,6 +12,7 @@ from critique.critic import Critic
 from hmr.studio import VERSION, Split
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
+from tasks.critic_names import stored_name
 from tasks.devices import compute_for
 from tasks.judging import Errors, make_critic
 from tasks.sampling import body, model, sampler_settings
@@ -55,7 +56,7 @@ class Plan:
     @cached_property
     def critic_name(self) -> str:
         """Name and version under which verdicts are stored."""
-        return make_critic(self.settings.critic, self.settings.run.seed, truth=lambda group: group.latents).name
+        return stored_name(self.settings.critic, self.settings.run.seed, self.folder)
 
     def judged_by(self, name: str) -> "Plan":
         """The same run with another critic, and no monitor."""

@@ -11,9 +11,13 @@ from storage.memory_store import MemoryStore
 
 
 def vlm_critic(settings: VlmSettings, cache: Path | None = None) -> VlmCritic:
-    """The critic with the memory that its settings name, as it is now; `cache` keeps its answers."""
-    memory = None if settings.memory is None else load_memory(settings.memory, settings)
-    return VlmCritic(settings, memory=memory, cache=cache)
+    """The critic with the memory that its settings name; `cache`, a file in the run's folder, keeps its answers."""
+    return VlmCritic(settings, memory=memory_of(settings, cache and cache.parent), cache=cache)
+
+
+def memory_of(settings: VlmSettings, run: Path | None = None) -> Memory:
+    """The memory that a critic's settings name, in the newest version."""
+    return Memory() if settings.memory is None else load_memory(settings.memory, settings)
 
 
 def load_memory(root: Path, critic: VlmSettings | None = None, version: str | None = None) -> Memory:

@@ -43,3 +43,9 @@ def test_every_critic_of_a_run_is_made_at_the_door(critic, train, told):
 
 def test_critics_that_can_watch():
     Plan(Settings(critic=CriticSection(monitor="oracle"), train=Train(second_critic="scorer"))).check()
+
+
+def test_verdicts_of_a_remote_critic_are_found_without_it(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    chosen = Plan(Settings(critic=CriticSection(name="vlm", vlm={"model": "m", "base_url": "http://127.0.0.1:9/v1"})))
+    assert chosen.critic_name.startswith("vlm-m@")
