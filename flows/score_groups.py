@@ -6,6 +6,7 @@ from flows.progress import say, stage, tracked
 from tasks.judging import judge_groups
 from tasks.monitoring import told, watch
 from tasks.plan import Plan
+from tasks.remembering import older_memory
 from tasks.settings import Settings
 
 
@@ -18,6 +19,8 @@ def score(plan: Plan, gen: str) -> dict[str, int]:
         score(monitor, gen)
         say(told(watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)))
         return counts
+    if settings.critic.asks_server and plan.memory and (older := older_memory(plan.folder, plan.memory)):
+        say(older)
     with stage(plan, f"judge {gen}") as progress:
         counts = [
             judge_groups(

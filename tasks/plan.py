@@ -9,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 
 from critique.critic import Critic
+from critique.vlm_settings import VlmSettings
 from hmr.studio import VERSION, Split
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.critic_names import stored_name
 from tasks.devices import compute_for
 from tasks.judging import Errors, make_critic
+from tasks.remembering import pin_memory
 from tasks.sampling import body, model, sampler_settings
-from tasks.settings import Settings, SettingsError, differences, settings_sha256
+from tasks.settings import Settings, SettingsError, differences, settings_sha256, validate
 from tasks.training import train_settings
 
 
@@ -124,8 +126,16 @@ class Plan:
     def _make_critic(self) -> Critic:
         return make_critic(self.settings.critic, self.settings.run.seed, self.truth)
 
+    @property
+    def memory(self) -> Path | None:
+        """The memory that the remote critic is shown."""
+        return validate(VlmSettings, self.settings.critic.vlm, "settings", "critic.vlm").memory
+
     def claim(self) -> None:
-        """Make the folder of the run this run's own; raises SettingsError if other settings filled it."""
+        """Make the folder of the run this run's own, and keep it to the memory as it is now.
+
+        Raises SettingsError if other settings filled it.
+        """
         path = self.folder / "settings.json"
         digest = settings_sha256(self.settings)
         if path.exists():
@@ -136,6 +146,9 @@ class Plan:
                     f"; now {'; '.join(differences(self.settings)) or 'the defaults'}): "
                     "choose another --name, or remove the folder to start anew"
                 )
+        if self.memory is not None:
+            pin_memory(self.folder, self.memory)
+        if path.exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp")

@@ -1,5 +1,6 @@
 """The critic's memory between its store, its readable form and the critics that are shown it."""
 
+import json
 from pathlib import Path
 
 from critique.embedders import CaseEmbedder, case_embedder
@@ -9,6 +10,9 @@ from critique.vlm import VlmCritic
 from critique.vlm_settings import VlmSettings
 from storage.memory_store import MemoryStore
 
+PINNED = "memory.json"
+"""In a run's folder: which version of each memory it keeps to."""
+
 
 def vlm_critic(settings: VlmSettings, cache: Path | None = None) -> VlmCritic:
     """The critic with the memory that its settings name; `cache`, a file in the run's folder, keeps its answers."""
@@ -16,8 +20,37 @@ def vlm_critic(settings: VlmSettings, cache: Path | None = None) -> VlmCritic:
 
 
 def memory_of(settings: VlmSettings, run: Path | None = None) -> Memory:
-    """The memory that a critic's settings name, in the newest version."""
-    return Memory() if settings.memory is None else load_memory(settings.memory, settings)
+    """The memory that a critic's settings name: the version that the run is pinned to, else the newest."""
+    root = settings.memory
+    return Memory() if root is None else load_memory(root, settings, _pinned(run).get(str(root.absolute())))
+
+
+def pin_memory(run: Path, root: Path) -> None:
+    """Have a run keep to the version of a memory that is the newest now, whatever `hmr-align reflect` adds meanwhile.
+
+    A version that the run is pinned to already stays; to judge with a newer one, remove `memory.json` of the run.
+    """
+    kept, name, version = _pinned(run), str(root.absolute()), newest(root)
+    if version is None or name in kept:
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    unfinished = (run / PINNED).with_suffix(".tmp")
+    unfinished.write_text(json.dumps(kept | {name: version}, indent=1))
+    unfinished.replace(run / PINNED)
+
+
+def older_memory(run: Path, root: Path) -> str | None:
+    """What to tell about a run that is pinned to an older version of a memory than the newest; None if it is not."""
+    version, last = _pinned(run).get(str(root.absolute())), newest(root)
+    if version in (None, last):
+        return None
+    return f"{root}: version {version}, with which the run began, not {last}; remove {run / PINNED} to take the newest"
+
+
+def _pinned(run: Path | None) -> dict[str, str]:
+    """Memory -> version, as far as a run is pinned."""
+    path = run and run / PINNED
+    return json.loads(path.read_text()) if path and path.exists() else {}
 
 
 def load_memory(root: Path, critic: VlmSettings | None = None, version: str | None = None) -> Memory:

@@ -2,8 +2,11 @@
 
 import pytest
 
+from critique.memory import Memory, Rule
+from critique.vlm_settings import VlmSettings
 from tasks.plan import Plan
-from tasks.settings import Align, CriticSection, Sample, Settings, SettingsError, Train
+from tasks.remembering import older_memory, save_memory, vlm_critic
+from tasks.settings import Align, CriticSection, Run, Sample, Settings, SettingsError, Train
 
 
 def plan(**align) -> Plan:
@@ -49,3 +52,28 @@ def test_verdicts_of_a_remote_critic_are_found_without_it(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     chosen = Plan(Settings(critic=CriticSection(name="vlm", vlm={"model": "m", "base_url": "http://127.0.0.1:9/v1"})))
     assert chosen.critic_name.startswith("vlm-m@")
+
+
+def test_a_run_keeps_to_the_memory_that_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    memory, vlm = tmp_path / "memory", {"model": "m", "base_url": "http://127.0.0.1:9/v1", "check_model": False}
+    section = CriticSection(name="vlm", vlm={**vlm, "memory": str(memory)})
+    settings = Settings(run=Run(name="run", out=tmp_path), critic=section)
+
+    def name() -> str:
+        """Of the critic that judges and of the verdicts that training looks for."""
+        judging = vlm_critic(VlmSettings(**section.vlm), tmp_path / "run" / "answers.sqlite").name
+        assert judging == Plan(settings).critic_name
+        return judging
+
+    save_memory(memory, Memory(), None)
+    Plan(settings).claim()
+    first = name()
+    rule = Rule.named("When a foot floats, take 5 points off.", tags=("foot_contact", "scale"), state="admitted")
+    save_memory(memory, Memory((rule,)), "1")  # as `reflect` does, while the run is under way
+    Plan(settings).claim()
+    assert name() == first
+    told = older_memory(tmp_path / "run", memory)
+    assert "version 1, with which the run began, not 2; remove" in told and "run/memory.json" in told
+    (tmp_path / "run" / "memory.json").unlink()
+    assert name() != first and older_memory(tmp_path / "run", memory) is None
