@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from critique.cache import Spent, read_ledger
 from critique.cost import Estimate, alternatives, estimate
-from critique.memory import Memory
 from critique.vlm import name_of
 from critique.vlm_settings import VlmSettings
 from storage.group_store import GroupStore
-from tasks.judging import make_critic
-from tasks.remembering import load_memory
+from tasks.critic_names import stored_name
+from tasks.remembering import memory_of
 from tasks.settings import Settings, validate
 
 
@@ -25,22 +24,21 @@ class RequestPlan(NamedTuple):
 
 def request_plan(settings: Settings) -> RequestPlan:
     """The cost of judging what lacks a verdict, as the settings have it and in each other mode."""
-    section = settings.critic
-    asked = section.name == "vlm" or (section.name == "panel" and "vlm" in section.panel.members)
+    section, folder = settings.critic, settings.run.folder
+    sections = [section, *([section.named(section.monitor)] if section.monitor else [])]
+    asked = [one for one in sections if one.asks_server]
     if not asked:
-        return RequestPlan(["critic", "requests"], [(section.name, "0")], ["It asks no server and costs nothing."])
+        rows = [(one.name, "0") for one in sections]
+        return RequestPlan(["critic", "requests"], rows, ["No server is asked, and it costs nothing."])
     vlm = validate(VlmSettings, section.vlm, "settings", "critic.vlm")
-    memory = Memory() if vlm.memory is None else load_memory(vlm.memory, vlm)
-    folder = settings.run.folder
+    memory = memory_of(vlm, folder)
     ledger = read_ledger(folder)
     prototypes = min(len(memory.prototypes), vlm.recall.prototypes)
     name = name_of(vlm, memory)
     known = next((line for line in ledger if line.critic == name), None)
-    stored = name
-    if section.name == "panel":  # its verdicts are stored under a name of its own, which its members make
-        unasked = section.model_copy(update={"vlm": {**section.vlm, "check_model": False}})
-        stored = make_critic(unasked, settings.run.seed).name
-    groups = lacking_groups(GroupStore(folder / "store"), stored)
+    groups: Counter[int] = Counter()
+    for one in asked:  # a group that critic and monitor both ask about is paid for once
+        groups |= lacking_groups(GroupStore(folder / "store"), stored_name(one, settings.run.seed, folder))
     own = estimate(vlm, groups, settings.overlay.size, prototypes, known)
     rows = [_row(f"as set ({vlm.mode}, {vlm.repeats}x)", own)]
     rows += [
@@ -50,7 +48,10 @@ def request_plan(settings: Settings) -> RequestPlan:
     return RequestPlan(
         ["way of judging", "requests", "pictures", "tokens in", "tokens out", "money", "hours"],
         rows,
-        _notes(vlm, sum(groups.values()), own, ledger, folder),
+        [
+            *([] if section.asks_server else [f"Only the monitor asks the server; '{section.name}' asks none."]),
+            *_notes(vlm, sum(groups.values()), own, ledger, folder),
+        ],
     )
 
 
@@ -68,7 +69,10 @@ def _row(name: str, found: Estimate) -> tuple[str, ...]:
 
 def _notes(vlm: VlmSettings, groups: int, own: Estimate, ledger: list[Spent], folder: Path) -> list[str]:
     basis = "measured means of this critic's answers" if own.measured else "rules of thumb; no answer was measured yet"
-    notes = [f"{groups:,} groups of {folder} lack a verdict. Estimates by {basis}; repairs and retries come on top."]
+    notes = [
+        f"{groups:,} groups of {folder} lack a verdict. Estimates by {basis}; repairs and retries come on top.",
+        "Not counted: groups that later rounds will draw, and those that `align` draws for its report.",
+    ]
     if not vlm.prompt_price + vlm.completion_price:
         notes.append("No price is set, so money is 0: set prompt_price and completion_price (per million tokens).")
     if vlm.budget is not None and own.money > vlm.budget:

@@ -132,6 +132,26 @@ def test_the_plan_sends_nothing_and_counts_what_lacks(run):
     assert plan.rows[0][:3] == ("as set (list, 1x)", "2", "10") and len(plan.rows) == 6
     assert plan.rows[5][1] == "16"  # two rings of four pairs, of two groups
     assert any("2 groups" in note for note in plan.notes) and any("budget" in note for note in plan.notes)
+    assert "Not counted: groups that later rounds will draw, and those that `align` draws for its report." in plan.notes
+
+
+@pytest.mark.parametrize(
+    ("critic", "told"),
+    [({"name": "physics", "monitor": "vlm"}, True), ({"name": "vlm", "monitor": "physics"}, False)],
+)
+def test_the_plan_counts_what_the_monitor_asks(run, critic, told):
+    vlm = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    settings = load_settings(None, {"run": {"out": str(run.parent), "name": "run"}, "critic": {**critic, "vlm": vlm}})
+    plan = request_plan(settings)
+    assert plan.rows[0][:3] == ("as set (list, 1x)", "2", "10")
+    assert ("Only the monitor asks the server; 'physics' asks none." in plan.notes) == told
+
+
+def test_what_critic_and_monitor_both_ask_is_counted_once(run):
+    vlm, panel = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}, {"members": {"vlm": 1.0, "physics": 1.0}}
+    critic = {"name": "panel", "panel": panel, "monitor": "vlm", "vlm": vlm}
+    settings = load_settings(None, {"run": {"out": str(run.parent), "name": "run"}, "critic": critic})
+    assert request_plan(settings).rows[0][1] == "2"
 
 
 def test_the_plan_of_a_panel_counts_what_the_panel_lacks(run):
@@ -148,4 +168,4 @@ def test_the_plan_of_a_panel_counts_what_the_panel_lacks(run):
 
 def test_the_plan_of_a_local_critic(run):
     plan = request_plan(load_settings(None, {"run": {"out": str(run.parent), "name": "run"}}))
-    assert plan.rows == [("evidence", "0")]
+    assert plan.rows == [("evidence", "0")] and plan.notes == ["No server is asked, and it costs nothing."]
