@@ -7,6 +7,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from hmr.guard import Evaluation, Rule, StabilityGuard
+from hmr.objectives import advice_after
 from hmr.trainer import TrainResult, TrainSettings
 from tasks.report_figures import RoundRecord, learning_curves
 
@@ -29,7 +30,8 @@ svg { width: 100%; height: auto; }
 <p><b>{{ reason }}</b>. The model of step {{ best }} was kept.</p>
 <p class="note">{{ counts.trained_on }} of {{ counts.groups }} groups were trained on: {{ counts.silent }} have no
 score, {{ counts.flat }} have scores that differ too little. Objective: {{ objective }}.</p>
-<h2>The guard's rules at step {{ last }}</h2>
+{% if advice %}<p><b>Advice</b>: {{ advice }}.</p>
+{% endif %}<h2>The guard's rules at step {{ last }}</h2>
 <table><tr><th>threshold</th><th>limit</th><th>measured</th><th></th></tr>
 {% for rule in rules %}<tr{% if rule.broken %} class="broken"{% endif %}><td>{{ rule.name }}</td>
 <td class="n">{{ number(rule.limit) }}</td><td class="n">{{ number(rule.value) }}</td>
@@ -47,7 +49,7 @@ score, {{ counts.flat }} have scores that differ too little. Objective: {{ objec
 
 def write_stop_page(folder: Path, result: TrainResult, settings: TrainSettings) -> Path:
     """Write the page beside the round's curves, which must lie in `folder` already."""
-    decision, history = result.decision, result.evaluations
+    decision, history, objective = result.decision, result.evaluations, settings.resolved()
     record = RoundRecord(
         1, folder / "curves.parquet", folder / "evaluations.parquet", decision.best.step, decision.reason
     )
@@ -60,7 +62,8 @@ def write_stop_page(folder: Path, result: TrainResult, settings: TrainSettings) 
             best=decision.best.step,
             last=history[-1].step,
             counts=result.counts,
-            objective=settings.resolved().name,
+            objective=objective.name,
+            advice=next(filter(None, (advice_after(row, objective) for row in result.curves)), None),
             rules=_rules(history, settings),
             columns=list(table.columns),
             evaluations=table.to_dict("records"),

@@ -3,8 +3,9 @@
     python -m torch.distributed.run --standalone --nproc-per-node 2 -m tasks.train_worker SPEC.json
     accelerate launch -m tasks.train_worker SPEC.json
 
-The process tells its progress as lines of JSON on standard output, `{"row": ...}` after a step and `{"seen": ...}`
-after a look at `val`; its last words, if what it was given cannot be used, are `{"error": ...}` and exit code 2.
+The process tells its progress as lines of JSON on standard output, `{"row": ...}` after a step, `{"seen": ...}` after
+a look at `val` and `{"advice": ...}` where a setting seems wrong; its last words, if what it was given cannot be used,
+are `{"error": ...}` and exit code 2.
 """
 
 import json
@@ -26,7 +27,7 @@ from tensorboardX import SummaryWriter
 
 from hmr.base_model import BaseModel, save_model
 from hmr.guard import Evaluation
-from hmr.objectives import trainer_settings
+from hmr.objectives import advice_after, trainer_settings
 from hmr.trainer import TrainSettings, make_accelerator, train_policy
 from storage.group_store import GroupStore
 from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
@@ -210,7 +211,7 @@ class _Logs:
     """Where a run's numbers go while it runs: whoever asked for it, TensorBoard, and Weights & Biases if wanted."""
 
     def __init__(self, spec: RoundSpec, settings: TrainSettings, tell: Tell) -> None:
-        self.tell, self.steps, self.taken = tell, settings.steps, 0
+        self.tell, self.steps, self.objective, self.taken = tell, settings.steps, settings.resolved(), 0
         self.board = SummaryWriter(str(spec.folder / "tensorboard"), flush_secs=5)
         self.remote = _wandb(spec, settings) if spec.train.wandb else None
 
@@ -218,6 +219,8 @@ class _Logs:
         self.taken = int(row["step"])
         self._write(row)
         self.tell({"row": row, "steps": self.steps})
+        if advice := advice_after(row, self.objective):
+            self.tell({"advice": advice})
 
     def look(self, seen: Evaluation) -> None:
         """Keep what a look at `val` after the last step saw."""

@@ -187,6 +187,8 @@ def _progress(gen: str) -> Tell:
 
     def tell(message: Mapping[str, Any]) -> None:
         nonlocal told
+        if "advice" in message:
+            logger.warning("%s: %s", gen, message["advice"])
         row = message.get("row")
         if row is None:
             return

@@ -27,7 +27,7 @@ To add one: write `<name>.py` beside `linear.py`, add it to `OBJECTIVES` in `los
 test.
 """
 
-from hmr.objectives.diagnostics import beta_advice
+from hmr.objectives.diagnostics import ADVISED_AT, advice_after, beta_advice
 from hmr.objectives.draws import Draws, draw_steps_and_noise
 from hmr.objectives.errors import GroupErrors, noise_errors
 from hmr.objectives.loss import OBJECTIVES, AlignmentLoss, alignment_loss
@@ -36,6 +36,7 @@ from hmr.objectives.settings import Head, ObjectiveSettings
 from hmr.objectives.step_weights import step_weights
 
 __all__ = [
+    "ADVISED_AT",
     "OBJECTIVES",
     "PRESETS",
     "AlignmentLoss",
@@ -43,6 +44,7 @@ __all__ = [
     "GroupErrors",
     "Head",
     "ObjectiveSettings",
+    "advice_after",
     "alignment_loss",
     "beta_advice",
     "draw_steps_and_noise",

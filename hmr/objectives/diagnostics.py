@@ -1,5 +1,8 @@
 """Numbers about a training step that tell whether it goes well, and advice on beta."""
 
+import math
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +12,10 @@ from hmr.objectives.errors import GroupErrors
 from hmr.objectives.objective import Objective, group_statistic
 from hmr.objectives.settings import ObjectiveSettings
 
-__all__ = ["beta_advice", "watch"]
+__all__ = ["ADVISED_AT", "advice_after", "beta_advice", "watch"]
+
+ADVISED_AT = 50
+"""Steps after which the policy has moved far enough from the reference for beta to be judged."""
 
 
 @torch.no_grad()
@@ -60,6 +66,15 @@ def beta_advice(median_abs_beta_s: float) -> str | None:
     if median_abs_beta_s > 2:
         return f"median |beta S| {median_abs_beta_s:.2g}: the sigmoid is saturated. Lower beta until 0.5-2"
     return f"median |beta S| {median_abs_beta_s:.2g}: the sigmoid hardly bends. Raise beta until 0.5-2"
+
+
+def advice_after(row: Mapping[str, float], settings: ObjectiveSettings) -> str | None:
+    """Advice on beta from what a run logged of a step: once, after `ADVISED_AT` steps of the objective it is for."""
+    median = row.get("median_abs_beta_s", math.nan)
+    if settings.objective != "log_sigmoid" or row["step"] != ADVISED_AT or math.isnan(median):
+        return None
+    said = beta_advice(median)
+    return said and f"after {ADVISED_AT} steps, {said} (now {settings.beta:g}; [train] overrides = {{ beta = ... }})"
 
 
 def _slopes(

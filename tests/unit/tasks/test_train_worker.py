@@ -1,6 +1,7 @@
 """A round of training as a process of its own: equal to one in this process, killed and resumed, refused in words."""
 
 import json
+import logging
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+import tasks.training
 from hmr.base_model import load_model
 from hmr.body import load_body
 from hmr.trainer import TrainError
@@ -78,6 +80,16 @@ def test_what_a_round_leaves_behind(root):
     page = (folder / "why_it_stopped.html").read_text()
     assert trained.reason in page and "max_gradient_growth" in page and "<svg" in page
     assert not (folder / "states").exists()
+
+
+def test_a_beta_that_is_far_off_is_told_once_as_a_warning(root, monkeypatch, caplog):
+    monkeypatch.setattr(tasks.training, "get_run_logger", lambda: logging.getLogger("run"))
+    with caplog.at_level(logging.WARNING, "run"):
+        train(spec(root, "advised", steps=52, evaluate_every=26, preset="stable"), tasks.training._progress("round0"))
+    (warning,) = caplog.messages
+    assert warning.startswith("round0: after 50 steps, median |beta S|") and "(now 20; [train] overrides" in warning
+    page = (root / "advised" / "why_it_stopped.html").read_text()
+    assert "<b>Advice</b>: after 50 steps" in page
 
 
 def test_settings_that_do_not_fit_together_are_refused_at_the_door():

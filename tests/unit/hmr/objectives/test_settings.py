@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from hmr.objectives import OBJECTIVES, ObjectiveSettings, beta_advice
+from hmr.objectives import OBJECTIVES, ObjectiveSettings, advice_after, beta_advice
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,14 @@ def test_advice_on_beta():
     assert beta_advice(1.0) is None
     assert "Lower beta" in beta_advice(7.0)
     assert "Raise beta" in beta_advice(0.01)
+
+
+def test_advice_is_given_once_and_on_the_sigmoid_alone():
+    sigmoid = ObjectiveSettings(objective="log_sigmoid", beta=20.0)
+    rows = [{"step": float(step), "median_abs_beta_s": 7.0} for step in (49, 50, 51)]
+    before, told, after = (advice_after(row, sigmoid) for row in rows)
+    assert before is None and after is None
+    assert told.startswith("after 50 steps, median |beta S| 7: the sigmoid is saturated") and "now 20;" in told
+    assert advice_after({**rows[1], "median_abs_beta_s": 1.0}, sigmoid) is None
+    assert advice_after({**rows[1], "median_abs_beta_s": float("nan")}, sigmoid) is None
+    assert advice_after(rows[1], ObjectiveSettings(objective="linear")) is None
