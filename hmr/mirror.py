@@ -1,4 +1,9 @@
-"""Mirror images of people: observations and diffused vectors turned left to right together."""
+"""Mirror images of people: observations and diffused vectors turned left to right together.
+
+Pretraining mirrors half of each batch. Fine-tuning mirrors nothing: a person, all their hypotheses and the truth seen
+in a mirror have the same errors, and so the same advantages. A trial of it on `val` gained nothing, and each person
+would have to be encoded twice.
+"""
 
 import torch
 from jaxtyping import Bool, Float
