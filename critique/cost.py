@@ -18,7 +18,15 @@ LABEL_TOKENS = 6  # of a picture's label
 VERDICT_TOKENS = 35  # of a score with its comment
 MEMORY_TOKENS = 200  # of five rules
 PROTOTYPE_TOKENS = 60  # of a rationale, without its picture
+LETTERS = 4  # of a token of English text
 ASSUMED_SECONDS = 15.0  # of an answer, where none was measured
+
+
+class Tokens(NamedTuple):
+    """Of one request and its answer."""
+
+    prompt: int | float
+    completion: int | float
 
 
 class Estimate(NamedTuple):
@@ -38,6 +46,23 @@ def picture_tokens(settings: VlmSettings, size: int) -> int:
     width = 2 * size if settings.views == "front+side" else size
     shrink = min(1.0, settings.long_side / width)
     return ceil(width * shrink / PATCH) * ceil(size * shrink / PATCH)
+
+
+def request_tokens(settings: VlmSettings, overlays: int, size: int, prototypes: int = 0) -> Tokens:
+    """By rule, of a request that shows so many overlays, drawn `size` px; repairs and retries not counted."""
+    pictures = overlays + 1 + prototypes
+    words = TASK_TOKENS + (MEMORY_TOKENS if settings.memory else 0) + prototypes * PROTOTYPE_TOKENS
+    return Tokens(pictures * (picture_tokens(settings, size) + LABEL_TOKENS) + words, overlays * VERDICT_TOKENS)
+
+
+def text_tokens(text: str, sentences: int) -> Tokens:
+    """By rule, of a request without pictures that is answered by so many sentences."""
+    return Tokens(len(text) // LETTERS, sentences * VERDICT_TOKENS)
+
+
+def price(settings: VlmSettings, tokens: Tokens) -> float:
+    """Money, in the currency of the configured prices; not by batch."""
+    return (tokens.prompt * settings.prompt_price + tokens.completion * settings.completion_price) / 1e6
 
 
 def estimate(
@@ -65,11 +90,11 @@ def estimate(
         completion = requests * known.completion_tokens // known.answers
         seconds = known.seconds / known.answers
     else:
-        words = TASK_TOKENS + (MEMORY_TOKENS if s.memory else 0) + prototypes * PROTOTYPE_TOKENS
-        prompt = pictures * (picture_tokens(s, size) + LABEL_TOKENS) + requests * words
-        completion, seconds = overlays * VERDICT_TOKENS, ASSUMED_SECONDS
-    price = s.batch_price if s.batch else 1.0
-    money = price * (prompt * s.prompt_price + completion * s.completion_price) / 1e6
+        each = [(count, request_tokens(s, number, size, prototypes)) for number, count in shown]
+        prompt = sum(count * int(tokens.prompt) for count, tokens in each)
+        completion = sum(count * int(tokens.completion) for count, tokens in each)
+        seconds = ASSUMED_SECONDS
+    money = (s.batch_price if s.batch else 1.0) * price(s, Tokens(prompt, completion))
     hours = requests * seconds / s.max_in_flight / 3600
     return Estimate(requests, pictures, prompt, completion, money, hours, bool(known and known.answers))
 

@@ -381,6 +381,7 @@ class LoopbackVlm:
         keep: bool = True,
         batches: bool = False,
         expires: Callable[[int], bool] = lambda row: False,
+        change: Callable[[Call, Answer], Answer] = lambda call, answer: answer,
     ) -> None:
         self.calls: list[Call] = []  # chat completions
         self.others: list[Call] = []  # any other request
@@ -394,6 +395,7 @@ class LoopbackVlm:
         self._keep = keep  # False: remembers no request, for long runs
         self._takes_batches = batches
         self._expires = expires  # which rows of a batch are never answered
+        self._change = change  # what becomes of an answer about models, files and batches
         self._files: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -416,6 +418,9 @@ class LoopbackVlm:
         if call.path == "/v1/chat/completions":
             return self._complete(call)
         self.others.append(call)
+        return self._change(call, self._other(call, content))
+
+    def _other(self, call: Call, content: bytes) -> Answer:
         if call.path == "/v1/models" and self._models is not None:
             return Answer({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
         if self._takes_batches and call.path.startswith(("/v1/files", "/v1/batches")):

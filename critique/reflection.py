@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from critique.cache import AnswerCache
+from critique.cost import text_tokens
 from critique.endpoint import Deadline, Endpoint
 from critique.prompt import text_part
 from critique.reply import ReplyError, json_objects, plain_text
@@ -121,7 +122,7 @@ class Auditor:
     """
 
     def __init__(self, settings: VlmSettings, cache: Path | None = None) -> None:
-        self.settings = settings.model_copy(update={"expected_scores": False})
+        self.settings = settings
         self.cache = cache
 
     def audit(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
@@ -130,7 +131,7 @@ class Auditor:
 
     async def _audit_all(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
         with AnswerCache(self.cache) as cache:
-            async with Endpoint(self.settings, cache, "audit", structured=False) as endpoint:
+            async with Endpoint(self.settings, cache, "audit") as endpoint:
                 found = await asyncio.gather(
                     *(self._ask(endpoint, context) for context in contexts), return_exceptions=True
                 )
@@ -141,8 +142,9 @@ class Auditor:
 
     async def _ask(self, endpoint: Endpoint, context: dict[str, Any]) -> Audit:
         deadline = Deadline(self.settings.deadline_seconds)
-        message = {"role": "user", "content": [text_part(audit_text(context))]}
-        said = await endpoint.ask([message], self.settings.max_tokens, 0, deadline)
+        text = audit_text(context)
+        message = {"role": "user", "content": [text_part(text)]}
+        said = await endpoint.ask([message], self.settings.max_tokens, 0, deadline, text_tokens(text, MOST_RULES))
         if said.reply.status != "ok":
             return Audit(fault=said.reason or f"the answer was {said.reply.status}")
         try:

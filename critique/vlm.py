@@ -19,6 +19,7 @@ from critique import batch
 from critique.aggregate import link
 from critique.blocks import Showing, calls, showings
 from critique.cache import AnswerCache
+from critique.cost import Tokens, request_tokens
 from critique.critic import seeded_random
 from critique.endpoint import Deadline, Endpoint, cost
 from critique.expectation import expected_scores
@@ -73,6 +74,8 @@ class _Case:
 
     pictures: Pictures
     memory: tuple[Part, ...]
+    side: int  # px of a picture as drawn
+    prototypes: int  # pictures among the memory
 
 
 class VlmCritic:
@@ -91,7 +94,7 @@ class VlmCritic:
         self.cache = cache
         self._memory = memory or Memory()
         self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
-        self._structured = settings.structured
+        self._refused: set[str] = set()  # what the server was found not to take
         self._name = name_of(settings, self._memory)
 
     def __repr__(self) -> str:
@@ -140,14 +143,11 @@ class VlmCritic:
     async def open(self) -> AsyncIterator[Judge]:
         """A function that judges one group, as long as the context lasts."""
         with AnswerCache(self.cache) as cache:
-            async with Endpoint(self.settings, cache, self.name, self._structured) as endpoint:
+            async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
                 async def judge(group: DrawnGroup) -> Verdict:
                     return await self._judge(endpoint, group)
 
-                try:
-                    yield judge
-                finally:
-                    self._structured = endpoint.structured
+                yield judge
 
     async def hand_in(self, groups: Iterable[DrawnGroup]) -> int:
         """Have the first questions about groups answered by batch, into the cache; returns how many were.
@@ -157,15 +157,15 @@ class VlmCritic:
         if self.cache is None:
             raise VlmConfigError("answers by batch are collected in the run's cache; give VlmCritic a `cache`")
         with AnswerCache(self.cache) as cache:
-            async with Endpoint(self.settings, cache, self.name, self._structured) as endpoint:
+            async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
                 return await batch.collect(endpoint, cache, self.name, self._first_questions(endpoint, groups))
 
     def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable[batch.Question]:
         for group in groups:
             case = self._case(group)
             for order in self.showings(group.group.person.group_id, len(group.group)):
-                request = endpoint.request([self._message(case, order)], self.settings.max_tokens)
-                yield batch.Question(endpoint.asked(request), request, len(order))
+                request = endpoint.request([self._message(case, order)], self.settings.max_tokens, len(order))
+                yield batch.Question(endpoint.asked(request), request, self._guess(case, order))
 
     async def _judge(self, endpoint: Endpoint, group: DrawnGroup) -> Verdict:
         """All showings of a group at the same time, as far as there are places."""
@@ -199,7 +199,7 @@ class VlmCritic:
         message = self._message(case, order)
         messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
         while True:
-            said = await endpoint.ask(messages, cap, size, deadline)
+            said = await endpoint.ask(messages, cap, size, deadline, self._guess(case, order))
             status, text = said.reply.status, said.reply.text
             judgement.replies.append(replace(said.reply, order=order))
             if status not in ("ok", "truncated"):
@@ -263,7 +263,12 @@ class VlmCritic:
     def _case(self, group: DrawnGroup) -> _Case:
         recalled = self._memory.recall(group.group.person)
         pictures = encode(group, self.settings.views, self._picture_part)
-        return _Case(pictures, tuple(memory_parts(recalled, self._picture_part)))
+        shown = sum(picture is not None for picture in recalled.pictures)
+        side = 0 if group.photograph is None else len(group.photograph)
+        return _Case(pictures, tuple(memory_parts(recalled, self._picture_part)), side, shown)
+
+    def _guess(self, case: _Case, order: Showing) -> Tokens:
+        return request_tokens(self.settings, len(order), case.side, case.prototypes)
 
     def _message(self, case: _Case, order: Showing) -> dict[str, Any]:
         return first_message(case.pictures, order, case.memory, self.settings.views, self.settings.prompt_order)

@@ -7,6 +7,8 @@ import logging
 import pickle
 import socket
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 
 from critique.loopback import (
     Answer,
+    Call,
     LoopbackVlm,
     bad_json,
     dropped,
@@ -234,6 +237,28 @@ def test_a_400_for_another_reason_leaves_the_schema_on():
     assert set(verdicts[0].statuses) == {"server_error"} and "too many images" in verdicts[0].comments[0]
     assert set(verdicts[1].statuses) == {"ok"}
     assert ["response_format" in call.body for call in server.calls] == [True, False, True]
+
+
+@pytest.mark.parametrize("unknown", [{"logprobs"}, {"response_format"}, {"logprobs", "response_format"}])
+@pytest.mark.parametrize("status", [400, 422])
+def test_what_a_server_does_not_know_is_left_out_from_then_on(unknown, status, caplog):
+    def picky(number: int, body: dict) -> Answer:
+        return (error(status, "unknown field") if unknown & set(body) else good())(body)
+
+    with LoopbackVlm(picky) as server:
+        critic = VlmCritic(settings(server, expected_scores=True))
+        verdicts = asyncio.run(critic.judge_many([drawn(4, seed) for seed in range(3)]))
+        asked = len(server.calls)
+        verdicts.append(critic.judge(drawn(4, 9)))
+    assert all(set(verdict.statuses) == {"ok"} for verdict in verdicts)
+    assert len(server.calls) == asked + 1
+    known = {"logprobs", "top_logprobs", "response_format"} & set(server.calls[-1].body)
+    assert known == {"logprobs": {"logprobs", "top_logprobs"}, "response_format": {"response_format"}}.get(
+        "".join({"logprobs", "response_format"} - unknown), set()
+    )
+    assert [sum(f"takes no `{option}`" in message for message in caplog.messages) for option in sorted(unknown)] == (
+        [1] * len(unknown)
+    )
 
 
 @pytest.mark.parametrize("passing", [error(429, retry_after=0.2), error(500), error(503), dropped()])
@@ -458,23 +483,56 @@ def quotes_the_key(status: int):
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 500])
 def test_the_key_is_in_nothing_that_we_keep_or_say(status, caplog):
     caplog.set_level(logging.DEBUG)
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    logging.getLogger().addHandler(handler)
-    try:
-        with LoopbackVlm([quotes_the_key(status)]) as server:
-            critic = VlmCritic(settings(server))
-            try:
-                said = repr(critic.judge(drawn()))
-            except VlmConfigError as caught:
-                said = "".join(traceback.format_exception(caught))
-    finally:
-        logging.getLogger().removeHandler(handler)
+    with logged() as stream, LoopbackVlm([quotes_the_key(status)]) as server:
+        critic = VlmCritic(settings(server))
+        try:
+            said = repr(critic.judge(drawn()))
+        except VlmConfigError as caught:
+            said = "".join(traceback.format_exception(caught))
     assert server.calls[0].headers["authorization"].endswith(KEY)  # it was sent
     kept = [said, repr(critic), repr(critic.settings), critic.settings.model_dump_json(), str(vars(critic))]
     assert KEY not in "\n".join([*kept, caplog.text, stream.getvalue()])
     assert "[key]" in said
     assert KEY.encode() not in pickle.dumps(critic)
+
+
+@contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """All that is logged meanwhile, with tracebacks."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield stream
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 413, 422, 429, 500])
+@pytest.mark.parametrize("step", ["POST /v1/files", "POST /v1/batches", "GET /v1/batches/batch-0", "GET /v1/files/"])
+def test_the_key_is_in_nothing_that_we_keep_or_say_of_a_batch(step, status, tmp_path, caplog):
+    """At each step of a batch the server answers something else, with the key in it."""
+    caplog.set_level(logging.DEBUG)
+
+    def change(call: Call, answer: Answer) -> Answer:
+        quoting = quotes_the_key(status)(call.body)
+        return quoting if f"{call.method} {call.path}".startswith(step) else answer
+
+    with logged() as stream, LoopbackVlm([good()], batches=True, change=change) as server:
+        own = {"batch": True, "batch_poll_seconds": 0.01, "batch_hours": 1e-5, "retries": 0}
+        critic = VlmCritic(settings(server, **own), cache=tmp_path / "answers.sqlite")
+        try:
+            asyncio.run(critic.hand_in([drawn()]))
+            said = repr(critic.judge(drawn()))
+        except VlmConfigError as caught:
+            said = "".join(traceback.format_exception(caught))
+    assert ("HTTP 401" in said) == (status == 401)
+    if status != 401:  # the batch is given up, and the group is asked one by one
+        assert len(server.calls) == 1 and "statuses=('ok', 'ok', 'ok', 'ok')" in said
+        assert any("one by one" in record.message for record in caplog.records if record.levelname == "WARNING")
+    assert any(call.headers["authorization"].endswith(KEY) for call in server.others)
+    files = [file.read_bytes() for file in tmp_path.iterdir()]
+    assert KEY not in "\n".join([said, caplog.text, stream.getvalue()]) and not any(KEY.encode() in f for f in files)
 
 
 def test_a_key_written_into_the_settings_is_not_repeated():

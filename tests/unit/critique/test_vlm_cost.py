@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from critique.cache import AnswerCache, read_ledger
-from critique.loopback import LoopbackVlm, Manner, bad_json, error, good, says, slow
+from critique.loopback import Answer, LoopbackVlm, Manner, bad_json, error, good, says, slow
+from critique.memory import Memory
+from critique.rules import Rule
 from critique.stream import BudgetSpent
 from critique.vlm import VlmConfigError, VlmCritic
 from tests.factories import same
@@ -43,6 +46,54 @@ def test_an_answer_is_paid_for_once(tmp_path):
         assert len(server.calls) == 8
     for one, other in zip(first, again):
         assert same([one.scores, one.cost, one.replies], [other.scores, other.cost, other.replies])
+
+
+def a_pixel(group):
+    overlay = group.overlays[1].copy()
+    overlay[5, 5, 0] += 1
+    return replace(group, overlays=(group.overlays[0], overlay, *group.overlays[2:]))
+
+
+def ruled(text: str) -> Memory:
+    return Memory((Rule.named(text, state="admitted"),))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "other"}, {"base_url": "localhost"}, {"memory": "When a foot floats, take 20 points off."},
+        {"seed": 1}, {"max_tokens": 4000}, {"temperature": 0.1}, {"temperature": None}, {"structured": False},
+        {"expected_scores": True}, {"detail": "low"}, {"prompt_order": "paper"}, {"pixel": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_asked_differently_is_asked_anew(tmp_path, change):
+    assert answered_anew(tmp_path, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt_price": 1.0, "completion_price": 2.0}, {"budget_tokens": 10**6}, {"max_in_flight": 1},
+        {"retries": 0, "read_seconds": 9.0}, {"batch_price": 0.1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_only_costs_differently_is_found_again(tmp_path, change):
+    assert not answered_anew(tmp_path, **change)
+
+
+def answered_anew(folder: Path, memory="When a foot floats, take 10 points off.", pixel=False, **change) -> bool:
+    """Whether a group that was judged is paid for again after a change."""
+    group = figures(5)
+    with LoopbackVlm([good()], models=("loopback", "other")) as server:
+        first = settings(server)
+        VlmCritic(first, memory=ruled("When a foot floats, take 10 points off."), cache=folder / "a").judge(group)
+        if "base_url" in change:  # the same server by another name
+            change = {"base_url": server.base_url.replace("127.0.0.1", change["base_url"])}
+        then = VlmCritic(first.model_copy(update=change), memory=ruled(memory), cache=folder / "a")
+        then.judge(a_pixel(group) if pixel else group)
+    return len(server.calls) == 2
 
 
 def test_repairs_are_found_again_too(tmp_path):
@@ -100,6 +151,29 @@ def test_a_budget_of_tokens_needs_no_prices(tmp_path):
     with LoopbackVlm([good()]) as server, pytest.raises(BudgetSpent, match="tokens"):
         run(server, [figures(3, seed) for seed in range(9)], tmp_path / "a", budget_tokens=3000, max_in_flight=1)
     assert len(server.calls) == 2
+
+
+def test_before_the_first_answer_one_request_goes_alone(tmp_path):
+    """Eight places, and a budget of one answer and a bit (the server's take 1,200 tokens each)."""
+    groups = [figures(3, seed) for seed in range(12)]
+    with LoopbackVlm([slow(0.05, good())]) as server, pytest.raises(BudgetSpent):
+        run(server, groups, tmp_path / "a", budget_tokens=1300, max_in_flight=8)
+    assert len(server.calls) == 1
+    with LoopbackVlm([slow(0.05, good())]) as server, pytest.raises(BudgetSpent):
+        run(server, groups, tmp_path / "b", prompt_price=1000.0, budget=5.0, max_in_flight=8)
+    assert len(server.calls) == 5 and server.peak > 1  # once one is measured, many are under way
+
+
+def test_what_the_first_request_must_take_at_least_is_within_the_budget(tmp_path):
+    with LoopbackVlm([good()]) as server, pytest.raises(BudgetSpent, match="0 spent in this run, and about 4"):
+        run(server, [figures(3)], tmp_path / "a", budget_tokens=100)
+    assert not server.calls
+
+
+def test_without_a_budget_all_places_are_used_from_the_start(tmp_path):
+    with LoopbackVlm([slow(0.3, good())]) as server:
+        run(server, [figures(3, seed) for seed in range(4)], None, max_in_flight=4)
+    assert server.peak == 4
 
 
 def test_a_budget_of_money_without_prices_is_refused():
@@ -163,6 +237,88 @@ def test_a_batch_that_the_server_forgot_is_handed_in_again(tmp_path):
             cache.add_batch("batch-77", critic.name, 3)
         came, _ = batched(server, [figures(3, seed) for seed in range(2)], tmp_path / "a")
     assert came == 2 and len(server.batches) == 1 and not server.calls
+
+
+def test_a_batch_is_no_larger_than_its_budget(tmp_path):
+    """An answer is measured to cost 1, or 0.5 by batch; the first is asked for plainly."""
+    groups = [figures(3, seed) for seed in range(9)]
+    priced = {"prompt_price": 1000.0, "budget": 3.0}
+    with LoopbackVlm(Manner(), batches=True) as server:
+        run(server, groups[:1], tmp_path / "a", batch=True, **priced)
+        with pytest.raises(BudgetSpent, match=r"budget of 3 \(money\) is used up: 3 spent"):
+            batched(server, groups, tmp_path / "a", **priced)
+        assert [len(rows) for rows in server.batches.values()] == [4] and len(server.calls) == 1
+        came, verdicts = batched(server, groups, tmp_path / "a", prompt_price=1000.0, budget=9.0)
+    assert came == 4 and len(server.calls) == 1 and all(set(verdict.statuses) == {"ok"} for verdict in verdicts)
+
+
+def test_a_batch_that_fits_no_budget_is_not_handed_in(tmp_path):
+    with LoopbackVlm(Manner(), batches=True) as server, pytest.raises(BudgetSpent):
+        batched(server, [figures(3)], tmp_path / "a", budget_tokens=100)
+    assert not server.batches and not [call for call in server.others if "files" in call.path]
+
+
+def changed(path: str, answer):
+    """A server whose answer at this path is another."""
+    return {"batches": True, "change": lambda call, given: answer(given) if path in call.path else given}
+
+
+def test_torn_rows_are_asked_one_by_one(tmp_path, caplog):
+    groups = [figures(3, seed) for seed in range(4)]
+
+    def torn(given):
+        first, _, *rest = given.body.splitlines()
+        return replace(given, body=b"\n".join([first[:40], b'{"custom_id": 3}', *rest]))
+
+    with LoopbackVlm(Manner(), **changed("-out/content", torn)) as server:
+        came, verdicts = batched(server, groups, tmp_path / "a")
+    assert came == 2 and len(server.calls) == 2 and all(set(verdict.statuses) == {"ok"} for verdict in verdicts)
+    assert any("2 rows cannot be read" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
+def test_a_batch_that_ends_badly_is_told(status, tmp_path, caplog):
+    def ended(given):
+        why = {"object": "list", "data": [{"code": "no", "message": f"too large for {KEY}"}]}
+        return replace(given, body=given.body | {"status": status, "output_file_id": None, "errors": why})
+
+    with LoopbackVlm(Manner(), **changed("/batches/batch-0", ended)) as server:
+        came, verdicts = batched(server, [figures(3)], tmp_path / "a")
+    assert came == 0 and len(server.calls) == 1 and set(verdicts[0].statuses) == {"ok"}
+    (told,) = [message for message in caplog.messages if f"batch-0 {status}" in message]
+    assert "too large for [key]" in told
+
+
+def test_a_fault_that_passes_does_not_end_the_waiting_for_a_batch(tmp_path, caplog):
+    asked = []
+
+    def flaky(given):
+        asked.append(given)
+        return [error(500)({}), Answer(drop=True), error(429)({})][len(asked) - 1] if len(asked) < 4 else given
+
+    with LoopbackVlm(Manner(), **changed("/batches/batch-0", flaky)) as server:
+        came, _ = batched(server, [figures(3)], tmp_path / "a", retries=0)
+    assert came == 1 and not server.calls
+    assert sum("no word of batch" in message for message in caplog.messages) == 3
+
+
+def test_a_batch_is_waited_for_so_many_hours_and_collected_by_the_next_run(tmp_path, caplog):
+    def under_way(given):
+        return replace(given, body=given.body | {"status": "in_progress"})
+
+    late = changed("/batches/batch-0", under_way)
+    with LoopbackVlm(Manner(), **late) as server:
+        came, _ = batched(server, [figures(3)], tmp_path / "a", batch_hours=1e-5)
+        assert came == 0 and len(server.calls) == 1
+        server._change = lambda call, given: given  # it is done at last
+        assert batched(server, [figures(3)], tmp_path / "a")[0] == 1
+    assert any("not done after 1e-05 h" in message for message in caplog.messages)
+
+
+def test_the_price_by_batch_is_the_settings(tmp_path):
+    with LoopbackVlm(Manner(), batches=True) as server:
+        batched(server, [figures(3)], tmp_path / "answers.sqlite", prompt_price=1000.0, batch_price=0.2)
+    assert read_ledger(tmp_path)[0].money == pytest.approx(0.2)
 
 
 async def killed(*_):
