@@ -1,7 +1,7 @@
 """`hmr-align doctor`: what this machine has, and the mend for what it lacks.
 
 Every check returns a `Finding` and never raises. To add one: a function here, a line in `examine`.
-No value of a secret is ever printed: variables are named, and of an address only its host.
+No value of a secret is ever printed: variables are named, and of an address only its host and port.
 """
 
 import importlib
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from critique.vlm_settings import VlmConfigError, check_address
 from flows.deployments import SILENCE
 from flows.server import Server, ServerError, find_server, recording_into
 from tasks.settings import Settings
@@ -166,16 +167,30 @@ def gl() -> Finding:
 def vlm(table: dict[str, Any]) -> Finding:
     """Whether a remote critic could be asked, and where pictures would then be sent."""
     key = str(table.get("api_key_variable", "OPENAI_API_KEY"))
-    address = table.get("base_url") or os.environ.get("OPENAI_BASE_URL") or ""
+    set_here = table.get("base_url")
+    address = str(set_here or os.environ.get("OPENAI_BASE_URL", "").strip())
+    where = "[critic.vlm] base_url" if set_here else "OPENAI_BASE_URL"
+    if address:
+        try:
+            check_address(address, where)
+        except VlmConfigError as error:
+            mend = f"Only for --critic vlm: correct {where}."
+            return Finding("VLM critic", "optional", f"no picture can be sent: {error}", mend)
     unset = [] if os.environ.get(key) else [key]
     unset += [] if address else ["OPENAI_BASE_URL"]
     unset += [] if table.get("model") else ["[critic.vlm] model"]
-    host = urlsplit(str(address)).hostname
-    goal = f"pictures would be sent to {host}" if host else "no address, so no picture can be sent"
+    goal = f"pictures would be sent to {_host(address)}" if address else "no address, so no picture can be sent"
     if not unset:
         return Finding("VLM critic", "ok", f"{key} is set; {goal}")
     mend = "Only for --critic vlm: set " + ", ".join(unset) + "."
     return Finding("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", mend)
+
+
+def _host(address: str) -> str:
+    """host:port of an address, the port also where it is the scheme's own."""
+    url = urlsplit(address)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
 
 
 def prefect() -> Iterator[Finding]:

@@ -44,8 +44,23 @@ def test_the_vlm_is_named_by_host_and_its_lacks_by_variable(monkeypatch):
     monkeypatch.setenv("MY_KEY", "value")
     table = {"api_key_variable": "MY_KEY", "base_url": "http://127.0.0.1:8000/v1", "model": "m"}
     assert doctor.vlm(table) == doctor.Finding(
-        "VLM critic", "ok", "MY_KEY is set; pictures would be sent to 127.0.0.1"
+        "VLM critic", "ok", "MY_KEY is set; pictures would be sent to 127.0.0.1:8000"
     )
+    for address, place in (("https://api.openai.com/v1", "api.openai.com:443"), ("http://[::1]/v1", "[::1]:80")):
+        assert doctor.vlm(table | {"base_url": address}).found.endswith(f"sent to {place}")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://anna:secret@h/v1", "https://h/v1?key=secret", "ftp://secret/v1", "secret", "http://h:secret/v1"]
+)
+def test_an_address_that_a_run_would_refuse_is_not_ok_and_not_repeated(address, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "value")
+    inside = doctor.vlm({"base_url": address, "model": "m"})
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    outside = doctor.vlm({"model": "m"})
+    for finding, where in ((inside, "base_url"), (outside, "OPENAI_BASE_URL")):
+        assert finding.state == "optional" and f"{where} is not a plain http or https address" in finding.found
+        assert where in finding.mend and "secret" not in finding.found + finding.mend
 
 
 def test_a_silent_named_server_is_missing(monkeypatch, home):
