@@ -53,7 +53,11 @@ Checkpoint = Annotated[
     str | None, typer.Option(metavar="MODEL", help="lab, default or a file. [lab; default with --images]")
 ]
 Critic = Annotated[
-    str | None, typer.Option(metavar="NAME", help="evidence, scorer, scorenet, vlm, oracle or shuffled. [evidence]")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="evidence, scorer, scorenet, vlm, panel, reprojection, physics, oracle or shuffled. [evidence]",
+    ),
 ]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
@@ -205,6 +209,8 @@ def critique(
 
     Example: hmr-align critique --name default --critic vlm --settings mine.toml --plan
     """
+    if plan:
+        _refuse("beside --plan", controls=controls or None, json=json_file)
     chosen = _settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
     if plan:
         from tasks.request_plan import request_plan
@@ -223,7 +229,8 @@ def critique(
     with _recorded():
         from flows.score_groups import score_groups as run
 
-        run(chosen)
+        counts = run(chosen)
+    _tell_measurements([_measured(f"critique.{name}", count) for name, count in counts.items()], json_file)
 
 
 @app.command()
@@ -348,7 +355,9 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(metavar="X", help="[the preset's]")] = None,
     critic: Critic = None,
     seed: Seed = None,
-    round_number: Round = 1,
+    round_number: Annotated[
+        int | None, typer.Option("--round", metavar="N", min=1, help="Which round, on the groups before it. [1]")
+    ] = None,
     probe_headroom: Annotated[
         bool,
         typer.Option("--probe-headroom", help="Instead measure what the true labels of wild would gain."),
@@ -361,6 +370,11 @@ def train(
 
     Example: hmr-align train --name mine --preset paper_eq6 --steps 150
     """
+    if probe_headroom:
+        own = {"preset": preset, "steps": steps, "learning_rate": learning_rate}
+        _refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number)
+    else:
+        _refuse("without --probe-headroom", json=json_file)
     chosen = _settings_of_run(
         settings,
         run={"out": out, "name": name, "seed": seed},
@@ -375,7 +389,7 @@ def train(
         else:
             from flows.train_policy import train_policy as run
 
-            run(chosen, round_number)
+            run(chosen, round_number or 1)
 
 
 @app.command()
@@ -754,6 +768,17 @@ def _settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
     for section, keys in flags.items():  # a run of an older version may lack a section
         values[section] = values.get(section, {}) | {key: value for key, value in keys.items() if value is not None}
     return validate(Settings, values, where=str(kept))
+
+
+def _refuse(where: str, **flags: object) -> None:
+    """Refuse flags that were given and that the command would not read."""
+    idle = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]
+    if idle:
+        from tasks.settings import SettingsError
+
+        many = len(idle) > 1
+        told = f"{', '.join(idle)} {'have' if many else 'has'} no effect {where}"
+        raise SettingsError(f"{told}: leave {'them' if many else 'it'} out")
 
 
 def _number(text: str | None) -> float | str | None:

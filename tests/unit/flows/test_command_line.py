@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ import typer.main
 from typer.testing import CliRunner
 
 import flows.command_line
+import flows.score_groups
 from flows.command_line import app
-from tasks.settings import Run, Settings
+from tasks.judging import CRITICS
+from tasks.settings import Run, Settings, SettingsError
 
 COMMANDS = [
     *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
     *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler", "bench train"),
-    *("experiment alignment", "experiment sampler", "critic-benchmark"),
+    *("experiment alignment", "experiment sampler", "experiment rounds", "critic-benchmark"),
     *("loopback-vlm", "bench critic"),
     *("reflect", "memory show", "memory export", "memory import"),
 ]
@@ -75,6 +78,36 @@ def test_a_wrong_flag_is_named(tmp_path):
     assert done.stderr == (
         "hmr-align: command line: [align] rounds = -1: should be greater than or equal to 0.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("train --json a.json", "--json has no effect without --probe-headroom: leave it out"),
+        ("train --probe-headroom --steps 3 --round 1 --critic scorer", "--steps, --critic, --round have no effect"),
+        ("train --probe-headroom --learning-rate 0 --preset stable", "--preset, --learning-rate have no effect"),
+        ("critique --plan --controls 5", "--controls has no effect beside --plan: leave it out"),
+        ("critique --plan --json a.json", "--json has no effect beside --plan: leave it out"),
+    ],
+)
+def test_a_flag_that_would_not_be_read_is_refused(arguments, told):
+    refused = CliRunner().invoke(app, arguments.split()).exception
+    assert isinstance(refused, SettingsError) and str(refused).startswith(told)
+
+
+def test_critique_tells_what_it_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(flows.command_line, "_recorded", nullcontext)
+    monkeypatch.setattr(flows.score_groups, "score_groups", lambda settings: {"scored": 40, "abstained": 2})
+    file = tmp_path / "counts.json"
+    told = CliRunner().invoke(app, ["critique", "--out", str(tmp_path), "--json", str(file)])
+    assert told.exit_code == 0, told.output
+    rows = {row["metric"]: row["value"] for row in json.loads(file.read_text())["results"]}
+    assert rows == {"critique.scored": 40, "critique.abstained": 2} and "critique.scored" in told.output
+
+
+def test_help_names_every_critic():
+    told = CliRunner().invoke(app, ["align", "--help"]).output
+    assert [name for name in CRITICS if name not in told] == []
 
 
 def test_a_run_of_an_older_version_may_lack_a_section(tmp_path):
