@@ -471,8 +471,8 @@ def _rewards(scores: Tensor, counts: Counts) -> dict[str, float]:
     rewards = scores.double() / 100
     centred = rewards - rewards.nanmean(1, keepdim=True)
     return {
-        "reward/mean": float(rewards.nanmean()),
-        "reward/std": float(centred.square().nanmean(1).sqrt().mean()),
+        "reward": float(rewards.nanmean()),
+        "reward_std": float(centred.square().nanmean(1).sqrt().mean()),
         "frac_reward_zero_std": counts.flat / max(counts.groups - counts.silent, 1),  # of all judged groups
     }
 
@@ -482,7 +482,7 @@ def _trl_names(numbers: dict[str, float], objective: ObjectiveSettings) -> dict[
 
     kl is ||eps_theta - eps_ref||^2 as a mean over dims, which the divergence is proportional to at each step.
     """
-    found = {"clip_ratio": numbers["clip_fraction"]} if "clip_fraction" in numbers else {}
+    found = {"clip_ratio/region_mean": numbers["clip_fraction"]} if "clip_fraction" in numbers else {}
     if "distance/all" in numbers:
         return {**found, "kl": numbers["distance/all"]}
     distances = [(numbers.get(f"distance/{head.name}"), head.dims) for head in objective.heads]

@@ -427,10 +427,10 @@ def test_curves_carry_the_names_of_trl(model):
     scored = groups()
     settings = changed(steps=2, preset="stable", objective={"objective": "ratio", "beta": 1.0, "clip_eps": 0.2})
     row = train_policy(model, scored, settings, calm).curves[-1]
-    assert {"reward/mean", "reward/std", "frac_reward_zero_std", "clip_ratio", "kl"} <= row.keys()
+    assert {"reward", "reward_std", "frac_reward_zero_std", "clip_ratio/region_mean", "kl"} <= row.keys()
     joints, twists = row["distance/joints"], row["distance/twists"]
     assert row["kl"] == pytest.approx((87 * joints + 46 * twists) / 133)
     rewards = scored.scores / 100
     once = train_policy(model, scored, changed(steps=1, groups_per_step=16), calm).curves[0]
-    assert once["reward/mean"] == pytest.approx(float(rewards.mean()))
-    assert once["reward/std"] == pytest.approx(float(rewards.std(1, correction=0).mean()))
+    assert once["reward"] == pytest.approx(float(rewards.mean()))
+    assert once["reward_std"] == pytest.approx(float(rewards.std(1, correction=0).mean()))
