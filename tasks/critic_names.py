@@ -4,6 +4,7 @@ from pathlib import Path
 
 from critique.panel import Member, PanelCritic
 from critique.scripted import ScriptedCritic
+from critique.shuffled import ShuffledCritic
 from critique.vlm import name_of
 from critique.vlm_settings import VlmSettings
 from storage.records import DrawnGroup, Verdict
@@ -20,6 +21,9 @@ def stored_name(section: CriticSection, seed: int, run: Path | None = None) -> s
     if section.name == "vlm":
         vlm = validate(VlmSettings, section.vlm, "settings", "critic.vlm")
         return name_of(vlm, memory_of(vlm, run))
+    if section.name == "shuffled":
+        inner = stored_name(section.named(section.shuffled.of), seed, run)
+        return ShuffledCritic(ScriptedCritic(_judges_nothing, inner), seed).name
     if section.asks_server and "panel" not in section.judges:
         members = (
             Member(ScriptedCritic(_judges_nothing, stored_name(section.named(name), seed, run)), weight)

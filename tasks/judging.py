@@ -54,7 +54,7 @@ def make_critic(
         off = dict.fromkeys(set(CHECKS) - set(_FAMILIES[settings.name]), 0.0)
         return EvidenceCritic(EvidenceSettings(**off), f"{settings.name}@1")
     if settings.name == "panel":
-        if not settings.panel.members or "panel" in settings.panel.members:
+        if not settings.panel.members or {"panel", "shuffled"} & set(settings.panel.members):
             raise SettingsError(
                 "critic 'panel' needs members, other critics by name: "
                 "[critic.panel] members = { evidence = 1.0, vlm = 2.0 }"
@@ -73,9 +73,8 @@ def make_critic(
     if settings.name == "vlm":
         cache = None if folder is None else folder / FILE
         return vlm_critic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"), cache)
-    if settings.name == "shuffled":  # the control: the evidence critic's scores, dealt out at random
-        inner = settings.model_copy(update={"name": "evidence"})
-        return ShuffledCritic(make_critic(inner, seed), seed)
+    if settings.name == "shuffled":
+        return ShuffledCritic(make_critic(settings.named(settings.shuffled.of), seed, truth, folder), seed)
     if settings.name == "oracle":
         if truth is None:
             raise SettingsError(

@@ -113,6 +113,18 @@ class PanelSettings(Section):
     combine: Literal["z", "rank", "mean"] = "z"  # of scores in a group: standardised, by rank, or as they are
 
 
+def _has_an_order(name: str) -> str:
+    if name == "shuffled":
+        raise ValueError("Input should be another critic than 'shuffled'")
+    return name
+
+
+class ShuffledSettings(Section):
+    """The control, as critic `shuffled`: scores of another critic in a random order."""
+
+    of: Annotated[str, AfterValidator(_has_an_order)] = "evidence"  # the critic of the run that it is a control for
+
+
 class CriticSection(Section):
     """Who judges. The sub-tables are read by the critic of that name."""
 
@@ -122,11 +134,14 @@ class CriticSection(Section):
     vlm: dict[str, Any] = {}
     scorenet: ScoreNetSettings = ScoreNetSettings()
     panel: PanelSettings = PanelSettings()
+    shuffled: ShuffledSettings = ShuffledSettings()
     monitor: str | None = None  # a second critic that judges too and is never trained on
 
     @property
     def judges(self) -> tuple[str, ...]:
-        """The critics that judge: the members of a panel, or the one that is named."""
+        """The critics that judge: the members of a panel, the one that is shuffled, or the one that is named."""
+        if self.name == "shuffled":
+            return self.named(self.shuffled.of).judges
         return tuple(self.panel.members) if self.name == "panel" else (self.name,)
 
     @property

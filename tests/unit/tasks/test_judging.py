@@ -10,6 +10,7 @@ from critique.cache import read_ledger
 from critique.loopback import LoopbackVlm, error, from_pixels, good, refusal
 from critique.panel import PanelCritic
 from storage.group_store import GroupStore
+from tasks.critic_names import stored_name
 from tasks.drawing import framed_photograph
 from tasks.judging import judge_groups, make_critic
 from tasks.monitoring import told, watch
@@ -101,7 +102,29 @@ def test_a_panel_is_made_of_critics_by_name(run):
     assert read_ledger(run)[0].answers == 2
 
 
-@pytest.mark.parametrize("members", [{}, {"panel": 1.0}, {"nobody": 1.0}])
+@pytest.mark.parametrize("of", ["vlm", "panel", "physics", "evidence"])
+def test_the_control_deals_out_the_scores_of_the_critic_it_is_told(run, of):
+    with LoopbackVlm([from_pixels()]) as server:
+        given = {"vlm": vlm(server).vlm, "panel": {"members": {"vlm": 2.0, "physics": 1.0}}}
+        own = CriticSection(name=of, **given)
+        control = CriticSection(name="shuffled", shuffled={"of": of}, **given)
+        assert control.judges == own.judges
+        assert judge(run, own) == judge(run, control) == {"scored": 8, "abstained": 0}
+        assert len(server.calls) == (2 if "vlm" in own.judges else 0)  # the control finds the answers
+        names = make_critic(own, 0).name, make_critic(control, 0).name
+        assert names[1] == f"shuffled-0-{names[0]}" == stored_name(control, 0)
+    true, dealt = (GroupStore(run / "store").read_verdicts("round0", name, "0") for name in names)
+    for one, other in zip(true, dealt):
+        assert sorted(one.scores) == sorted(other.scores) and other.critic == names[1]
+
+
+def test_the_control_of_the_control_is_refused():
+    with pytest.raises(SettingsError, match=r"\[critic.shuffled\] of = 'shuffled': should be another critic"):
+        load_settings(None, {"critic": {"shuffled": {"of": "shuffled"}}})
+    assert CriticSection(name="shuffled", shuffled={"of": "oracle"}).needs_truth
+
+
+@pytest.mark.parametrize("members", [{}, {"panel": 1.0}, {"nobody": 1.0}, {"shuffled": 1.0}])
 def test_an_impossible_panel_says_how_to_mend_it(members):
     with pytest.raises(SettingsError, match=r"members = |there is no critic 'nobody'"):
         make_critic(CriticSection(name="panel", panel={"members": members}), 0)
