@@ -3,7 +3,16 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from hmr.base_model import SHIPPED, BaseModel, CheckpointError, load_model, provenance_of, save_model
+from hmr.base_model import (
+    FORMAT,
+    SHIPPED,
+    BaseModel,
+    CheckpointError,
+    load_model,
+    provenance_of,
+    save_model,
+    save_weights,
+)
 from hmr.condition import Observation
 from hmr.mirror import mirror_observation
 
@@ -91,6 +100,13 @@ def test_files_that_are_no_model_say_so(tmp_path, model):
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(CheckpointError, match="weights of unknown make"):
         load_model(foreign)
+
+
+def test_a_network_of_a_later_version_is_named(tmp_path, model):
+    path = tmp_path / "later.safetensors"
+    save_weights(model, path, FORMAT, {"architecture": {**SMALL, "network": "hyper"}})
+    with pytest.raises(CheckpointError, match=r"later.safetensors holds a network 'hyper'; there are embedded"):
+        load_model(path)
 
 
 def test_missing_and_misshapen_tensors_are_named(tmp_path, model):

@@ -10,6 +10,7 @@ from hmr.base_model import BaseModel
 from hmr.condition import Condition, Observation
 from hmr.guard import Evaluation
 from hmr.latent import DIMS
+from hmr.objectives import PRESETS
 from hmr.sampler import denoise
 from hmr.train_settings import learning_rate_share
 from hmr.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
@@ -161,7 +162,7 @@ def test_groups_without_a_score_are_refused(model):
         train_policy(model, silent, SETTINGS, calm)
 
 
-@pytest.mark.parametrize("name", ["paper_eq6", "released_dgpo", "stable"])
+@pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_takes_a_step(model, name):
     settings = SETTINGS.model_copy(update={"preset": name, "steps": 2, "evaluate_every": 2})
     result = train_policy(model, groups(), settings, calm)

@@ -171,6 +171,15 @@ def test_groups_of_another_network_or_of_unlike_sizes(tmp_path, drawn, base, bod
         opened(filled(tmp_path / "sizes", {**drawn, "b": larger}), base, body)
 
 
+def test_vectors_of_another_length(tmp_path, drawn, base, body, monkeypatch):
+    """Our store keeps none; one that somebody else wrote may."""
+    store = filled(tmp_path, drawn)
+    shorter = [replace(group, latents=group.latents[:, :120]) for group in drawn["a"]]
+    monkeypatch.setattr(GroupStore, "read_groups", lambda *_: shorter)
+    with pytest.raises(TrainError, match=r"'round0' hold vectors of \[120\] numbers, models diffuse 133: they were"):
+        opened(store, base, body)
+
+
 def test_nobody_at_all(tmp_path, base, body):
     with pytest.raises(TrainError, match="nobody was found"):
         opened(filled(tmp_path, {"a": []}, judged="a"), base, body)

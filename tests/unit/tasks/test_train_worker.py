@@ -11,9 +11,10 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from tensorboardX.proto.event_pb2 import Event
 
 import tasks.training
-from hmr.base_model import load_model
+from hmr.base_model import load_model, provenance_of
 from hmr.body import load_body
 from hmr.trainer import TrainError
 from storage.group_store import GroupStore
@@ -80,6 +81,40 @@ def test_what_a_round_leaves_behind(root):
     page = (folder / "why_it_stopped.html").read_text()
     assert trained.reason in page and "max_gradient_growth" in page and "<svg" in page
     assert not (folder / "states").exists()
+    board = scalars(folder)
+    rows = {int(message["row"]["step"]): message["row"] for message in told if "row" in message}
+    for name in ("loss", "gradient_norm", "reward", "reward_std", "frac_reward_zero_std", "kl", "S/joints"):
+        assert board[name] == pytest.approx({step: row[name] for step, row in rows.items() if name in row}, rel=1e-6)
+    assert list(board["val/zero_noise_mm"]) == [0, 4, 8] and list(board["val/critic_score"]) == [0, 4, 8]
+
+
+def scalars(folder: Path) -> dict[str, dict[int, float]]:
+    """What a round told TensorBoard: name -> step -> value. A record: length, its checksum, event, its checksum."""
+    (file,) = (folder / "tensorboard").iterdir()
+    content, found = file.read_bytes(), {}
+    while content:
+        end = 12 + int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12:end])
+        for value in event.summary.value:
+            found.setdefault(value.tag, {})[event.step] = value.simple_value
+        content = content[end + 4 :]
+    return found
+
+
+def test_a_round_may_train_on_the_groups_of_earlier_ones_too(root):
+    """The same groups stand for those of an earlier model: twice the groups, and of both generations in its result."""
+    store = GroupStore(root / "store")
+    for shard in "ab":
+        groups = store.read_groups("round0", shard)
+        store.write_groups("earlier", shard, groups)
+        store.write_verdicts("earlier", CRITIC, "run", shard, [make_verdict(group) for group in groups])
+    trained = train(spec(root, "both").model_copy(update={"older": ("earlier",)}), nothing)
+    kept = json.loads((root / "both" / "result.json").read_text())
+    assert kept["groups"]["groups"] == kept["groups"]["trained_on"] == 20
+    assert kept["made_of"]["groups"] == ["earlier", "round0"]
+    assert provenance_of(trained.checkpoint)["trained_on"] == "earlier, round0"
+    train(spec(root, "own"), nothing)
+    assert not curves(root, "both")["loss"].equals(curves(root, "own")["loss"])
 
 
 def test_a_beta_that_is_far_off_is_told_once_as_a_warning(root, monkeypatch, caplog):
