@@ -36,10 +36,10 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from critique.embedders import CaseEmbedder, PoseEmbedder
-from critique.memory_settings import RecallSettings
+from critique.embedders import CaseEmbedder, PoseEmbedder, ngrams
+from critique.memory_settings import NEAR_COPY, RecallSettings
 from critique.prototypes import Prototype, nearest_prototypes
-from critique.rules import Line, Rule, best_rules, form_faults
+from critique.rules import Line, Rule, TextEmbedder, best_rules, form_faults, near_copy, united
 from storage.records import Bytes, Person
 
 PIXEL_LIMIT = 4096  # px, longest side of a prototype's picture
@@ -289,21 +289,33 @@ def untrusted(memory: Memory) -> Memory:
     return replace(memory, rules=rules, events=())
 
 
-def with_imported(memory: Memory, other: Memory, time: str) -> Memory:
-    """Both memories in one; where an id is in both, what `memory` has stays. New rules are named in the ledger."""
+def with_imported(
+    memory: Memory, other: Memory, time: str, likeness: TextEmbedder = ngrams, least: float = NEAR_COPY
+) -> Memory:
+    """Both memories in one; where an id is in both, what `memory` has stays. New rules are named in the ledger.
+
+    A new rule that says nearly what a known one says adds its counts and tags to that one, once.
+    """
     known = {item.id for item in (*memory.rules, *memory.prototypes)}
-    rules = tuple(rule for rule in other.rules if rule.id not in known)
-    prototypes = tuple(prototype for prototype in other.prototypes if prototype.id not in known)
-    imported = tuple(
-        Event(what="imported", rule=rule.id, text=rule.text, detail=f"as {rule.state}", time=time)
-        for rule in rules
-        if memory.events or memory.rules
-    )
+    known |= {event.rule for event in memory.events if event.what == "merged"}
+    rules, events = list(memory.rules), []
+    for rule in other.rules:
+        if rule.id in known:
+            continue
+        twin = near_copy(rule.text, rules, likeness, least)
+        if twin is not None:
+            rules[rules.index(twin)] = united(twin, [rule])
+            told = f"says what {twin.id} says, which is {twin.state}"
+            events.append(Event(what="merged", rule=rule.id, text=rule.text, detail=told, time=time))
+            continue
+        rules.append(rule)
+        if memory.events or memory.rules:
+            events.append(Event(what="imported", rule=rule.id, text=rule.text, detail=f"as {rule.state}", time=time))
     both = replace(
         memory,
-        rules=(*memory.rules, *rules),
-        prototypes=(*memory.prototypes, *prototypes),
-        events=(*memory.events, *(event for event in other.events if event not in memory.events), *imported),
+        rules=tuple(rules),
+        prototypes=(*memory.prototypes, *(one for one in other.prototypes if one.id not in known)),
+        events=(*memory.events, *(event for event in other.events if event not in memory.events), *events),
     )
     both.embedder  # noqa: B018  refuses prototypes of two embedders
     return both

@@ -9,6 +9,10 @@ Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+NEAR_COPY = 0.9
+"""Cosine from which on two rules say the same."""
+
+
 class RecallSettings(BaseModel):
     """Which rules and prototypes a case is shown. Source: the paper's retrieval; it leaves the constants open."""
 
@@ -44,7 +48,7 @@ class ReflectionSettings(BaseModel):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # one-sided, shared among the rules of one session
     resamples: Count = 2000  # of the bootstrap over photographs
     retest: bool = True  # test admitted rules again, each against the memory without it
-    duplicate: Share = 0.9  # cosine from which on two rules say the same
+    duplicate: Share = NEAR_COPY  # cosine from which on two rules say the same
     most_rules: Count = 50  # that are not retired
     most_prototypes: Natural = 60
     placebo: str = "When the photograph was taken on a Tuesday, take 10 points off."

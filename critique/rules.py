@@ -187,10 +187,11 @@ def merged(rules: Sequence[Rule], embed: TextEmbedder, least: float) -> list[tup
             groups.append((rule, []))
         else:
             next(copies for first, copies in groups if first is kept).append(rule)
-    return [(_united(kept, copies), copies) for kept, copies in sorted(groups, key=lambda pair: -len(pair[1]))]
+    return [(united(kept, copies), copies) for kept, copies in sorted(groups, key=lambda pair: -len(pair[1]))]
 
 
-def _united(kept: Rule, copies: Sequence[Rule]) -> Rule:
+def united(kept: Rule, copies: Sequence[Rule]) -> Rule:
+    """The kept rule with the tags of all, where they are no more than three, and their counts added up."""
     tags = sorted({*kept.tags, *(tag for copy in copies for tag in copy.tags)})
     counts = {name: sum(getattr(rule, name) for rule in (kept, *copies)) for name in ("uses", "successes")}
     return kept.model_copy(update={"tags": tuple(tags) if len(tags) <= 3 else kept.tags, **counts})

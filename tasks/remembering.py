@@ -91,6 +91,7 @@ def export_memory(root: Path, folder: Path) -> Path:
 def import_memory(root: Path, file: Path, time: str, *, trust: bool = False) -> tuple[str, int, int]:
     """Add what a TOML file holds to a memory, which may be new; returns version, new rules and new prototypes.
 
+    A rule that says nearly what a known one says goes into that one, and is no new rule.
     Rules come in as candidates, to be tested when the critic next reflects; with `trust` as what the file calls them.
     """
     brought = read_toml(file)
@@ -100,6 +101,6 @@ def import_memory(root: Path, file: Path, time: str, *, trust: bool = False) -> 
     memory = Memory() if before is None else load_memory(root)
     after = with_imported(memory, brought, time)
     added = len(after.rules) - len(memory.rules), len(after.prototypes) - len(memory.prototypes)
-    if before is not None and not any(added):
+    if before is not None and (after.rules, after.prototypes) == (memory.rules, memory.prototypes):
         return before, 0, 0
     return save_memory(root, after, before), *added

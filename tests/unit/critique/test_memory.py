@@ -147,6 +147,23 @@ def test_importing_keeps_what_is_there():
     assert with_imported(MEMORY, MEMORY, "now") == MEMORY
 
 
+def test_importing_puts_near_copies_together_once():
+    """The copy of FOOT has other numbers and an own id; its counts and its tag go to FOOT, and the ledger says so."""
+    copy = Rule.named(
+        "When a foot floats, take 25 points off!", tags=("foot_contact", "scale", "occlusion"), uses=4, successes=2
+    )
+    again = Rule.named("when A FOOT floats, take 7 points off.", uses=1)
+    both = with_imported(MEMORY, Memory((copy, again)), "now")
+    foot, knee = both.rules
+    assert (foot.id, foot.text, foot.state, knee) == (FOOT.id, FOOT.text, "admitted", KNEE)
+    assert (foot.uses, foot.successes, foot.tags) == (3 + 4 + 1, 2, ("foot_contact", "occlusion", "scale"))
+    told = [(event.what, event.rule, event.detail) for event in both.events[1:]]
+    assert told == [("merged", rule.id, f"says what {FOOT.id} says, which is admitted") for rule in (copy, again)]
+    assert with_imported(both, Memory((copy, again)), "later") == both
+    alone = with_imported(Memory(), Memory((copy, again)), "now")
+    assert [(rule.id, rule.uses) for rule in alone.rules] == [(copy.id, 5)]
+
+
 def test_what_comes_from_outside_has_proven_nothing():
     retired = Rule.named("When it is dark, take 1 points off.", state="retired", uses=4, successes=4, lift=0.5)
     distrusted = untrusted(replace(MEMORY, rules=(*MEMORY.rules, retired)))
