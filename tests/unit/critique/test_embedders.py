@@ -5,6 +5,7 @@ import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,6 +114,59 @@ def test_open_clip_is_asked_for_the_crop(monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", Clip())
     person = make_person(np.random.default_rng(0), picture=np.full((128, 128, 3), (30, 40, 0), np.uint8))
     assert case_embedder("open_clip:tiny:weights.bin")(person) == pytest.approx([0.6, 0.8, 0.0])
+
+
+class Transformers:
+    """As much of transformers as the embedder uses: a tower that tells the mean colour, in either version's form."""
+
+    def __init__(self, wrapped: bool):
+        self.wrapped = wrapped
+        self.AutoModel = self.AutoImageProcessor = self
+
+    def from_pretrained(self, model):
+        assert model == "/models/siglip"
+        return self
+
+    def eval(self):
+        return self
+
+    def __call__(self, images, return_tensors):
+        import torch
+
+        assert return_tensors == "pt"
+        return {"pixel_values": torch.from_numpy(np.asarray(images).copy())[None]}
+
+    def get_image_features(self, pixel_values):
+        features = pixel_values.float().mean((1, 2))
+        return SimpleNamespace(pooler_output=features) if self.wrapped else features
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_transformers_is_asked_for_the_crop(wrapped, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", Transformers(wrapped))
+    person = make_person(np.random.default_rng(0), picture=np.full((128, 128, 3), (30, 40, 0), np.uint8))
+    embedder = case_embedder("transformers:/models/siglip")
+    assert embedder(person) == pytest.approx([0.6, 0.8, 0.0])
+    assert embedder.name.startswith("transformers:")
+
+
+class SentenceTransformers:
+    """As much of sentence_transformers as the embedder uses: a text's vector is its length and 1."""
+
+    def SentenceTransformer(self, model):
+        assert model == "org/minilm"
+        return self
+
+    def encode(self, texts):
+        assert isinstance(texts, list)
+        return np.array([[len(text), 1] for text in texts], np.float32)
+
+
+def test_sentence_transformers_embeds_texts_at_length_1(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SentenceTransformers())
+    vectors = text_embedder("sentence_transformers:org/minilm")(["abc", ""])
+    assert vectors.dtype == np.float64
+    np.testing.assert_allclose(vectors, [[3 / 10**0.5, 1 / 10**0.5], [0, 1]], rtol=1e-6)
 
 
 class Embeddings(BaseHTTPRequestHandler):
