@@ -26,6 +26,7 @@ from tasks.benchmarking import (
     uncertainty,
 )
 from tasks.finding import Found
+from tasks.monitoring import watched
 from tasks.plan import Plan
 from tasks.report import RoundRecord, ShownPerson, benchmark_rows, summary_table_markdown, write_report
 from tasks.sampling import body
@@ -97,7 +98,7 @@ def show(plan: Plan) -> list[ShownPerson]:
 
 def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, after: Path) -> dict[str, Any]:
     """Everything the run measured, as `summary.json` and the report have it."""
-    settings = plan.settings
+    settings, monitor = plan.settings, plan.settings.critic.monitor
     frame = body(plan.body_path)
     improvement = compare(before, after, settings.benchmark.bootstrap)
     # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
@@ -128,6 +129,7 @@ def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, afte
         "uncertainty": {"before": uncertainty(before), "after": uncertainty(after)},
         "improvement_percent": improvement,
         "critic_quality": quality(before),
+        "monitor": watched(plan.folder, plan.critic_name, plan.judged_by(monitor).critic_name) if monitor else [],
         "lifting": lifting_rows(
             plan.base if plan.base in ("lab", "default") else "default", frame, plan.people("test")
         ),

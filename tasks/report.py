@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from tasks import report_tables as tables
+from tasks.monitoring import drift
 from tasks.report_figures import Box, RoundRecord, improvement_figure, learning_curves, photograph_box, picture
 from tasks.report_tables import Summary, benchmark_rows, summary_table_markdown
 
@@ -89,6 +90,7 @@ def write_report(
         unsure_told=tables.uncertainty_told(summary),
         intervals=improvement_figure(summary.get("improvement_percent") or {}, summary.get("headroom")),
         rounds=rounds,
+        apart=drift(watched) if (watched := summary.get("monitor")) else None,
         stages=_stages(summary),
         skipped=skipped,
         number=tables.number,

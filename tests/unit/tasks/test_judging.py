@@ -13,7 +13,7 @@ from storage.group_store import GroupStore
 from tasks.critic_names import stored_name
 from tasks.drawing import framed_photograph
 from tasks.judging import judge_groups, make_critic
-from tasks.monitoring import told, watch
+from tasks.monitoring import drift, told, watch, watched
 from tasks.request_plan import request_plan
 from tasks.settings import CriticSection, Overlay, SettingsError, load_settings
 from tests.factories import make_group, make_person, make_verdict
@@ -143,7 +143,8 @@ def test_the_monitor_warns_when_the_critics_drift_apart(run):
     assert [row["favourite"] for row in rows] == [1, 0]
     assert "WARNING: it was 1.00 on round0" in told(rows) and "WARNING" not in told(rows[:1])
     assert json.loads((run / "monitor.json").read_text()) == rows
-    assert watch(store, "round1", "ours@1", other, run) == rows
+    assert watch(store, "round1", "ours@1", other, run) == rows == watched(run, "ours@1", other)
+    assert watched(run, "ours@2", other) == [] and drift([rows[0], rows[1] | {"rank_correlation": np.nan}]) is None
 
 
 def test_the_plan_sends_nothing_and_counts_what_lacks(run):

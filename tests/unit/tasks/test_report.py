@@ -303,3 +303,19 @@ def test_pictures_are_cut_to_the_photograph(pictures):
 def test_a_frame_that_is_wholly_black_stays_whole(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "night.jpg")
     assert photograph_box(tmp_path / "night.jpg") == (0, 0, 1)
+
+
+def test_what_the_monitor_saw(tmp_path, summary):
+    def row(gen, correlation, favourite):
+        pair = {"critic": "evidence@1", "monitor": "physics@1"}
+        return {"gen": gen, **pair, "groups": 1197.0, "rank_correlation": correlation, "favourite": favourite}
+
+    rows = [row("round0", 0.512, 0.743), row("round1", 0.394, 0.661), row("round2", nan, nan)]
+    text = Page(write_report(tmp_path, summary | {"monitor": rows[:2]}, [], [], [])).text
+    assert "physics@1 watched, on which nothing was trained" in text
+    assert re.search(r"round0\s*1,197\s*0.51\s*74\s+round1\s*1,197\s*0.39\s*66", text)
+    assert "They have drifted apart: it was 0.51 on round0; the model may be learning the critic's faults." in text
+    assert "drifted" not in Page(write_report(tmp_path, summary | {"monitor": rows[:1]}, [], [], [])).text
+    assert "n/a" in Page(write_report(tmp_path, summary | {"monitor": rows[2:]}, [], [], [])).text
+    for without in (summary, summary | {"monitor": []}):
+        assert "watched" not in Page(write_report(tmp_path, without, [], [], [])).text
