@@ -278,6 +278,8 @@ class Endpoint:
 
     def failure(self, error: openai.APIError, fatal: Sequence[int] = (401, 402, 404)) -> tuple[str, str, str]:
         """Text, status and reason of a request that the server did not answer well; VlmConfigError for `fatal` ones."""
+        if type(error.__cause__).__name__ == "ConnectTimeout":  # of httpx, or of what a newer client has in its place
+            return "", "timeout", f"no connection within {self.settings.connect_seconds:g} s"
         if isinstance(error, openai.APITimeoutError):
             return "", "timeout", f"no answer within {self.settings.read_seconds:g} s"
         if not isinstance(error, openai.APIStatusError):

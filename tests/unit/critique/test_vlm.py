@@ -8,7 +8,7 @@ import pickle
 import socket
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -303,6 +303,20 @@ def test_silence_is_a_timeout():
     verdict, server = judge([slow(30, good())], read_seconds=0.2, retries=1)
     assert set(verdict.statuses) == {"timeout"} and "0.2 s" in verdict.comments[0]
     assert len(server.calls) == 2
+
+
+def test_a_host_that_takes_no_connection_is_given_up_after_connect_seconds():
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # these fill the queue of those that wait to be let in
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        address = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        own = {"check_model": False, "connect_seconds": 0.2, "retries": 0, "second_chances": 0}
+        verdict = VlmCritic(VlmSettings(base_url=address, model="m", **own)).judge(drawn())
+    assert set(verdict.statuses) == {"timeout"} and "no connection within 0.2 s" in verdict.comments[0]
 
 
 def test_the_deadline_ends_all_tries_together():
