@@ -71,7 +71,8 @@ class TrainSettings(BaseModel):
 
 def splits(objective: ObjectiveSettings) -> bool:
     """Whether the loss of a group is the sum of its members' losses."""
-    return objective.objective == "linear" and objective.group_reduce == "sum" and objective.anchor_weight == 0
+    plain = objective.objective == "linear" and objective.group_reduce == "sum"
+    return plain and objective.anchor_weight == 0 and not objective.centre_residuals
 
 
 def learning_rate_share(settings: TrainSettings, step: int) -> float:

@@ -29,7 +29,14 @@ from hmr.group_source import GroupBatch, GroupSource, ScoredGroups
 from hmr.guard import Decision, Evaluation, StabilityGuard
 from hmr.learner import Learner, frozen, learner, trained_model, weights_to_train
 from hmr.noise_schedule import DATA_SCALE, alpha_bars, diffuse
-from hmr.objectives import GroupErrors, ObjectiveSettings, alignment_loss, draw_steps_and_noise, noise_errors
+from hmr.objectives import (
+    GroupErrors,
+    ObjectiveSettings,
+    alignment_loss,
+    centred_noise,
+    draw_steps_and_noise,
+    noise_errors,
+)
 from hmr.objectives import step_weights as weights_of_steps
 from hmr.train_settings import TrainSettings, learning_rate_share
 from hmr.training_state import load_state, save_state, weights_of
@@ -323,7 +330,10 @@ class _Training:
                 wanted = self.reference(told, noisy, batch.steps).float()
         predicted = self.policy(told, noisy, batch.steps).float()
         weights = weights_of_steps(self.objective, batch.steps, self.table, self.spread)
-        errors = noise_errors(predicted, batch.noise, wanted, heads=self.objective.heads).weighted(weights)
+        noise = batch.noise
+        if self.objective.centre_residuals and wanted is not None:
+            noise = centred_noise(noise, wanted)
+        errors = noise_errors(predicted, noise, wanted, heads=self.objective.heads).weighted(weights)
         loss = alignment_loss(self._needed(errors), batch.advantages, self.objective, images=images).loss
         loss.backward()
         return loss.detach(), GroupErrors._make(None if part is None else part.detach() for part in errors)

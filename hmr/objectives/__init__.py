@@ -29,7 +29,7 @@ test.
 
 from hmr.objectives.diagnostics import ADVISED_AT, advice_after, beta_advice
 from hmr.objectives.draws import Draws, draw_steps_and_noise
-from hmr.objectives.errors import GroupErrors, noise_errors
+from hmr.objectives.errors import GroupErrors, centred_noise, noise_errors
 from hmr.objectives.loss import OBJECTIVES, AlignmentLoss, alignment_loss
 from hmr.objectives.presets import PRESETS, preset, trainer_settings
 from hmr.objectives.settings import Head, ObjectiveSettings
@@ -47,6 +47,7 @@ __all__ = [
     "advice_after",
     "alignment_loss",
     "beta_advice",
+    "centred_noise",
     "draw_steps_and_noise",
     "noise_errors",
     "preset",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hmr.objectives.settings import Head
 
-__all__ = ["GroupErrors", "noise_errors"]
+__all__ = ["GroupErrors", "centred_noise", "noise_errors"]
 
 
 class GroupErrors(NamedTuple):
@@ -57,6 +57,22 @@ def noise_errors(
             return GroupErrors(policy_error)
         reference = reference.detach()
         return GroupErrors(policy_error, _per_head(reference - noise, heads), _per_head(policy - reference, heads))
+
+
+def centred_noise(
+    noise: Float[Tensor, "image #hypothesis dim"],  # noqa: F821
+    reference: Float[Tensor, "image hypothesis dim"],
+) -> Float[Tensor, "image hypothesis dim"]:
+    """The noise as a target from which the reference errs by the same amount on no group's members on average.
+
+        eps'_i = eps_i + mean_j (eps_ref,j - eps_j),    so that  e'_i = eps_ref,i - eps'_i = e_i - mean_j e_j
+
+    A reference that preferences trained is no longer a denoiser of its own samples: it moves all of them alike, by
+    the b that the last round taught it. At an x_t that tells good members from bad ones, A_i b does not cancel, and
+    the next round takes back among the good what the last one gave (measured: with the truth itself as critic a second
+    round lost half of the first one's gain). Of a reference that was never aligned b is about 0. Our own.
+    """
+    return noise + (reference.detach() - noise).mean(1, keepdim=True)
 
 
 def refuse_half_precision(values: Tensor, name: str) -> None:

@@ -84,6 +84,8 @@ class ObjectiveSettings(BaseModel):
     share_t: bool = True
     share_noise: bool = True
     """One step, one noise for a whole group; False draws them for every hypothesis by itself."""
+    centre_residuals: bool = False
+    """Take out of each group what the reference errs by on all its members alike; see `centred_noise`."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ObjectiveSettings":
@@ -99,6 +101,11 @@ class ObjectiveSettings(BaseModel):
                 "kappa_per_beta: 0 leaves the objective 'nft' linear in the outputs, without a floor; "
                 "give its pull, for example 1"
             )
+        if self.centre_residuals and self.anchor_weight > 0:
+            raise ValueError(
+                "centre_residuals: an anchor would pull to the centred noise, which is no sample's own; set "
+                "anchor_weight = 0"
+            )
         if self.clip_eps is not None and self.objective != "ratio":
             raise ValueError(f"clip_eps: only the objective 'ratio' clips, not '{self.objective}'; drop one of the two")
         return self
@@ -112,4 +119,4 @@ class ObjectiveSettings(BaseModel):
     @property
     def needs_reference(self) -> bool:
         """Whether the gradient depends on the reference model. If not, its forward pass may be skipped."""
-        return self.objective in NEEDS_REFERENCE or self.kappa > 0
+        return self.objective in NEEDS_REFERENCE or self.kappa > 0 or self.centre_residuals

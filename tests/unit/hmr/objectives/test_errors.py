@@ -3,8 +3,8 @@ import torch
 from torch.nn.functional import mse_loss
 from torch.testing import assert_close
 
-from hmr.advantage import Advantages
-from hmr.objectives import GroupErrors, Head, alignment_loss, noise_errors, preset
+from hmr.advantage import Advantages, group_advantages
+from hmr.objectives import GroupErrors, Head, alignment_loss, centred_noise, noise_errors, preset
 
 HEADS = (Head(name="joints", dims=2), Head(name="twists", dims=1))
 
@@ -70,3 +70,37 @@ def test_errors_of_another_group_size_are_refused():
     advantages = Advantages(torch.zeros(1, 4), torch.ones(1).bool(), torch.ones(1, 4).bool())
     with pytest.raises(ValueError, match=r"shape \(1, 5, 2\).*\(1, 4, 2\)"):
         alignment_loss(GroupErrors(torch.zeros(1, 5, 2)), advantages, preset("paper_eq6", heads=HEADS))
+
+
+def test_centred_noise_by_hand():
+    """The reference errs by 1 and 3 on two members: by 2 on both alike, and by -1 and 1 beyond that."""
+    noise = torch.tensor([[[0.0], [1.0]]])
+    reference = torch.tensor([[[1.0], [4.0]]])
+    centred = centred_noise(noise, reference)
+    assert centred.flatten().tolist() == [2.0, 3.0]
+    assert (reference - centred).flatten().tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("objective", ["linear", "log_sigmoid", "nft", "pairwise"])
+def test_what_the_reference_does_to_all_members_alike_moves_no_gradient(objective):
+    """A reference that moves every x_t by the same b, as one round of training makes it; advantages differ by x_t."""
+    generator = torch.Generator().manual_seed(0)
+    settings = preset("studio", objective=objective, kappa_per_beta=0.1, centre_residuals=True)
+    noise, reference, b, away = (torch.randn(2, 6, 133, generator=generator, dtype=torch.float64) for _ in range(4))
+    advantages = group_advantages(50 + 10 * torch.randn(2, 6, generator=generator, dtype=torch.float64))
+
+    def gradient(shift: torch.Tensor) -> torch.Tensor:
+        told = reference + shift
+        policy = (told + 0.1 * away).requires_grad_()
+        errors = noise_errors(policy, centred_noise(noise, told), told, heads=settings.heads)
+        alignment_loss(errors, advantages, settings).loss.backward()
+        assert policy.grad is not None
+        return policy.grad
+
+    assert_close(gradient(b[:, :1].expand(2, 6, 133)), gradient(torch.zeros_like(b)))
+
+
+def test_centred_residuals_need_the_reference_and_no_anchor():
+    assert preset("paper_eq6", centre_residuals=True).needs_reference
+    with pytest.raises(ValueError, match="centre_residuals: an anchor would pull"):
+        preset("stable", centre_residuals=True)
