@@ -23,12 +23,12 @@ from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
 from tasks.training import Trained, train_settings
 
-PAIRS = {"objective": "pairwise", "pairs": "top_bottom", "top_k": 10}
+PAIRS = {"objective": "pairwise", "beta": 0.3, "pairs": "top_bottom", "top_k": 10}
 """DPO on the same verdicts: the i-th best of a group of 20 against the i-th worst, so that it sees as many."""
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "group": {},
-    "dpo": {"train": {"overrides": PAIRS}},
+    "dpo": {"train": {"overrides": PAIRS}, "align": {"later": {"overrides": PAIRS}}},
     "oracle": {"critic": {"name": "oracle"}},
     "shuffled": {"critic": {"name": "shuffled"}},
 }
@@ -179,8 +179,10 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
 
     The brakes are the pull to the reference (kappa), the choice of the step by `val`, and the reference's age.
     """
-    chosen = train_settings(settings.train, settings.run.seed)
-    kappa, count = chosen.resolved().kappa_per_beta, settings.align.rounds
+    plan, count = Plan(settings), settings.align.rounds
+    first, later = (train_settings(plan.training(number), settings.run.seed) for number in (1, 2))
+    kappa = first.resolved().kappa_per_beta
+    assert kappa != "auto"
 
     def objective(**changes: Any) -> Mapping[str, Mapping[str, Any]]:
         return {"train": {"overrides": changes}}
@@ -188,15 +190,18 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
     return {
         "all": {},
         "temperature_1": {"align": {"temperatures": ()}, "sample": {"temperature": 1.0}},
-        "one_round_of_all_steps": {"align": {"rounds": 1}, "train": {"steps": count * chosen.steps}},
-        "earlier_groups_too": {"align": {"max_age": count}},
+        "one_round_of_all_steps": {
+            "align": {"rounds": 1}, "train": {"steps": first.steps + (count - 1) * later.steps},
+        },
         "reference_stays_the_base": {"align": {"reference": "base"}},
+        "earlier_groups_too": {"align": {"max_age": count}},
         "last_step_kept": {"train": {"keep": "last"}},
-        **({} if kappa == "auto" else {"pull_times_3": objective(kappa_per_beta=3 * kappa)}),
-        **({} if kappa == "auto" else {"pull_over_3": objective(kappa_per_beta=kappa / 3)}),
-        "log_sigmoid_with_the_same_pull": objective(objective="log_sigmoid"),
-        "linear_with_the_same_pull": objective(objective="linear"),
-    }
+        "pull_times_3": objective(kappa_per_beta=3 * kappa),
+        "pull_over_3": objective(kappa_per_beta=kappa / 3),
+        "residuals_not_centred": objective(centre_residuals=False),
+        "first_round_as_the_later_ones": objective(**later.objective),
+        "later_rounds_as_the_first": {"align": {"later": {"overrides": first.objective}}},
+    }  # fmt: skip
 
 
 @flow(name="experiment-rounds-parts", flow_run_name="{settings.run.name}")

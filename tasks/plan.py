@@ -18,7 +18,7 @@ from tasks.devices import compute_for
 from tasks.judging import Errors, make_critic
 from tasks.remembering import pin_memory
 from tasks.sampling import body, model, sampler_settings
-from tasks.settings import Settings, SettingsError, differences, settings_sha256, validate
+from tasks.settings import Settings, SettingsError, Train, differences, settings_sha256, validate
 from tasks.training import train_settings
 
 
@@ -93,6 +93,15 @@ class Plan:
         told = self.settings.align.temperatures
         return told[min(round_number, len(told) - 1)] if told else self.settings.sample.temperature
 
+    def training(self, round_number: int) -> Train:
+        """[train] as round 1, 2, ... has it; `overrides` of later rounds are laid over those of the first."""
+        first, later = self.settings.train, self.settings.align.later
+        if round_number <= 1 or not later:
+            return first
+        values = first.model_dump() | later
+        values["overrides"] = first.overrides | later.get("overrides", {})
+        return validate(Train, values, "settings", "align.later")
+
     def round_folder(self, round_number: int) -> Path:
         return self.folder / "training" / f"round{round_number}"
 
@@ -104,7 +113,8 @@ class Plan:
             with _about("[critic] monitor"):
                 self.judged_by(monitor)._make_critic()
         self.check_second_critic()
-        train_settings(self.settings.train, self.settings.run.seed)
+        for number in (1, 2):
+            train_settings(self.training(number), self.settings.run.seed)
         sampler_settings(self.settings.sample)
         compute_for(self.settings.sample)
         model(self.base)

@@ -167,6 +167,7 @@ class Align(Section):
     temperatures: Annotated[tuple[Positive, ...], Strict(False)] = ()
     max_age: Annotated[int, Field(ge=0)] = 0  # rounds back whose groups are trained on too
     reference: Literal["last round", "base"] = "last round"  # which model the policy is held to
+    later: dict[str, Any] = {}  # changes to [train] from the second round on
 
 
 class Train(Section):

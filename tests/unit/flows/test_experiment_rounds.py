@@ -1,10 +1,14 @@
 """The study of rounds: what each arm changes, and its numbers worked by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from flows.experiment_rounds import ARMS, ESTIMATES, METRICS, Arm, changed, measurements, parts
-from tasks.settings import Settings, Train
+from tasks.plan import Plan
+from tasks.settings import Align, Settings, Train, load_settings
+from tasks.training import train_settings
 
 PEOPLE = 4
 
@@ -57,16 +61,22 @@ def test_no_share_of_a_headroom_that_nobody_measured():
 
 
 def test_an_arm_changes_what_it_names_and_nothing_else():
-    settings = Settings(train=Train(overrides={"beta": 2.0}))
+    later = {"steps": 50, "overrides": {"objective": "log_sigmoid"}}
+    settings = Settings(train=Train(overrides={"kappa_per_beta": 0.2}), align=Align(later=later))
     dpo = changed(settings, "dpo-1", {**ARMS["dpo"], "run": {"seed": 1}})
     assert dpo.run.name == "default-dpo-1" and dpo.run.seed == 1
-    assert dpo.train.overrides["objective"] == "pairwise" and dpo.train.overrides["beta"] == 2.0
-    alike = {"run": {"name", "seed"}, "overlay": {"groups_shown"}, "train": {"overrides"}}
+    for number, steps in ((1, None), (2, 50)):
+        training = Plan(dpo).training(number)
+        assert training.steps == steps and training.overrides["objective"] == "pairwise"
+        assert training.overrides["kappa_per_beta"] == 0.2
+    alike = {"run": {"name", "seed"}, "overlay": {"groups_shown"}, "train": {"overrides"}, "align": {"later"}}
     assert dpo.model_dump(exclude=alike) == settings.model_dump(exclude=alike)
 
 
 def test_every_part_is_another_run_that_the_trainer_takes():
-    settings = Settings()
+    settings = load_settings(Path(__file__).parents[3] / "deploy" / "settings" / "rounds.toml")
     runs = [changed(settings, name, changes) for name, changes in parts(settings).items()]
     told = {run.model_dump_json(exclude={"run": {"name"}}) for run in runs}
     assert len(told) == len(runs) >= 9
+    for run in runs:
+        train_settings(Plan(run).training(1), 0), train_settings(Plan(run).training(2), 0)

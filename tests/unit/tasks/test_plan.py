@@ -77,3 +77,20 @@ def test_a_run_keeps_to_the_memory_that_it_began_with(tmp_path, monkeypatch):
     assert "version 1, with which the run began, not 2; remove" in told and "run/memory.json" in told
     (tmp_path / "run" / "memory.json").unlink()
     assert name() != first and older_memory(tmp_path / "run", memory) is None
+
+
+def test_later_rounds_change_what_they_name():
+    first = Train(steps=300, learning_rate=1e-3, overrides={"objective": "nft", "kappa_per_beta": 0.1})
+    later = {"steps": 100, "overrides": {"objective": "log_sigmoid", "beta": 0.3}}
+    told = Plan(Settings(align=Align(later=later), train=first))
+    assert told.training(1) == first
+    for number in (2, 3):
+        found = told.training(number)
+        assert (found.steps, found.learning_rate) == (100, 1e-3)
+        assert found.overrides == {"objective": "log_sigmoid", "beta": 0.3, "kappa_per_beta": 0.1}
+
+
+def test_a_misspelt_change_is_refused_before_any_work():
+    told = Plan(Settings(align=Align(later={"stepz": 100})))
+    with pytest.raises(SettingsError, match=r"\[align.later\] has no key 'stepz'. Did you mean 'steps'\?"):
+        told.check()

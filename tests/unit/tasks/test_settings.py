@@ -33,7 +33,10 @@ def message(tmp_path, text: str, **flags) -> str:
     [
         ("[train]\nstepz = 3", "smoke.toml: [train] has no key 'stepz'. Did you mean 'steps'?"),
         ("[trian]\nsteps = 3", "smoke.toml: there is no section [trian]. Did you mean [train]?"),
-        ("[align]\nqqq = 3", "smoke.toml: [align] has no key 'qqq'. Known: rounds, temperatures, max_age, reference."),
+        (
+            "[align]\nqqq = 3",
+            "smoke.toml: [align] has no key 'qqq'. Known: rounds, temperatures, max_age, reference, later.",
+        ),
         ("rounds = 3", "smoke.toml: 'rounds' stands outside of a section. It belongs under [align]."),
         ("train = 3", "smoke.toml: 'train' is a section: write [train] and its keys below."),
         ("[train]\nsteps = '9'", "smoke.toml: [train] steps = '9': should be a valid integer."),
