@@ -1,6 +1,7 @@
 """The whole job as a user runs it: on the studio, on a folder of good and bad photographs, killed and resumed."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -186,3 +187,19 @@ def test_a_vision_language_model_judges_and_its_failures_are_abstentions(program
     assert scores.loc[scores["status"] == "ok", "score"].between(0, 100).all()
     for file in (tmp_path / "judged").rglob("*"):
         assert not file.is_file() or key.encode() not in file.read_bytes(), file
+
+
+def test_the_study_of_rounds_part_by_part(programs, tmp_path):
+    """One thing changed at a time, in two rounds; nothing of `test` is looked at."""
+    settings = tmp_path / "parts.toml"
+    smaller = programs.tiny.read_text().replace("rounds = 1", "rounds = 2\nlater = { steps = 2 }")
+    settings.write_text(smaller.replace("wild = 20", "wild = 10"))
+    file = tmp_path / "parts.json"
+    programs.run("experiment", "rounds", "--parts", "--settings", settings, "--out", tmp_path, "--json", file)
+    values = {row["metric"]: row for row in json.loads(file.read_text())["results"]}
+    for part in ("all", "temperature_1", "last_step_kept", "later_rounds_as_the_first"):
+        assert math.isfinite(values[f"rounds.val.{part}.zero_noise"]["value"])
+        assert values[f"rounds.val.{part}.diversity"]["value"] > 0
+    assert len(values["rounds.val.all.best20"]["best_steps"]) == 2
+    assert len(values["rounds.val.one_round_of_all_steps.best20"]["best_steps"]) == 1
+    assert not list(tmp_path.glob("*/benchmark"))

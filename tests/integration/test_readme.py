@@ -38,6 +38,7 @@ IN_ORDER = [
     "hmr-align report --name default",
     "hmr-align train --probe-headroom --json headroom.json",
     "hmr-align experiment alignment --seeds 3 --json alignment.json",
+    "hmr-align experiment rounds --settings deploy/settings/rounds.toml --seeds 3 --json rounds.json",
     "hmr-align pretrain lab --name lab-again",
     "hmr-align critic-benchmark --critic scorer --checkpoint lab --groups model --json critic.json",
     "hmr-align experiment sampler --json sampler.json",
@@ -51,6 +52,8 @@ BY_OTHER_TESTS = {
     "hmr-align dashboard",
     "hmr-align deploy",
     "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
+    # In test_align.py:
+    "hmr-align experiment rounds --settings deploy/settings/rounds.toml --parts --json rounds_val.json",
     # With a loopback VLM, in test_reflect.py:
     "hmr-align reflect --settings mine.toml --memory memory",
     "hmr-align memory show memory --ledger",
@@ -89,7 +92,7 @@ def test_commands_run_as_written(programs, tmp_path):
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    written_by = ("bench", "headroom", "alignment", "critic", "sampler", "sampler_speed", "render")
+    written_by = ("bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render")
     for name in (f"{command}.json" for command in written_by):
         written = json.loads((tmp_path / name).read_text())
         assert {"device", "commit", "results"} <= written.keys() and written["results"]
