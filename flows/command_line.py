@@ -729,7 +729,9 @@ def experiment_rounds(
     out: Out = None,
     name: Name = None,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each arm.")] = 3,
-    arms: Annotated[str, typer.Option(metavar="A,B", help="Arms.")] = "group,dpo,oracle,shuffled",
+    arms: Annotated[
+        str | None, typer.Option(metavar="A,B", help="These arms (or parts) alone. [group,dpo,oracle,shuffled]")
+    ] = None,
     parts: Annotated[
         bool, typer.Option("--parts", help="Instead: change one thing at a time, one seed, on val.")
     ] = False,
@@ -741,9 +743,10 @@ def experiment_rounds(
     """
     chosen = _settings(settings, run={"out": out, "name": name})
     with _recorded():
-        from flows.experiment_rounds import rounds, rounds_parts
+        from flows.experiment_rounds import ARMS, rounds, rounds_parts
 
-        rows = rounds_parts(chosen) if parts else rounds(chosen, seeds, tuple(arms.split(",")))
+        named = tuple(arms.split(",")) if arms else None
+        rows = rounds_parts(chosen, named) if parts else rounds(chosen, seeds, named or tuple(ARMS))
     _tell_measurements(rows, json_file)
 
 

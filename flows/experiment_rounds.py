@@ -57,9 +57,7 @@ def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)
 
     The runs are called `<name>-<arm>-<seed>`.
     """
-    unknown = [arm for arm in arms if arm not in ARMS]
-    if unknown:
-        raise SettingsError(f"there is no arm '{unknown[0]}'; there are {', '.join(ARMS)}")
+    _refuse_unknown("arm", arms, ARMS)
     first: Path | None = None
     folders: dict[str, list[Path]] = {arm: [] for arm in arms}
     for seed in range(seeds):
@@ -74,6 +72,12 @@ def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)
     found = {arm: _arm(runs) for arm, runs in folders.items()}
     rows = [row for arm in arms for row in _rows_of_seeds(arm, found[arm])]
     return rows + measurements(before, found)
+
+
+def _refuse_unknown(what: str, names: Sequence[str], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"there is no {what} '{name}'; there are {', '.join(known)}")
 
 
 def changed(settings: Settings, name: str, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -205,12 +209,17 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
 
 
 @flow(name="experiment-rounds-parts", flow_run_name="{settings.run.name}")
-def rounds_parts(settings: Settings) -> list[dict[str, Any]]:
-    """Run the rounds once with each of `parts`, and measure on `val`, which each round looks at anyway."""
+def rounds_parts(settings: Settings, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Run the rounds once with each of `parts` (all, or those named), and measure on `val`, which each looks at anyway.
+
+    Finished rounds are read back.
+    """
+    known = parts(settings)
+    _refuse_unknown("part", names or (), known)
     first: Path | None = None
     rows: list[dict[str, Any]] = []
-    for name, changes in parts(settings).items():
-        plan = Plan(changed(settings, f"part-{name}", changes))
+    for name in names or known:
+        plan = Plan(changed(settings, f"part-{name}", known[name]))
         take_over(first, plan.folder, PEOPLE)
         plan.check()
         plan.claim()

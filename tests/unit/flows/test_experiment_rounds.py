@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.experiment_rounds import ARMS, ESTIMATES, METRICS, Arm, changed, measurements, parts
+from flows.experiment_rounds import ARMS, ESTIMATES, METRICS, Arm, changed, measurements, parts, rounds, rounds_parts
 from tasks.plan import Plan
-from tasks.settings import Align, Settings, Train, load_settings
+from tasks.settings import Align, Settings, SettingsError, Train, load_settings
 from tasks.training import train_settings
 
 PEOPLE = 4
@@ -80,3 +80,10 @@ def test_every_part_is_another_run_that_the_trainer_takes():
     assert len(told) == len(runs) >= 9
     for run in runs:
         train_settings(Plan(run).training(1), 0), train_settings(Plan(run).training(2), 0)
+
+
+def test_an_arm_or_part_that_is_not_there():
+    with pytest.raises(SettingsError, match="there is no arm 'gruop'; there are group, dpo, oracle, shuffled"):
+        rounds.fn(Settings(), 1, ("gruop",))
+    with pytest.raises(SettingsError, match="there is no part 'tau'; there are all, temperature_1"):
+        rounds_parts.fn(Settings(), ("tau",))
