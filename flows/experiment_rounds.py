@@ -23,8 +23,9 @@ from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
 from tasks.training import Trained, train_settings
 
-PAIRS = {"objective": "pairwise", "beta": 0.3, "pairs": "top_bottom", "top_k": 10}
-"""DPO on the same verdicts: the i-th best of a group of 20 against the i-th worst, so that it sees as many."""
+PAIRS = {"objective": "pairwise", "beta": 5.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 10}
+"""DPO on the same verdicts: the i-th best of a group of 20 against the i-th worst, so that it sees as many hypotheses.
+Strength and pull (none, as published) were chosen on `val`, as those of the group objective were."""
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "group": {},
