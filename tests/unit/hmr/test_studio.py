@@ -5,7 +5,7 @@ import torch
 from hmr.body import load_body
 from hmr.inverse_kinematics import forward_kinematics
 from hmr.pose_prior import ANGLES, EASY, HARD, HIGH, INDEX, LOW, gait, mirrored, sample_angles, to_rotations
-from hmr.studio import LABELLED, SIZE, SPLITS, SealedLabelsError, photographs, truths
+from hmr.studio import LABELLED, SIZE, SPLITS, VERSION, SealedLabelsError, photographs, truths
 
 REASON = "test of the project"
 
@@ -106,3 +106,22 @@ def test_pretraining_cannot_read_sealed_labels(body):
                 truths(body, split, [0], purpose="pretrain")
     with pytest.raises(SealedLabelsError, match="no purpose"):
         truths(body, "wild", [0], purpose="curiosity")
+
+
+HEADS = {
+    "val": [[-0.0508, -0.8553, 2.5100], [-0.1596, -0.2316, 4.3559], [0.1091, -0.9672, 3.9217]],
+    "wild": [[-0.5621, -0.0324, 4.0149], [0.1387, -0.2565, 4.2759], [-0.5635, -0.7216, 3.5377]],
+    "easy_val": [[0.0873, -0.5941, 2.8008], [-0.0440, -0.6847, 3.7138], [-0.0545, -0.6322, 3.7101]],
+}
+BRIGHTNESS = {"val": [174.53, 115.54], "wild": [138.60, 98.93], "easy_val": [153.50, 137.78]}
+
+
+@pytest.mark.parametrize("split", HEADS)
+def test_a_version_of_the_studio_keeps_its_people(body, split):
+    """Detections are cached, and numbers published, by VERSION. If these people change, so must it."""
+    assert VERSION == "studio-1"
+    truth = truths(body, split, [0, 1, 299], purpose=REASON)
+    joints = body(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+    np.testing.assert_allclose(joints[:, 15], HEADS[split], atol=2e-4)
+    means = [picture.mean() for picture in photographs(body, split, [0, 1])]
+    np.testing.assert_allclose(means, BRIGHTNESS[split], atol=0.1)
