@@ -53,7 +53,7 @@ BY_OTHER_TESTS = {
     "hmr-align deploy",
     "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
     # In test_align.py:
-    "hmr-align experiment rounds --settings deploy/settings/rounds.toml --parts --json rounds_val.json",
+    "hmr-align experiment rounds --settings deploy/settings/rounds_parts.toml --parts --json rounds_val.json",
     # With a loopback VLM, in test_reflect.py:
     "hmr-align reflect --settings mine.toml --memory memory",
     "hmr-align memory show memory --ledger",

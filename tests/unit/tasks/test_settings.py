@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from hmr.objectives import PRESETS
+from tasks.plan import Plan
 from tasks.settings import (
     Settings,
     SettingsError,
@@ -142,3 +143,14 @@ def test_a_sub_table_is_read_by_its_own_model():
         validate(VlmLike, {"model": "m", "modle": "m"}, "a.toml", "critic.vlm")
     with pytest.raises(SettingsError, match=r"^a.toml: \[critic.vlm\] needs the key 'model'\."):
         validate(VlmLike, {}, "a.toml", "critic.vlm")
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in SHIPPED.glob("*.toml")))
+def test_every_shipped_file_is_a_run_that_can_start(file):
+    Plan(load_settings(SHIPPED / file)).check()
+
+
+def test_the_parts_are_the_study_on_fewer_people():
+    study, parts = (load_settings(SHIPPED / name) for name in ("rounds.toml", "rounds_parts.toml"))
+    apart = {"run": {"name"}, "studio": {"wild"}}
+    assert study.model_dump(exclude=apart) == parts.model_dump(exclude=apart)
