@@ -22,8 +22,8 @@ size = 96
 groups_shown = 1
 [align]
 rounds = 1
-keep = "last"
 [train]
+keep = "last"
 steps = 10
 evaluate_every = 10
 groups_per_step = 2
