@@ -63,7 +63,10 @@ def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)
     folders: dict[str, list[Path]] = {arm: [] for arm in arms}
     for seed in range(seeds):
         for arm in arms:
-            plan = Plan(changed(settings, f"{arm}-{seed}", {**ARMS[arm], "run": {"seed": seed}}))
+            changes: dict[str, Mapping[str, Any]] = {**ARMS[arm], "run": {"seed": seed}}
+            if arm == "shuffled":  # a control deals out the scores of the critic that it is a control for
+                changes["critic"] = {**changes["critic"], "shuffled": {"of": settings.critic.name}}
+            plan = Plan(changed(settings, f"{arm}-{seed}", changes))
             take_over(first, plan.folder)
             align.fn(plan.settings)
             first = first or plan.folder
@@ -187,7 +190,10 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
     plan, count = Plan(settings), settings.align.rounds
     first, later = (train_settings(plan.training(number), settings.run.seed) for number in (1, 2))
     kappa = first.resolved().kappa_per_beta
-    assert kappa != "auto"
+    if kappa == "auto":
+        raise SettingsError(
+            "kappa_per_beta = 'auto' cannot be made larger or smaller: give its number in [train] overrides"
+        )
 
     def objective(**changes: Any) -> Mapping[str, Mapping[str, Any]]:
         return {"train": {"overrides": changes}}

@@ -70,7 +70,7 @@ def centred_noise(
     A reference that preferences trained is no longer a denoiser of its own samples: it moves all of them alike, by
     the b that the last round taught it. At an x_t that tells good members from bad ones, A_i b does not cancel, and
     the next round takes back among the good what the last one gave (measured: with the truth itself as critic a second
-    round lost half of the first one's gain). Of a reference that was never aligned b is about 0. Our own.
+    round lost a third of the first one's gain). Of a reference that was never aligned b is about 0. Our own.
     """
     return noise + (reference.detach() - noise).mean(1, keepdim=True)
 

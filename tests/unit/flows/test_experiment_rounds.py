@@ -88,3 +88,9 @@ def test_an_arm_or_part_that_is_not_there():
         rounds.fn(Settings(), 1, ("gruop",))
     with pytest.raises(SettingsError, match="there is no part 'tau'; there are all, temperature_1"):
         rounds_parts.fn(Settings(), ("tau",))
+
+
+def test_a_pull_without_a_number_cannot_be_changed():
+    settings = Settings(train=Train(overrides={"kappa_per_beta": "auto"}))
+    with pytest.raises(SettingsError, match="kappa_per_beta = 'auto' cannot be made larger or smaller"):
+        parts(settings)
