@@ -730,14 +730,14 @@ def experiment_rounds(
     name: Name = None,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each arm.")] = 3,
     arms: Annotated[
-        str | None, typer.Option(metavar="A,B", help="These arms (or parts) alone. [group,dpo,oracle,shuffled]")
+        str | None, typer.Option(metavar="A,B", help="These arms (or parts) alone. [group,dpo,scorer,oracle,shuffled]")
     ] = None,
     parts: Annotated[
         bool, typer.Option("--parts", help="Instead: change one thing at a time, one seed, on val.")
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Rounds of group preference against DPO, the oracle and shuffled scores, as shares of the headroom, on test.
+    """Rounds of group preference against DPO, other critics and shuffled scores, as shares of the headroom, on test.
 
     Example: hmr-align experiment rounds --name rounds --seeds 3 --json rounds.json
     """

@@ -1,6 +1,6 @@
 """The study of rounds: what aligning in rounds gains of the headroom, and what each part of it gives.
 
-`rounds`: the job as the settings say it, with four arms and several seeds, measured on `test`. `rounds_parts`: the
+`rounds`: the job as the settings say it, with several arms and seeds, measured on `test`. `rounds_parts`: the
 same with one thing changed at a time, measured on `val` alone.
 """
 
@@ -23,17 +23,28 @@ from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
 from tasks.training import Trained, train_settings
 
-PAIRS = {"objective": "pairwise", "beta": 5.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 10}
+PAIRS = {
+    "objective": "pairwise", "beta": 15.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 10,
+    "centre_residuals": False,
+}  # fmt: skip
 """DPO on the same verdicts: the i-th best of a group of 20 against the i-th worst, so that it sees as many hypotheses.
 Strength and pull (none, as published) were chosen on `val`, as those of the group objective were."""
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "group": {},
     "dpo": {"train": {"overrides": PAIRS}, "align": {"later": {"overrides": PAIRS}}},
+    "scorer": {"critic": {"name": "scorer"}},
     "oracle": {"critic": {"name": "oracle"}},
     "shuffled": {"critic": {"name": "shuffled"}},
 }
-"""What each arm changes in the settings: section -> key -> value. `group` is the method, with the settings' critic."""
+"""What each arm changes in the settings: section -> key -> value. `group` is the method, with the settings' critic, and
+`scorer` the same with the critic that was learned from labelled people of another split."""
+
+FADING = {"objective": "log_sigmoid", "beta": 0.3}
+"""The objective of the preset `studio`: its gradient fades as a group comes apart; NFT goes on until kappa holds it."""
+
+TEMPERATURES = (2.0, 4.0)
+"""Of groups wider than the model means, at which other rounds are run to see what exploration gives."""
 
 ESTIMATES = {"zero": "zero_noise", "best20": "best_of_g"}
 METRICS = {"": "mpjpe_mm", "pa_": "pa_mpjpe_mm", "pve_": "pve_mm"}
@@ -200,7 +211,7 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
 
     return {
         "all": {},
-        "temperature_1": {"align": {"temperatures": ()}, "sample": {"temperature": 1.0}},
+        **{f"temperature_{t:g}": {"align": {"temperatures": (t,)}} for t in TEMPERATURES},
         "one_round_of_all_steps": {
             "align": {"rounds": 1}, "train": {"steps": first.steps + (count - 1) * later.steps},
         },
@@ -210,8 +221,8 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
         "pull_times_3": objective(kappa_per_beta=3 * kappa),
         "pull_over_3": objective(kappa_per_beta=kappa / 3),
         "residuals_not_centred": objective(centre_residuals=False),
-        "first_round_as_the_later_ones": objective(**later.objective),
-        "later_rounds_as_the_first": {"align": {"later": {"overrides": first.objective}}},
+        "fading_objective": objective(**FADING),
+        "later_rounds_fade": {"align": {"later": {"overrides": FADING}}},
     }  # fmt: skip
 
 

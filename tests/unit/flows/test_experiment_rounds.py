@@ -69,7 +69,7 @@ def test_an_arm_changes_what_it_names_and_nothing_else():
     for number, steps in ((1, None), (2, 50)):
         training = Plan(dpo).training(number)
         assert training.steps == steps and training.overrides["objective"] == "pairwise"
-        assert training.overrides["kappa_per_beta"] == 0.0 and training.overrides["centre_residuals"]
+        assert training.overrides["kappa_per_beta"] == 0.0 and training.overrides["top_k"] == 10
     alike = {"run": {"name", "seed"}, "overlay": {"groups_shown"}, "train": {"overrides"}, "align": {"later"}}
     assert dpo.model_dump(exclude=alike) == settings.model_dump(exclude=alike)
 
@@ -84,9 +84,9 @@ def test_every_part_is_another_run_that_the_trainer_takes():
 
 
 def test_an_arm_or_part_that_is_not_there():
-    with pytest.raises(SettingsError, match="there is no arm 'gruop'; there are group, dpo, oracle, shuffled"):
+    with pytest.raises(SettingsError, match="there is no arm 'gruop'; there are group, dpo, scorer, oracle, shuffled"):
         rounds.fn(Settings(), 1, ("gruop",))
-    with pytest.raises(SettingsError, match="there is no part 'tau'; there are all, temperature_1"):
+    with pytest.raises(SettingsError, match="there is no part 'tau'; there are all, temperature_2"):
         rounds_parts.fn(Settings(), ("tau",))
 
 
