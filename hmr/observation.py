@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -103,9 +104,10 @@ def _see_shard(job: tuple[Split, int, int, Path]) -> None:
     split, start, stop, _ = job
     seen = see_scenes(load_body(), PersonFinder(thorough=False), split, range(start, stop))
     path = _shard_path(*job)
-    unfinished = path.with_suffix(".tmp.npz")
-    np.savez(unfinished, **seen._asdict())
-    unfinished.replace(path)
+    with TemporaryDirectory(dir=path.parent, prefix=f"{path.stem}-") as own:  # several runs may share the folder
+        unfinished = Path(own) / path.name
+        np.savez(unfinished, **seen._asdict())
+        unfinished.replace(path)
 
 
 def _row(pixels: NDArray[np.uint8], person: FoundPerson) -> tuple:
