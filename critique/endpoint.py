@@ -156,10 +156,9 @@ class Endpoint:
             body["response_format"] = reply_schema(size)
         return body
 
-    def taken(self, request: dict[str, Any], less: Iterable[str] = ()) -> dict[str, Any]:
-        """A request without the OPTIONS that the server refuses, and without those of `less`."""
-        gone = {key for option in (*self._refused, *less) for key in OPTIONS[option]}
-        return {key: value for key, value in request.items() if key not in gone}
+    def taken(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request without the OPTIONS that the server refuses."""
+        return without(request, self._refused)
 
     def asked(self, request: dict[str, Any]) -> str:
         """Under which digest the answer to a request is kept."""
@@ -252,18 +251,19 @@ class Endpoint:
 
     async def _create(self, request: dict[str, Any]) -> str:
         """The raw body of a chat completion; if the server refuses the request, asks again without its OPTIONS."""
-        present = [option for option in OPTIONS if option in self.taken(request)]
+        request = self.taken(request)  # as it is now: what others learn meanwhile must not be laid to this one's options
+        present = [option for option in OPTIONS if option in request]
         ways = [less for count in range(len(present) + 1) for less in combinations(present, count)]
         for less in ways[:-1]:
             try:
-                body = await self._post(self.taken(request, less))
+                body = await self._post(without(request, less))
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if error.code == "content_filter":
                     raise
             else:
                 self._refuses(less)
                 return body
-        body = await self._post(self.taken(request, ways[-1]))
+        body = await self._post(without(request, ways[-1]))
         self._refuses(ways[-1])  # reached only without them: the server does not want them
         return body
 
@@ -337,3 +337,9 @@ class Endpoint:
 def cost(settings: VlmSettings, reply: Reply) -> float:
     """Price of one answer, in the currency of the configured prices."""
     return price(settings, Tokens(reply.prompt_tokens, reply.completion_tokens))
+
+
+def without(request: dict[str, Any], options: Iterable[str]) -> dict[str, Any]:
+    """A request without some of the OPTIONS."""
+    gone = {key for option in options for key in OPTIONS[option]}
+    return {key: value for key, value in request.items() if key not in gone}
