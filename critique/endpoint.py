@@ -251,7 +251,7 @@ class Endpoint:
 
     async def _create(self, request: dict[str, Any]) -> str:
         """The raw body of a chat completion; if the server refuses the request, asks again without its OPTIONS."""
-        request = self.taken(request)  # as it is now: what others learn meanwhile must not be laid to this one's options
+        request = self.taken(request)  # as it is now: what others learn meanwhile is not this one's finding
         present = [option for option in OPTIONS if option in request]
         ways = [less for count in range(len(present) + 1) for less in combinations(present, count)]
         for less in ways[:-1]:
