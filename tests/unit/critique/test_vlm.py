@@ -239,6 +239,21 @@ def test_a_400_for_another_reason_leaves_the_schema_on():
     assert ["response_format" in call.body for call in server.calls] == [True, False, True]
 
 
+def test_what_a_request_beside_it_learns_is_not_laid_to_another_option():
+    """The first request is still refused while a second one finds out what the server does not know."""
+
+    def picky(number: int, body: dict) -> Answer:
+        if number == 0:
+            critic.judge(drawn(4, 9))
+        return (error(400, "unknown field") if "response_format" in body else good())(body)
+
+    with LoopbackVlm(picky) as server:
+        critic = VlmCritic(settings(server, expected_scores=True))
+        for seed in range(2):
+            assert set(critic.judge(drawn(4, seed)).statuses) == {"ok"}
+    assert "logprobs" in server.calls[-1].body and "response_format" not in server.calls[-1].body
+
+
 @pytest.mark.parametrize("unknown", [{"logprobs"}, {"response_format"}, {"logprobs", "response_format"}])
 @pytest.mark.parametrize("status", [400, 422])
 def test_what_a_server_does_not_know_is_left_out_from_then_on(unknown, status, caplog):

@@ -62,14 +62,15 @@ def test_no_share_of_a_headroom_that_nobody_measured():
 
 def test_an_arm_changes_what_it_names_and_nothing_else():
     later = {"steps": 50, "overrides": {"objective": "log_sigmoid"}}
-    train = Train(overrides={"kappa_per_beta": 0.2, "centre_residuals": True})
+    train = Train(overrides={"kappa_per_beta": 0.2, "centre_residuals": True, "share_noise": False})
     settings = Settings(train=train, align=Align(later=later))
     dpo = changed(settings, "dpo-1", {**ARMS["dpo"], "run": {"seed": 1}})
     assert dpo.run.name == "default-dpo-1" and dpo.run.seed == 1
     for number, steps in ((1, None), (2, 50)):
         training = Plan(dpo).training(number)
         assert training.steps == steps and training.overrides["objective"] == "pairwise"
-        assert training.overrides["kappa_per_beta"] == 0.0 and training.overrides["top_k"] == 10
+        assert training.overrides["kappa_per_beta"] == 0.0 and training.overrides["centre_residuals"] is False
+        assert training.overrides["share_noise"] is False
     alike = {"run": {"name", "seed"}, "overlay": {"groups_shown"}, "train": {"overrides"}, "align": {"later"}}
     assert dpo.model_dump(exclude=alike) == settings.model_dump(exclude=alike)
 
