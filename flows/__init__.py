@@ -5,7 +5,9 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 
 | file | what it is |
 |---|---|
-| `command_line.py` | the console script `hmr-align`: flags to settings, errors to one line |
+| `command_line.py` | the console script `hmr-align`: the commands of the stages, errors to one line |
+| `command_bench.py`, `command_experiment.py`, `command_memory.py` | its groups of commands |
+| `command_flags.py`, `command_output.py`, `recording.py` | shared by commands: flags to settings, tables, Prefect |
 | `align.py` and the flows it calls | `sample_groups`, `score_groups`, `train_policy`, `run_benchmark` |
 | `reflect.py` | the `vlm` critic's memory learns from labelled people |
 | `server.py` | the local Prefect server that keeps the history: found, started, shared, stopped |

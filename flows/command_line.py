@@ -6,20 +6,37 @@ other exception is a fault of ours and keeps its traceback.
 """
 
 import math
-import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from tasks.settings import Settings
+from flows.command_bench import bench
+from flows.command_experiment import experiment
+from flows.command_flags import (
+    Body,
+    Checkpoint,
+    Critic,
+    Hypotheses,
+    Images,
+    JsonFile,
+    Name,
+    Out,
+    Round,
+    Rounds,
+    Seed,
+    SettingsFile,
+    number_or_word,
+    refuse,
+    settings_of,
+    settings_of_run,
+)
+from flows.command_memory import memory
+from flows.command_output import measured, plain, tell_events, tell_measurements, tell_results, tell_table
+from flows.recording import FOLDERS, recorded
 
-FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
 MISUSE = 2  # exit code for what the user can mend
 
 app = typer.Typer(
@@ -31,44 +48,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
 )
-bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bench, name="bench")
-experiment = typer.Typer(help="Run a study of several runs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(experiment, name="experiment")
-memory = typer.Typer(
-    help="Look into a critic's memory, write it out, bring rules in.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(memory, name="memory")
-
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", metavar="FILE.toml", help="Settings; flags win over it.")
-]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Results go to DIR/NAME. [runs]")]
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run. [default]")]
-Images = Annotated[Path | None, typer.Option(metavar="DIR", help="Your photographs. [the embedded studio]")]
-Body = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="SMPL_NEUTRAL.pkl or .npz. [the embedded body]")
-]
-Checkpoint = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="lab, default or a file. [lab; default with --images]")
-]
-Critic = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="evidence, scorer, scorenet, vlm, panel, reprojection, physics, oracle or shuffled. [evidence]",
-    ),
-]
-Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
-MemoryStore = Annotated[Path, typer.Argument(metavar="DIR", help="The memory.")]
-Round = Annotated[
-    int, typer.Option("--round", metavar="N", min=0, help="The policy after N rounds; 0 = the base.")
-]
-Hypotheses = Annotated[int | None, typer.Option(metavar="N", help="Hypotheses in a group. [20]")]
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.")
-]
 
 
 def main() -> None:
@@ -99,7 +81,7 @@ def align(
 
     Example: hmr-align align --images photos --out runs --rounds 2
     """
-    chosen = _settings(
+    chosen = settings_of(
         settings,
         run={"out": out, "name": name, "seed": seed},
         photographs={"folder": images},
@@ -107,11 +89,11 @@ def align(
         align={"rounds": rounds},
         base={"checkpoint": checkpoint, "body": body},
     )
-    with _recorded():
+    with recorded():
         from flows.align import align as run
 
         run(chosen)
-    _tell_results(chosen)
+    tell_results(chosen)
 
 
 @app.command()
@@ -126,8 +108,8 @@ def pretrain(
 
     Example: hmr-align pretrain lab --out runs --name lab-again
     """
-    chosen = _settings(settings, run={"out": out, "name": name, "seed": seed})
-    with _recorded():
+    chosen = settings_of(settings, run={"out": out, "name": name, "seed": seed})
+    with recorded():
         from flows.pretrain import pretrain as run
 
         run(chosen, which)
@@ -150,14 +132,14 @@ def sample(
 
     Example: hmr-align sample --images photos --hypotheses 20 --temperature 1
     """
-    chosen = _settings(
+    chosen = settings_of(
         settings,
         run={"out": out, "name": name},
         photographs={"folder": images},
         base={"checkpoint": checkpoint, "body": body},
         sample={"hypotheses": hypotheses, "temperature": temperature},
     )
-    with _recorded():
+    with recorded():
         from flows.sample_groups import sample_groups as run
 
         run(chosen)
@@ -178,12 +160,12 @@ def render(
 
     Example: hmr-align render --name default --groups 4
     """
-    chosen = _settings_of_run(
+    chosen = settings_of_run(
         settings,
         run={"out": out, "name": name},
         overlay={"backend": backend, "size": size, "groups_shown": groups},
     )
-    with _recorded():
+    with recorded():
         from flows.draw_groups import draw_groups as run
 
         run(chosen)
@@ -210,27 +192,27 @@ def critique(
     Example: hmr-align critique --name default --critic vlm --settings mine.toml --plan
     """
     if plan:
-        _refuse("beside --plan", controls=controls or None, json=json_file)
-    chosen = _settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
+        refuse("beside --plan", controls=controls or None, json=json_file)
+    chosen = settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
     if plan:
         from tasks.request_plan import request_plan
 
         planned = request_plan(chosen)
-        _tell_table(planned.heads, [tuple(map(_plain, row)) for row in planned.rows])
+        tell_table(planned.heads, [tuple(map(plain, row)) for row in planned.rows])
         typer.echo("\n".join(planned.notes))
         return
     if controls:
-        with _recorded():
+        with recorded():
             from flows.plant_controls import plant_controls
 
             found = plant_controls(chosen, controls)
-        _tell_measurements([_measured(f"controls.{name}", value) for name, value in found.items()], json_file)
+        tell_measurements([measured(f"controls.{name}", value) for name, value in found.items()], json_file)
         return
-    with _recorded():
+    with recorded():
         from flows.score_groups import score_groups as run
 
         counts = run(chosen)
-    _tell_measurements([_measured(f"critique.{name}", count) for name, count in counts.items()], json_file)
+    tell_measurements([measured(f"critique.{name}", count) for name, count in counts.items()], json_file)
 
 
 @app.command()
@@ -252,92 +234,21 @@ def reflect(
 
     Example: hmr-align reflect --settings mine.toml --memory memory --split val
     """
-    chosen = _settings(
+    chosen = settings_of(
         settings,
         run={"out": out, "name": name, "seed": seed},
         base={"checkpoint": checkpoint},
         critic={"name": "vlm"},
         reflect={"split": split, "memory": memory_store},
     )
-    with _recorded():
+    with recorded():
         from flows.reflect import reflect as run
 
         done = run(chosen)
-    _tell_events(done.events)
+    tell_events(done.events)
     numbers = {metric: value for metric, value in done.numbers.items() if math.isfinite(value)}
-    _tell_measurements([_measured(f"reflection.{metric}", value) for metric, value in numbers.items()], json_file)
+    tell_measurements([measured(f"reflection.{metric}", value) for metric, value in numbers.items()], json_file)
     typer.echo(f'{done.memory}, version {done.version}. To use it: [critic] vlm = {{ memory = "{done.memory}", ... }}')
-
-
-@memory.command("show")
-def memory_show(
-    store: MemoryStore,
-    version: Annotated[str | None, typer.Option(metavar="N", help="[the newest]")] = None,
-    ledger: Annotated[bool, typer.Option("--ledger", help="What became of every rule, and on what evidence.")] = False,
-) -> None:
-    """List the rules of a memory: how they fared, what they gained on held-out groups, where they came from.
-
-    Example: hmr-align memory show memory --ledger
-    """
-    from tasks.remembering import load_memory
-
-    kept = load_memory(store, version=version)
-    _tell_table(
-        ["rule", "state", "shown", "right", "lift", "tags", "text", "origin"],
-        [
-            (
-                rule.id,
-                rule.state,
-                str(rule.uses),
-                str(rule.successes),
-                "" if rule.lift is None else f"{rule.lift:+.3f}",
-                ", ".join(rule.tags),
-                _plain(rule.text),
-                _plain(rule.origin),
-            )
-            for rule in kept.rules
-        ],
-    )
-    typer.echo(f"{len(kept.prototypes)} prototypes, placed by {kept.embedder or 'nothing'}")
-    if ledger:
-        _tell_events([event.model_dump() for event in kept.events])
-
-
-@memory.command("export")
-def memory_export(
-    store: MemoryStore,
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for memory.toml and pictures.")],
-) -> None:
-    """Write a memory as TOML that people can read and edit, and its pictures.
-
-    Example: hmr-align memory export memory written
-    """
-    from tasks.remembering import export_memory
-
-    typer.echo(export_memory(store, folder))
-
-
-@memory.command("import")
-def memory_import(
-    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="Rules and prototypes, as `export` writes them.")],
-    store: MemoryStore,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Keep what the file says of its rules, instead of having them tested first.")
-    ] = False,
-) -> None:
-    """Add the rules and prototypes of a TOML file to a memory, which may be new. Their text is checked.
-
-    Rules come in as candidates, which no critic is shown: `hmr-align reflect` tests them.
-
-    Example: hmr-align memory import written/memory.toml memory
-    """
-    from datetime import UTC, datetime
-
-    from tasks.remembering import import_memory
-
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    version, rules, prototypes = import_memory(store, file, now, trust=trust)
-    typer.echo(f"{store}, version {version}: {rules} rules and {prototypes} prototypes came in")
 
 
 @app.command()
@@ -372,20 +283,20 @@ def train(
     """
     if probe_headroom:
         own = {"preset": preset, "steps": steps, "learning_rate": learning_rate}
-        _refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number)
+        refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number)
     else:
-        _refuse("without --probe-headroom", json=json_file)
-    chosen = _settings_of_run(
+        refuse("without --probe-headroom", json=json_file)
+    chosen = settings_of_run(
         settings,
         run={"out": out, "name": name, "seed": seed},
         train={"preset": preset, "steps": steps, "learning_rate": learning_rate},
         critic={"name": critic},
     )
-    with _recorded():
+    with recorded():
         if probe_headroom:
             from flows.train_policy import probe_headroom as probe
 
-            _tell_measurements(probe(chosen), json_file)
+            tell_measurements(probe(chosen), json_file)
         else:
             from flows.train_policy import train_policy as run
 
@@ -409,14 +320,14 @@ def benchmark(
 
     Example: hmr-align benchmark --checkpoint default --json benchmark.json
     """
-    chosen = _settings_of_run(
+    chosen = settings_of_run(
         settings,
         run={"out": out, "name": name},
         base={"checkpoint": checkpoint, "body": body},
         benchmark={"hypotheses": hypotheses},
         critic={"name": critic},
     )
-    with _recorded():
+    with recorded():
         from flows.run_benchmark import run_benchmark as run
 
         errors = run(chosen, round_number, split)
@@ -424,11 +335,11 @@ def benchmark(
     if protocol == "published":
         typer.echo("Protocol: published. Camera and root depth are the true ones, which gives part of the answer away.")
     rows = [
-        {**_measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}
+        {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}
         for estimate, metrics in errors.items()
         for metric, value in metrics.items()
     ]
-    _tell_measurements(rows, json_file)
+    tell_measurements(rows, json_file)
 
 
 @app.command("critic-benchmark")
@@ -461,7 +372,7 @@ def critic_benchmark(
 
     Example: hmr-align critic-benchmark --critic scorer --groups model --json critic.json
     """
-    chosen = _settings_of_run(
+    chosen = settings_of_run(
         settings,
         run={"out": out, "name": name},
         base={"checkpoint": checkpoint, "body": body},
@@ -471,15 +382,15 @@ def critic_benchmark(
             "file": instances,
             "photos": photos,
             "dataset": dataset,
-            "level": _number(level),
+            "level": number_or_word(level),
             "hypotheses": hypotheses,
         },
     )
-    with _recorded():
+    with recorded():
         from flows.critic_benchmark import critic_benchmark as run
 
         rows = run(chosen, groups, split, temperature, ablations, people)
-    _tell_measurements(rows, json_file)
+    tell_measurements(rows, json_file)
 
 
 @app.command()
@@ -488,11 +399,11 @@ def report(settings: SettingsFile = None, out: Out = None, name: Name = None) ->
 
     Example: hmr-align report --name default
     """
-    chosen = _settings_of_run(settings, run={"out": out, "name": name})
+    chosen = settings_of_run(settings, run={"out": out, "name": name})
     from flows.write_report import write_report
 
     write_report(chosen)
-    _tell_results(chosen)
+    tell_results(chosen)
 
 
 @app.command()
@@ -536,7 +447,7 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
 
     Example: hmr-align deploy --settings mine.toml --out /data/runs
     """
-    chosen = _settings(settings, run={"out": out})
+    chosen = settings_of(settings, run={"out": out})
     from flows.deployments import POOL
     from flows.deployments import deploy as set_up
     from flows.server import client_environment, find_server, recording_into
@@ -565,7 +476,7 @@ def doctor(
 
     Example: hmr-align doctor --settings mine.toml
     """
-    chosen = _settings(settings)
+    chosen = settings_of(settings)
     from flows.doctor import examine, free_runs
     from flows.server import find_server
 
@@ -581,9 +492,9 @@ def doctor(
         typer.echo(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}, indent=2))
     else:
         marks = {"ok": "[green]ok[/]", "optional": "[yellow]-[/]", "missing": "[red]missing[/]"}
-        _tell_table(
+        tell_table(
             ["", "what", "found", "mend"],
-            [(marks[f.state], f.name, _plain(f.found), _plain(f.mend)) for f in findings],
+            [(marks[f.state], f.name, plain(f.found), plain(f.mend)) for f in findings],
         )
     raise typer.Exit(0 if ok else 1)
 
@@ -619,278 +530,6 @@ def loopback_vlm(
             signal.pause()
         except KeyboardInterrupt:
             typer.echo("")
-
-
-@bench.command("render")
-def bench_render(
-    size: Annotated[int, typer.Option(metavar="PX", help="Side of a picture.")] = 512,
-    body: Body = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Overlays per second of each back end, against pyrender used naively.
-
-    Example: hmr-align bench render --json render.json
-    """
-    import numpy as np
-
-    from hmr.body import load_body
-    from hmr.render_benchmark import measure_renderers
-
-    model = load_body(body)
-    upright = model.template * np.array([1, -1, -1], dtype=np.float32)  # y down, as the camera has it
-    _tell_measurements(measure_renderers(upright, model.faces, size=size), json_file)
-
-
-@bench.command("sampler")
-def bench_sampler(
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
-    json_file: JsonFile = None,
-) -> None:
-    """Images per second of the published network's sampler, against the same network written plainly.
-
-    Example: hmr-align bench sampler --json sampler.json
-    """
-    from hmr.sampler_benchmark import measure_sampler
-
-    _tell_measurements(measure_sampler(rounds=rounds), json_file)
-
-
-@bench.command("critic")
-def bench_critic(
-    seconds: Annotated[float, typer.Option(metavar="S", min=0.001, help="That the server takes for an answer.")] = 0.3,
-    in_flight: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at a time.")] = 32,
-    groups: Annotated[int, typer.Option(metavar="N", min=64, help="Groups to judge.")] = 2000,
-    json_file: JsonFile = None,
-) -> None:
-    """Rate of the VLM client against the ideal of a slow loopback server, and its memory over many groups.
-
-    Example: hmr-align bench critic --groups 10000 --json critic.json
-    """
-    from tasks.client_benchmark import measure_client
-
-    _tell_measurements(measure_client(seconds, in_flight, groups), json_file)
-
-
-@bench.command("train")
-def bench_train(
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each kind; their median counts.")] = 40,
-    json_file: JsonFile = None,
-) -> None:
-    """Speed of a training step with and without the reference, share of loading, memory over a large store.
-
-    Example: hmr-align bench train --json train.json
-    """
-    from hmr.train_benchmark import measure_device, measure_reference
-    from tasks.train_benchmark import measure_streaming
-
-    _tell_measurements([*measure_reference(rounds=rounds), *measure_streaming(), *measure_device()], json_file)
-
-
-@experiment.command("alignment")
-def experiment_alignment(
-    settings: SettingsFile = None,
-    out: Out = None,
-    name: Name = None,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each critic.")] = 3,
-    critics: Annotated[str, typer.Option(metavar="A,B", help="Critics.")] = "evidence,oracle,shuffled",
-    json_file: JsonFile = None,
-) -> None:
-    """The same alignment with several critics and seeds: what the critic adds, and what luck does.
-
-    Example: hmr-align experiment alignment --name study --seeds 3 --json alignment.json
-    """
-    chosen = _settings(settings, run={"out": out, "name": name})
-    with _recorded():
-        from flows.experiment import alignment
-
-        rows = alignment(chosen, seeds, tuple(critics.split(",")))
-    _tell_measurements(rows, json_file)
-
-
-@experiment.command("sampler")
-def experiment_sampler(
-    settings: SettingsFile = None, hypotheses: Hypotheses = None, json_file: JsonFile = None
-) -> None:
-    """What more calls, the second-order solver, fresh noise and keypoint guidance do, on val with both bases.
-
-    Example: hmr-align experiment sampler --json sampler_val.json
-    """
-    chosen = _settings(settings, benchmark={"hypotheses": hypotheses})
-    with _recorded():
-        from flows.experiment import sampler
-
-        rows = sampler(chosen)
-    _tell_measurements(rows, json_file)
-
-
-@experiment.command("rounds")
-def experiment_rounds(
-    settings: SettingsFile = None,
-    out: Out = None,
-    name: Name = None,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each arm.")] = 3,
-    arms: Annotated[
-        str | None, typer.Option(metavar="A,B", help="These arms (or parts) alone. [group,dpo,scorer,oracle,shuffled]")
-    ] = None,
-    parts: Annotated[
-        bool, typer.Option("--parts", help="Instead: change one thing at a time, one seed, on val.")
-    ] = False,
-    json_file: JsonFile = None,
-) -> None:
-    """Rounds of group preference against DPO, other critics and shuffled scores, as shares of the headroom, on test.
-
-    Example: hmr-align experiment rounds --name rounds --seeds 3 --json rounds.json
-    """
-    chosen = _settings(settings, run={"out": out, "name": name})
-    with _recorded():
-        from flows.experiment_rounds import ARMS, rounds, rounds_parts
-
-        named = tuple(arms.split(",")) if arms else None
-        rows = rounds_parts(chosen, named) if parts else rounds(chosen, seeds, named or tuple(ARMS))
-    _tell_measurements(rows, json_file)
-
-
-def _settings(path: Path | None, **flags: dict[str, Any]) -> "Settings":
-    """The settings file with the flags laid over it."""
-    from tasks.settings import load_settings
-
-    return load_settings(path, flags)
-
-
-def _settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
-    """The same, but without a file the run's own settings come first, where it has been started already."""
-    import json
-
-    from tasks.settings import Settings, load_settings, validate
-
-    chosen = load_settings(path, flags)
-    kept = chosen.run.folder / "settings.json"
-    if path is not None or not kept.exists():
-        return chosen
-    values = json.loads(kept.read_text())["settings"]
-    for section, keys in flags.items():  # a run of an older version may lack a section
-        values[section] = values.get(section, {}) | {key: value for key, value in keys.items() if value is not None}
-    return validate(Settings, values, where=str(kept))
-
-
-def _refuse(where: str, **flags: object) -> None:
-    """Refuse flags that were given and that the command would not read."""
-    idle = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]
-    if idle:
-        from tasks.settings import SettingsError
-
-        many = len(idle) > 1
-        told = f"{', '.join(idle)} {'have' if many else 'has'} no effect {where}"
-        raise SettingsError(f"{told}: leave {'them' if many else 'it'} out")
-
-
-def _number(text: str | None) -> float | str | None:
-    """A flag that takes a number or a word."""
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return text
-
-
-@contextmanager
-def _recorded() -> Iterator[None]:
-    """Flows called inside are recorded by the running server, or by one started for them."""
-    from flows.server import prefect_server
-
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # the bars say how far it is
-    with prefect_server() as server:
-        from prefect import tags
-
-        from flows.console import keep_faults_to_one_line, send_logs
-        from flows.deployments import TAG
-
-        typer.echo(f"Dashboard: {server.url}", err=True)
-        keep_faults_to_one_line(FOLDERS)
-        try:
-            with tags(TAG):
-                yield
-        finally:
-            send_logs()
-
-
-def _measured(metric: str, value: float) -> dict[str, Any]:
-    """A number on its own, with the unit that its name ends in."""
-    units = {"mm": "mm", "px": "px", "percent": "%"}
-    unit = units.get(metric.rpartition("_")[2], "")
-    return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
-
-
-def _tell_events(events: list[dict[str, Any]]) -> None:
-    """The ledger of a memory."""
-
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:+.3f}"
-
-    heads = ["date", "what", "lift", "at least", "groups", "text", "detail"]
-    rows = [
-        (
-            event.get("time", "")[:10],
-            event["what"],
-            number(event.get("lift")),
-            number(event.get("low")),
-            str(event.get("groups") or ""),
-            _plain(event.get("text", "")),
-            _plain(event.get("detail", "")),
-        )
-        for event in events
-    ]
-    _tell_table(heads, rows)
-
-
-def _tell_results(settings: "Settings") -> None:
-    summary = settings.run.folder / "summary.json"
-    if summary.exists():
-        import json
-
-        from tasks.report_tables import benchmark_rows
-
-        rows = benchmark_rows(json.loads(summary.read_text()))
-        _tell_table(list(rows[0]), [tuple(_plain(value) for value in row.values()) for row in rows])
-    for name in ("report.html", "summary.json"):
-        if (file := settings.run.folder / name).exists():
-            typer.echo(file)
-
-
-def _tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
-    """Print measured numbers as a table, and write them where `--json` says."""
-    rows = [
-        (
-            _plain(one["metric"]),
-            f"{one['value']:.4g} {one['unit']}",
-            _plain(one["baseline"] or ""),
-            f"{one['ratio']:.3g}x" if one["ratio"] is not None else "",
-        )
-        for one in results
-    ]
-    _tell_table(["metric", "value", "compared with", "ratio"], rows)
-    if file:
-        from flows.measurements import write_measurements
-
-        write_measurements(file, results)
-
-
-def _tell_table(heads: list[str], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-def _plain(text: object) -> str:
-    """Text that rich shows as it is."""
-    from rich.markup import escape
-
-    return escape(str(text))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import flows.command_line
 import flows.score_groups
+from flows.command_flags import settings_of_run
 from flows.command_line import app
 from tasks.judging import CRITICS
 from tasks.settings import Run, Settings, SettingsError
@@ -96,7 +97,7 @@ def test_a_flag_that_would_not_be_read_is_refused(arguments, told):
 
 
 def test_critique_tells_what_it_judged(tmp_path, monkeypatch):
-    monkeypatch.setattr(flows.command_line, "_recorded", nullcontext)
+    monkeypatch.setattr(flows.command_line, "recorded", nullcontext)
     monkeypatch.setattr(flows.score_groups, "score_groups", lambda settings: {"scored": 40, "abstained": 2})
     file = tmp_path / "counts.json"
     told = CliRunner().invoke(app, ["critique", "--out", str(tmp_path), "--json", str(file)])
@@ -116,7 +117,7 @@ def test_a_run_of_an_older_version_may_lack_a_section(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "settings.json").write_text(json.dumps({"settings": kept}))
     run = {"out": tmp_path, "name": "old"}
-    chosen = flows.command_line._settings_of_run(None, run=run, instances={"stride": 5, "count": None})
+    chosen = settings_of_run(None, run=run, instances={"stride": 5, "count": None})
     assert chosen.instances.stride == 5 and chosen.instances.hypotheses == 15
 
 
@@ -156,12 +157,26 @@ def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
     assert vlm["found"].startswith("no picture can be sent: OPENAI_BASE_URL is not a plain http or https address")
 
 
-def test_help_loads_nothing_heavy():
-    """At the top of the module only what `--help` needs may be imported."""
-    tree = ast.parse(Path(flows.command_line.__file__).read_text())
-    names = {
-        (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in tree.body
+LIGHT = {"math", "os", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
+FLOWS = Path(flows.command_line.__file__).parent
+
+
+def imported(module: str) -> set[str]:
+    """What stands at the top of a module of `flows`, but for what is only there for types."""
+    return {
+        (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.parse((FLOWS / f"{module}.py").read_text()).body
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    assert names <= {"math", "os", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
+
+
+def test_help_loads_nothing_heavy():
+    """At the top of a module only what `--help` needs may be imported, and so for each of ours that it imports."""
+    modules, seen = {"command_line"}, set()
+    while modules:
+        seen.add(module := modules.pop())
+        names = imported(module)
+        ours = {name.removeprefix("flows.") for name in names if name.startswith("flows.")}
+        assert {name.split(".")[0] for name in names} - {"flows"} <= LIGHT, module
+        modules |= ours - seen
+    assert {"command_line", "command_bench", "command_experiment", "command_memory", "recording"} <= seen

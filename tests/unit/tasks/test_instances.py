@@ -274,7 +274,7 @@ def test_settings_of_instances_are_checked_and_make_no_other_run():
 @pytest.mark.slow
 def test_the_command_measures_a_critic_on_a_dataset(dataset, tmp_path, monkeypatch):
     """As in README, but for the Prefect server; and twice, which must give the same."""
-    monkeypatch.setattr("flows.command_line._recorded", nullcontext)
+    monkeypatch.setattr("flows.command_line.recorded", nullcontext)
     monkeypatch.setattr("flows.critic_benchmark.critic_benchmark", critic_benchmark.fn)
     monkeypatch.chdir(dataset.root)
     dataset.file("gta.npz")

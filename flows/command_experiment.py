@@ -1,0 +1,75 @@
+"""`hmr-align experiment`: studies of several runs."""
+
+from typing import Annotated
+
+import typer
+
+from flows.command_flags import Hypotheses, JsonFile, Name, Out, SettingsFile, settings_of
+from flows.command_output import tell_measurements
+from flows.recording import recorded
+
+experiment = typer.Typer(help="Run a study of several runs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@experiment.command("alignment")
+def experiment_alignment(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each critic.")] = 3,
+    critics: Annotated[str, typer.Option(metavar="A,B", help="Critics.")] = "evidence,oracle,shuffled",
+    json_file: JsonFile = None,
+) -> None:
+    """The same alignment with several critics and seeds: what the critic adds, and what luck does.
+
+    Example: hmr-align experiment alignment --name study --seeds 3 --json alignment.json
+    """
+    chosen = settings_of(settings, run={"out": out, "name": name})
+    with recorded():
+        from flows.experiment import alignment
+
+        rows = alignment(chosen, seeds, tuple(critics.split(",")))
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("sampler")
+def experiment_sampler(
+    settings: SettingsFile = None, hypotheses: Hypotheses = None, json_file: JsonFile = None
+) -> None:
+    """What more calls, the second-order solver, fresh noise and keypoint guidance do, on val with both bases.
+
+    Example: hmr-align experiment sampler --json sampler_val.json
+    """
+    chosen = settings_of(settings, benchmark={"hypotheses": hypotheses})
+    with recorded():
+        from flows.experiment import sampler
+
+        rows = sampler(chosen)
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("rounds")
+def experiment_rounds(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each arm.")] = 3,
+    arms: Annotated[
+        str | None, typer.Option(metavar="A,B", help="These arms (or parts) alone. [group,dpo,scorer,oracle,shuffled]")
+    ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Instead: change one thing at a time, one seed, on val.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Rounds of group preference against DPO, other critics and shuffled scores, as shares of the headroom, on test.
+
+    Example: hmr-align experiment rounds --name rounds --seeds 3 --json rounds.json
+    """
+    chosen = settings_of(settings, run={"out": out, "name": name})
+    with recorded():
+        from flows.experiment_rounds import ARMS, rounds, rounds_parts
+
+        named = tuple(arms.split(",")) if arms else None
+        rows = rounds_parts(chosen, named) if parts else rounds(chosen, seeds, named or tuple(ARMS))
+    tell_measurements(rows, json_file)

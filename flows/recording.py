@@ -1,0 +1,31 @@
+"""Flows that a command calls, in the history of a Prefect server."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
+"""Ours: an exception that one of them defines is meant for the user."""
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Flows called inside are recorded by the running server, or by one started for them."""
+    from flows.server import prefect_server
+
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # the bars say how far it is
+    with prefect_server() as server:
+        from prefect import tags
+
+        from flows.console import keep_faults_to_one_line, send_logs
+        from flows.deployments import TAG
+
+        typer.echo(f"Dashboard: {server.url}", err=True)
+        keep_faults_to_one_line(FOLDERS)
+        try:
+            with tags(TAG):
+                yield
+        finally:
+            send_logs()
