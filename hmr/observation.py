@@ -13,7 +13,7 @@ from hmr.body import Body
 from hmr.condition import PICTURE, Observation
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
-from hmr.studio import Split, photographs
+from hmr.studio import LABELLED, VERSION, Split, photographs
 
 Floats = NDArray[np.float32]
 
@@ -49,6 +49,7 @@ class SeenPeople(NamedTuple):
     world: Floats  # (n, 33, 3)
     crop: Floats  # (n, 3)
     camera: Floats  # (n, 4) as guessed without EXIF
+    second_look: Floats  # (n, 33, 7) of the heavy network, NaN in splits where it did not look
 
     def observation(self) -> Observation:
         return as_observation(self.picture, self.mask, self.landmarks, self.world, self.crop)
@@ -94,7 +95,7 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
 
 
 def _shard_path(split: Split, start: int, stop: int, folder: Path) -> Path:
-    return folder / f"{split}-{start:06d}-{stop:06d}.npz"
+    return folder / f"{VERSION}-{split}-{start:06d}-{stop:06d}.npz"
 
 
 def _see_shard(job: tuple[Split, int, int, Path]) -> None:
@@ -102,7 +103,9 @@ def _see_shard(job: tuple[Split, int, int, Path]) -> None:
 
     torch.set_num_threads(1)
     split, start, stop, _ = job
-    seen = see_scenes(load_body(), PersonFinder(thorough=False), split, range(start, stop))
+    # Critics judge all but the people that bases are trained on, and they hear a second witness.
+    finder = PersonFinder(thorough=False, second_look=split not in LABELLED)
+    seen = see_scenes(load_body(), finder, split, range(start, stop))
     path = _shard_path(*job)
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.stem}-") as own:  # several runs may share the folder
         unfinished = Path(own) / path.name
@@ -114,11 +117,12 @@ def _row(pixels: NDArray[np.uint8], person: FoundPerson) -> tuple:
     height, width = pixels.shape[:2]
     picture = crop_square(pixels, person.crop, PICTURE)
     camera = default_camera(width, height, None)
-    return picture, person.mask, person.landmarks, person.world_landmarks, person.crop, camera
+    second = np.full((33, 7), np.nan) if person.second_look is None else person.second_look
+    return picture, person.mask, person.landmarks, person.world_landmarks, person.crop, camera, second
 
 
 def _stack(rows: list[tuple]) -> SeenPeople:
-    shapes = ((), (PICTURE, PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,))
-    kinds = (np.int64, np.uint8, np.uint8, np.float32, np.float32, np.float32, np.float32)
+    shapes = ((), (PICTURE, PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,), (33, 7))
+    kinds = (np.int64, np.uint8, np.uint8, *[np.float32] * 5)
     columns = zip(*rows) if rows else ([] for _ in shapes)
     return SeenPeople(*(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes)))

@@ -82,13 +82,20 @@ def anchors() -> NDArray[np.float32]:
 
 
 class PoseNetworks:
-    """Both networks, loaded once; calls from several threads wait for each other."""
+    """Both networks, loaded once; calls from several threads wait for each other.
 
-    def __init__(self) -> None:
-        with (resources.files("hmr") / "assets" / "pose_landmarker_full.task").open("rb") as bundle:
+    heavy: landmarks by the largest network of the family, which is slower and knows more; it finds the same heads.
+    """
+
+    def __init__(self, heavy: bool = False) -> None:
+        assets = resources.files("hmr") / "assets"
+        with (assets / "pose_landmarker_full.task").open("rb") as bundle:
             networks = zipfile.ZipFile(bundle)
             self._detector = Interpreter(model_content=networks.read("pose_detector.tflite"), num_threads=1)
-            self._landmarker = Interpreter(model_content=networks.read("pose_landmarks_detector.tflite"), num_threads=1)
+            landmarker = networks.read("pose_landmarks_detector.tflite")
+        if heavy:
+            landmarker = (assets / "pose_landmark_heavy.tflite").read_bytes()
+        self._landmarker = Interpreter(model_content=landmarker, num_threads=1)
         self._detector.allocate_tensors()
         self._landmarker.allocate_tensors()
         self._lock = threading.Lock()
@@ -138,9 +145,9 @@ class PoseNetworks:
 
 
 @functools.cache
-def pose_networks() -> PoseNetworks:
+def pose_networks(heavy: bool = False) -> PoseNetworks:
     """This process's networks."""
-    return PoseNetworks()
+    return PoseNetworks(heavy)
 
 
 def _same_head(box: NDArray, boxes: NDArray) -> NDArray[np.bool_]:

@@ -48,6 +48,9 @@ class Person:
     world_landmarks: Floats  # (33, 3) metres about the hips, camera-aligned axes
     mask: Bytes  # (64, 64) person probability x 255 over the model crop
     picture: Bytes  # (128, 128, 3) RGB of the model crop
+    # (33, 7) what a second, larger network saw of the same person, which no base model reads: x, y, z (px of the
+    # photograph), visibility 0..1, then the world landmark in metres; None = it did not look
+    second_look: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -162,7 +162,7 @@ def content_digest(tables: dict[str, pa.Table]) -> str:
             if b"measured" in field.metadata or (field.nullable and column.null_count == len(column)):
                 continue
             digest.update(f"{name}.{field.name}[{len(column)}]".encode())
-            if shape_of(field):
+            if shape_of(field) and not field.nullable:
                 digest.update(_values(table, field.name).tobytes())
             else:
                 digest.update(json.dumps(column.to_pylist()).encode())
@@ -173,7 +173,7 @@ def _person_columns(people: Sequence[Person]) -> dict[str, list]:
     """Columns of people: arrays with a leading axis of one row, for `_table` to join."""
     values = {name: [getattr(person, name) for person in people] for name in _PERSON_COLUMNS}
     return {
-        name: [value[None] for value in found] if shape_of(PEOPLE.field(name)) else found
+        name: [value if value is None else value[None] for value in found] if shape_of(PEOPLE.field(name)) else found
         for name, found in values.items()
     }
 
@@ -190,6 +190,8 @@ def _packed(field: pa.Field, values: list) -> pa.Array:
     if not shape:
         return pa.array(values, field.type)
     dtype = np.dtype(np.uint8 if pa.types.is_fixed_size_binary(field.type) else np.float32)
+    missing = [field.nullable and value is None for value in values]
+    values = [np.zeros((1, *shape), dtype) if gone else value for value, gone in zip(values, missing)]
     for value in values:
         if value.shape[1:] != shape or not np.can_cast(value.dtype, dtype, "same_kind"):
             raise StoreError(
@@ -199,7 +201,8 @@ def _packed(field: pa.Field, values: list) -> pa.Array:
     rows = np.concatenate([np.empty((0, *shape), dtype), *values], dtype=dtype, casting="same_kind")
     if dtype == np.uint8:
         return pa.Array.from_buffers(field.type, len(rows), [None, pa.py_buffer(rows)])
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=field.type)
+    mask = pa.array(missing) if any(missing) else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=field.type, mask=mask)
 
 
 def _values(table: pa.Table, name: str) -> NDArray:
@@ -207,6 +210,9 @@ def _values(table: pa.Table, name: str) -> NDArray:
     column, shape = table[name].combine_chunks(), shape_of(table.schema.field(name))
     if pa.types.is_fixed_size_binary(column.type):
         return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, *shape)
+    if pa.types.is_fixed_size_list(column.type) and column.null_count:
+        rows = [None if row is None else np.array(row, np.float32).reshape(shape) for row in column.to_pylist()]
+        return np.fromiter(rows, object, len(rows))
     if pa.types.is_fixed_size_list(column.type):
         return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape)
     return column.to_numpy(zero_copy_only=False)

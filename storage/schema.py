@@ -24,11 +24,11 @@ def _column(name: str, type_: pa.DataType, about: str, unit: str = "", nullable:
     return pa.field(name, type_, nullable=nullable, metadata={"about": about, "unit": unit})
 
 
-def _array(name: str, shape: tuple[int, ...], about: str, unit: str = "") -> pa.Field:
+def _array(name: str, shape: tuple[int, ...], about: str, unit: str = "", nullable: bool = False) -> pa.Field:
     """float32 values of one shape, a fixed-size list in row-major order."""
     values = pa.list_(pa.field("element", pa.float32(), nullable=False), prod(shape))
     metadata = {"about": about, "unit": unit, "shape": ",".join(map(str, shape))}
-    return pa.field(name, values, nullable=False, metadata=metadata)
+    return pa.field(name, values, nullable=nullable, metadata=metadata)
 
 
 def _picture(name: str, shape: tuple[int, ...], about: str) -> pa.Field:
@@ -60,6 +60,10 @@ _PERSON = [
     _array("world_landmarks", (33, 3), "BlazePose landmarks about the hips, camera axes", "m"),
     _picture("mask", (64, 64), "probability of the person over the model crop"),
     _picture("picture", (128, 128, 3), "RGB of the model crop"),
+    _array(
+        "second_look", (33, 7), "BlazePose heavy: x, y, z, visibility, world landmark; NULL = it did not look",
+        "px, px, px, 0..1, m, m, m", nullable=True,
+    ),
 ]
 
 PEOPLE = pa.schema(_PERSON)

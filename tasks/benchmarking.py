@@ -161,6 +161,7 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
             world_landmarks=seen.world[k],
             mask=seen.mask[k],
             picture=seen.picture[k],
+            second_look=None if np.isnan(seen.second_look[k]).any() else seen.second_look[k],
         )
         for k in range(len(seen.index))
     ]

@@ -99,7 +99,7 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_mar
 @lru_cache(maxsize=2)
 def finder(thorough: bool, crop_margin: float) -> PersonFinder:
     """One finder a process: loading the networks takes longer than a picture."""
-    return PersonFinder(thorough=thorough, crop_margin=crop_margin)
+    return PersonFinder(thorough=thorough, crop_margin=crop_margin, second_look=True)
 
 
 def person_record(path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None) -> Person:
@@ -119,4 +119,5 @@ def person_record(path: Path, photograph: Photograph, index: int, found: FoundPe
         world_landmarks=found.world_landmarks,
         mask=found.mask,
         picture=crop_square(photograph.pixels, found.crop, PICTURE),
+        second_look=found.second_look,
     )
