@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hmr.condition import Condition, CropEncoder, Observation
+from hmr.condition import Condition, CropEncoder, LandmarkEncoder, Observation
 from hmr.inverse_kinematics import PelvisRule
 from hmr.noise_predictor import ResidualMlp
 from hmr.published.hrnet import HRNetCondition
@@ -41,7 +41,8 @@ class Network(NamedTuple):
 
 
 NETWORKS = {
-    "embedded": Network(CropEncoder, ResidualMlp, "hip_line", 256),
+    "embedded": Network(CropEncoder, ResidualMlp, "hip_line", 256),  # of version 0.1
+    "landmarks": Network(LandmarkEncoder, ResidualMlp, "hip_line", 1024),
     "hyponet": Network(HRNetCondition, HypoNet, "hip_mean", 8),
 }
 

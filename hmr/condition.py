@@ -1,11 +1,12 @@
 """What a model is told about a person: observations in, a condition out.
 
 `ConditionEncoder` is the one protocol that every base model's encoder meets. The embedded encoder
-(`CropEncoder`) reads landmarks and the pixels of the person crop; the published networks read HRNet features.
+(`LandmarkEncoder`) reads the detector's landmarks, that of version 0.1 (`CropEncoder`) the pixels of the person crop
+beside them; the published networks read HRNet features.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -18,6 +19,10 @@ LANDMARKS = 33
 PICTURE = 128
 """Side of the picture that is stored with a person, px; its mask has half of it."""
 PATCH = 8
+PLACES = (0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+"""Landmarks of the nose, shoulders, elbows, wrists, hips, knees and ankles."""
+FARTHEST = 3.0
+"""Crop coordinates beyond which a landmark is put at the border: the detector only guesses there."""
 
 
 class Observation(NamedTuple):
@@ -104,6 +109,71 @@ class CropEncoder(nn.Module):
         mean = DATA_SCALE * (self.mean_head(features) + self.lifting(marks))
         told = torch.cat([features, marks], 1) if self.detections else features
         return Condition(self.beta_head(features), {"features": told, "mean": mean})
+
+
+class LandmarkEncoder(nn.Module):
+    """A residual MLP on the detector's landmarks; regresses the mean of x0, how sure each number is, and the betas.
+
+    The mean and its spread are a Gaussian answer for each person (the spread is large where a limb is hidden); the
+    noise predictor models what that answer leaves out. No picture is read, so it can be trained on bodies that
+    nobody drew.
+
+    reads: `everything` = all 33 landmarks with depth and visibility, and the world landmarks. `places` = where 13
+    joints of the body are in the picture and nothing else: a base for critics to teach, who know the rest.
+    """
+
+    picture_side = PICTURE
+
+    def __init__(
+        self, reads: Literal["everything", "places"] = "everything", width: int = 640, blocks: int = 4,
+        features: int = 256,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.reads = reads
+        inputs = LANDMARKS * 7 if reads == "everything" else 2 * len(PLACES)
+        self.start = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(_Dense(width) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        self.features = nn.Linear(width, features)
+        self.mean_head = nn.Linear(width, DIMS)
+        self.spread_head = nn.Linear(width, DIMS)
+        self.beta_head = nn.Linear(width, 10)
+        # A linear path from the detections keeps what plain lifting can do within easy reach.
+        self.lifting = nn.Linear(inputs, DIMS)
+        nn.init.zeros_(self.spread_head.weight)
+        nn.init.constant_(self.spread_head.bias, -1.5)
+
+    def forward(self, observation: Observation) -> Condition:
+        marks = self._read(observation)
+        hidden = self.start(marks)
+        for block in self.blocks:
+            hidden = block(hidden)
+        hidden = nn.functional.silu(self.norm(hidden))
+        mean = DATA_SCALE * (self.mean_head(hidden) + self.lifting(marks))
+        spread = DATA_SCALE * self.spread_head(hidden).clamp(-5, 1).exp()
+        return Condition(
+            self.beta_head(hidden), {"features": self.features(hidden), "mean": mean, "spread": spread}
+        )
+
+    def _read(self, observation: Observation) -> Tensor:
+        marks = torch.nan_to_num(observation.landmarks)
+        if self.reads == "places":
+            return marks[:, list(PLACES), :2].clamp(-FARTHEST, FARTHEST).flatten(1)
+        marks = torch.cat([marks[..., :3].clamp(-FARTHEST, FARTHEST), marks[..., 3:]], -1)
+        return torch.cat([marks.flatten(1), 2 * torch.nan_to_num(observation.world).flatten(1)], 1)
+
+
+class _Dense(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.wide = nn.Linear(width, width)
+        self.back = nn.Linear(width, width)
+        nn.init.zeros_(self.back.weight)
+        nn.init.zeros_(self.back.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.back(nn.functional.silu(self.wide(self.norm(hidden))))
 
 
 def _patches(observation: Observation) -> Tensor:

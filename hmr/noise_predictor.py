@@ -63,12 +63,18 @@ class ResidualMlp(nn.Module):
     def forward(self, latents: Tensor, steps: Tensor, condition: Condition) -> Tensor:
         kept = self.alpha_bars[steps][..., None]
         mean = condition.memory["mean"][:, None]
-        sigma = ((1 - kept) / kept).sqrt() / self.spread
-        deviation = (latents / kept.sqrt() - mean) / self.spread
+        spread = self.spread_of(condition)
+        sigma = ((1 - kept) / kept).sqrt() / spread
+        deviation = (latents / kept.sqrt() - mean) / spread
         scale = (sigma.square() + 1).sqrt()
         raw = self.network(deviation / scale, steps, condition)
-        clean = mean + self.spread * (deviation / scale.square() + sigma / scale * raw)
+        clean = mean + spread * (deviation / scale.square() + sigma / scale * raw)
         return (latents - kept.sqrt() * clean) / (1 - kept).sqrt()
+
+    def spread_of(self, condition: Condition) -> Tensor:
+        """s of each person and dimension, (image, 1, 133): what the encoder says of them, or the same for all."""
+        told = condition.memory.get("spread")
+        return self.spread if told is None else told[:, None]
 
     def network(self, scaled: Tensor, steps: Tensor, condition: Condition) -> Tensor:
         """F of the class's equation; input and output have about unit variance."""

@@ -13,7 +13,7 @@ from hmr.body import Body
 from hmr.condition import PICTURE, Observation
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
-from hmr.studio import LABELLED, VERSION, Split, photographs
+from hmr.studio import LABELLED, Split, photographs
 
 Floats = NDArray[np.float32]
 
@@ -95,7 +95,7 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
 
 
 def _shard_path(split: Split, start: int, stop: int, folder: Path) -> Path:
-    return folder / f"{VERSION}-{split}-{start:06d}-{stop:06d}.npz"
+    return folder / f"{split}-{start:06d}-{stop:06d}.npz"
 
 
 def _see_shard(job: tuple[Split, int, int, Path]) -> None:

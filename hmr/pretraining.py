@@ -1,15 +1,17 @@
-"""Pretraining of the embedded base models on labelled studio people.
+"""Pretraining of the embedded base models: simulated detections in bulk, and drawn people seen by the real detector.
 
-One loss trains all: a regression of the mean of x0 and of the betas, and the residual's denoising in preconditioned
-form (`ResidualMlp`). Resumable: every `save_every` steps the whole state is written in one step.
+One loss trains all (`_losses`): a Gaussian answer for the diffused vector, what that answer becomes as a posed body
+(joints in metres, landmarks in the picture), the betas, and the denoising of what it leaves out, in the preconditioned
+form of `ResidualMlp`. Resumable: every `save_every` steps the whole state is written in one step.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel as Settings
@@ -18,9 +20,20 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from hmr.base_model import BaseModel
-from hmr.condition import LANDMARKS, Condition, Observation
-from hmr.mirror import mirror_latents, mirror_observation
+from hmr.body import Body
+from hmr.camera import project, to_crop
+from hmr.condition import Condition, Observation
+from hmr.inverse_kinematics import forward_kinematics
+from hmr.landmark_points import landmark_places
+from hmr.latent import JOINT_DIMS, decode
+from hmr.mirror import JOINT_SWAP, LANDMARK_SWAP, mirror_latents
 from hmr.noise_schedule import DATA_SCALE, STEPS, diffuse
+from hmr.photograph import default_camera
+from hmr.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
+
+LEAST_SPREAD = 0.01 * DATA_SCALE
+TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: worth less
+ROWS_POSED = 512  # people posed at once while measuring
 
 
 class PretrainSettings(Settings):
@@ -28,22 +41,30 @@ class PretrainSettings(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = 2400
-    batch: int = 256
-    draws: int = 2  # (t, noise) draws per image: the predictor is far cheaper than the encoder
-    learning_rate: float = 1e-3
-    warmup: int = 100
+    steps: int = 8000
+    batch: int = 320
+    draws: int = 1  # (t, noise) draws per person: the predictor is cheaper than the encoder
+    drawn_share: float = 0.3  # of each batch: drawn people with real detections; the rest are simulated
+    learning_rate: float = 1.2e-3
+    warmup: int = 300
     weight_decay: float = 0.02
     clip: float = 1.0
     lowest_step: int = 100  # below it the noise is finer than anything the detections tell
-    mean_weight: float = 20.0
-    beta_weight: float = 0.1
-    held_out: float = 0.06  # share of the people kept for the residual's spread and for the log
-    ema: float = 0.998
-    image: bool = True
-    detections: bool = False
+    latent_weight: float = 4.0  # of the joints' coordinates; the twists count 1
+    joint_weight: float = 2.0  # of posed joints, per metre
+    place_weight: float = 3.0  # of posed landmarks in the picture, per crop unit
+    denoise_weight: float = 0.2
+    spread_weight: float = 0.1
+    beta_weight: float = 0.02
+    held_out: float = 0.06  # share of the drawn people kept for calibration and for the log
+    ema: float = 0.999
+    reads: Literal["everything", "places"] = "everything"
+    width: int = 640
+    blocks: int = 4
+    predictor_width: int = 448
+    noise: DetectionNoise = DetectionNoise()
     seed: int = 0
-    save_every: int = 200
+    save_every: int = 500
 
 
 class LabelledPeople(NamedTuple):
@@ -57,14 +78,37 @@ class LabelledPeople(NamedTuple):
         return LabelledPeople(self.observation.select(index), self.latents[index], self.betas[index])
 
 
+class TrainingPeople(NamedTuple):
+    """Who a base is trained on: people whom nobody drew, and drawn people with what the detector saw of them."""
+
+    undrawn: PlacedPeople
+    drawn: PlacedPeople
+    seen: Detections  # of the drawn ones
+
+
+class Examples(NamedTuple):
+    """A batch: what the encoder reads, what it should answer, and the view in which that answer becomes a body."""
+
+    observation: Observation
+    latents: Float[Tensor, "n 133"]
+    betas: Float[Tensor, "n 10"]
+    joints: Float[Tensor, "n 29 3"]  # metres about the pelvis, camera axes
+    places: Float[Tensor, "n 33 2"]  # true landmarks in crop coordinates
+    camera: Float[Tensor, "n 4"]  # as guessed from the picture's size
+    crop: Float[Tensor, "n 3"]
+
+
 def pretrain(
-    people: LabelledPeople, settings: PretrainSettings, state_path: Path, report: Callable[[dict], None]
+    people: TrainingPeople, body: Body, settings: PretrainSettings, state_path: Path, report: Callable[[dict], None]
 ) -> BaseModel:
     """Train a base model from nothing, or go on from `state_path`; returns the averaged model in eval mode."""
     torch.manual_seed(settings.seed)
-    order = torch.randperm(len(people.latents), generator=torch.Generator().manual_seed(settings.seed))
-    held = max(int(len(order) * settings.held_out), 1)
-    train, test = people.select(order[held:]), people.select(order[:held])
+    order = torch.randperm(len(people.drawn.betas), generator=torch.Generator().manual_seed(settings.seed))
+    held = order[: max(int(len(order) * settings.held_out), 1)]
+    kept = examples(people.drawn.select(held), people.seen.select(held))
+    people = people._replace(
+        drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :])
+    )
     model = BaseModel(architecture(settings))
     average = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
@@ -75,74 +119,168 @@ def pretrain(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
+    skeleton = Skeleton.of(body)
     model.train()
     for step in range(first, settings.steps):
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        batch = _augmented(train, settings.batch, generator)
+        batch = _batch(people, settings, generator)
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings)
-        losses = _losses(model, batch, settings, generator)
-        loss = losses["denoise"] + settings.mean_weight * losses["mean"] + settings.beta_weight * losses["betas"]
+        losses = _losses(model, skeleton, batch, settings, generator)
         optimiser.zero_grad()
-        loss.backward()
+        losses["all"].backward()
+        for parameter in model.parameters():  # inverse kinematics has no slope where bones fold onto themselves
+            if parameter.grad is not None:
+                parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
         average.update_parameters(model)
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             _save(state_path, model, average, optimiser, step + 1)
-            report({"step": step + 1, **{name: float(value) for name, value in losses.items()},
-                    **_held_out(average.module, model, test)})  # fmt: skip
-    return _finished(average.module, model, test)
+            report({"step": step + 1, **{name: float(value.detach()) for name, value in losses.items()},
+                    **_held_out(average.module.eval(), skeleton, kept)})  # fmt: skip
+    return _calibrated(average.module.eval(), kept)
 
 
-def architecture(settings: PretrainSettings) -> dict[str, dict[str, int | bool]]:
+def architecture(settings: PretrainSettings) -> dict[str, object]:
     """What a base of these settings is made of."""
-    features = 256 + (7 * LANDMARKS if settings.detections else 0)
     return {
-        "encoder": {"image": settings.image, "detections": settings.detections},
-        "predictor": {"features": features},
+        "network": "landmarks",
+        "encoder": {"reads": settings.reads, "width": settings.width, "blocks": settings.blocks},
+        "predictor": {"width": settings.predictor_width},
     }
 
 
-def _augmented(people: LabelledPeople, size: int, generator: torch.Generator) -> LabelledPeople:
-    """A random batch, half of it mirrored, with small jitter of the landmarks."""
-    batch = people.select(torch.randint(len(people.latents), (size,), generator=generator))
-    turned = torch.rand(size, generator=generator) < 0.5
-    seen = mirror_observation(batch.observation, turned)
-    latents = torch.where(turned[:, None], mirror_latents(batch.latents), batch.latents)
-    jitter = torch.randn(seen.landmarks.shape, generator=generator) * torch.tensor([0.006, 0.006, 0.02, 0.02])
-    world = seen.world + 0.006 * torch.randn(seen.world.shape, generator=generator)
-    return LabelledPeople(Observation(seen.picture, seen.mask, seen.landmarks + jitter, world), latents, batch.betas)
+class Skeleton(NamedTuple):
+    """The body's rest joints as a linear function of the betas: all of a body that training needs."""
+
+    template: Float[Tensor, "29 3"]
+    shapes: Float[Tensor, "10 29 3"]
+
+    @classmethod
+    def of(cls, body: Body) -> "Skeleton":
+        rest = body.rest_joints(torch.cat([torch.zeros(1, 10), torch.eye(10)]))
+        return cls(rest[0], rest[1:] - rest[0])
+
+    def rest(self, betas: Float[Tensor, "n 10"]) -> Float[Tensor, "n 29 3"]:
+        """The 29 joints of shaped bodies in T-pose, metres."""
+        return self.template + torch.einsum("nk,kjc->njc", betas, self.shapes)
+
+
+def examples(people: PlacedPeople, seen: Detections) -> Examples:
+    """Placed people as the detector saw them, with the answers wanted."""
+    places, depths = project(people.joints, people.camera), people.joints[..., 2:] - people.joints[:, :1, 2:]
+    latents = torch.cat([to_crop(places, seen.crop), depths], -1).flatten(1)
+    marks = seen.landmarks
+    unit = 2 / seen.crop[:, None, 2:]
+    told = torch.cat([to_crop(marks[..., :2], seen.crop), marks[..., 2:3] * unit, marks[..., 3:]], -1)
+    count = len(told)
+    nothing = torch.zeros(count, 1, 1, 3, dtype=torch.uint8), torch.zeros(count, 1, 1, dtype=torch.uint8)
+    cameras = {float(size): default_camera(int(size), int(size), None) for size in people.size.unique()}
+    return Examples(
+        observation=Observation(*nothing, told, seen.world),
+        latents=DATA_SCALE * torch.cat([latents, people.twists], 1),
+        betas=people.betas,
+        joints=people.joints - people.joints[:, :1],
+        places=to_crop(project(people.marks, people.camera), seen.crop),
+        camera=torch.from_numpy(np.array([cameras[float(size)] for size in people.size], np.float32)),
+        crop=seen.crop,
+    )
+
+
+def _batch(people: TrainingPeople, settings: PretrainSettings, generator: torch.Generator) -> Examples:
+    """Random people, some of them drawn; half of them mirrored."""
+    count = round(settings.drawn_share * settings.batch)
+    chosen = torch.randint(len(people.undrawn.betas), (settings.batch - count,), generator=generator)
+    bodies = people.undrawn.select(chosen)
+    parts = [examples(bodies, simulate(bodies, settings.noise, generator))]
+    if count:
+        chosen = torch.randint(len(people.drawn.betas), (count,), generator=generator)
+        parts.append(examples(people.drawn.select(chosen), people.seen.select(chosen)))
+    observation = Observation(*(torch.cat(part) for part in zip(*(e.observation for e in parts))))
+    whole = Examples(observation, *(torch.cat(part) for part in zip(*(e[1:] for e in parts))))
+    return mirrored(whole, torch.rand(settings.batch, generator=generator) < 0.5)
+
+
+def mirrored(batch: Examples, which: Tensor) -> Examples:
+    """The chosen people seen in a mirror about the picture's middle column."""
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+
+    def turned(values: Tensor, image: Tensor) -> Tensor:
+        return torch.where(which.view(-1, *[1] * (values.dim() - 1)), image, values)
+
+    seen = batch.observation
+    landmarks = turned(seen.landmarks, seen.landmarks[:, LANDMARK_SWAP] * torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+    world = turned(seen.world, seen.world[:, LANDMARK_SWAP] * flip)
+    crop_image = torch.stack([2 * batch.camera[:, 2] - batch.crop[:, 0], *batch.crop.unbind(1)[1:]], 1)
+    return batch._replace(
+        observation=seen._replace(landmarks=landmarks, world=world),
+        latents=turned(batch.latents, mirror_latents(batch.latents)),
+        joints=turned(batch.joints, batch.joints[:, JOINT_SWAP] * flip),
+        places=turned(batch.places, batch.places[:, LANDMARK_SWAP] * flip[:2]),
+        crop=turned(batch.crop, crop_image),
+    )
 
 
 def _losses(
-    model: BaseModel, batch: LabelledPeople, settings: PretrainSettings, generator: torch.Generator
+    model: BaseModel, skeleton: Skeleton, batch: Examples, settings: PretrainSettings, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    # The image encoder is convolutions: bf16 is several times faster on CPUs that have it and loses nothing here.
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.image):
-        condition = model.encoder(batch.observation)
-    condition = Condition(condition.betas.float(), {n: p.float() for n, p in condition.memory.items()})
-    mean = condition.memory["mean"]
-    residual = batch.latents - mean.detach()
-    predictor = model.predictor
-    with torch.no_grad():
-        predictor.spread.lerp_(residual.std(0).clamp(min=0.01 * DATA_SCALE), 0.02)
-    size = (len(mean), settings.draws)
-    steps = torch.randint(settings.lowest_step, STEPS, size, generator=generator)
-    noise = torch.randn(*size, mean.shape[1], generator=generator)
-    latents = diffuse(batch.latents[:, None].expand_as(noise), noise, steps, predictor.alpha_bars)
-    # The target of F, from y = x_t / sqrt(abar) and sigma per dimension, as in ResidualMlp.
-    kept = predictor.alpha_bars[steps][..., None]
-    sigma = ((1 - kept) / kept).sqrt() / predictor.spread
-    deviation = (latents / kept.sqrt() - mean.detach()[:, None]) / predictor.spread
-    scale = (sigma.square() + 1).sqrt()
-    wanted = (residual[:, None] / predictor.spread - deviation / scale.square()) * scale / sigma
-    answered = predictor.network(deviation / scale, steps, condition)
-    return {
-        "denoise": (answered - wanted).square().mean(),
-        "mean": ((batch.latents - mean) / DATA_SCALE).square().mean(),
+    condition = model.encoder(batch.observation)
+    mean, spread = condition.memory["mean"], condition.memory["spread"]
+    residual = batch.latents - mean
+    size = (residual / DATA_SCALE).abs()
+    joints, places = _posed_errors(skeleton, batch, mean, condition.betas)
+    known, reach = residual.detach(), spread.detach().clamp(min=LEAST_SPREAD)
+    ratio = known / spread.clamp(min=LEAST_SPREAD)
+    losses = {
+        "latents": size[:, :JOINT_DIMS].mean(),
+        "twists": size[:, JOINT_DIMS:].mean(),
+        "joints_m": joints.mean(),
+        "places": places.mean(),
         "betas": (batch.betas - condition.betas).square().mean(),
-    }
+        "spread": (0.5 * ratio.square().clamp(max=50) + spread.clamp(min=LEAST_SPREAD).log()).mean(),
+        "denoise": _denoising(model, batch.latents, condition.memory | {"spread": reach, "mean": mean.detach()},
+                              condition.betas, settings, generator),
+    }  # fmt: skip
+    losses["all"] = (
+        settings.latent_weight * losses["latents"] + losses["twists"]
+        + settings.joint_weight * losses["joints_m"] + settings.place_weight * losses["places"]
+        + settings.beta_weight * losses["betas"] + settings.spread_weight * losses["spread"]
+        + settings.denoise_weight * losses["denoise"]
+    )  # fmt: skip
+    return losses
+
+
+def _denoising(
+    model: BaseModel, latents: Tensor, memory: dict[str, Tensor], betas: Tensor, settings: PretrainSettings,
+    generator: torch.Generator,
+) -> Tensor:  # fmt: skip
+    """Mean squared error of F in the equation of `ResidualMlp`, of unit variance at every noise level."""
+    predictor = model.predictor
+    mean, spread = memory["mean"][:, None], memory["spread"][:, None]
+    size = (len(latents), settings.draws)
+    steps = torch.randint(settings.lowest_step, STEPS, size, generator=generator)
+    noise = torch.randn(*size, latents.shape[1], generator=generator)
+    kept = predictor.alpha_bars[steps][..., None]  # type: ignore[index]
+    sigma = ((1 - kept) / kept).sqrt() / spread
+    noisy = diffuse(latents[:, None].expand_as(noise), noise, steps, predictor.alpha_bars)  # type: ignore[arg-type]
+    deviation = (noisy / kept.sqrt() - mean) / spread
+    scale = (sigma.square() + 1).sqrt()
+    wanted = ((latents[:, None] - mean) / spread - deviation / scale.square()) * scale / sigma
+    answered = predictor.network(deviation / scale, steps, Condition(betas, memory))
+    return (answered - wanted).clamp(-20, 20).square().mean()
+
+
+def _posed_errors(skeleton: Skeleton, batch: Examples, latents: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
+    """What diffused vectors become: errors of joints (n, 29), metres about the pelvis, and of landmarks (n, 33)."""
+    rest = skeleton.rest(betas)
+    posed = decode(latents, rest, batch.camera, batch.crop)
+    turned = forward_kinematics(posed.rotations, rest, posed.translation).rotations
+    seen = to_crop(project(landmark_places(posed.joints, turned), batch.camera), batch.crop)
+    weights = torch.ones(29)
+    weights[list(TIPS)] = 0.4
+    joints = (posed.joints - posed.joints[:, :1] - batch.joints).norm(dim=-1) * weights
+    return joints, (seen - batch.places).norm(dim=-1).clamp(max=1.0)
 
 
 @torch.no_grad()
@@ -158,31 +296,29 @@ def _schedule(step: int, settings: PretrainSettings) -> float:
     return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def _with_running_statistics(average: BaseModel, model: BaseModel) -> BaseModel:
-    """The averaged weights with the trained model's batch statistics and spread."""
-    for (_, mine), (_, theirs) in zip(average.named_buffers(), model.named_buffers()):
-        mine.copy_(theirs)
-    return average.eval()
-
-
 @torch.no_grad()
-def _held_out(average: BaseModel, model: BaseModel, people: LabelledPeople) -> dict[str, float]:
-    condition = _with_running_statistics(average, model).observe(people.observation)
-    residual = people.latents - condition.memory["mean"]
+def _held_out(model: BaseModel, skeleton: Skeleton, kept: Examples) -> dict[str, float]:
+    """Figures of the Gaussian answer on drawn people whom training did not see."""
+    condition = model.observe(kept.observation)
+    joints, places = _posed_errors(skeleton, kept, condition.memory["mean"], condition.betas)
+    ratio = (kept.latents - condition.memory["mean"]) / condition.memory["spread"].clamp(min=LEAST_SPREAD)
     return {
-        "held_out_mean": float((residual / DATA_SCALE).square().mean()),
-        "held_out_betas": float((people.betas - condition.betas).square().mean()),
-        "held_out_spread": float((residual.std(0) / model.predictor.spread).mean()),
+        "held_out_mpjpe_mm": 1000 * float(joints[:, :25].mean()),
+        "held_out_places_px": 128 * float(places.median()),
+        "held_out_ratio": float(ratio.square().mean().sqrt()),
     }
 
 
 @torch.no_grad()
-def _finished(average: BaseModel, model: BaseModel, people: LabelledPeople) -> BaseModel:
-    """The averaged model with the spread that people it has not seen leave around the mean."""
-    average = _with_running_statistics(average, model)
-    residual = people.latents - average.observe(people.observation).memory["mean"]
-    average.predictor.spread.copy_(residual.square().mean(0).sqrt().clamp(min=0.01 * DATA_SCALE))
-    return average
+def _calibrated(model: BaseModel, kept: Examples) -> BaseModel:
+    """The model with spreads as large as the residuals of people it has not seen, dimension by dimension."""
+    condition = model.observe(kept.observation)
+    residual = kept.latents - condition.memory["mean"]
+    ratio = (residual / condition.memory["spread"].clamp(min=LEAST_SPREAD)).square()
+    factor = ratio.clamp(max=25).mean(0).sqrt().clamp(0.5, 2.0)
+    model.encoder.spread_head.bias += factor.log()  # type: ignore[union-attr, operator]
+    model.predictor.spread.copy_(residual.square().mean(0).sqrt().clamp(min=LEAST_SPREAD))  # type: ignore[union-attr]
+    return model
 
 
 def _save(path: Path, model: BaseModel, average: AveragedModel, optimiser: torch.optim.Optimizer, step: int) -> None:

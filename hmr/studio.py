@@ -98,6 +98,12 @@ def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: str) ->
     return _truth(body, split, indices)
 
 
+def undrawn(body: Body, indices: Sequence[int], looks: Sequence[Look]) -> Truth:
+    """People for pretraining whom nobody draws: of none of the splits, each with the look at its index in turn."""
+    rngs = [np.random.default_rng([*VERSION.encode(), 98, index]) for index in indices]
+    return place_people(body, [looks[index % len(looks)] for index in indices], rngs).truth
+
+
 def photographs(body: Body, split: Split, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
     """The pictures of scenes, (320, 320, 3) uint8 RGB each: all that a model or critic may see."""
     geometry = _geometry(body, split, indices)
@@ -134,7 +140,7 @@ def _geometry(body: Body, split: Split, indices: Sequence[int]) -> Geometry:
     return place_people(body, [_look(split, look) for look, _ in generators], [rng for _, rng in generators])
 
 
-def place_people(body: Body, looks: Sequence["Look"], rngs: Sequence[np.random.Generator]) -> Geometry:
+def place_people(body: Body, looks: Sequence[Look], rngs: Sequence[np.random.Generator]) -> Geometry:
     """Bodies before cameras, each from its own random numbers."""
     betas = np.stack([np.clip(rng.standard_normal(10), -2.5, 2.5) for rng in rngs]).astype(np.float32)
     rest = body.rest_joints(torch.from_numpy(betas))
@@ -152,7 +158,7 @@ def place_people(body: Body, looks: Sequence["Look"], rngs: Sequence[np.random.G
     return Geometry(Truth(rotations, betas, translation, camera), up, floor)
 
 
-def _free_poses(rest: torch.Tensor, looks: Sequence["Look"], rngs: Sequence[np.random.Generator]) -> Floats:
+def _free_poses(rest: torch.Tensor, looks: Sequence[Look], rngs: Sequence[np.random.Generator]) -> Floats:
     """Poses at rest on the ground and without body parts in each other: redrawn, at most eight times, where not."""
     poses = to_rotations(np.stack([sample_angles(r, k.poses) for k, r in zip(looks, rngs)]))
     for _ in range(8):
@@ -175,7 +181,7 @@ def _in_trunk(joints: Floats) -> NDArray[np.bool_]:
     return (np.linalg.norm(ends - nearest, axis=-1) < 0.10).any(1)
 
 
-def _place(look: "Look", rng: np.random.Generator) -> tuple[Floats, float]:
+def _place(look: Look, rng: np.random.Generator) -> tuple[Floats, float]:
     """Turn of the body in front of the camera (3, 3), and focal length in px."""
     if look.lab:
         yaw, elevation, roll = rng.uniform(-180, 180), rng.normal(4, 3), rng.normal(0, 1)
@@ -190,7 +196,7 @@ def _place(look: "Look", rng: np.random.Generator) -> tuple[Floats, float]:
     return (camera * Rotation.from_euler("y", yaw, degrees=True)).as_matrix().astype(np.float32), focal * SIZE
 
 
-def _frame(joints: Floats, look: "Look", rng: np.random.Generator, focal: float) -> Floats:
+def _frame(joints: Floats, look: Look, rng: np.random.Generator, focal: float) -> Floats:
     """Translation (3,) that frames the person: size in the picture, place, truncation."""
     centre = (joints.max(0) + joints.min(0)) / 2
     extent = float((joints.max(0) - joints.min(0))[:2].max()) + 0.12
@@ -321,7 +327,7 @@ def _backgrounds() -> list[Floats]:
     return pool
 
 
-def _background(look: "Look", rng: np.random.Generator) -> Floats:
+def _background(look: Look, rng: np.random.Generator) -> Floats:
     if look.lab:
         top, bottom = rng.uniform(0.55, 0.8), rng.uniform(0.4, 0.7)
         column = np.linspace(top, bottom, SIZE)[:, None, None] + rng.normal(0, 0.01, 3)

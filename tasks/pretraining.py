@@ -11,18 +11,25 @@ import torch
 from hmr.base_model import load_model, save_model
 from hmr.body import Body
 from hmr.headroom import HeadroomSettings, fine_tune_on_labels
-from hmr.labels import known_people, labelled_people
+from hmr.labels import detections_of, known_people, labelled_people, placed_people, undrawn_people
 from hmr.lifting import fit_liftings, save_liftings, true_joints
 from hmr.metrics import bootstrap_improvement
-from hmr.observation import Observation, see_split
-from hmr.pretraining import LabelledPeople, PretrainSettings, pretrain
-from hmr.studio import VERSION, Split
+from hmr.observation import see_split
+from hmr.pretraining import PretrainSettings, TrainingPeople, pretrain
+from hmr.simulated_detection import Detections, PlacedPeople
+from hmr.studio import VERSION, Look, Split
 from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
 
 log = logging.getLogger(__name__)
 
 BASES: dict[str, tuple[Split, ...]] = {"lab": ("lab",), "default": ("lab", "broad")}
-"""The shipped bases, and the splits that each is trained on."""
+"""The shipped bases, and the drawn splits that each is trained on."""
+
+LOOKS = {
+    "lab": (Look(lab=True, poses="easy"),),
+    "default": (*[Look(lab=False, poses="hard")] * 5, Look(lab=True, poses="easy")),
+}
+"""How the people stand whom nobody draws and whose detections are simulated."""
 
 
 def pretrain_base(
@@ -30,17 +37,17 @@ def pretrain_base(
 ) -> dict[str, Any]:
     """Train a base on labelled studio people and write `base_<name>.safetensors`, its liftings and its log.
 
-    counts: scenes of `lab` and of `broad`. Goes on where an interrupted run was.
+    counts: scenes of `lab` and of `broad`, and `undrawn` people. Goes on where an interrupted run was.
     """
     parts, joints = [], []
     for split in BASES[name]:
         seen = see_split(split, counts[split], cache, processes=processes)
-        parts.append(labelled_people(frame, split, seen, purpose="pretrain"))
+        parts.append((placed_people(frame, split, seen, purpose="pretrain"), detections_of(seen)))
         joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
-    people = LabelledPeople(
-        Observation(*(torch.cat(x) for x in zip(*(part.observation for part in parts)))),
-        torch.cat([part.latents for part in parts]),
-        torch.cat([part.betas for part in parts]),
+    people = TrainingPeople(
+        undrawn_people(frame, counts["undrawn"], LOOKS[name]),
+        PlacedPeople(*(torch.cat(x) for x in zip(*(placed for placed, _ in parts)))),
+        Detections(*(torch.cat(x) for x in zip(*(seen for _, seen in parts)))),
     )
     rows: list[dict[str, Any]] = []
 
@@ -49,10 +56,11 @@ def pretrain_base(
         log.info("%s", json.dumps({k: round(v, 5) for k, v in row.items()}))
 
     out.mkdir(parents=True, exist_ok=True)
-    base = pretrain(people, settings, out / f"base_{name}.state", report)
+    base = pretrain(people, frame, settings, out / f"base_{name}.state", report)
     provenance = {
         "studio": VERSION,
-        "people": {split: len(part.betas) for split, part in zip(BASES[name], parts)},
+        "people": {split: len(seen.crop) for split, (_, seen) in zip(BASES[name], parts)},
+        "undrawn": counts["undrawn"],
         "scenes": {split: counts[split] for split in BASES[name]},
         "settings": settings.model_dump(),
     }

@@ -218,8 +218,9 @@ class Benchmark(Section):
 class Studio(Section):
     """How many people each split of the embedded benchmark holds."""
 
-    lab: Count = 9000  # for pretraining: plain light, clothes and background, easy poses
-    broad: Count = 30000  # for pretraining: everything
+    lab: Count = 5000  # for pretraining: plain light, clothes and background, easy poses
+    broad: Count = 9000  # for pretraining: everything
+    undrawn: Count = 120000  # for pretraining: bodies without pictures, whose detections are simulated
     wild: Count = 600
     val: Count = 300
     test: Count = 400
@@ -248,7 +249,7 @@ class Pretrain(Section):
     steps: Count | None = None
     batch: Count | None = None
     learning_rate: Positive | None = None
-    image: bool | None = None  # false: landmarks alone, without the picture
+    drawn_share: Share | None = None  # of each batch: drawn people; the rest have simulated detections
 
 
 class Reflect(ReflectionSettings):
