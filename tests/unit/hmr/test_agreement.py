@@ -9,6 +9,7 @@ from critique.checks.landmarks import LANDMARK, NAMES
 from critique.checks.silhouette import inside_photograph
 from hmr.agreement import LANDMARK_OF_KEYPOINT, SHARED, cells_inside, keypoint_distance, mask_iou
 from hmr.skeleton import KEYPOINT_NAMES
+from tests.factories import make_person
 
 
 def seen_people(count=1, visible=1.0):
@@ -96,8 +97,6 @@ def test_nothing_counts_beyond_the_photograph():
 
 
 def test_inside_as_the_silhouette_check_has_it():
-    class Somebody:
-        mask, crop, width, height = np.zeros((64, 64)), np.array([20.0, 90.0, 130.0], np.float32), 60, 120
-
-    one = cells_inside(Somebody.crop[None], 60, 120)[0]
-    np.testing.assert_array_equal(one, inside_photograph(Somebody) > 0)
+    crop = np.array([20.0, 90.0, 130.0], np.float32)
+    person = make_person(np.random.default_rng(0), crop=crop, width=60, height=120)
+    np.testing.assert_array_equal(cells_inside(crop[None], 60, 120)[0], inside_photograph(person) > 0)
