@@ -23,7 +23,7 @@ from hmr.inverse_kinematics import forward_kinematics
 from hmr.rotations import rotation_matrices
 from hmr.skeleton import KEYPOINT_NAMES
 
-__all__ = ["RefineSettings", "Refined", "refine"]
+__all__ = ["DEFAULT", "RefineSettings", "Refined", "refine"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class RefineSettings:
     turn: float = 1.0  # scales how far all joints may turn
     depth: float = 0.1  # log of the pelvis' depth over the hypothesis': how far it may move
     steps: int = 40  # of L-BFGS
+
+
+DEFAULT = RefineSettings()
 
 
 class Refined(NamedTuple):
@@ -63,7 +66,7 @@ def refine(
     camera: Float[Tensor, " 4"],
     landmarks: Float[Tensor, "33 4"],
     crop: Float[Tensor, " 3"],
-    settings: RefineSettings = RefineSettings(),
+    settings: RefineSettings = DEFAULT,
 ) -> Refined:
     """Fit one body to the landmarks of its person, starting from a hypothesis.
 

@@ -10,7 +10,7 @@ from hmr.agreement import keypoint_distance
 from hmr.body import Body
 from hmr.camera import project
 from hmr.evaluation import joint_errors
-from hmr.refinement import RefineSettings, refine
+from hmr.refinement import DEFAULT, RefineSettings, refine
 from tasks.benchmarking import DrawnPeople
 
 
@@ -24,7 +24,7 @@ class FitErrors(NamedTuple):
 
 
 @torch.no_grad()
-def refined_errors(frame: Body, drawn: DrawnPeople, settings: RefineSettings = RefineSettings()) -> FitErrors:
+def refined_errors(frame: Body, drawn: DrawnPeople, settings: RefineSettings = DEFAULT) -> FitErrors:
     """Fit the zero-noise hypothesis of each person to the landmarks that the detector gave, and measure both."""
     seen, view = drawn.known.seen, drawn.framing
     landmarks, crop = torch.from_numpy(seen.landmarks), torch.from_numpy(seen.crop)
