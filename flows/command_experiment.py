@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.command_flags import Hypotheses, JsonFile, Name, Out, SettingsFile, settings_of
+from flows.command_flags import Checkpoint, Hypotheses, JsonFile, Name, Out, SettingsFile, settings_of
 from flows.command_output import tell_measurements
 from flows.recording import recorded
 
@@ -72,4 +72,23 @@ def experiment_rounds(
 
         named = tuple(arms.split(",")) if arms else None
         rows = rounds_parts(chosen, named) if parts else rounds(chosen, seeds, named or tuple(ARMS))
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("refine")
+def experiment_refine(
+    settings: SettingsFile = None,
+    checkpoint: Checkpoint = None,
+    people: Annotated[int | None, typer.Option(metavar="N", min=2, help="Scenes of val that are drawn. [300]")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """What the short fit of `recover --refine` does to the zero-noise mesh of people of val, at several strengths.
+
+    Example: hmr-align experiment refine --people 60 --json refine.json
+    """
+    chosen = settings_of(settings, base={"checkpoint": checkpoint}, studio={"val": people})
+    with recorded():
+        from flows.experiment_refine import refine
+
+        rows = refine(chosen)
     tell_measurements(rows, json_file)

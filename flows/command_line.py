@@ -97,6 +97,69 @@ def align(
 
 
 @app.command()
+def recover(
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTOS...", help="Files, folders or quoted patterns.")],
+    settings: SettingsFile = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Results go to DIR/NAME. [results]")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="[after the first argument]")] = None,
+    pick: Annotated[
+        str | None, typer.Option(metavar="HOW", help="The mesh of a group: zero, medoid, critic or mean. [zero]")
+    ] = None,
+    hypotheses: Hypotheses = None,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [1]")
+    ] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", metavar="A,B", help="npz, obj, glb; npz is always written. [npz]")
+    ] = None,
+    vertices: Annotated[bool, typer.Option("--vertices", help="Put the vertices into the npz too.")] = False,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Fit the picked mesh to the detector's landmarks.")
+    ] = False,
+    focal: Annotated[
+        float | None, typer.Option(metavar="PX", help="Focal length. [EXIF, else the picture's diagonal]")
+    ] = None,
+    checkpoint: Annotated[str | None, typer.Option(metavar="MODEL", help="default, lab or a file. [default]")] = None,
+    body: Body = None,
+    seed: Seed = None,
+    processes: Annotated[
+        int | None, typer.Option(metavar="N", help="Photographs at once. [one a core, up to 4]")
+    ] = None,
+) -> None:
+    """For each person in your photographs the best mesh and its alternatives: arrays, pictures, a table and a page.
+
+    A second call does only what is new or has changed. No server is started.
+
+    Example: hmr-align recover photos --format npz,glb --out results
+    """
+    chosen = settings_of(
+        settings,
+        run={"seed": seed},
+        photographs={"focal_px": focal},
+        base={"checkpoint": checkpoint, "body": body},
+        recover={
+            "out": out,
+            "name": name,
+            "pick": pick,
+            "hypotheses": hypotheses,
+            "temperature": temperature,
+            "formats": None if formats is None else [word.strip() for word in formats.split(",")],
+            "vertices": vertices or None,
+            "refine": refine or None,
+            "processes": processes,
+        },
+    )
+    from flows.recover import recover as run
+
+    done = run(photos, chosen)
+    kept = f" {done.kept} were done already, with the same settings." if done.kept else ""
+    typer.echo(f"{done.done} photographs, {done.people} people.{kept}")
+    if done.faults:
+        typer.echo(f"{len(done.faults)} could not be used; the reasons stand above and on the page.")
+    typer.echo(done.results / "index.html")
+
+
+@app.command()
 def pretrain(
     which: Annotated[str, typer.Argument(metavar="[lab|default]", help="The base to train.")] = "default",
     settings: SettingsFile = None,

@@ -95,6 +95,31 @@ class Body(nn.Module):
             keypoints = self.keypoint_regressor @ vertices
         return BodyOutput(vertices, torch.cat([joints, vertices[:, self.leaves]], 1), keypoints)
 
+    def carried_keypoints(
+        self, pose: Float[Tensor, "batch 24 3 3"], betas: Float[Tensor, "batch 10"]
+    ) -> tuple[Float[Tensor, "batch 23 24 3"], Float[Tensor, "23 24"]]:
+        """What part of each keypoint each of the 24 joints carries: points, metres, T-pose, and shares.
+
+        With the joints' places p_j, turns G_j and places at rest r_j, linear blend skinning puts keypoint k at
+
+            sum_j G_j (points[k, j] - shares[k, j] r_j) + shares[k, j] p_j
+
+        so that keypoints can be posed without the vertices. What bends the surface with the pose is taken from `pose`.
+        """
+        skin, weights = self.skin, self.skin.get_buffer("lbs_weights")
+        shaped = skin.get_buffer("v_template") + torch.einsum("bk,vck->bvc", betas, skin.get_buffer("shapedirs"))
+        eye = torch.eye(3, dtype=pose.dtype, device=pose.device)
+        bent = shaped + ((pose[:, 1:] - eye).flatten(1) @ skin.get_buffer("posedirs")).view_as(shaped)
+        if self.keypoint_regressor is not None:
+            points = torch.einsum("kv,vj,bvc->bkjc", self.keypoint_regressor, weights, bent)
+            return points, self.keypoint_regressor @ weights
+        face, feet = self.surface[: len(_FACE)], self.surface[len(_FACE) :]
+        limbs = torch.nn.functional.one_hot(torch.tensor(_LIMBS), SMPL_JOINTS).to(bent)
+        shares = torch.cat([weights[face], limbs, weights[feet]])
+        rest = skin.get_buffer("J_regressor") @ shaped
+        places = torch.cat([bent[:, face], rest[:, list(_LIMBS)], bent[:, feet]], 1)
+        return shares[..., None] * places[:, :, None], shares
+
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 29 3"]:
         """The 29 joints of the shaped body in T-pose, metres, y up, facing +z."""
         template, shapes = self.skin.get_buffer("v_template"), self.skin.get_buffer("shapedirs")

@@ -1,77 +1,18 @@
-"""From a group to a drawn group: silhouettes for every critic, pictures for those that look, files for people."""
+"""The pictures of a shard's groups as files; how they are drawn stands in `tasks.overlays`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from roma import rotvec_to_rotmat
 
-from hmr.body import Body
-from hmr.overlay import OverlayRenderer, open_renderer, side_view
-from hmr.penetration import self_penetration
-from hmr.photograph import crop_square, read_photograph
-from hmr.rasterizer import draw_silhouettes, project
+from hmr.overlay import open_renderer
 from storage.group_store import GroupStore
-from storage.records import DrawnGroup, Group
+from tasks.overlays import draw_group, framed_photograph, group_vertices, save_pictures
 from tasks.retrying import may_pass
 from tasks.sampling import body
 from tasks.settings import Overlay
 
-SILHOUETTE = 64
-MARGIN = 1.25
-"""Overlays show this many times the model crop, so that a mesh that leaves the person is seen to do so."""
-
-
-@torch.no_grad()
-def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
-    """Vertices (G, V, 3) of a group, metres, camera frame."""
-    rotations = rotvec_to_rotmat(torch.from_numpy(group.pose))
-    betas = torch.from_numpy(group.betas).expand(len(group), -1)
-    return frame(rotations, betas, torch.from_numpy(group.translation)).vertices.numpy()
-
-
-def draw_group(
-    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, whole: bool = False
-) -> DrawnGroup:
-    """The group with its meshes drawn; overlays and side views only if a renderer is given.
-
-    whole: over the whole photograph, instead of the person's surroundings.
-    """
-    vertices = group_vertices(frame, group)
-    camera = _camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
-    points = np.stack([project(v, camera) for v in vertices])
-    drawn = DrawnGroup(
-        group=group,
-        silhouettes=draw_silhouettes(points, frame.faces, SILHOUETTE),
-        penetration=np.asarray(self_penetration(group.joints), np.float32),
-    )
-    if renderer is None:
-        return drawn
-    photograph, camera = framed_photograph(group, size, whole)
-    overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
-    sides = tuple(side_view(v, frame.faces, size) for v in vertices)
-    return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
-
-
-def framed_photograph(
-    group: Group, size: int, whole: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The photograph about the person or the whole of it, (size, size, 3), and the camera (4,) that belongs to it.
-
-    Where a body runs on beyond the photograph, the frame ends with the photograph.
-    """
-    pixels = read_photograph(Path(group.person.photo)).pixels
-    height, width = pixels.shape[:2]
-    if whole:
-        crop = np.array([width / 2, height / 2, max(width, height)], np.float32)
-    else:
-        crop = frame(group.person.crop, height, width)
-    return crop_square(pixels, crop, size), _camera_of_crop(group.person.camera, crop, size)
+__all__ = ["draw_group", "draw_pictures", "framed_photograph", "group_vertices", "save_pictures"]
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="draw {gen} {shard}")
@@ -88,34 +29,3 @@ def draw_pictures(
     finally:
         renderer.close()
     return len(groups)
-
-
-def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
-    """Write photograph, overlays and side views as JPEG files; returns their paths, the photograph first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures: Sequence[tuple[str, NDArray[np.uint8] | None]] = [
-        ("photograph.jpg", drawn.photograph),
-        *((f"overlay_{k:02d}.jpg", picture) for k, picture in enumerate(drawn.overlays)),
-        *((f"side_{k:02d}.jpg", picture) for k, picture in enumerate(drawn.sides)),
-    ]
-    written = []
-    for name, picture in pictures:
-        if picture is not None:
-            Image.fromarray(picture).save(folder / name, quality=88)
-            written.append(folder / name)
-    return written
-
-
-def frame(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """The square (centre x, y, side) about what a widened crop shows of a photograph of that size."""
-    reach = crop[2] * MARGIN / 2
-    low = np.clip(crop[:2] - reach, 0, (width, height))
-    high = np.clip(crop[:2] + reach, 0, (width, height))
-    return np.array([*((low + high) / 2), max((high - low).max(), 32.0)], np.float32)
-
-
-def _camera_of_crop(camera: NDArray[np.float32], crop: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The photograph's camera as seen in a square of it that was resized to `size` px."""
-    factor = size / crop[2]
-    corner = crop[:2] - crop[2] / 2
-    return np.array([*(camera[:2] * factor), *((camera[2:] - corner) * factor)], np.float32)

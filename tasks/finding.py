@@ -2,22 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.brought_keypoints import keypoint_file, use_keypoints
-from hmr.condition import PICTURE
-from hmr.people import FoundPerson, KeypointFileError, PersonFinder, read_keypoints
-from hmr.photograph import Photograph, PhotographError, crop_square, default_camera, read_photograph
+from hmr.brought_keypoints import keypoint_file
+from hmr.photograph import PhotographError, read_photograph
 from storage.group_store import GroupStore
 from storage.records import Person
+from tasks.people import IMAGES, finder, people_in, person_record
 from tasks.retrying import may_pass
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+__all__ = ["IMAGES", "Found", "Shard", "find_people", "finder", "person_record", "shards_of"]
 
 
 @dataclass(frozen=True)
@@ -75,49 +72,14 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_mar
         except PhotographError as error:
             skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
-        found = finder(shard.thorough, crop_margin).find(photograph.pixels)
-        if not found:
-            skipped.append((path.name, "nobody was found in it"))
-        brought = keypoint_file(path)
-        if brought is not None:
-            try:
-                found, unmatched = use_keypoints(found, read_keypoints(brought))
-            except KeypointFileError as error:
-                skipped.append((brought.name, str(error).removeprefix(f"{brought}: ")))
-            else:
-                if unmatched:
-                    skipped.append((brought.name, f"{unmatched} of its people were not found in {path.name}"))
-        people += [person_record(path, photograph, k, one, focal_px) for k, one in enumerate(found)]
+        found, faults = people_in(
+            path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px
+        )
+        people += found
+        skipped += faults
     note.parent.mkdir(parents=True, exist_ok=True)
     unfinished = note.with_suffix(".tmp")
     unfinished.write_text(json.dumps(skipped))
     unfinished.replace(note)
     store.write_people(shard.name, people)
     return Found(len(people), tuple(skipped))
-
-
-@lru_cache(maxsize=2)
-def finder(thorough: bool, crop_margin: float) -> PersonFinder:
-    """One finder a process: loading the networks takes longer than a picture."""
-    return PersonFinder(thorough=thorough, crop_margin=crop_margin, second_look=True)
-
-
-def person_record(path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None) -> Person:
-    """A found person as the store keeps it. Focal length: the user's, else EXIF, else the diagonal."""
-    height, width = photograph.pixels.shape[:2]
-    return Person(
-        group_id=f"{path.stem}-{photograph.sha256[:8]}-p{index}",
-        photo=str(path.absolute()),
-        photo_sha256=photograph.sha256,
-        width=width,
-        height=height,
-        box=found.box,
-        detection=float(found.detection),
-        crop=found.crop,
-        camera=np.asarray(default_camera(width, height, focal_px or photograph.focal_px), np.float32),
-        landmarks=found.landmarks,
-        world_landmarks=found.world_landmarks,
-        mask=found.mask,
-        picture=crop_square(photograph.pixels, found.crop, PICTURE),
-        second_look=found.second_look,
-    )

@@ -1,29 +1,16 @@
 """Stage 2: from people to groups of hypotheses, by one model."""
 
-from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-import roma
-import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.base_model import BaseModel, load_model
-from hmr.body import Body, load_body
-from hmr.compute import PlacedPredictor, encode
-from hmr.condition import PICTURE, Observation
-from hmr.evaluation import Framing, PosedGroups, pose_groups
-from hmr.latent import Posed
-from hmr.observation import as_observation
-from hmr.sampler import SamplerSettings, draw_latents, group_seeds
 from storage.group_store import GroupStore
-from storage.records import Group, Person
-from tasks.devices import compute_for
-from tasks.pictures import pictures
+from tasks.groups import body, draw_groups, groups_from, model, observe, sampler_settings
 from tasks.retrying import may_pass
 from tasks.settings import Sample
+
+__all__ = ["body", "draw_groups", "groups_from", "model", "observe", "sample_groups", "sampler_settings"]
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="sample {gen} {shard}")
@@ -44,92 +31,3 @@ def sample_groups(
     groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw=gen)
     store.write_groups(gen, shard, groups)
     return len(groups)
-
-
-@lru_cache(maxsize=2)
-def body(path: Path | None) -> Body:
-    """One body a process."""
-    return load_body(path)
-
-
-@lru_cache(maxsize=3)
-def model(path: str) -> BaseModel:
-    """A model by name or file; files are never written twice under one name."""
-    return load_model(path)
-
-
-def observe(people: Sequence[Person], side: int = PICTURE) -> Observation:
-    """People of the store as an encoder of pictures of `side` px reads them; see `pictures` for its errors."""
-    return as_observation(
-        pictures(people, side),
-        np.stack([p.mask for p in people]),
-        np.stack([p.landmarks for p in people]),
-        np.stack([p.world_landmarks for p in people]),
-        np.stack([p.crop for p in people]),
-    )
-
-
-def sampler_settings(sample: Sample) -> SamplerSettings:
-    """The sampler's settings from those of the run; raises SamplerError if they do not fit together."""
-    return SamplerSettings(sample.steps, sample.solver, sample.eta, sample.temperature, sample.guidance)
-
-
-@torch.no_grad()
-def draw_groups(
-    people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, seed: int, draw: str
-) -> list[Group]:
-    """Groups of one model for some people; `seed` and the name of the draw go into the seeds.
-
-    The networks run where and as `sample` says; the groups are float32 on the CPU.
-    """
-    if not people:
-        return []
-    compute = compute_for(sample)
-    seen = observe(people, base.picture_side)
-    condition = encode(base, seen, compute)
-    size = sample.hypotheses
-    seeds = torch.from_numpy(group_seeds(seed, draw, [p.group_id for p in people], size))
-    zero = torch.zeros(seeds.shape, dtype=torch.bool)
-    zero[:, 0] = True
-    latents = draw_latents(
-        PlacedPredictor(base.predictor, compute), condition.to(torch.device(compute.device)), seeds, zero,
-        sampler_settings(sample), landmarks=seen.landmarks,
-    )  # fmt: skip
-    camera, crop = (torch.from_numpy(np.stack(x)) for x in zip(*((p.camera, p.crop) for p in people)))
-    posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.pelvis))
-    return groups_from(people, latents, posed, condition.betas, body, base.digest(), sample.temperature, seeds.numpy())
-
-
-def groups_from(
-    people: Sequence[Person], latents: torch.Tensor, posed: PosedGroups, betas: torch.Tensor, body: Body, digest: str,
-    temperature: float, seeds: np.ndarray,
-) -> list[Group]:  # fmt: skip
-    """Diffused vectors (n, g, 133) and their bodies as groups whose hypothesis 0 started from zero noise."""
-    return [
-        _group(
-            body, person, latents[k], Posed(*(x[k] for x in posed)), betas[k : k + 1], digest, temperature, seeds[k]
-        )
-        for k, person in enumerate(people)
-    ]  # fmt: skip
-
-
-@torch.no_grad()
-def _group(
-    body: Body, person: Person, latents: torch.Tensor, posed: Posed, betas: torch.Tensor, digest: str,
-    temperature: float, seeds: np.ndarray,
-) -> Group:  # fmt: skip
-    size = len(latents)
-    return Group(
-        person=person,
-        model_digest=digest,
-        temperature=temperature,
-        betas=betas[0].numpy().copy(),
-        seeds=seeds,
-        zero_start=np.arange(size) == 0,
-        synthetic=np.zeros(size, bool),
-        latents=latents.numpy().copy(),
-        pose=roma.rotmat_to_rotvec(posed.rotations).numpy(),
-        translation=posed.translation.numpy().copy(),
-        joints=posed.joints.numpy().copy(),
-        keypoints=body(posed.rotations, betas.expand(size, -1), posed.translation).keypoints.numpy(),
-    )

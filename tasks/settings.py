@@ -243,6 +243,20 @@ class Instances(Section):
     level: Annotated[float, Field(gt=0, le=100)] | Literal["mixed"] = 1.0
 
 
+class Recover(Section):
+    """`hmr-align recover`: the people of photographs, without a run."""
+
+    out: FullPath = Field(default_factory=lambda: Path("results"))  # results go to <out>/<name>
+    name: Name | None = None  # none = after the first argument
+    pick: Literal["zero", "medoid", "critic", "mean"] = "zero"  # which mesh of a group stands for it
+    hypotheses: Annotated[int, Field(ge=2)] = 20  # in a group
+    temperature: Positive = 1.0  # 1 = the model's own spread
+    formats: Annotated[tuple[Literal["npz", "obj", "glb"], ...], Strict(False)] = ("npz",)  # npz is always written
+    vertices: bool = False  # into the npz too
+    refine: bool = False  # fit the picked mesh to the detector's landmarks
+    processes: Annotated[int, Field(ge=0)] = 0  # photographs at once; 0 = as many as there are cores, up to 4
+
+
 class Pretrain(Section):
     """Training of a base from nothing; what is unset is as for the shipped ones."""
 
@@ -272,6 +286,7 @@ class Settings(Section):
     benchmark: Benchmark = Benchmark()
     studio: Studio = Studio()
     instances: Instances = Instances()
+    recover: Recover = Field(default_factory=Recover)  # where it writes depends on the folder at the time
     pretrain: Pretrain = Pretrain()
     reflect: Reflect = Reflect()
 
@@ -306,8 +321,9 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
 
 
 def settings_sha256(settings: Settings) -> str:
-    """Digest of the settings that can change a run: not its name, folder and process count, nor `instances`."""
-    values = settings.model_dump(mode="json", exclude={"run": {"name", "out", "processes"}, "instances": True})
+    """Digest of the settings that can change a run: not name, folder and process count, nor other commands' sections."""
+    left_out = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
+    values = settings.model_dump(mode="json", exclude=left_out)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -20,9 +20,9 @@ from tasks.judging import CRITICS
 from tasks.settings import Run, Settings, SettingsError
 
 COMMANDS = [
-    *("align", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
+    *("align", "recover", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
     *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler", "bench train"),
-    *("experiment alignment", "experiment sampler", "experiment rounds", "critic-benchmark"),
+    *("experiment alignment", "experiment sampler", "experiment rounds", "experiment refine", "critic-benchmark"),
     *("loopback-vlm", "bench critic"),
     *("reflect", "memory show", "memory export", "memory import"),
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.sampling
+import tasks.groups
 from hmr.base_model import BaseModel, load_model
 from hmr.body import Body, load_body
 from hmr.condition import Condition, Observation
@@ -60,8 +60,8 @@ def test_a_group_is_the_same_in_any_shard(people, base, body):
 def test_a_group_is_the_same_for_any_batch_of_the_networks(people, base, body, monkeypatch):
     whole = drawn(people, base, body)
     monkeypatch.setattr(base, "network", base.network._replace(batch=2))
-    real = tasks.sampling.draw_latents
-    monkeypatch.setattr(tasks.sampling, "draw_latents", lambda *a, **k: real(*a, **k, rows=3))
+    real = tasks.groups.draw_latents
+    monkeypatch.setattr(tasks.groups, "draw_latents", lambda *a, **k: real(*a, **k, rows=3))
     assert alike(whole, drawn(people, base, body))
 
 

@@ -1,0 +1,52 @@
+"""The study of the short fit: what `hmr-align recover --refine` does to people of `val`, whose truth is known."""
+
+from typing import Any
+
+from prefect import flow
+
+from hmr.metrics import bootstrap_improvement
+from hmr.refinement import RefineSettings
+from tasks.benchmarking import draw_people
+from tasks.plan import Plan
+from tasks.refining import FitErrors, refined_errors
+from tasks.sampling import body, model
+from tasks.settings import Settings
+
+STRENGTHS = {
+    "default": RefineSettings(),
+    "gentle": RefineSettings(turn=0.5),
+    "bold": RefineSettings(turn=2.0),
+    "place": RefineSettings(turn=0.02),
+}
+"""What is compared: the fit as it is, with half and twice the freedom of every joint, and one that moves the place."""
+METRICS = {"mpjpe_mm": "mm MPJPE on val", "pa_mpjpe_mm": "mm PA-MPJPE on val", "keypoint_px": "px to the landmarks"}
+
+
+@flow(name="experiment-refine", flow_run_name="{settings.run.name}")
+def refine(settings: Settings) -> list[dict[str, Any]]:
+    """Fit the zero-noise hypothesis of each person with each of STRENGTHS; returns measurement rows."""
+    plan = Plan(settings)
+    base, frame = model(settings.base.checkpoint or "default"), body(None)  # the studio is of the embedded body
+    drawn = draw_people(base, frame, plan.people("val"), hypotheses=2)
+    rows: list[dict[str, Any]] = []
+    for name, chosen in STRENGTHS.items():
+        found = refined_errors(frame, drawn, chosen)
+        rows += [_row(name, metric, found) for metric in METRICS]
+    return rows
+
+
+def _row(name: str, metric: str, found: FitErrors) -> dict[str, Any]:
+    before, after = getattr(found, metric).T
+    gain = bootstrap_improvement(before, after, 0)
+    return {
+        "metric": f"refine.{name}.{metric}",
+        "value": float(after.mean()),
+        "unit": METRICS[metric],
+        "baseline": f"zero-noise without the fit, {before.mean():.1f}",
+        "ratio": float(before.mean() / after.mean()),
+        "percent_less": gain.estimate,
+        "low": gain.low,
+        "high": gain.high,
+        "people": len(before),
+        "turned": float(found.turned.mean()),
+    }

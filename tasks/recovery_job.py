@@ -1,0 +1,164 @@
+"""One photograph -> its folder of results: read it, recover its people, write everything; the name comes last."""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hmr.overlay import OverlayRenderer, open_renderer
+from hmr.photograph import PhotographError, read_photograph
+from hmr.pose_networks import pose_networks
+from hmr.skeleton import JOINT_NAMES
+from tasks.groups import body, model
+from tasks.people import people_in
+from tasks.recovery import Recovered, recover_people
+from tasks.recovery_files import arrays_bytes, person_arrays, write_mesh
+from tasks.recovery_pictures import colour_of, everybody, group_sheet, person_picture
+from tasks.recovery_record import FILE, FORMAT, UNFINISHED, Job, Record, checkpoint_of, put_in_place
+
+CRITIC = "evidence"
+QUALITY = 88  # of JPEG files
+UNSURE = 3  # joints that are named as the least sure
+
+
+def prepare_process() -> None:
+    """Make this process one of several: one thread each, and Ctrl-C is the parent's to handle."""
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def recover_photograph(job: Job) -> Record:
+    """Do one photograph; returns its record. Raises PhotographError if it cannot be read or nobody is in it.
+
+    Results of an earlier call stay until the new ones are whole; they go where there is nobody any more.
+    """
+    settings = job.settings
+    _load_networks()
+    photograph = read_photograph(job.photograph)
+    people, notes = people_in(
+        job.photograph, photograph, thorough=True,
+        crop_margin=settings.photographs.crop_margin, focal_px=settings.photographs.focal_px,
+    )  # fmt: skip
+    if not people:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        raise PhotographError(f"{job.photograph}: {'; '.join(why for _, why in notes)}")
+    frame, base = body(settings.base.body), model(checkpoint_of(settings))
+    found = recover_people(people, base, frame, settings)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{job.folder.name}-", dir=job.folder.parent))
+    try:
+        unfinished.chmod(0o777 & ~_umask())
+        renderer = _renderer(settings.overlay.backend)
+        _save(everybody(photograph.pixels, found, frame, renderer), unfinished / "overlay.jpg")
+        rows = [_write_person(unfinished, k, one, photograph.pixels, job, frame) for k, one in enumerate(found)]
+        height, width = photograph.pixels.shape[:2]
+        record = {
+            "format": FORMAT,
+            "photo": str(job.photograph),
+            "inputs_sha256": job.inputs_sha256,
+            "settings_sha256": job.settings_sha256,
+            "width": width,
+            "height": height,
+            "focal_px": float(people[0].camera[0]),
+            "focal_from": _focal_from(settings.photographs.focal_px, photograph.focal_px),
+            "model": Path(checkpoint_of(settings)).name,
+            "model_digest": found[0].group.model_digest,
+            "body": frame.name,
+            "pick": settings.recover.pick,
+            "refined": settings.recover.refine,
+            "hypotheses": settings.recover.hypotheses,
+            "temperature": settings.recover.temperature,
+            "notes": [f"{name}: {why}" for name, why in notes],
+            "people": rows,
+            "files": sorted(path.name for path in unfinished.iterdir()),
+        }
+        (unfinished / FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        put_in_place(unfinished, job.folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return record
+
+
+def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, frame: Any) -> dict[str, Any]:
+    """The files of one person; returns what the page tells of them."""
+    chosen, name = job.settings.recover, f"person{index}"
+    renderer = _renderer(job.settings.overlay.backend)
+    told = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}
+    (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, frame.name, told, frame.faces)))
+    formats = ["npz", *(kind for kind in ("obj", "glb") if kind in chosen.formats)]
+    for kind in formats[1:]:
+        write_mesh(folder / f"{name}.{kind}", one.vertices, frame.faces, colour_of(index))
+    _save(person_picture(pixels, one, index, frame, renderer, job.settings.overlay.size), folder / f"{name}.jpg")
+    _save(group_sheet(pixels, one, index, frame, renderer), folder / f"{name}_group.jpg")
+    order = np.argsort(-one.spread_mm)
+    return {
+        "box": [round(float(x), 1) for x in one.person.box],
+        "detection": round(float(one.person.detection), 3),
+        "picked": one.picked,
+        "rank": one.rank(one.picked),
+        "score": _number(one.scores[one.picked]),
+        "comment": one.comments[one.picked],
+        "distance_m": round(float(one.joints[0, 2]), 2),
+        "keypoints_px": _number(one.keypoints_px),
+        "keypoints_px_before": _number(one.keypoints_px_before),
+        "mask_iou": _number(one.mask_iou),
+        "spread_mm": _number(one.spread_mm.mean()),
+        "least_sure": [[JOINT_NAMES[j].replace("_", " "), _number(one.spread_mm[j])] for j in order[:UNSURE]],
+        "formats": formats,
+    }
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 3) if math.isfinite(value) else None
+
+
+def _focal_from(given: float | None, exif: float | None) -> str:
+    return "as given" if given else "from EXIF" if exif else "a guess: the picture's diagonal"
+
+
+def _save(picture: np.ndarray, path: Path) -> None:
+    Image.fromarray(picture).save(path, quality=QUALITY)
+
+
+@lru_cache(maxsize=1)
+def _renderer(backend: str) -> OverlayRenderer:
+    """One renderer a process; its buffers stay."""
+    return open_renderer(backend)
+
+
+@lru_cache(maxsize=1)
+def _load_networks() -> None:
+    """Load the detector without the line that its runtime prints."""
+    with _no_stderr():
+        pose_networks()
+
+
+@contextmanager
+def _no_stderr():
+    """Nothing that libraries write to the file of standard error is seen."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,113 @@
+"""Pictures of recovered people: everybody in the photograph, each one by themself, and each one's group."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from hmr.body import Body
+from hmr.overlay import OverlayRenderer, Style, side_view
+from hmr.photograph import shrink
+from tasks.overlays import framed, group_vertices
+from tasks.recovery import Recovered
+
+Picture = NDArray[np.uint8]
+Colour = tuple[float, float, float]
+
+COLOURS: tuple[Colour, ...] = (
+    (0.66, 0.82, 0.99), (0.99, 0.78, 0.55), (0.68, 0.90, 0.66), (0.98, 0.70, 0.80), (0.80, 0.72, 0.98),
+    (0.97, 0.91, 0.58), (0.60, 0.90, 0.88),
+)  # fmt: skip
+"""Of persons 0, 1, ... in their photograph; then from the first again."""
+OTHERS: Colour = (0.82, 0.83, 0.85)
+"""Of alternatives."""
+WIDEST = 1280  # px, long side of the picture with everybody
+SHEET = 1200  # px, width of the sheet of a group
+COLUMNS = 4
+SHOWN = 24  # alternatives on a sheet, the critic's best
+GAP = 10
+LINE = 24
+_PAPER, _INK, _SOFT = (255, 255, 255), (28, 36, 48), (98, 108, 122)
+
+
+def colour_of(person: int) -> Colour:
+    return COLOURS[person % len(COLOURS)]
+
+
+def everybody(pixels: Picture, people: Sequence[Recovered], body: Body, renderer: OverlayRenderer) -> Picture:
+    """The photograph, at most WIDEST px, with every picked mesh over it, the farthest first, and their numbers."""
+    image, factor = shrink(pixels, WIDEST)
+    for k in sorted(range(len(people)), key=lambda k: -float(people[k].joints[0, 2])):
+        camera = people[k].person.camera / factor
+        image = renderer.render(people[k].vertices, body.faces, camera, image, Style(colour_of(k))).image
+    if len(people) < 2:
+        return image
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(18)
+    for k, one in enumerate(people):
+        x, y = (float(v) for v in one.person.box[:2] / factor)
+        x, y = min(max(x, 2.0), canvas.width - 28.0), min(max(y - 26, 2.0), canvas.height - 28.0)
+        fill = tuple(round(255 * part) for part in colour_of(k))
+        draw.rounded_rectangle((x, y, x + 24, y + 24), 5, fill=fill, outline=_INK)
+        draw.text((x + 12, y + 12), str(k), fill=_INK, font=font, anchor="mm")
+    return np.asarray(canvas)
+
+
+def person_picture(
+    pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer, size: int
+) -> Picture:
+    """The picked mesh over the person's surroundings, (size, size, 3)."""
+    photograph, camera = framed(pixels, one.person, size)
+    return renderer.render(one.vertices, body.faces, camera, photograph, Style(colour_of(index))).image
+
+
+def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer) -> Picture:
+    """The photograph, the picked mesh from two sides, and below them the alternatives by the critic's rank."""
+    others = sorted(
+        (k for k in range(len(one.scores)) if k != one.picked), key=lambda k: (np.isnan(one.scores[k]), -one.scores[k])
+    )
+    shown = others[:SHOWN]
+    large = (SHEET - 4 * GAP) // 3
+    cell = (SHEET - (COLUMNS + 1) * GAP) // COLUMNS
+    over = round(cell * 0.62)
+    side = cell - over
+    rows = -(-len(shown) // COLUMNS)
+    top = GAP + LINE + large + GAP
+    height = top + LINE + 4 + rows * (over + LINE + GAP) + GAP
+    sheet = Image.new("RGB", (SHEET, height), _PAPER)
+    draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(17), ImageFont.load_default(14)
+
+    photograph, _ = framed(pixels, one.person, large)
+    mesh = person_picture(pixels, one, index, body, renderer, large)
+    beside = side_view(one.vertices, body.faces, large, Style(colour_of(index)), renderer)
+    told = (f"person {index}", f"picked: {_label(one, one.picked)}", "the same, seen from the photograph's right")
+    for k, (picture, text) in enumerate(zip((photograph, mesh, beside), told)):
+        x = GAP + k * (large + GAP)
+        draw.text((x, GAP), text, fill=_INK, font=font)
+        sheet.paste(Image.fromarray(picture), (x, GAP + LINE))
+
+    left_out = f", the best {len(shown)} of {len(others)}" if len(shown) < len(others) else ""
+    heading = f"The other hypotheses by the critic's score{left_out}, each over the photograph and from its right"
+    draw.text((GAP, top), heading, fill=_INK, font=font)
+    vertices = group_vertices(body, one.group)
+    photograph, camera = framed(pixels, one.person, over)
+    for place, k in enumerate(shown):
+        x = GAP + (place % COLUMNS) * (cell + GAP)
+        y = top + LINE + 4 + (place // COLUMNS) * (over + LINE + GAP)
+        picture = renderer.render(vertices[k], body.faces, camera, photograph, Style(OTHERS)).image
+        sheet.paste(Image.fromarray(picture), (x, y))
+        sheet.paste((244, 243, 240), (x + over, y, x + cell, y + over))
+        view = side_view(vertices[k], body.faces, side, Style(OTHERS), renderer)
+        sheet.paste(Image.fromarray(view), (x + over, y + (over - side) // 2))
+        draw.text((x, y + over + 3), _label(one, k), fill=_SOFT, font=small)
+    return np.asarray(sheet)
+
+
+def _label(one: Recovered, k: int) -> str:
+    """ "rank 3 of 20, score 71", and what is special about it."""
+    rank = one.rank(k)
+    judged = "not judged" if rank is None else f"rank {rank} of {len(one.scores)}, score {one.scores[k]:.0f}"
+    special = "zero noise" if one.group.zero_start[k] else "mean" if one.group.synthetic[k] else ""
+    return f"{special}, {judged}" if special else judged
