@@ -1,10 +1,11 @@
 """`hmr-align experiment`: studies of several runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.command_flags import Checkpoint, Hypotheses, JsonFile, Name, Out, SettingsFile, settings_of
+from flows.command_flags import Body, Checkpoint, Hypotheses, JsonFile, Name, Out, SettingsFile, settings_of
 from flows.command_output import tell_measurements
 from flows.recording import recorded
 
@@ -91,4 +92,24 @@ def experiment_refine(
         from flows.experiment_refine import refine
 
         rows = refine(chosen)
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("photographs")
+def experiment_photographs(
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Photographs with people in them.")],
+    settings: SettingsFile = None,
+    checkpoint: Checkpoint = None,
+    body: Body = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Do bodies land on people? 2-D distance and mask overlap of a base on photographs; evidence, not accuracy.
+
+    Example: hmr-align experiment photographs --images photos --json photographs.json
+    """
+    chosen = settings_of(settings, base={"checkpoint": checkpoint, "body": body})
+    with recorded():
+        from flows.experiment_photographs import photographs
+
+        rows = photographs(chosen, images.expanduser().absolute())
     tell_measurements(rows, json_file)

@@ -1,0 +1,89 @@
+"""How well bodies lie on the people of photographs, where nobody knows the truth: evidence, not accuracy."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmr.agreement import cells_inside, keypoint_distance, mask_iou
+from hmr.body import Body
+from hmr.camera import project
+from storage.records import Group, Person
+from tasks.overlays import SILHOUETTE, draw_group
+
+WITHIN = 8.0
+"""Distance, px of a 256 px crop, up to which a body is said to lie on the person."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One body beside what was seen of the person; distances in px of a 256 px crop (`hmr.agreement`)."""
+
+    keypoints_px: float  # to the landmarks that the base read
+    second_px: float  # to those of the heavier network, which it did not read; NaN if that did not look
+    mask_iou: float  # with the person's mask, inside the photograph
+    whole: bool  # the whole body is in the picture
+
+
+def agreement(frame: Body, group: Group, hypothesis: int = 0) -> Agreement:
+    """How one hypothesis of a group agrees with the detections."""
+    one = replace(group, **{name: getattr(group, name)[[hypothesis]] for name in _PER_HYPOTHESIS})
+    person = group.person
+    places = project(torch.from_numpy(one.keypoints), torch.from_numpy(person.camera)[None]).numpy()
+    crop = person.crop[None]
+    inside = cells_inside(crop, person.width, person.height, SILHOUETTE)
+    return Agreement(
+        keypoints_px=float(keypoint_distance(places, person.landmarks[None], crop)[0]),
+        second_px=_second(places, person),
+        mask_iou=float(mask_iou(draw_group(frame, one).silhouettes, person.mask[None], inside)[0]),
+        whole=whole_body(person),
+    )
+
+
+def distances_of(group: Group) -> NDArray[np.float64]:
+    """(G,) `keypoints_px` of every hypothesis."""
+    size, person = len(group), group.person
+    places = project(torch.from_numpy(group.keypoints), torch.from_numpy(person.camera).expand(size, -1)).numpy()
+    return keypoint_distance(places, np.stack([person.landmarks] * size), np.stack([person.crop] * size))
+
+
+def whole_body(person: Person) -> bool:
+    """Whether head, wrists and feet lie inside the picture and nothing seems to hide the legs."""
+    ends = person.landmarks[[0, 15, 16, 27, 28]]
+    inside = (ends[:, :2] > 0).all() and (ends[:, 0] < person.width).all() and (ends[:, 1] < person.height).all()
+    return bool(inside and person.landmarks[[25, 26, 27, 28], 3].min() > 0.5)
+
+
+def means(rows: list[Agreement]) -> dict[str, float]:
+    """Medians over people, and shares; empty without people."""
+    if not rows:
+        return {}
+    distances, second, overlap = (
+        np.array([getattr(row, name) for row in rows]) for name in ("keypoints_px", "second_px", "mask_iou")
+    )
+    whole = np.array([row.whole for row in rows])
+    return {
+        "people": len(rows),
+        "keypoints_px": _median(distances),
+        "keypoints_px_mean": float(np.nanmean(distances)),
+        "within_8px": float((distances <= WITHIN).mean()),
+        "second_px": _median(second),
+        "mask_iou": _median(overlap[whole]),
+        "mask_iou_all": _median(overlap),
+        "whole_people": int(whole.sum()),
+    }
+
+
+_PER_HYPOTHESIS = ("seeds", "zero_start", "synthetic", "latents", "pose", "translation", "joints", "keypoints")
+
+
+def _second(places: NDArray, person: Person) -> float:
+    if person.second_look is None:
+        return float("nan")
+    return float(keypoint_distance(places, person.second_look[None, :, :4], person.crop[None])[0])
+
+
+def _median(values: NDArray) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")
