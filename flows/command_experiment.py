@@ -113,3 +113,40 @@ def experiment_photographs(
 
         rows = photographs(chosen, images.expanduser().absolute())
     tell_measurements(rows, json_file)
+
+
+@experiment.command("coverage")
+def experiment_coverage(
+    settings: SettingsFile = None, checkpoint: Checkpoint = None, json_file: JsonFile = None
+) -> None:
+    """Does the spread mean something? How often the truth lies within 50, 80 and 95 % intervals of the hypotheses.
+
+    Example: hmr-align experiment coverage --json coverage_default.json
+    """
+    chosen = settings_of(settings, base={"checkpoint": checkpoint})
+    with recorded():
+        from flows.experiment_coverage import spread_coverage
+
+        rows = spread_coverage(chosen)
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("detector")
+def experiment_detector(
+    settings: SettingsFile = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="COCO keypoints of photographs.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The photographs that they are of.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """How the detector errs on drawn people, how simulated detections do, and how on annotated photographs.
+
+    Example: hmr-align experiment detector --annotations person_keypoints.json --images photos --json detector.json
+    """
+    chosen = settings_of(settings)
+    if (annotations is None) != (images is None):
+        raise typer.BadParameter("--annotations and --images belong together: give both, or neither")
+    with recorded():
+        from flows.experiment_detector import detector
+
+        rows = detector(chosen, annotations and annotations.absolute(), images and images.absolute())
+    tell_measurements(rows, json_file)

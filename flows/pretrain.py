@@ -12,7 +12,9 @@ from tasks.sampling import body
 from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
-    "lab": {"reads": "places", "steps": 5000, "width": 384, "blocks": 3, "predictor_width": 384},
+    "lab": {
+        "reads": "places", "detections": True, "steps": 5000, "width": 384, "blocks": 3, "predictor_width": 384,
+    },  # fmt: skip
     "default": {},
 }
 """What is special to each shipped base."""

@@ -120,17 +120,19 @@ class LandmarkEncoder(nn.Module):
 
     reads: `everything` = all 33 landmarks with depth and visibility, and the world landmarks. `places` = where 13
     joints of the body are in the picture and nothing else: a base for critics to teach, who know the rest.
+    detections: tell the noise predictor what was read beside the features, so that fine-tuning it can make something
+    of people on whom the frozen features say little.
     """
 
     picture_side = PICTURE
 
     def __init__(
         self, reads: Literal["everything", "places"] = "everything", width: int = 640, blocks: int = 4,
-        features: int = 256,
+        features: int = 256, detections: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.reads = reads
-        inputs = LANDMARKS * 7 if reads == "everything" else 2 * len(PLACES)
+        self.reads, self.detections = reads, detections
+        inputs = numbers_read(reads)
         self.start = nn.Linear(inputs, width)
         self.blocks = nn.ModuleList(_Dense(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
@@ -151,9 +153,9 @@ class LandmarkEncoder(nn.Module):
         hidden = nn.functional.silu(self.norm(hidden))
         mean = DATA_SCALE * (self.mean_head(hidden) + self.lifting(marks))
         spread = DATA_SCALE * self.spread_head(hidden).clamp(-5, 1).exp()
-        return Condition(
-            self.beta_head(hidden), {"features": self.features(hidden), "mean": mean, "spread": spread}
-        )
+        features = self.features(hidden)
+        told = torch.cat([features, marks], 1) if self.detections else features
+        return Condition(self.beta_head(hidden), {"features": told, "mean": mean, "spread": spread})
 
     def _read(self, observation: Observation) -> Tensor:
         marks = torch.nan_to_num(observation.landmarks)
@@ -161,6 +163,11 @@ class LandmarkEncoder(nn.Module):
             return marks[:, list(PLACES), :2].clamp(-FARTHEST, FARTHEST).flatten(1)
         marks = torch.cat([marks[..., :3].clamp(-FARTHEST, FARTHEST), marks[..., 3:]], -1)
         return torch.cat([marks.flatten(1), 2 * torch.nan_to_num(observation.world).flatten(1)], 1)
+
+
+def numbers_read(reads: str) -> int:
+    """How many numbers of a person a `LandmarkEncoder` reads."""
+    return LANDMARKS * 7 if reads == "everything" else 2 * len(PLACES)
 
 
 class _Dense(nn.Module):

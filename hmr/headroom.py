@@ -58,9 +58,11 @@ def fine_tune_on_labels(
         noise = torch.randn(settings.batch, 1, latents.shape[1], generator=generator)
         noisy = diffuse(latents[rows][:, None], noise, steps, predictor.alpha_bars)
         kept = predictor.alpha_bars[steps][..., None]
-        error = (predictor(noisy, steps, condition.select(rows)) - noise) * ((1 - kept) / kept).sqrt()
-        sigma = ((1 - kept) / kept).sqrt() / predictor.spread
-        loss = (error / predictor.spread * (sigma.square() + 1).sqrt() / sigma).square().mean()
+        told = condition.select(rows)
+        error = (predictor(noisy, steps, told) - noise) * ((1 - kept) / kept).sqrt()
+        spread = predictor.spread_of(told)
+        sigma = ((1 - kept) / kept).sqrt() / spread
+        loss = (error / spread * (sigma.square() + 1).sqrt() / sigma).square().mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(predictor.parameters(), 1.0)

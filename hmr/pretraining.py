@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from hmr.base_model import BaseModel
 from hmr.body import Body
 from hmr.camera import project, to_crop
-from hmr.condition import Condition, Observation
+from hmr.condition import Condition, Observation, numbers_read
 from hmr.inverse_kinematics import forward_kinematics
 from hmr.landmark_points import landmark_places
 from hmr.latent import JOINT_DIMS, decode
@@ -59,6 +59,7 @@ class PretrainSettings(Settings):
     held_out: float = 0.06  # share of the drawn people kept for calibration and for the log
     ema: float = 0.999
     reads: Literal["everything", "places"] = "everything"
+    detections: bool = False  # whether the noise predictor is told them beside the features
     width: int = 640
     blocks: int = 4
     predictor_width: int = 448
@@ -144,10 +145,12 @@ def pretrain(
 
 def architecture(settings: PretrainSettings) -> dict[str, object]:
     """What a base of these settings is made of."""
+    features = 256 + (numbers_read(settings.reads) if settings.detections else 0)
+    sizes = {"width": settings.width, "blocks": settings.blocks}
     return {
         "network": "landmarks",
-        "encoder": {"reads": settings.reads, "width": settings.width, "blocks": settings.blocks},
-        "predictor": {"width": settings.predictor_width},
+        "encoder": {"reads": settings.reads, "detections": settings.detections, **sizes},
+        "predictor": {"width": settings.predictor_width, "features": features},
     }
 
 

@@ -1,0 +1,43 @@
+"""The study of spread: nominal against observed coverage of the hypotheses on `val`, joint by joint."""
+
+from typing import Any
+
+from prefect import flow
+
+from hmr.coverage import LEVELS, coverage
+from hmr.skeleton import JOINT_NAMES
+from tasks.benchmarking import draw_people
+from tasks.groups import body, model
+from tasks.plan import Plan
+from tasks.settings import Settings
+
+HYPOTHESES = 100
+
+
+@flow(name="experiment-coverage", flow_run_name="{settings.run.name}")
+def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
+    """Coverage of 100 hypotheses of the base, x, y and z of each joint about the pelvis; returns measurement rows."""
+    plan = Plan(settings)
+    name = str(settings.base.checkpoint or "default")
+    frame = body(None)
+    drawn = draw_people(model(name), frame, plan.people("val"), hypotheses=HYPOTHESES + 1)
+    joints = drawn.posed.joints[:, 1:].numpy()  # the first starts from zero noise: it is no sample
+    truth = frame(*drawn.known.truth.bodies).joints.detach().numpy()
+    joints, truth = joints - joints[:, :, :1], truth - truth[:, :1]
+    rows: list[dict[str, Any]] = []
+    for level in LEVELS:
+        found = coverage(joints[:, :, 1:], truth[:, 1:], level)
+        percent = round(100 * level)
+        rows.append(_row(f"coverage.{percent}", float(found.mean()), level, len(truth)))
+        rows += [_row(f"coverage.{percent}.{axis}", float(v), level, len(truth))
+                 for axis, v in zip(("x", "y", "depth"), found.mean(0))]  # fmt: skip
+        rows += [_row(f"coverage.{percent}.{joint}", float(v), level, len(truth))
+                 for joint, v in zip(JOINT_NAMES[1:], found.mean(1))]  # fmt: skip
+    return rows
+
+
+def _row(metric: str, value: float, level: float, people: int) -> dict[str, Any]:
+    return {
+        "metric": metric, "value": 100 * value, "unit": "% of val people", "baseline": f"nominal {100 * level:.0f}",
+        "ratio": None, "people": people,
+    }  # fmt: skip
