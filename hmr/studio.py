@@ -362,7 +362,7 @@ def _lay_floor(picture: Floats, points: Floats, vertices: Floats, stage: _Stage,
     depth = stage.floor / np.where(np.abs(fall) < 1e-4, 1e-4, fall)
     below = (depth > 0) & (depth < 40) & (fall < 0)
     if below.any():
-        share = np.exp(-depth / 25)[..., None] * below[..., None]
+        share = (np.exp(-np.clip(depth, 0, 40) / 25) * below)[..., None]
         picture += (np.clip(_texture(rng) * rng.uniform(0.6, 1.15), 0, 1) - picture) * share.astype(np.float32)
     height = vertices @ stage.up - stage.floor
     fallen = vertices - height[:, None] * stage.up  # straight down onto the floor
