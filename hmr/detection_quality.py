@@ -28,7 +28,7 @@ def detection_quality(people: PlacedPeople, seen: Detections) -> dict[str, float
     crossed = ((seen.landmarks[..., :2] - true[:, LANDMARK_SWAP]).norm(dim=-1) * unit).numpy()
     visible = seen.landmarks[..., 3].numpy()
     found: dict[str, float] = {
-        "people": len(errors),
+        "people": float(len(errors)),
         "error_median": float(np.median(errors[:, body])),
         "error_mean": float(errors[:, body].mean()),
         "error_p90": float(np.quantile(errors[:, body], 0.9)),
