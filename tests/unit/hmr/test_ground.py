@@ -37,7 +37,7 @@ def test_the_floor_lies_under_the_heels_of_someone_who_stands(rest):
     assert joints[0, [7, 8], 1].min() - 0.12 < floor < joints[0, [10, 11, 27, 28], 1].min() + 0.01
 
 
-@pytest.mark.parametrize("degrees", [-8, -4, 5, 9])
+@pytest.mark.parametrize("degrees", [-4, -2, 5, 9])
 def test_who_leans_as_a_whole_is_set_upright(rest, degrees):
     upright = settle(*posed(rest, EASY["stand"]))[0]
     leaning = settle(*posed(rest, EASY["stand"], tilt(degrees)))[0]
