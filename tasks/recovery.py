@@ -121,7 +121,7 @@ def _recovered(group: Group, pelvis: PelvisRule, body: Body, critic: EvidenceCri
         scores=verdict.scores,
         comments=verdict.comments,
         picked=picked,
-        pose=rotation_vectors(rotations),
+        pose=rotation_vectors(rotations) if settings.recover.refine else group.pose[picked].copy(),
         translation=translation.numpy().copy(),
         joints=joints,
         keypoints=keypoints,
