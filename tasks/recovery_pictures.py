@@ -10,7 +10,7 @@ from hmr.body import Body
 from hmr.overlay import OverlayRenderer, Style, side_view
 from hmr.photograph import crop_square, shrink
 from storage.records import Person
-from tasks.overlays import camera_of_crop, frame, group_vertices
+from tasks.overlays import camera_of_crop, frame
 from tasks.recovery import Recovered
 from tasks.recovery_files import Colour, colour_of
 
@@ -43,9 +43,13 @@ def everybody(
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(18)
+    tags: list[tuple[float, float]] = []
     for k, one in enumerate(people):
         x, y = (float(v) for v in one.person.box[:2] / factor)
         x, y = min(max(x, 2.0), canvas.width - 28.0), min(max(y - 26, 2.0), canvas.height - 28.0)
+        while any(abs(x - other) < 26 and abs(y - height) < 26 for other, height in tags):
+            x += 27  # beside the number that is there
+        tags.append((x, y))
         fill = tuple(round(255 * part) for part in colour_of(k))
         draw.rounded_rectangle((x, y, x + 24, y + 24), 5, fill=fill, outline=_INK)
         draw.text((x + 12, y + 12), str(k), fill=_INK, font=font, anchor="mm")
@@ -88,14 +92,13 @@ def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, rendere
     left_out = f", the best {len(shown)} of {len(others)}" if len(shown) < len(others) else ""
     heading = f"The other hypotheses by the critic's score{left_out}, each over the photograph and from its right"
     draw.text((GAP, top), heading, fill=_INK, font=font)
-    vertices = group_vertices(body, one.group)
     photograph, camera = surroundings(pixels, one.person, over)
     for place, k in enumerate(shown):
         x = GAP + (place % COLUMNS) * (cell + GAP)
         y = top + LINE + 4 + (place // COLUMNS) * (over + LINE + GAP)
-        picture = renderer.render(vertices[k], body.faces, camera, photograph, Style(OTHERS)).image
+        picture = renderer.render(one.meshes[k], body.faces, camera, photograph, Style(OTHERS)).image
         sheet.paste(Image.fromarray(picture), (x, y))
-        view = _narrow_side_view(vertices[k], body, over, side, renderer)
+        view = _narrow_side_view(one.meshes[k], body, over, side, renderer)
         sheet.paste(Image.fromarray(view), (x + over, y))
         draw.text((x, y + over + 3), _label(one, k), fill=_SOFT, font=small)
     return np.asarray(sheet)
