@@ -152,10 +152,7 @@ def recover(
     from flows.recover import recover as run
 
     done = run(photos, chosen)
-    kept = f" {done.kept} were done already, with the same settings." if done.kept else ""
-    typer.echo(f"{done.done} photographs, {done.people} people.{kept}")
-    if done.faults:
-        typer.echo(f"{len(done.faults)} could not be used; the reasons stand above and on the page.")
+    typer.echo(done.told())
     typer.echo(done.results / "index.html")
 
 

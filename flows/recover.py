@@ -35,6 +35,15 @@ class Tally:
     kept: int = 0  # photographs whose results were there already
     faults: list[tuple[str, str]] = field(default_factory=list)  # photograph or argument, reason
 
+    def told(self) -> str:
+        """The same in words."""
+        parts = [f"{_count(self.people, 'person', 'people')} in {_count(self.done, 'photograph')}"] if self.done else []
+        if self.kept:
+            parts.append(f"{_count(self.kept, 'photograph')} done already, with the same settings")
+        if self.faults:
+            parts.append(f"{len(self.faults)} could not be used (the reasons stand above and on the page)")
+        return "; ".join(parts)
+
 
 def recover(arguments: Sequence[str], settings: Settings) -> Tally:
     """Recover the people of all photographs that the arguments name; raises RecoverError if there is none at all.
@@ -126,6 +135,10 @@ def _worked(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Record |
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _prepare() -> None:

@@ -5,12 +5,13 @@
 | pixels to people | `photograph`, `people`, `pose_networks`, `keypoint_file`, `boxes` |
 | people to a condition | `observation` (arrays), `condition` (`Observation`, `Condition`, encoders) |
 | condition to hypotheses | `noise_schedule`, `noise_predictor`, `sampler`, `compute`, `base_model` (weights on disk) |
-| hypotheses to bodies | `latent` (the diffused vector), `inverse_kinematics`, `camera`, `body`, `skeleton` |
+| hypotheses to bodies | `latent` (diffused vector), `inverse_kinematics`, `rotations`, `camera`, `body`, `skeleton` |
 | files to bodies | `body_file`, `smplx_fold` (SMPL-X on SMPL's joints) |
 | bodies to pictures | `rasterizer`, `overlay`, `gl_overlay`, `penetration` |
 | scores to a better model | `advantage`, `objectives/`, `trainer`, `guard`, `learner`, `train_settings` |
 | groups to the trainer | `group_source` (the protocol), `group_order` (which when), `training_state` (on disk) |
 | truth and measuring | `pose_prior`, `studio` (people), `labels` (the door to their truth), `metrics`, `evaluation` |
+| without truth | `agreement` (with what the detector saw), `refinement` (a short fit to it) |
 | how good a critic is | `perturbation` (groups about the truth), `critic_quality` |
 | baselines | `pretraining` (the shipped bases), `lifting` (the floor), `headroom` (the ceiling) |
 

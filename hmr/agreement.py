@@ -40,7 +40,7 @@ def keypoint_distance(
     A landmark that is not finite counts as unseen; NaN where no landmark is seen.
     """
     seen = np.asarray(landmarks, np.float64)[:, LANDMARK_OF_KEYPOINT[SHARED]]
-    finite = np.isfinite(seen).all(-1)
+    finite = np.asarray(np.isfinite(seen).all(-1))
     weight = np.where(finite, np.clip(seen[..., 3], 0.0, 1.0), 0.0)
     places = np.where(finite[..., None], seen[..., :2], 0.0)
     gaps = np.linalg.norm(np.asarray(projected, np.float64)[:, SHARED] - places, axis=-1)

@@ -41,6 +41,7 @@ class Body(nn.Module):
     """A skinned body. Differentiable in pose, betas and translation; has no parameters of its own."""
 
     leaves: Tensor
+    surface: Tensor  # of a body without keypoint regressor
 
     def __init__(self, arrays: BodyArrays) -> None:
         super().__init__()

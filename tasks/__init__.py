@@ -5,6 +5,10 @@ request. It takes paths, ids and settings, and returns paths and counts; meshes 
 
 `settings.py` is the one reader of settings files.
 
+`people`, `groups` and `overlays` hold what tasks call, without prefect; `photograph_list` and `recovery*` are
+`hmr-align recover`, which needs no server and so no tasks. What a second call needs (`photograph_list`,
+`recovery_record`, `recovery_files`, `recovery_page`) imports no torch either; tests hold both.
+
 May import: `hmr`, `critique`, `storage`, prefect. Only `flows` imports `tasks`.
 
 To add a stage: a pure function in the folder that owns its words; here a function with `@task` that reads,

@@ -33,13 +33,15 @@ def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
 
 
 def draw_group(
-    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, whole: bool = False
-) -> DrawnGroup:
+    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, whole: bool = False,
+    vertices: NDArray[np.float32] | None = None,
+) -> DrawnGroup:  # fmt: skip
     """The group with its meshes drawn; overlays and side views only if a renderer is given.
 
-    whole: over the whole photograph, instead of the person's surroundings.
+    whole: over the whole photograph, instead of the person's surroundings. vertices: (G, V, 3) of the group where they
+    are known already.
     """
-    vertices = group_vertices(frame, group)
+    vertices = group_vertices(frame, group) if vertices is None else vertices
     camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
     points = np.stack([project(v, camera) for v in vertices])
     drawn = DrawnGroup(

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -26,11 +27,11 @@ def photographs_of(arguments: Sequence[str]) -> tuple[list[Path], list[tuple[str
     faults: list[tuple[str, str]] = []
     for argument in arguments:
         named = Path(argument).expanduser()
-        if named.is_dir():
+        if os.path.isdir(named):
             found = _files_of(named)
             if not found:
                 faults.append((argument, "no files in this folder. Give one with photographs in it."))
-        elif named.exists():
+        elif os.path.exists(named):  # a name that is too long is not there
             found = [named]
         elif glob.has_magic(argument):
             matches = sorted(glob.glob(str(named), recursive=True))
@@ -47,7 +48,7 @@ def photographs_of(arguments: Sequence[str]) -> tuple[list[Path], list[tuple[str
 def name_of(argument: str) -> str:
     """A name for the results of an argument: that of the file or folder, or of the folder in which a pattern looks."""
     path = Path(argument).expanduser()
-    if not path.exists() and glob.has_magic(argument):
+    if not os.path.exists(path) and glob.has_magic(argument):
         fixed = [part for part in path.parts if not glob.has_magic(part)]
         path = Path(*fixed) if fixed else Path()
     path = path.absolute()

@@ -24,7 +24,7 @@ from hmr.rotations import rotation_matrices, rotation_vectors
 from hmr.skeleton import EVAL_14
 from storage.records import Group, Person
 from tasks.groups import draw_groups, groups_from
-from tasks.overlays import SILHOUETTE, camera_of_crop, draw_group
+from tasks.overlays import SILHOUETTE, camera_of_crop, draw_group, group_vertices
 from tasks.settings import Settings, validate
 
 Floats = NDArray[np.float32]
@@ -35,6 +35,7 @@ class Recovered:
     """One person: the mesh that was picked, and the group that it was picked from. Metres, camera frame."""
 
     group: Group  # the last one is synthetic where the mean was picked
+    meshes: Floats  # (G, V, 3) vertices of the group
     scores: NDArray[np.float64]  # (G,) by the evidence critic, 0-100; NaN = abstained
     comments: tuple[str, ...]  # (G,)
     picked: int  # hypothesis of the group
@@ -100,7 +101,8 @@ def _recovered(group: Group, pelvis: PelvisRule, body: Body, critic: EvidenceCri
     person, drawn_joints = group.person, group.joints
     if settings.recover.pick == "mean":
         group = with_mean(group, body, pelvis)
-    verdict = critic.judge(draw_group(body, group))
+    meshes = group_vertices(body, group)
+    verdict = critic.judge(draw_group(body, group, vertices=meshes))
     picked = pick(group, verdict.scores, settings.recover.pick)
     rotations = rotation_matrices(torch.from_numpy(group.pose[picked]))
     translation, betas = torch.from_numpy(group.translation[picked]), torch.from_numpy(group.betas)
@@ -118,10 +120,11 @@ def _recovered(group: Group, pelvis: PelvisRule, body: Body, critic: EvidenceCri
     inside = cells_inside(person.crop[None], person.width, person.height)
     return Recovered(
         group=group,
+        meshes=meshes,
         scores=verdict.scores,
         comments=verdict.comments,
         picked=picked,
-        pose=rotation_vectors(rotations),
+        pose=rotation_vectors(rotations) if settings.recover.refine else group.pose[picked].copy(),
         translation=translation.numpy().copy(),
         joints=joints,
         keypoints=keypoints,

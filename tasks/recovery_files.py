@@ -59,10 +59,22 @@ FIELDS = {
 }
 """Arrays of a `person<k>.npz`: shape (empty = one value; G = alternatives), unit, meaning."""
 
+Colour = tuple[float, float, float]
+
+COLOURS: tuple[Colour, ...] = (
+    (0.66, 0.82, 0.99), (0.68, 0.90, 0.66), (0.97, 0.91, 0.58), (0.80, 0.72, 0.98), (0.98, 0.70, 0.80),
+    (0.60, 0.90, 0.88),
+)  # fmt: skip
+"""RGB, 0 to 1, of persons 0, 1, ... in pictures, meshes and page; then from the first again."""
+
 AXES = (
     "Camera frame: x right, y down, z forward, metres, the camera at the origin. In .obj and .glb y is up and z points "
     "to the camera, as those formats have it."
 )
+
+
+def colour_of(person: int) -> Colour:
+    return COLOURS[person % len(COLOURS)]
 
 
 def person_arrays(one: "Recovered", body_name: str, settings: Mapping[str, Any], faces: NDArray) -> dict[str, Any]:
@@ -111,17 +123,17 @@ def person_arrays(one: "Recovered", body_name: str, settings: Mapping[str, Any],
     return arrays
 
 
-def write_mesh(path: Path, vertices: NDArray, faces: NDArray, colour: tuple[float, float, float]) -> None:
+def write_mesh(path: Path, vertices: NDArray, faces: NDArray, colour: Colour) -> None:
     """A mesh as .obj or .glb, by the ending. vertices (V, 3), metres, camera frame; colour RGB, 0 to 1."""
     import trimesh  # a third of a second: only where a mesh is asked for
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
 
     turned = np.asarray(vertices, np.float64) * (1, -1, -1)
     mesh = trimesh.Trimesh(turned, np.asarray(faces), process=False)
     if path.suffix == ".glb":
-        material = trimesh.visual.material.PBRMaterial(
-            name="skin", baseColorFactor=[*colour, 1.0], metallicFactor=0.0, roughnessFactor=0.8
-        )
-        mesh.visual = trimesh.visual.TextureVisuals(material=material)
+        material = PBRMaterial(name="skin", baseColorFactor=[*colour, 1.0], metallicFactor=0.0, roughnessFactor=0.8)
+        mesh.visual = TextureVisuals(material=material)
     content = mesh.export(file_type=path.suffix[1:])
     path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
 
@@ -168,7 +180,7 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
 def arrays_bytes(arrays: Mapping[str, Any]) -> bytes:
     """The arrays as an npz; plain arrays, no pickles."""
     buffer = BytesIO()
-    np.savez(buffer, **{name: np.asarray(value) for name, value in arrays.items()})
+    np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
     return buffer.getvalue()
 
 
@@ -184,7 +196,7 @@ def readme() -> str:
             "",
             "results.parquet      one row a person: pandas.read_parquet; matrices row by row",
             "<photograph>/        one folder a photograph:",
-            "  overlay.jpg        everybody in it",
+            "  photograph.jpg     the photograph, smaller; overlay.jpg: with everybody's mesh",
             "  person0.jpg        the picked mesh over the person; person0_group.jpg: the alternatives by rank",
             "  person0.npz        everything as arrays: numpy.load; the fields stand below",
             "  person0.obj, .glb  the mesh for other programs, if asked for with --format",

@@ -16,17 +16,17 @@ from PIL import Image
 from hmr.overlay import OverlayRenderer, open_renderer
 from hmr.photograph import PhotographError, read_photograph
 from hmr.pose_networks import pose_networks
-from hmr.skeleton import JOINT_NAMES
+from hmr.skeleton import EVAL_14, JOINT_NAMES
 from tasks.groups import body, model
 from tasks.people import people_in
 from tasks.recovery import Recovered, recover_people
-from tasks.recovery_files import arrays_bytes, person_arrays, write_mesh
-from tasks.recovery_pictures import colour_of, everybody, group_sheet, person_picture
+from tasks.recovery_files import arrays_bytes, colour_of, person_arrays, write_mesh
+from tasks.recovery_pictures import everybody, group_sheet, person_picture
 from tasks.recovery_record import FILE, FORMAT, UNFINISHED, Job, Record, checkpoint_of, put_in_place
 
 CRITIC = "evidence"
 QUALITY = 88  # of JPEG files
-UNSURE = 3  # joints that are named as the least sure
+UNSURE = 3  # of EVAL_14 (fingers and toes are never sure), named as the least sure
 
 
 def prepare_process() -> None:
@@ -60,7 +60,8 @@ def recover_photograph(job: Job) -> Record:
     try:
         unfinished.chmod(0o777 & ~_umask())
         renderer = _renderer(settings.overlay.backend)
-        _save(everybody(photograph.pixels, found, frame, renderer), unfinished / "overlay.jpg")
+        for name, picture in zip(("photograph", "overlay"), everybody(photograph.pixels, found, frame, renderer)):
+            _save(picture, unfinished / f"{name}.jpg")
         rows = [_write_person(unfinished, k, one, photograph.pixels, job, frame) for k, one in enumerate(found)]
         height, width = photograph.pixels.shape[:2]
         record = {
@@ -101,7 +102,7 @@ def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, 
         write_mesh(folder / f"{name}.{kind}", one.vertices, frame.faces, colour_of(index))
     _save(person_picture(pixels, one, index, frame, renderer, job.settings.overlay.size), folder / f"{name}.jpg")
     _save(group_sheet(pixels, one, index, frame, renderer), folder / f"{name}_group.jpg")
-    order = np.argsort(-one.spread_mm)
+    order = sorted(EVAL_14, key=lambda joint: -one.spread_mm[joint])
     return {
         "box": [round(float(x), 1) for x in one.person.box],
         "detection": round(float(one.person.detection), 3),

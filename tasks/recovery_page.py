@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 
-from tasks.recovery_files import AXES, FIELDS, read_arrays, readme, table_row, write_table
+from tasks.recovery_files import AXES, COLOURS, FIELDS, read_arrays, readme, table_row, write_table
 from tasks.recovery_record import Record, records_in
 
 PICKS = {
@@ -21,8 +21,6 @@ PICKS = {
     "critic": "the mesh that the critic likes best",
     "mean": "the mean of the group",
 }
-COLOURS = ("#a8d1fc", "#fcc78c", "#ade6a8", "#fab3cc", "#ccb8fa", "#f7e894", "#99e6e0")
-"""Of persons in the pictures, as `recovery_pictures.COLOURS` has them."""
 
 
 def write_results(results: Path, settings_sha256: str, faults: Sequence[tuple[str, str]]) -> Path:
@@ -56,7 +54,7 @@ def page_text(name: str, records: dict[str, Record], settings_sha256: str, fault
         faults=faults,
         fields=FIELDS,
         axes=AXES,
-        colours=COLOURS,
+        colours=["#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in COLOURS],
         number=_number,
     )
 

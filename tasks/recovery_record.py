@@ -21,6 +21,12 @@ UNFINISHED = ".unfinished-"
 
 Record = dict[str, Any]
 
+_IDLE = {
+    "recover": ("out", "name", "processes"),
+    "sample": ("hypotheses", "temperature", "device", "compile"),  # the first two stand in [recover]
+}
+"""Settings that do not change results."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -62,8 +68,10 @@ def is_done(job: Job) -> bool:
 def recovery_sha256(settings: Settings) -> str:
     """Digest of all that can change a photograph's results, the bytes of body and model among it."""
     plain = settings.model_dump(mode="json")
-    for name in ("out", "name", "processes"):
-        del plain["recover"][name]
+    for section, names in _IDLE.items():
+        for name in names:
+            del plain[section][name]
+    plain["recover"]["formats"] = sorted({"npz", *settings.recover.formats})
     parts = {
         "format": FORMAT,
         "version": version("hmr-align"),

@@ -321,7 +321,7 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
 
 
 def settings_sha256(settings: Settings) -> str:
-    """Digest of the settings that can change a run: not name, folder and process count, nor other commands' sections."""
+    """Digest of the settings that can change a run: not its name, folder or processes, nor other commands' sections."""
     left_out = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
     values = settings.model_dump(mode="json", exclude=left_out)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

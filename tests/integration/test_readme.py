@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ def readme_commands() -> list[str]:
 
 
 IN_ORDER = [
+    "hmr-align recover photos",
+    "hmr-align recover me.jpg --format npz,glb --pick critic --hypotheses 50 --refine",
     "hmr-align sample --images photos --name mine",
     "hmr-align render --name mine --groups 4",
     "hmr-align critique --name mine --plan",
@@ -42,6 +45,7 @@ IN_ORDER = [
     "hmr-align pretrain lab --name lab-again",
     "hmr-align critic-benchmark --critic scorer --checkpoint lab --groups model --json critic.json",
     "hmr-align experiment sampler --json sampler.json",
+    "hmr-align experiment refine --json refine.json",
     "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
     "hmr-align bench render --json render.json",
     "hmr-align doctor",
@@ -76,6 +80,7 @@ def test_readme_has_these_commands_and_no_others():
 def test_commands_run_as_written(programs, tmp_path):
     """Each in order, in one folder, with tiny settings."""
     make_folder(tmp_path / "photos", large=False)
+    shutil.copy(tmp_path / "photos" / "rotated.jpg", tmp_path / "me.jpg")
     tiny = tmp_path / "tiny.toml"
     pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\n"
     tiny.write_text(programs.tiny.read_text() + pretraining)
@@ -92,10 +97,12 @@ def test_commands_run_as_written(programs, tmp_path):
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    written_by = ("bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render")
+    written_by = ("bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render", "refine")
     for name in (f"{command}.json" for command in written_by):
         written = json.loads((tmp_path / name).read_text())
         assert {"device", "commit", "results"} <= written.keys() and written["results"]
+    assert (tmp_path / "results" / "photos" / "index.html").exists()
+    assert list((tmp_path / "results" / "me").glob("me/person0.glb"))
     assert list((tmp_path / "runs" / "mine" / "overlays").rglob("overlay_00.jpg"))
     assert list((tmp_path / "runs" / "lab-again").rglob("base_lab.safetensors"))
 
