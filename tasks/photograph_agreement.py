@@ -96,8 +96,10 @@ def told(rows: Sequence[Agreement]) -> dict[str, float | None]:
 
     What nobody measured is None. The mask is of the detection that the base read: no other network made one.
     """
-    found, second = means(list(rows)), np.array([row.second_px for row in rows])
-    seen = second[~np.isnan(second)]
+    found = means(list(rows))
+    seen, overlap = (values[~np.isnan(values)] for values in (
+        np.array([row.second_px for row in rows]), np.array([row.mask_iou for row in rows])
+    ))  # fmt: skip
     values = {
         "people": len(rows),
         "whole_people": found.get("whole_people", 0),
@@ -108,6 +110,7 @@ def told(rows: Sequence[Agreement]) -> dict[str, float | None]:
         "read_within_8px": found.get("within_8px"),
         "mask_iou": found.get("mask_iou"),
         "mask_iou_all": found.get("mask_iou_all"),
+        "mask_iou_all_mean": float(overlap.mean()) if len(overlap) else None,
     }
     return {name: None if value is None or np.isnan(value) else value for name, value in values.items()}
 

@@ -82,6 +82,7 @@ def test_what_the_summary_is_told():
     assert told(rows) == {
         "people": 3, "whole_people": 2, "keypoints_px": 13, "keypoints_px_mean": 13, "within_8px": 0.5,
         "read_px": 10, "read_within_8px": pytest.approx(1 / 3), "mask_iou": pytest.approx(0.7), "mask_iou_all": 0.6,
+        "mask_iou_all_mean": pytest.approx(1.6 / 3),
     }  # fmt: skip
     assert means(rows)["second_px"] == 13
 
@@ -90,6 +91,7 @@ def test_what_nobody_measured_is_none():
     assert told([]) == {
         "people": 0, "whole_people": 0, "keypoints_px": None, "keypoints_px_mean": None, "within_8px": None,
         "read_px": None, "read_within_8px": None, "mask_iou": None, "mask_iou_all": None,
+        "mask_iou_all_mean": None,
     }  # fmt: skip
     half = told([Agreement(4, nan, 0.5, False)])
     assert (half["keypoints_px"], half["within_8px"], half["mask_iou"]) == (None, None, None)
