@@ -5,9 +5,10 @@
 #   make align ARGS="--rounds 1 --name quick"
 #   make test                   the whole job once with smoke settings, then all tests
 #   make quick                  the tests that take seconds
+#   make picture                README's picture, drawn anew with the default base
 
 .DEFAULT_GOAL := help
-.PHONY: help setup align test quick lint clean
+.PHONY: help setup align test quick lint picture clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -51,6 +52,9 @@ quick: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+picture: $(INSTALLED)
+	$(BIN)/python deploy/pictures/make_group.py deploy/pictures/group.jpg $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -27,8 +27,24 @@ from tasks.benchmarking import (
 )
 from tasks.finding import Found
 from tasks.monitoring import watched
+from tasks.photograph_people import (
+    MOST_SHOWN,
+    Measured,
+    measure_photographs,
+    pairs,
+    photograph_summary,
+    report_order,
+    show_bodies,
+)
 from tasks.plan import Plan
-from tasks.report import RoundRecord, ShownPerson, benchmark_rows, summary_table_markdown, write_report
+from tasks.report import (
+    PhotographPerson,
+    RoundRecord,
+    ShownPerson,
+    benchmark_rows,
+    summary_table_markdown,
+    write_report,
+)
 from tasks.sampling import body
 from tasks.settings import Sample, Settings, differences, settings_sha256
 from tasks.showing import Shown, show_groups
@@ -50,9 +66,11 @@ def align(settings: Settings) -> str:
     before = benchmark(plan, "before", plan.base)
     done = improve(plan)
     after = benchmark(plan, "after", plan.policy(settings.align.rounds))
-    shown = show(plan)
-    summary = summarise(plan, found, done, before, after)
-    return publish(plan, summary, shown, done.rounds, found)
+    measured = measure(plan)
+    shown = show(plan, measured)
+    pictured = show_photographs(plan, measured, shown)
+    summary = summarise(plan, found, done, before, after) | {"photographs": photograph_summary(*measured)}
+    return publish(plan, summary, shown, done.rounds, found, pictured)
 
 
 class Improved(NamedTuple):
@@ -74,26 +92,86 @@ def improve(plan: Plan) -> Improved:
     return done
 
 
-def show(plan: Plan) -> list[ShownPerson]:
+class OnPhotographs(NamedTuple):
+    """The people of a run's real photographs, measured with the base and with the aligned policy."""
+
+    before: list[Measured]
+    after: list[Measured]
+
+
+def measure(plan: Plan) -> OnPhotographs:
+    """Measure base and aligned policy, from the same noise, on all people of the run's real photographs."""
+    with stage(plan, "measure photographs") as progress:
+        found = OnPhotographs(*(
+            measure_photographs(
+                name, plan.photographed(), plan.store_root, model_path, plan.body_path, as_it_is(plan),
+                plan.settings.run.seed, plan.folder / "photographs_measured",
+            )
+            for name, model_path in models(plan).items()
+        ))  # fmt: skip
+        progress.items = len(found.after)
+    return found
+
+
+def show(plan: Plan, measured: OnPhotographs) -> list[ShownPerson]:
     """Draw the people of the report with the base and with the aligned policy, from the same noise."""
     settings = plan.settings
-    shards = plan.store.people_shards()
-    people = [p.group_id for shard in shards for p in plan.store.read_people(shard)]
-    chosen = tuple(people[: settings.overlay.groups_shown])
-    if plan.truth is not None:  # the free photographs have no ground truth
-        chosen = tuple(g for g in people if g.startswith("wild-"))[: settings.overlay.groups_shown]
+    chosen = shown_groups(plan, report_order(*measured))
     with stage(plan, "draw overlays") as progress:
         drawn: list[list[Shown]] = [
             show_groups(
-                name, chosen, plan.store_root, model_path, plan.body_path,
-                Sample(**{**settings.sample.model_dump(), "temperature": 1.0}), settings.critic, settings.overlay,
-                train_settings(settings.train, settings.run.seed), plan.folder / "overlays" / name,
+                name, chosen, plan.store_root, model_path, plan.body_path, as_it_is(plan), settings.critic,
+                settings.overlay, train_settings(settings.train, settings.run.seed), plan.folder / "overlays" / name,
                 settings.run.seed, plan.truth,
             )
-            for name, model_path in (("before", plan.base), ("after", plan.policy(settings.align.rounds)))
+            for name, model_path in models(plan).items()
         ]  # fmt: skip
         progress.items = sum(len(s.group.hypotheses) for part in drawn for s in part)
     return [ShownPerson(b.group_id, b.photo, b.group, a.group) for b, a in zip(*drawn)]
+
+
+def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:
+    """Ids of the groups in the report: people of photographs in `order`, and beside the studio's as many of those."""
+    most = plan.settings.overlay.groups_shown
+    if not plan.on_studio:
+        return tuple(order[:most])
+    store = plan.store
+    wild = [p.group_id for shard in store.people_shards() for p in store.read_people(shard)
+            if p.group_id.startswith("wild-")]  # fmt: skip
+    if plan.truth is not None:  # the free photographs have no ground truth
+        return tuple(wild[:most])
+    real = order[: most - min(len(wild), most // 2)]
+    return (*real, *wild[: most - len(real)])
+
+
+def show_photographs(plan: Plan, measured: OnPhotographs, shown: list[ShownPerson]) -> list[PhotographPerson]:
+    """Draw the zero-noise body on the people of photographs, before and after, in the report's order."""
+    settings, order = plan.settings, tuple(report_order(*measured)[:MOST_SHOWN])
+    with stage(plan, "draw photographs") as progress:
+        bodies = {
+            name: show_bodies(
+                name, order, plan.store_root, model_path, plan.body_path, as_it_is(plan), settings.critic,
+                settings.overlay, settings.run.seed, plan.folder / "overlays" / f"photographs_{name}",
+            )
+            for name, model_path in models(plan).items()
+        }  # fmt: skip
+        progress.items = 2 * len(order)
+    groups = {"before": [(p.group_id, p.before) for p in shown], "after": [(p.group_id, p.after) for p in shown]}
+    judged = {
+        when: {key: one for key, group in found if group for one in group.hypotheses if one.zero_start}
+        for when, found in groups.items()
+    }
+    return pairs(*measured, bodies, judged)
+
+
+def models(plan: Plan) -> dict[str, str]:
+    """The models that are compared."""
+    return {"before": plan.base, "after": plan.policy(plan.settings.align.rounds)}
+
+
+def as_it_is(plan: Plan) -> Sample:
+    """[sample] at the model's own spread."""
+    return Sample(**{**plan.settings.sample.model_dump(), "temperature": 1.0})
 
 
 def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, after: Path) -> dict[str, Any]:
@@ -142,7 +220,8 @@ def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, afte
 
 
 def publish(
-    plan: Plan, summary: dict[str, Any], shown: list[ShownPerson], rounds: list[Trained], found: list[Found]
+    plan: Plan, summary: dict[str, Any], shown: list[ShownPerson], rounds: list[Trained], found: list[Found],
+    pictured: list[PhotographPerson],
 ) -> str:
     """Write summary and report, and the dashboard's artifacts; returns the path of the summary."""
     records = [
@@ -156,7 +235,7 @@ def publish(
         for k, trained in enumerate(rounds, 1)
     ]
     skipped = [row for one in found for row in one.skipped]
-    write_report(plan.folder, summary, shown, records, skipped)
+    write_report(plan.folder, summary, shown, records, skipped, pictured)
     path = plan.folder / "summary.json"
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(summary, indent=1))

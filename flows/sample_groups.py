@@ -6,7 +6,7 @@ from flows.progress import say, stage, tracked
 from hmr.photograph import PhotographError
 from tasks.finding import Found, Shard, find_people, shards_of
 from tasks.photographs import free_photographs, studio_photographs
-from tasks.plan import Plan
+from tasks.plan import FREE, Plan
 from tasks.sampling import sample_groups as sample_shard
 from tasks.settings import Settings
 
@@ -16,7 +16,7 @@ def photograph_shards(plan: Plan) -> list[Shard]:
     size = plan.settings.run.shard_size
     if plan.settings.photographs.folder is not None:
         return shards_of(plan.settings.photographs.folder, size, thorough=True)
-    free = free_photographs(plan.folder / "photographs" / "free")
+    free = free_photographs(plan.folder / "photographs" / FREE)
     wild = studio_photographs("wild", plan.settings.studio.wild, plan.folder / "photographs" / "wild")
     return shards_of(free, size, thorough=True) + shards_of(wild, size, thorough=False)
 

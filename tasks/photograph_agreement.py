@@ -1,12 +1,13 @@
 """How well bodies lie on the people of photographs, where nobody knows the truth: evidence, not accuracy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hmr.agreement import cells_inside, keypoint_distance, mask_iou
+from hmr.agreement import CROP, SHARED, cells_inside, keypoint_distance, mask_iou
 from hmr.body import Body
 from hmr.camera import project
 from storage.records import Group, Person
@@ -28,9 +29,8 @@ class Agreement:
 
 def agreement(frame: Body, group: Group, hypothesis: int = 0) -> Agreement:
     """How one hypothesis of a group agrees with the detections."""
-    one = replace(group, **{name: getattr(group, name)[[hypothesis]] for name in _PER_HYPOTHESIS})
-    person = group.person
-    places = project(torch.from_numpy(one.keypoints), torch.from_numpy(person.camera)[None]).numpy()
+    one = only(group, hypothesis)
+    person, places = group.person, _projected(one)
     crop = person.crop[None]
     inside = cells_inside(crop, person.width, person.height, SILHOUETTE)
     return Agreement(
@@ -44,8 +44,24 @@ def agreement(frame: Body, group: Group, hypothesis: int = 0) -> Agreement:
 def distances_of(group: Group) -> NDArray[np.float64]:
     """(G,) `keypoints_px` of every hypothesis."""
     size, person = len(group), group.person
-    places = project(torch.from_numpy(group.keypoints), torch.from_numpy(person.camera).expand(size, -1)).numpy()
-    return keypoint_distance(places, np.stack([person.landmarks] * size), np.stack([person.crop] * size))
+    return keypoint_distance(_projected(group), np.stack([person.landmarks] * size), np.stack([person.crop] * size))
+
+
+def only(group: Group, hypothesis: int = 0) -> Group:
+    """The group of one of its hypotheses."""
+    return replace(group, **{name: getattr(group, name)[[hypothesis]] for name in _PER_HYPOTHESIS})
+
+
+def places_in_crop(group: Group, hypothesis: int = 0) -> NDArray[np.float64]:
+    """(23, 2) projected keypoints of one hypothesis, px of a crop of 256 px."""
+    centre_x, centre_y, side = group.person.crop.astype(float)
+    corner = np.array([centre_x, centre_y]) - side / 2
+    return (_projected(only(group, hypothesis))[0] - corner) * (CROP / side)
+
+
+def moved(before: NDArray, after: NDArray) -> float:
+    """Mean distance between two bodies in the picture, px of a crop of 256 px; both as from `places_in_crop`."""
+    return float(np.linalg.norm(np.asarray(after) - np.asarray(before), axis=-1)[SHARED].mean())
 
 
 def whole_body(person: Person) -> bool:
@@ -75,7 +91,37 @@ def means(rows: list[Agreement]) -> dict[str, float]:
     }
 
 
+def told(rows: Sequence[Agreement]) -> dict[str, float | None]:
+    """`means` as a run's summary has them: there `keypoints_px` is to the landmarks that the base did not read.
+
+    What nobody measured is None. The mask is of the detection that the base read: no other network made one.
+    """
+    found = means(list(rows))
+    seen, overlap = (values[~np.isnan(values)] for values in (
+        np.array([row.second_px for row in rows]), np.array([row.mask_iou for row in rows])
+    ))  # fmt: skip
+    values = {
+        "people": len(rows),
+        "whole_people": found.get("whole_people", 0),
+        "keypoints_px": found.get("second_px"),
+        "keypoints_px_mean": float(seen.mean()) if len(seen) else None,
+        "within_8px": float((seen <= WITHIN).mean()) if len(seen) else None,
+        "read_px": found.get("keypoints_px"),
+        "read_within_8px": found.get("within_8px"),
+        "mask_iou": found.get("mask_iou"),
+        "mask_iou_all": found.get("mask_iou_all"),
+        "mask_iou_all_mean": float(overlap.mean()) if len(overlap) else None,
+    }
+    return {name: None if value is None or np.isnan(value) else value for name, value in values.items()}
+
+
 _PER_HYPOTHESIS = ("seeds", "zero_start", "synthetic", "latents", "pose", "translation", "joints", "keypoints")
+
+
+def _projected(group: Group) -> NDArray[np.float32]:
+    """(G, 23, 2) keypoints, px of the photograph."""
+    camera = torch.from_numpy(group.person.camera).expand(len(group), -1)
+    return project(torch.from_numpy(group.keypoints), camera).numpy()
 
 
 def _second(places: NDArray, person: Person) -> float:

@@ -1,11 +1,9 @@
 """Where the photographs of a run come from: the user's folder, or the embedded default."""
 
-import shutil
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 
-import matplotlib.cbook
-import skimage.data
 from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,28 +12,19 @@ from hmr.studio import Split, photographs
 from tasks.retrying import may_pass
 from tasks.sampling import body
 
-FREE = {
-    "astronaut.png": "scikit-image, public domain (NASA)",
-    "cameraman.png": "scikit-image, CC0",
-    "grace_hopper.jpg": "matplotlib, public domain (US Navy)",
-}
-"""Photographs that may be used freely; they come with installed packages and are copied into the run."""
-
 CHUNK = 64
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
 def free_photographs(folder: Path) -> Path:
-    """Put the free photographs into a folder of the run."""
+    """Put the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` tells whose they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, pixels in (("astronaut.png", skimage.data.astronaut()), ("cameraman.png", skimage.data.camera())):
-        if not (folder / name).exists():
-            _save(Image.fromarray(pixels), folder / name)
-    hopper = folder / "grace_hopper.jpg"
-    if not hopper.exists():
-        found = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-        shutil.copyfile(str(found), hopper.with_suffix(".tmp"))
-        hopper.with_suffix(".tmp").replace(hopper)
+    for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
+        path = folder / shipped.name
+        if path.suffix == ".jpg" and not path.exists():
+            unfinished = path.with_suffix(".tmp")
+            unfinished.write_bytes(shipped.read_bytes())
+            unfinished.replace(path)
     return folder
 
 

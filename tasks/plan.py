@@ -21,6 +21,9 @@ from tasks.sampling import body, model, sampler_settings
 from tasks.settings import Settings, SettingsError, Train, differences, settings_sha256, validate
 from tasks.training import train_settings
 
+FREE = "free"
+"""Folder of the free photographs, and so the beginning of the names of their shards."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -74,6 +77,11 @@ class Plan:
         counts = self.settings.studio
         count = {"wild": counts.wild, "val": counts.val, "easy_val": counts.val}.get(split, counts.test)
         return StudioPeople(split, count, studio_cache(self.settings.run.out), self.settings.run.processes)
+
+    def photographed(self) -> tuple[str, ...]:
+        """Shards of the store with people of real photographs: beside those of the studio, the free ones."""
+        shards = self.store.people_shards()
+        return tuple(name for name in shards if not self.on_studio or name.startswith(f"{FREE}-"))
 
     def policy(self, round_number: int) -> str:
         """The model after some rounds; 0 = the base."""

@@ -15,11 +15,14 @@ from jinja2 import Environment, StrictUndefined
 
 from tasks import report_tables as tables
 from tasks.monitoring import drift
+from tasks.photograph_agreement import Agreement
 from tasks.report_figures import Box, RoundRecord, improvement_figure, learning_curves, photograph_box, picture
 from tasks.report_tables import Summary, benchmark_rows, summary_table_markdown
 
 __all__ = [
+    "PhotographPerson",
     "RoundRecord",
+    "ShownBody",
     "ShownGroup",
     "ShownHypothesis",
     "ShownPerson",
@@ -31,6 +34,8 @@ __all__ = [
 LARGE, MIDDLE = 420, 256  # px of the pictures that are looked at closely, and of those compared
 GRID = (200, 168, 144, 120, 96, 80, 64)  # px of an overlay among the whole group, the largest that fits
 GRID_BYTES = 5_000_000
+BODY, SMALL_BODY = 384, 224  # px of the photographs that the page begins with: of the first, and of the others
+LARGE_BODIES = 8  # the first
 BYTES_PER_PIXEL = 0.36  # of an overlay and its side view in the page, measured on photographs
 
 
@@ -66,14 +71,40 @@ class ShownPerson:
     after: ShownGroup | None
 
 
+@dataclass(frozen=True)
+class ShownBody:
+    """The zero-noise body of one model on a person of a photograph."""
+
+    photograph: Path
+    overlay: Path
+    score: float  # 0-100, NaN = none
+    status: str  # of `storage.records.STATUSES`, or why the critic was not asked
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class PhotographPerson:
+    """One person of a real photograph, with the zero-noise body before and after alignment."""
+
+    group_id: str
+    photo: str  # file name
+    moved_px: float  # how far the body moved in the picture, px of a 256 px crop
+    before: ShownBody
+    after: ShownBody
+
+
 def write_report(
     folder: Path,
     summary: Summary,
     shown: Sequence[ShownPerson],
     rounds: Sequence[RoundRecord],
     skipped: Sequence[tuple[str, str]],
+    photographs: Sequence[PhotographPerson] = (),
 ) -> Path:
-    """Write `folder/report.html`; the first of `shown` stands large. skipped: (photograph, reason) pairs."""
+    """Write `folder/report.html`; the page begins with `photographs` in their order, the first of `shown` stands large.
+
+    skipped: (photograph, reason) pairs.
+    """
     source = resources.files("tasks").joinpath("report_template.html.j2").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         source
@@ -81,6 +112,10 @@ def write_report(
     text = page.render(
         summary=summary,
         told=tables.headline(summary),
+        bodies=[_bodies(one, BODY if k < LARGE_BODIES else SMALL_BODY) for k, one in enumerate(photographs)],
+        large_bodies=LARGE_BODIES,
+        on_photographs=tables.photograph_rows(summary),
+        photographs_told=tables.photographs_told(summary),
         benchmark=_benchmark(summary),
         people=_people(shown),
         first=_first(shown[0]) if shown else None,
@@ -145,6 +180,29 @@ def _stages(summary: Summary) -> list[dict[str, Any]]:
     stages = summary.get("stages") or {}
     longest = max([one["seconds"] for one in stages.values()], default=0) or 1
     return [{"name": name, **one, "percent": 100 * one["seconds"] / longest} for name, one in stages.items()]
+
+
+def _bodies(person: PhotographPerson, size: int) -> dict[str, Any]:
+    """A photograph with the body before and after, as the template shows them."""
+    box = photograph_box(person.before.photograph)
+    return {
+        "photo": person.photo,
+        "whole": person.before.agreement.whole,
+        "moved": tables.number(person.moved_px),
+        "photograph": picture(person.before.photograph, size, box=box),
+        "sides": [
+            {
+                "when": when,
+                "overlay": picture(one.overlay, size, box=box),
+                "score": one.status.replace("_", " ") if isnan(one.score) else tables.number(one.score),
+                "scored": not isnan(one.score),
+                "distance": tables.number(one.agreement.second_px),
+                "read": tables.number(one.agreement.keypoints_px),
+                "iou": tables.number(one.agreement.mask_iou, 2),
+            }
+            for when, one in (("before", person.before), ("after", person.after))
+        ],
+    }
 
 
 def _first(person: ShownPerson) -> dict[str, Any]:

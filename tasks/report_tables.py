@@ -31,6 +31,14 @@ PROTOCOLS = {
     "published": "Published protocol: bodies are placed with the true camera and the true root depth, as the published "
     "evaluations do, which gives part of the answer away.",
 }
+PHOTOGRAPHS = {
+    "keypoints_px": ("2-D distance to landmarks that the base did not read, px", 1, 1),
+    "within_8px": ("within 8 px of them, % of people", 100, 0),
+    "read_px": ("2-D distance to the landmarks that it read, px", 1, 1),
+    "mask_iou": ("mask IoU, people whose whole body is seen", 1, 2),
+    "mask_iou_all": ("mask IoU, all people", 1, 2),
+}
+"""Of `summary["photographs"]`, medians over people: its name, what it is multiplied with, digits."""
 NOTHING = "n/a"
 
 
@@ -123,6 +131,37 @@ def uncertainty_told(summary: Summary) -> list[tuple[str, str, str]]:
     return [(name, number(before.get(key), 2), number(after.get(key), 2)) for key, name in keys.items()]
 
 
+def photograph_rows(summary: Summary) -> list[tuple[str, str, str]]:
+    """How bodies lie on the people of photographs: (of what, before, after); none where nobody was measured."""
+    before, after = ((summary.get("photographs") or {}).get(when) or {} for when in ("before", "after"))
+    if not before.get("people"):
+        return []
+
+    def cell(found: Mapping[str, Any], key: str) -> str:
+        _, factor, digits = PHOTOGRAPHS[key]
+        value = found.get(key)
+        return number(factor * value if known(value) else None, digits)
+
+    return [(PHOTOGRAPHS[key][0], cell(before, key), cell(after, key)) for key in PHOTOGRAPHS]
+
+
+def photographs_told(summary: Summary) -> str:
+    """The photographs in one sentence; empty where nobody was measured."""
+    found = summary.get("photographs") or {}
+    before, after = (found.get(when) or {} for when in ("before", "after"))
+    if not before.get("people"):
+        return ""
+    values = [[number(side.get(key), digits) for side in (before, after)] for key, digits in
+              (("keypoints_px", 1), ("mask_iou_all", 2))]  # fmt: skip
+    people, count = before["people"], found.get("photographs", 0)
+    return (
+        f"{people:,} {'person' if people == 1 else 'people'} in {count:,} "
+        f"{'photograph' if count == 1 else 'photographs'}: the median 2-D distance was {values[0][0]} px before and "
+        f"is {values[0][1]} px after, the median mask IoU {values[1][0]} and {values[1][1]}; the median body moved by "
+        f"{number(found.get('moved_px'))} px."
+    )
+
+
 def summary_table_markdown(summary: Summary) -> str:
     """A run on one page of markdown, for the dashboard."""
     rows = benchmark_rows(summary)
@@ -141,6 +180,7 @@ def summary_table_markdown(summary: Summary) -> str:
         "",
         f"- photographs {summary['images']:,}, people {summary['people']:,}, groups {summary['groups']:,}, "
         f"hypotheses {summary['hypotheses']:,}",
+        *([f"- {seen} Evidence, not accuracy."] if (seen := photographs_told(summary)) else []),
         f"- critic {_cell(summary['critic'])}: {verdicts.get('scored', 0):,} scored, "
         f"{verdicts.get('abstained', 0):,} abstained",
         f"- critic {_cell(quality.get('critic', ''))} against ground truth: SRCC {number(quality.get('srcc'), 3)}, "

@@ -45,12 +45,13 @@ def show_groups(
     seed: int,
     truth: Errors | None = None,
 ) -> list[Shown]:
-    """Draw, judge and picture the groups of some people; what is on disk already is read back."""
+    """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
     if note.exists():
         return [_read(row, folder) for row in json.loads(note.read_text())]
-    wanted = set(group_ids)
-    people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
+    places = {group_id: k for k, group_id in enumerate(group_ids)}
+    people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
+    people.sort(key=lambda p: places[p.group_id])
     frame, critic = body(body_path), make_critic(section, seed, truth, folder.parents[1])
     renderer = open_renderer(overlay.backend)
     shown = []

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 KEYS = {
     "run", "settings_sha256", "images", "people", "groups", "hypotheses", "critic", "verdicts", "stages", "benchmark",
-    "improvement_percent", "critic_quality", "checkpoint",
+    "improvement_percent", "critic_quality", "checkpoint", "photographs",
 }  # fmt: skip
 
 
@@ -76,7 +76,15 @@ def test_the_studio_run_writes_summary_report_and_store(studio_run):
     for when in ("before", "after"):
         assert summary["benchmark"][when].keys() == set(ESTIMATES)
     page = (folder / "report.html").read_text()
-    assert "astronaut.png" in page and not re.search(r'(src|href)="https?://', page)
+    assert "orchestra_conductor_from_behind.jpg" in page and not re.search(r'(src|href)="https?://', page)
+    people = GroupStore(folder / "store").read_people()
+    real = [p for p in people if not p.group_id.startswith("wild-")]
+    for when in ("before", "after"):
+        found = summary["photographs"][when]
+        assert found["people"] == len(real) >= 20 and found["whole_people"] >= 1
+        assert 0 < found["keypoints_px"] < 256 and 0 < found["mask_iou"] < 1 and 0 <= found["within_8px"] <= 1
+    assert summary["photographs"]["photographs"] >= 8
+    assert page.count('<article class="body">') == min(len(real), 40)
     scores = pd.read_parquet(folder / "store" / "scores")
     assert len(scores) == summary["hypotheses"] and scores["score"].between(0, 100).all()
     assert Path(summary["checkpoint"]).is_file()
@@ -136,6 +144,7 @@ def test_a_folder_of_good_and_bad_photographs(programs, tmp_path):
     found = {name: sum(Path(p.photo).name == name for p in people) for name in GOOD}
     assert all(found.values()), found
     assert found["two.png"] >= 2
+    assert summary["photographs"]["after"]["people"] == len(people) and summary["photographs"]["moved_px"] >= 0
     page = (tmp_path / "mine" / "report.html").read_text()
     for name in BAD:
         assert name in page

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tasks.photograph_agreement import Agreement
 from tasks.report import (
+    PhotographPerson,
     RoundRecord,
+    ShownBody,
     ShownGroup,
     ShownHypothesis,
     ShownPerson,
@@ -26,6 +29,8 @@ from tasks.report_tables import (
     kind_of_change,
     number,
     percent,
+    photograph_rows,
+    photographs_told,
     uncertainty_told,
     unsure_joints,
 )
@@ -124,6 +129,14 @@ def summary():
             }
             for when in ("before", "after")
         },
+        "photographs": {
+            "photographs": 12,
+            "moved_px": 6.2,
+            "before": {"people": 28, "whole_people": 9, "keypoints_px": 21.83, "within_8px": 0.104,
+                       "read_px": 17.93, "mask_iou": 0.542, "mask_iou_all": 0.521},
+            "after": {"people": 28, "whole_people": 9, "keypoints_px": 9.44, "within_8px": 0.429,
+                      "read_px": 8.12, "mask_iou": None, "mask_iou_all": 0.634},
+        },
         "lifting": {"mean_pose": 231.4, "lifting_landmarks": 188.8, "lifting_world": 173.2},
         "headroom": {"zero_noise": change(11.6), "best_of_g": change(16.2)},
         "share_of_headroom": {"zero_noise": 0.503, "best_of_g": 0.42},
@@ -131,6 +144,15 @@ def summary():
         "base": "lab",
         "checkpoint": "training/round2/policy.safetensors",
     }  # fmt: skip
+
+
+@pytest.fixture
+def standing(pictures):
+    """Somebody on whom the body came nearer; the critic abstained on it afterwards."""
+    photograph, overlay = pictures
+    before = ShownBody(photograph, overlay, 43.21, "ok", Agreement(17.3, 24.56, 0.514, True))
+    after = ShownBody(photograph, overlay, nan, "rate_limited", Agreement(8.1, nan, 0.733, True))
+    return PhotographPerson("street-0a1b2c3d-p0", "street.jpg", 11.27, before, after)
 
 
 @pytest.fixture
@@ -161,13 +183,43 @@ def test_the_page_needs_no_other_file_and_no_network(tmp_path, summary, person, 
     assert sum(tag == "svg" for tag, _ in page.tags) == 2  # intervals and learning curves
 
 
-def test_what_comes_from_outside_is_escaped(tmp_path, summary, person):
+def test_the_page_opens_with_photographs_before_and_after(tmp_path, summary, person, standing):
+    page = Page(write_report(tmp_path, summary, [person], [], [], [standing] * 11))
+    assert [a["id"] for tag, a in page.tags if tag == "section"][:3] == ["photographs", "group", "people"]
+    text = re.sub(r"\s+", " ", page.text)
+    assert "street.jpg whole body in the picture moved by 11.3 px" in text
+    assert "before 2-D distance 24.6 px mask IoU 0.51 score 43.2" in text
+    assert "after 2-D distance n/a px mask IoU 0.73 score rate limited" in text
+    assert "Evidence, not accuracy." in text and "which the base did not read" in text
+    assert sum(a.get("class") == "body" for _, a in page.tags) == 11
+    assert sum(a.get("class") == "smaller" for _, a in page.tags) == 1  # the last three
+    assert "the median 2-D distance was 21.8 px before and is 9.4 px after, the median mask IoU 0.52 and 0.63" in text
+    assert text.count("the body before alignment") == 0  # only for those who cannot see it
+
+
+def test_a_run_without_photographs_says_nothing_of_them(tmp_path, summary, person):
+    del summary["photographs"]
+    page = Page(write_report(tmp_path, summary, [person], [], []))
+    assert "medians over" not in page.text and next(a for tag, a in page.tags if tag == "section")["id"] == "group"
+    assert photograph_rows(summary) == [] and photographs_told(summary) == ""
+    assert "accuracy" not in summary_table_markdown(summary)
+
+
+def test_rows_of_the_photographs(summary):
+    assert [row[1:] for row in photograph_rows(summary)] == [
+        ("21.8", "9.4"), ("10", "43"), ("17.9", "8.1"), ("0.54", "n/a"), ("0.52", "0.63"),
+    ]  # fmt: skip
+    assert "28 people in 12 photographs" in summary_table_markdown(summary)
+
+
+def test_what_comes_from_outside_is_escaped(tmp_path, summary, person, standing):
     attacked = replace(person.before.hypotheses[0], comment=ATTACK)
     group = replace(person.before, hypotheses=(attacked, *person.before.hypotheses[1:]))
     shown = [replace(person, photo='"><script>x', before=group)]
     summary["differences"] = [f"critic.name = '{ATTACK}'"]
-    plain = Page(write_report(tmp_path, summary, [person], [], [("a", "b")]))
-    page = Page(write_report(tmp_path, summary, shown, [], [(ATTACK, ATTACK)]))
+    plain = Page(write_report(tmp_path, summary, [person], [], [("a", "b")], [standing]))
+    named = [replace(standing, photo=ATTACK)]
+    page = Page(write_report(tmp_path, summary, shown, [], [(ATTACK, ATTACK)], named))
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
     assert page.text.count(ATTACK) >= 4 and any(a.get("title") == ATTACK for _, a in page.tags)
 

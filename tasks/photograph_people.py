@@ -1,0 +1,227 @@
+"""People of a run's real photographs: the zero-noise body of a model on each, measured, and drawn for the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan, nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from hmr.overlay import open_renderer
+from storage.group_store import GroupStore
+from storage.records import Group
+from tasks.drawing import draw_group
+from tasks.judging import make_critic
+from tasks.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
+from tasks.report import PhotographPerson, ShownBody, ShownHypothesis
+from tasks.retrying import may_pass
+from tasks.sampling import body, draw_groups, model
+from tasks.settings import CriticSection, Overlay, Sample
+
+MOST_SHOWN = 40
+"""People in the report; all are measured."""
+LEADING = 6
+"""People on whom the body lies that the report begins with."""
+NOT_JUDGED = "not judged"
+"""Status of a body that no critic was asked about."""
+LIES = 12.0
+"""2-D distance, px of a 256 px crop, up to which the report may begin with a person."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The zero-noise body of one model on one person."""
+
+    group_id: str
+    photo: str  # file name
+    size_px: float  # longer side of what the photograph shows of the person's box
+    places: tuple[tuple[float, float], ...]  # (23, 2) projected keypoints, px of a 256 px crop
+    agreement: Agreement
+
+    @property
+    def distance(self) -> float:
+        """To the landmarks that the base did not read; where nobody else looked, to those that it read."""
+        second = self.agreement.second_px
+        return self.agreement.keypoints_px if isnan(second) else second
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """That body drawn, and what the critic says of it."""
+
+    photograph: Path
+    overlay: Path
+    score: float  # NaN = none
+    status: str
+
+
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="measure photographs {name}")
+def measure_photographs(
+    name: str,
+    shards: tuple[str, ...],
+    store_root: Path,
+    model_path: str,
+    body_path: Path | None,
+    sample: Sample,
+    seed: int,
+    folder: Path,
+) -> list[Measured]:
+    """Measure one model on all people of some shards; what is on disk already is read back."""
+    note = folder / f"{name}.json"
+    if note.exists():
+        return [_measured(row) for row in json.loads(note.read_text())]
+    frame, base = body(body_path), model(model_path)
+    small = sample.model_copy(update={"hypotheses": 2})  # hypothesis 0 does not depend on how many there are
+    rows = [
+        Measured(
+            group.person.group_id, Path(group.person.photo).name, size_in_picture(group),
+            tuple((float(x), float(y)) for x, y in places_in_crop(group)), agreement(frame, group),
+        )
+        for shard in shards
+        for group in draw_groups(
+            GroupStore(store_root).read_people(shard), base, frame, small, seed=seed, draw="shown"
+        )
+    ]  # fmt: skip
+    _write(note, [asdict(row) for row in rows])
+    return rows
+
+
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="show bodies {name}")
+def show_bodies(
+    name: str,
+    group_ids: tuple[str, ...],
+    store_root: Path,
+    model_path: str,
+    body_path: Path | None,
+    sample: Sample,
+    section: CriticSection,
+    overlay: Overlay,
+    seed: int,
+    folder: Path,
+) -> dict[str, Pictured]:
+    """Judge and picture the zero-noise body of some people, by group id; what is on disk already is read back.
+
+    A critic that costs money, or needs truth, is not asked: groups that were judged for the report have its score.
+    """
+    note = folder / "bodies.json"
+    if note.exists():
+        return {key: _shown(row, folder) for key, row in json.loads(note.read_text()).items()}
+    wanted = set(group_ids)
+    people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
+    frame, renderer = body(body_path), open_renderer(overlay.backend)
+    critic = None if section.asks_server or section.needs_truth else make_critic(section, seed)
+    rows: dict[str, dict[str, Any]] = {}
+    for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
+        place = folder / group.person.group_id
+        place.mkdir(parents=True, exist_ok=True)
+        drawn = draw_group(frame, only(group), renderer=renderer, size=overlay.size)
+        assert drawn.photograph is not None
+        Image.fromarray(drawn.photograph).save(place / "photograph.jpg", quality=88)
+        Image.fromarray(drawn.overlays[0]).save(place / "overlay.jpg", quality=88)
+        score, status = nan, NOT_JUDGED
+        if critic is not None:
+            looked_at = renderer if critic.needs_pictures else None
+            verdict = critic.judge(draw_group(frame, group, renderer=looked_at, size=overlay.size))
+            score, status = float(verdict.scores[0]), verdict.statuses[0]
+        rows[group.person.group_id] = {
+            "photograph": f"{group.person.group_id}/photograph.jpg",
+            "overlay": f"{group.person.group_id}/overlay.jpg",
+            "score": None if isnan(score) else score,
+            "status": status,
+        }
+    renderer.close()
+    _write(note, rows)
+    return {key: _shown(row, folder) for key, row in rows.items()}
+
+
+def size_in_picture(group: Group) -> float:
+    """Longer side of the person's box inside the photograph, px."""
+    person = group.person
+    box = np.clip(person.box, 0, [person.width, person.height] * 2)
+    return float((box[2:] - box[:2]).max())
+
+
+def report_order(before: Sequence[Measured], after: Sequence[Measured]) -> list[str]:
+    """Group ids as the report shows them.
+
+    First up to LEADING whole people on whom the aligned body lies, the largest first; then all others by how far
+    their body moved.
+    """
+    well = [one for one in after if one.agreement.whole and one.distance <= LIES]
+    leading = [one.group_id for one in sorted(well, key=lambda one: -one.size_px)[:LEADING]]
+    far = distances_moved(before, after)
+    return leading + sorted((key for key in far if key not in leading), key=lambda key: -far[key])
+
+
+def distances_moved(before: Sequence[Measured], after: Sequence[Measured]) -> dict[str, float]:
+    """How far each person's body moved in the picture, px of a 256 px crop, by group id."""
+    places = {one.group_id: one.places for one in before}
+    return {one.group_id: moved(np.array(places[one.group_id]), np.array(one.places)) for one in after}
+
+
+def photograph_summary(before: Sequence[Measured], after: Sequence[Measured]) -> dict[str, Any]:
+    """`summary["photographs"]`: what `told` says of each model, and how far bodies moved; evidence, not accuracy."""
+    far = distances_moved(before, after)
+    return {
+        "photographs": len({one.photo for one in before}),
+        "before": told([one.agreement for one in before]),
+        "after": told([one.agreement for one in after]),
+        "moved_px": float(np.median(list(far.values()))) if far else None,
+    }
+
+
+def pairs(
+    before: Sequence[Measured],
+    after: Sequence[Measured],
+    bodies: Mapping[str, Mapping[str, Pictured]],
+    judged: Mapping[str, Mapping[str, ShownHypothesis]],
+) -> list[PhotographPerson]:
+    """The people that were pictured, in the report's order.
+
+    bodies, judged: "before" and "after" -> group id -> picture, and hypothesis whose score takes a lacking one's place.
+    """
+    far = distances_moved(before, after)
+    measured = {"before": {one.group_id: one for one in before}, "after": {one.group_id: one for one in after}}
+    return [
+        PhotographPerson(
+            group_id=key,
+            photo=measured["before"][key].photo,
+            moved_px=far[key],
+            **{
+                when: _body(bodies[when][key], measured[when][key].agreement, judged[when].get(key))
+                for when in ("before", "after")
+            },
+        )
+        for key in report_order(before, after)
+        if key in bodies["before"] and key in bodies["after"]
+    ]
+
+
+def _body(drawn: Pictured, found: Agreement, judged: ShownHypothesis | None) -> ShownBody:
+    score, status = drawn.score, drawn.status
+    if status == NOT_JUDGED and judged is not None:
+        score, status = judged.score, judged.status
+    return ShownBody(drawn.photograph, drawn.overlay, score, status, found)
+
+
+def _measured(row: dict[str, Any]) -> Measured:
+    places = tuple((float(x), float(y)) for x, y in row["places"])
+    return Measured(**{**row, "places": places, "agreement": Agreement(**row["agreement"])})
+
+
+def _shown(row: dict[str, Any], folder: Path) -> Pictured:
+    """Paths in the note are relative to its folder, so that a run may be moved."""
+    score = nan if row["score"] is None else row["score"]
+    return Pictured(folder / row["photograph"], folder / row["overlay"], score, row["status"])
+
+
+def _write(path: Path, rows: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(rows))
+    unfinished.replace(path)
