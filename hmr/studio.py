@@ -68,6 +68,7 @@ class Look:
 
     lab: bool
     poses: Literal["easy", "hard"]
+    close: bool = False  # head and shoulders fill the picture, as in portraits; for people whom nobody draws
 
 
 def _look(split: Split, rng: np.random.Generator) -> Look:
@@ -202,6 +203,8 @@ def _frame(joints: Floats, look: Look, rng: np.random.Generator, focal: float) -
     extent = float((joints.max(0) - joints.min(0))[:2].max()) + 0.12
     cut = not look.lab and rng.random() < 0.18
     share = rng.uniform(0.62, 0.85) if look.lab else rng.uniform(0.95, 1.5) if cut else rng.uniform(0.55, 0.88)
+    if look.close:
+        cut, share = True, rng.uniform(1.4, 3.5)
     depth = max(focal * extent / (share * SIZE), 1.2)
     room = max(1 - share, 0) / 2 + (0.15 if cut else 0)
     shift = rng.uniform(-1, 1, 2) * room * SIZE * depth / focal

@@ -27,7 +27,10 @@ BASES: dict[str, tuple[Split, ...]] = {"lab": ("lab",), "default": ("lab", "broa
 
 LOOKS = {
     "lab": (Look(lab=True, poses="easy"),),
-    "default": (*[Look(lab=False, poses="hard")] * 5, Look(lab=True, poses="easy")),
+    "default": (
+        *[Look(lab=False, poses="hard")] * 7, *[Look(lab=True, poses="easy")] * 2,
+        Look(lab=False, poses="hard", close=True),
+    ),  # fmt: skip
 }
 """How the people stand whom nobody draws and whose detections are simulated."""
 
