@@ -90,7 +90,12 @@ def accelerator() -> Finding:
 
 def assets() -> Iterator[Finding]:
     """The files shipped in hmr/assets."""
-    for name, file in (("Embedded body", "body_light.npz"), ("Person detector", "pose_landmarker_full.task")):
+    files = {
+        "Embedded body": "body_light.npz",
+        "Person detector": "pose_landmarker_full.task",
+        "Second look": "pose_landmark_heavy.tflite",
+    }
+    for name, file in files.items():
         yield _asset(name, file)
 
 

@@ -75,4 +75,4 @@ def test_without_a_server_nothing_is_wrong(home):
 
 
 def test_this_checkout_holds_its_assets():
-    assert [finding.state for finding in doctor.assets()] == ["ok", "ok"]
+    assert [finding.state for finding in doctor.assets()] == ["ok", "ok", "ok"]

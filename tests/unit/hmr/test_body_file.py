@@ -24,6 +24,7 @@ SHA256 = {
     "body_light.npz": "f0c1f793268f2b24a5d7e36224b2b72ab21af3973f1136474c43aaf3a5f95db2",
     "body_light_vertex_ids.json": "53add4c19438ec8d20a5bf4ace0a6b40c02e82103c893cc7e2082005e8ca3886",
     "pose_landmarker_full.task": "3a4d5f00686e4b3eeac79a448cee4c9448ba4f1763686f4718021e545b5abb11",
+    "pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
     "LICENSE-APACHE-2.0.txt": "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30",
 }
 

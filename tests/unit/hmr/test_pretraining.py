@@ -12,6 +12,7 @@ from hmr.pretraining import (
     Skeleton,
     TrainingPeople,
     _posed_errors,
+    aims,
     examples,
     mirrored,
     pretrain,
@@ -47,9 +48,20 @@ def test_latents_are_those_of_the_model_s_own_encoding(body, people, seen):
 
 def test_true_latents_pose_the_true_body(body, people, seen):
     """The root's depth is fitted with a guessed focal length, so places fit better than millimetres."""
-    batch = examples(people, seen)
+    unsure = seen._replace(landmarks=seen.landmarks * torch.tensor([1.0, 1.0, 1.0, 0.0]))  # aims at the truth alone
+    batch = examples(people, unsure)
     joints, places = _posed_errors(Skeleton.of(body), batch, batch.latents, batch.betas)
     assert joints.median() < 0.02 and places.median() < 0.01
+
+
+def test_sure_detections_that_are_near_draw_and_others_do_not():
+    true = torch.zeros(1, 33, 2)
+    seen = torch.zeros(1, 33, 4)
+    seen[0, 0], seen[0, 1], seen[0, 2] = torch.tensor([[0.02, 0, 0, 1], [0.02, 0, 0, 0], [0.5, 0, 0, 1]])
+    aimed = aims(true, seen, share=0.6, near=0.08)[0]
+    # 0.6 of 0.02, times exp(-(0.02 / 0.08)^2) = 0.9394; an unsure one is not followed, a far one hardly.
+    assert_close(aimed[0], torch.tensor([0.6 * 0.9394 * 0.02, 0.0]), atol=1e-5, rtol=0)
+    assert aimed[1].norm() == 0 and aimed[2].norm() < 1e-6
 
 
 def test_a_skeleton_is_the_body_s_rest_pose(body):
