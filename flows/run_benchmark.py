@@ -10,7 +10,7 @@ from prefect import flow
 from flows.progress import stage
 from hmr.base_model import SHIPPED
 from hmr.studio import Split
-from tasks.benchmarking import benchmark_model, extras, lifting_rows, look_at, sure_rows, table, uncertainty
+from tasks.benchmarking import benchmark_model, extras, floor_rows, look_at, sure_rows, table, uncertainty
 from tasks.plan import Plan
 from tasks.sampling import body, model
 from tasks.settings import Settings, SettingsError
@@ -56,7 +56,7 @@ def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test"
         **table(result),
         "extras": extras(result),
         "uncertainty": _uncertain(uncertainty(result)),
-        "floor": {f"{n}.mpjpe_mm": v for n, v in lifting_rows(floor, frame, people).items()},
+        "floor": floor_rows(floor, frame, people),
         "sure": sure_rows(floor, frame, people, result),
     }
 

@@ -9,12 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from hmr.body import Body
+from hmr.condition import PLACES
 from hmr.labels import KnownPeople
+from hmr.metrics import mpjpe, pa_mpjpe
 from hmr.observation import SeenPeople, landmarks_in_crop
 from hmr.skeleton import EVAL_14
 
 Floats = NDArray[np.float64]
-INPUTS = ("landmarks", "world")
+INPUTS = ("places", "landmarks", "world", "everything")
+"""What is lifted: what the `lab` base reads, 2-D landmarks with visibility, world landmarks, all that `default` reads."""
 
 
 class Ridge(NamedTuple):
@@ -26,10 +29,12 @@ class Ridge(NamedTuple):
 
 
 class Liftings(NamedTuple):
-    """Both liftings and the mean pose of one training set; joints are `EVAL_14`, metres minus the pelvis."""
+    """The liftings and the mean pose of one training set; joints are `EVAL_14`, metres minus the pelvis."""
 
+    places: Ridge  # from where 13 joints are in the crop
     landmarks: Ridge  # from the 2-D landmarks and their visibility, in crop coordinates
     world: Ridge  # from the world landmarks
+    everything: Ridge  # from the landmarks with depth and visibility and the world landmarks
     mean_pose: Floats  # (14, 3)
 
 
@@ -53,17 +58,23 @@ def fit_liftings(parts: list[tuple[SeenPeople, NDArray]]) -> Liftings:
     return Liftings(*(fit_ridge(features[name], joints) for name in INPUTS), joints.mean(0))
 
 
-def lifting_errors(
-    liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople
-) -> dict[str, NDArray[np.float64]]:
-    """MPJPE (n,), mm, of the mean pose and of both liftings."""
+class LiftingErrors(NamedTuple):
+    """Errors of the mean pose and of the liftings, by name, (n,) mm."""
+
+    mpjpe_mm: dict[str, NDArray[np.float64]]
+    pa_mpjpe_mm: dict[str, NDArray[np.float64]]
+
+
+def lifting_errors(liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople) -> LiftingErrors:
+    """What linear answers err by on people whose truth is known."""
     true = true_joints(body, truth)
-    guesses = {
-        "mean_pose": np.broadcast_to(liftings.mean_pose, true.shape),
-        "lifting_landmarks": lift(liftings.landmarks, _features(seen, "landmarks")),
-        "lifting_world": lift(liftings.world, _features(seen, "world")),
-    }
-    return {name: 1000 * np.linalg.norm(g - true, axis=-1).mean(1) for name, g in guesses.items()}
+    guesses = {"mean_pose": np.broadcast_to(liftings.mean_pose, true.shape).copy()}
+    for name in INPUTS:
+        guesses[f"lifting_{name}"] = lift(getattr(liftings, name), _features(seen, name))
+    return LiftingErrors(
+        {name: mpjpe(guess, true) for name, guess in guesses.items()},
+        {name: pa_mpjpe(guess, true) for name, guess in guesses.items()},
+    )
 
 
 @torch.no_grad()
@@ -78,7 +89,7 @@ def true_joints(body: Body, truth: KnownPeople) -> Floats:
 
 def save_liftings(liftings: Liftings, path: Path) -> None:
     """Write as .npz, float32."""
-    ridges = {"landmarks": liftings.landmarks, "world": liftings.world}
+    ridges = {name: getattr(liftings, name) for name in INPUTS}
     arrays = {f"{n}_{f}": v.astype(np.float32) for n, r in ridges.items() for f, v in r._asdict().items()}
     np.savez_compressed(path, mean_pose=liftings.mean_pose.astype(np.float32), **arrays)
 
@@ -94,6 +105,10 @@ def _features(seen: SeenPeople, name: str) -> NDArray:
     if name == "world":
         return seen.world.reshape(len(seen.world), -1)
     marks = landmarks_in_crop(seen.landmarks, seen.crop)
+    if name == "places":
+        return marks[:, list(PLACES), :2].reshape(len(marks), -1)
+    if name == "everything":
+        return np.concatenate([marks.reshape(len(marks), -1), seen.world.reshape(len(marks), -1)], 1)
     return np.concatenate([marks[..., :2].reshape(len(marks), -1), marks[..., 3]], 1)
 
 

@@ -284,14 +284,21 @@ def lifting_rows(base_name: str, frame: Body, people: StudioPeople) -> dict[str,
     """MPJPE, mm, of what needs no diffusion: the mean pose and both linear liftings of the base's own training data."""
     data = known(frame, people)
     errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
-    return {name: float(values.mean()) for name, values in errors.items()}
+    return {name: float(values.mean()) for name, values in errors.mpjpe_mm.items()}
+
+
+def floor_rows(base_name: str, frame: Body, people: StudioPeople) -> dict[str, float]:
+    """The same with PA-MPJPE: {"name.metric": mm}."""
+    data = known(frame, people)
+    errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)._asdict()
+    return {f"{name}.{metric}": float(v.mean()) for metric, by in errors.items() for name, v in by.items()}
 
 
 def sure_rows(base_name: str, frame: Body, people: StudioPeople, result: Path) -> dict[str, float]:
     """MPJPE, mm, on the people whose detection is sure, and how many percent they are."""
     data = known(frame, people)
     sure = sure_detections(data.seen)
-    errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
+    errors = dict(lifting_errors(load_liftings(base_name), frame, data.seen, data.truth).mpjpe_mm)
     with np.load(result) as kept:
         errors |= {e: kept[f"{e}/mpjpe_mm"] for e in ("zero_noise", "best_of_g")}
     means = {f"{name}.mpjpe_mm": float(values[sure].mean()) for name, values in errors.items()}

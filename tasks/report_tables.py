@@ -22,8 +22,10 @@ ESTIMATES = {
 METRICS = {"mpjpe_mm": "MPJPE", "pa_mpjpe_mm": "PA-MPJPE", "pve_mm": "PVE"}
 LIFTINGS = {
     "mean_pose": "no model: the mean pose",
+    "lifting_places": "no model: what the lab base reads, lifted linearly",
     "lifting_landmarks": "no model: landmarks lifted linearly",
     "lifting_world": "no model: world landmarks lifted linearly",
+    "lifting_everything": "no model: both lifted linearly",
 }
 HEADROOM = {"zero_noise": "zero noise", "best_of_g": "best of the group"}
 PROTOCOLS = {
