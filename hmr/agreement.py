@@ -54,9 +54,10 @@ def keypoint_distance(
 def mask_iou(
     silhouette: NDArray, mask: NDArray, inside: Bool[np.ndarray, "n 64 64"] | None = None
 ) -> Float[np.ndarray, " n"]:
-    """Soft intersection over union of silhouettes s and masks p inside the photograph; (n,) float64.
+    """Intersection over union of silhouettes and masks inside the photograph; (n,) float64.
 
-        IoU = sum s p / (sum s + sum p - sum s p)
+    A cell belongs to either where its share is a half or more. (The probabilities of a mask fall off over several
+    cells at its border, so that an overlap of shares stays below .9 for a perfect body.)
 
     Args:
         silhouette: (n, 64, 64) the drawn body over the crop, 0..1, or bytes 0..255.
@@ -65,9 +66,8 @@ def mask_iou(
 
     NaN where both are empty.
     """
-    s, p = (_share(x) if inside is None else _share(x) * inside for x in (silhouette, mask))
-    common = (s * p).sum((1, 2))
-    union = s.sum((1, 2)) + p.sum((1, 2)) - common
+    s, p = (_belongs(x) if inside is None else _belongs(x) & inside for x in (silhouette, mask))
+    common, union = (s & p).sum((1, 2)), (s | p).sum((1, 2))
     return np.divide(common, union, out=np.full(len(s), np.nan), where=union > 0)
 
 
@@ -83,5 +83,5 @@ def cells_inside(
     return down[:, :, None] & across[:, None, :]
 
 
-def _share(cells: NDArray) -> NDArray[np.float64]:
-    return np.asarray(cells, np.float64) / (255.0 if np.asarray(cells).dtype == np.uint8 else 1.0)
+def _belongs(cells: NDArray) -> NDArray[np.bool_]:
+    return np.asarray(cells) >= (128 if np.asarray(cells).dtype == np.uint8 else 0.5)

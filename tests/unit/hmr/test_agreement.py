@@ -74,7 +74,7 @@ def test_scale_and_place_of_the_photograph_do_not_matter(scale, shift):
 def test_iou_worked_by_hand():
     drawn, mask = np.zeros((3, 64, 64)), np.zeros((3, 64, 64))
     drawn[0, :2, :4], mask[0, :2, 2:6] = 1, 1  # 8 cells each, 4 in common
-    drawn[1, 0, :4], mask[1, 0, :4] = 1, 0.5  # 2 / (4 + 2 - 2)
+    drawn[1, 0, :4], mask[1, 0, :2], mask[1, 0, 2:4] = 1, 0.6, 0.4  # 2 of 4: less than a half is not the person
     found = mask_iou(drawn, mask)
     assert found[0] == pytest.approx(1 / 3) and found[1] == pytest.approx(0.5) and np.isnan(found[2])
 
@@ -83,7 +83,7 @@ def test_iou_of_bytes_is_that_of_shares():
     drawn = np.zeros((1, 64, 64), np.uint8)
     drawn[0, 10:40, 20:30] = 255
     mask = np.random.default_rng(0).integers(0, 256, (1, 64, 64), np.uint8)
-    np.testing.assert_allclose(mask_iou(drawn, mask), mask_iou(drawn / 255, mask / 255.0))
+    np.testing.assert_allclose(mask_iou(drawn, mask), mask_iou(drawn / 255, (mask >= 128) / 1.0))
 
 
 def test_nothing_counts_beyond_the_photograph():
