@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from prefect import flow
 
+from flows.progress import say
 from hmr.photograph import PhotographError, read_photograph
 from tasks.groups import body, draw_groups, model
 from tasks.overlays import draw_group
@@ -46,7 +47,8 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
         try:
             photograph = read_photograph(path)
-        except PhotographError:
+        except PhotographError as error:
+            say(f"skipped {path.name}: {error}")
             continue
         people, _ = people_in(path, photograph, thorough=True, crop_margin=how.crop_margin, focal_px=how.focal_px)
         for group in draw_groups(people, base, frame, sample, seed=settings.run.seed, draw="photographs"):

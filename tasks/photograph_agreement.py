@@ -94,7 +94,7 @@ def means(rows: list[Agreement]) -> dict[str, float]:
 def told(rows: Sequence[Agreement]) -> dict[str, float | None]:
     """`means` as a run's summary has them: there `keypoints_px` is to the landmarks that the base did not read.
 
-    What nobody measured is None. The mask is of the detection that the base read: no other network made one.
+    What nobody measured is None. No shipped base reads the mask.
     """
     found = means(list(rows))
     seen, overlap = (values[~np.isnan(values)] for values in (
