@@ -15,9 +15,9 @@ nothing across groups; a group of equals stays equal, at half its ceiling.
 
 Weights, scales and the offsets from landmarks to our keypoints are fitted on labelled `broad` people of the studio,
 whom no base was trained on, by deploy/assets/build_evidence.py (`assets/evidence.json`): the weights so that the total
-follows the rank of the error inside groups, with a least weight for each check, since studio people and the bases' draws
-show few of the faults that some name. `check_table` gives e_k c_ki, the very numbers that enter the sum. Give the critic
-a new version when a constant changes.
+follows the rank of the error inside groups. A check that ranks better than chance keeps a least weight, since few draws
+have the fault that it names; one that does not is off unless the settings say otherwise. `check_table` gives e_k c_ki,
+the very numbers that enter the sum. Give the critic a new version when a constant changes.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from critique.ceiling import ceilings
 from critique.checks.balance import balance
 from critique.checks.depth_order import depth_order
 from critique.checks.finding import Finding
@@ -40,7 +41,6 @@ from critique.checks.penetration import penetration
 from critique.checks.reprojection import reprojection
 from critique.checks.silhouette import silhouette
 from critique.checks.world_distance import world_distance
-from critique.ceiling import ceilings
 from critique.critic import as_verdict
 from storage.records import DrawnGroup, Verdict
 
@@ -76,6 +76,8 @@ ABOUT = 0.85
 
 PLAIN = 0.2
 """Severity below which no fault is named."""
+
+NO_FAULT = "no plain fault: follows the photograph"
 
 
 def _shipped(name: str) -> float:
@@ -125,7 +127,7 @@ class EvidenceCritic:
             if not seeing or any(finding.evidence > 0 for finding in seeing):
                 highest, misses = ceilings(some, weights)
                 scores[judged] = spread(totals(findings, weights)) * highest / 100
-                told = [miss or fault for miss, fault in zip(misses, worst_faults(findings))]
+                told = in_words(findings, misses)
             else:
                 told = ["no visible landmark and no mask: nothing to judge by"] * len(judged)
             for index, comment in zip(judged, told):
@@ -165,9 +167,15 @@ def worst_faults(findings: dict[str, Finding]) -> list[str]:
     return [
         findings[names[worst]].comment(index)
         if severities[worst, index] >= PLAIN
-        else "no plain fault: follows the photograph"
+        else NO_FAULT
         for index, worst in enumerate(about_worst.argmax(0))
     ]
+
+
+def in_words(findings: dict[str, Finding], misses: list[str]) -> list[str]:
+    """For every hypothesis its comment: that it misses the person, if it does, and its worst fault."""
+    told = zip(misses, worst_faults(findings))
+    return [fault if not miss else miss if fault == NO_FAULT else f"{miss}; {fault}" for miss, fault in told]
 
 
 def finite(group: DrawnGroup) -> NDArray[np.bool_]:

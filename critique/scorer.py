@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file
 
+from critique.ceiling import ceilings
 from critique.critic import abstain, as_verdict
-from critique.evidence import CHECKS, SEES, finite, members, spread, worst_faults
+from critique.evidence import CHECKS, SEES, finite, in_words, members, spread
 from critique.expected_joints import (
     DEPTH_COLUMNS,
     LANDMARK_COLUMNS,
@@ -110,7 +111,7 @@ class ScorerCritic:
         scores = np.full(len(group.group), np.nan)
         scores[judged] = spread(total / UNIT) if self.settings.compare == "group" else 100 * np.exp(-total / FADE)
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
-        for index, comment in zip(judged, worst_faults(findings)):
+        for index, comment in zip(judged, in_words(findings, ceilings(some, CHECKS)[1])):
             comments[index] = comment
         return as_verdict(group.group, self.name, scores, comments)
 

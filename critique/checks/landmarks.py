@@ -42,7 +42,7 @@ SHOULDERS = (INDEX["left shoulder"], INDEX["right shoulder"])
 HIPS = (INDEX["left hip"], INDEX["right hip"])
 
 SECOND_LOOK = 2.0
-"""How much the second look's word counts beside the detector's: the larger network is nearer to the truth (measured)."""
+"""How much the second look's word counts beside the detector's: the larger network is nearer to the truth."""
 
 APART = 0.1
 """Distance of what two networks see, as a share of the crop's side, at which their word counts a half."""
@@ -118,12 +118,14 @@ def world(person: Person) -> Floats:
     one way. Both were measured on labelled people and are made good: by offsets along the camera's axes, and by others
     along the trunk's, which turn with the body.
     """
-    told = heard(person).world
-    return told + fitted().camera_offsets + fitted().body_offsets @ trunk_axes(told)
+    found = heard(person)
+    trunk_is_seen = found.seen[[*SHOULDERS, *HIPS]].min() > 0
+    turned = fitted().body_offsets @ trunk_axes(found.world) if trunk_is_seen else 0.0
+    return found.world + fitted().camera_offsets + turned
 
 
 def trunk_axes(points: NDArray) -> Floats:
-    """(..., 3, 3) unit rows to the body's left, up the trunk and ahead, of keypoints (..., 23, 3); 0 where it has none."""
+    """(..., 3, 3) unit rows to the body's left, up the trunk and ahead, of keypoints (..., 23, 3); or 0."""
     (left, right), (left_hip, right_hip) = SHOULDERS, HIPS
     points = points.astype(np.float64)
     across = points[..., left, :] - points[..., right, :] + points[..., left_hip, :] - points[..., right_hip, :]

@@ -20,7 +20,7 @@ LEAST_AREA = 8.0
 times as much."""
 
 SOFT = 2.0
-"""Cells of 64 x 64 by which both outlines are blurred (standard deviation): clothes, hair and the network's own edge."""
+"""Cells of 64 x 64 by which both outlines are blurred (standard deviation): clothes, hair, the network's edge."""
 
 FAR = 1e6
 """Where a part is put that shall be nearest to nothing."""
@@ -67,12 +67,11 @@ def silhouette(drawn: DrawnGroup) -> Finding:
     """
     person = drawn.group.person
     inside = inside_photograph(person)
-    shares = person.mask.astype(np.float32) / 255
-    mask = shares * inside
-    cells = (drawn.silhouettes >= 128).astype(np.float32)
-    drawn_cells = cells * inside
+    mask = (person.mask / 255 * inside).astype(np.float32)
+    drawn_cells = (drawn.silhouettes >= 128) * inside
     area = float(mask.sum(dtype=np.float64))
-    soft, soft_mask = _blurred(cells) * inside, _blurred(shares) * inside
+    reached = np.maximum(_blurred(inside), 1e-6)  # nothing beyond the photograph bleeds in
+    soft, soft_mask = (_blurred(cells) / reached * inside for cells in (drawn_cells, mask))
     common, union = (chosen(soft, soft_mask).sum((1, 2), dtype=np.float64) for chosen in (np.minimum, np.maximum))
 
     difference = _gathered(drawn_cells) - _gathered(mask[None])  # (G, blocks), positive: too much is drawn
@@ -129,13 +128,11 @@ def _evidence(area: float) -> float:
 
 
 def _blurred(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gaussian blur of (..., n, n) by SOFT cells; at its border an image goes on as it ends."""
-    count = cells.shape[-1]
-    reach = np.arange(-3 * count, 4 * count)
-    kernel = np.exp(-0.5 * np.square((np.arange(count)[:, None] - reach) / SOFT))
-    blur = np.zeros((count, count), np.float32)
-    np.add.at(blur.T, np.clip(reach, 0, count - 1), (kernel / kernel.sum(1, keepdims=True)).T.astype(np.float32))
-    return blur @ cells @ blur.T
+    """Gaussian blur of (..., n, n) by SOFT cells; 0 beyond the border."""
+    places = np.arange(cells.shape[-1])
+    blur = np.exp(-0.5 * np.square((places[:, None] - places) / SOFT)) / (SOFT * np.sqrt(2 * np.pi))
+    blur = blur.astype(np.float32)
+    return blur @ cells @ blur
 
 
 def inside_photograph(person: Person) -> NDArray[np.float32]:

@@ -4,10 +4,10 @@
 
 CACHE is a folder of detections, made where they are missing: the `broad` scenes 8000 to 8499, which no base is trained
 on, seen with the second look. Two or three minutes on a core. On every other person are fitted, in turn: offsets from
-world landmarks to our keypoints (medians), scales, and weights on groups drawn from both bases and about the truth. The
-rest of the people measure: rank correlations with the fitted weights, with those set by hand before, and with each check
-alone are printed and written to deploy/experiments/evidence_weights.json. No other split and no label of `wild` has a
-part in it. Run it again with new bases.
+world landmarks to our keypoints (medians), scales, and weights on groups drawn from both bases and about the truth.
+The rest of the people measure: rank correlations with the fitted weights, with those set by hand before, and with each
+check alone are printed and written to deploy/experiments/evidence_weights.json. No other split and no label of `wild`
+has a part in it. Run it again with new bases.
 """
 
 import json
@@ -112,7 +112,7 @@ def table(frame: Body, known: Known, base: str | None, temperature: float) -> tu
 def measured(tables: Tables, factors: Floats) -> dict[str, dict[str, float]]:
     """SRCC, mean over groups, of the shipped critic and of its parts, by kind of groups."""
     hand = np.array([BY_HAND.get(name, 0.0) for name in CHECKS])
-    rows: dict[str, dict[str, float]] = {name: {} for name in ("evidence@2", "without ceiling", "weights of evidence@1")}
+    rows: dict[str, dict[str, float]] = {}
     for kind, (x, errors, highest) in tables.items():
         scores = np.stack([spread(total) for total in x @ factors])
         found = {
