@@ -15,9 +15,9 @@ nothing across groups; a group of equals stays equal, at half its ceiling.
 
 Weights, scales and the offsets from landmarks to our keypoints are fitted on labelled `broad` people of the studio,
 whom no base was trained on, by deploy/assets/build_evidence.py (`assets/evidence.json`): the weights so that the total
-follows the rank of the error inside groups. A check that ranks better than chance keeps a least weight, since few draws
-have the fault that it names; one that does not is off unless the settings say otherwise. `check_table` gives e_k c_ki,
-the very numbers that enter the sum. Give the critic a new version when a constant changes.
+follows the rank of the error inside groups. Every check keeps a least weight, since few draws have the fault that it
+names, unless it ranks some groups worse than chance: then it is off, unless the settings say otherwise. `check_table`
+gives e_k c_ki, the very numbers that enter the sum. Give the critic a new version when a constant changes.
 """
 
 from collections.abc import Callable

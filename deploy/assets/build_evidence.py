@@ -11,6 +11,7 @@ has a part in it. Run it again with new bases.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ SHIPPED = ROOT / "critique" / "assets" / "evidence.json"
 MEASURED = ROOT / "deploy" / "experiments" / "evidence_weights.json"
 KINDS = {"lab": ("lab", 1.0), "default": ("default", 1.0), "perturbed": (None, 0.0)}  # base, temperature
 GROUP = 12
-SUM, LEAST = 5.0, 0.02  # of all weights; the least share of it that a check gets
+SUM, LEAST = 5.0, 0.01  # of all weights; the least share of it that a check gets which helps at all
+WORSE = -0.03  # SRCC of a check alone, on any kind of groups, under which it is switched off: it misleads
 BY_HAND = {  # weight over scale in evidence@1
     "reprojection": 1.0 / 0.08, "silhouette": 0.6 / 0.06, "depth_order": 0.7 / 0.08, "world_distance": 0.8 / 0.06,
     "orientation": 0.6 / 0.08, "limb_lengths": 0.15 / 0.06, "joint_limits": 0.3 / 0.01, "penetration": 0.3 / 0.15,
@@ -65,8 +67,9 @@ def main(cache: Path) -> None:
     fitted.cache_clear()
     learn, test = ({kind: table(frame, half, *drawn) for kind, drawn in KINDS.items()} for half in halves)
     scales = np.sqrt(np.mean([np.square(x - x.mean(1, keepdims=True)).mean((0, 1)) for x, _, _ in learn.values()], 0))
-    scales = np.maximum(scales, 1e-4)
-    weights = SUM * fit_shares([(x / scales, errors) for x, errors, _ in learn.values()], LEAST)
+    scales, weights = np.maximum(scales, 1e-4), np.zeros(len(CHECKS))
+    use = np.array([helps(learn, k) for k in range(len(CHECKS))])
+    weights[use] = SUM * fit_shares([((x / scales)[..., use], errors) for x, errors, _ in learn.values()], LEAST)
     kept["weights"] = {name: round(float(w), 3) for name, w in zip(CHECKS, weights)}
     kept["scales"] = {name: round(float(s), 4) for name, s in zip(CHECKS, scales)}
     write(SHIPPED, kept)
@@ -109,6 +112,16 @@ def table(frame: Body, known: Known, base: str | None, temperature: float) -> tu
     return np.stack(checks), made.errors, np.stack(highest)
 
 
+def helps(tables: Tables, check: int) -> bool:
+    """Whether a check alone ranks no kind of groups worse than chance."""
+    return min(srcc(-x[..., check], errors) for x, errors, _ in tables.values()) > WORSE
+
+
+def srcc(scores: Floats, errors: Floats) -> float:
+    """Mean rank correlation within groups; a flat group tells nothing and counts 0."""
+    return float(np.nan_to_num(rank_correlations(scores, errors).srcc).mean())
+
+
 def measured(tables: Tables, factors: Floats) -> dict[str, dict[str, float]]:
     """SRCC, mean over groups, of the shipped critic and of its parts, by kind of groups."""
     hand = np.array([BY_HAND.get(name, 0.0) for name in CHECKS])
@@ -122,14 +135,14 @@ def measured(tables: Tables, factors: Floats) -> dict[str, dict[str, float]]:
             **{name: -x[..., k] for k, name in enumerate(CHECKS)},
         }
         for name, values in found.items():
-            srcc = np.nan_to_num(rank_correlations(values, errors).srcc)  # flat: tells nothing
-            rows.setdefault(name, {})[kind] = round(float(srcc.mean()), 3)
+            rows.setdefault(name, {})[kind] = round(srcc(values, errors), 3)
     return rows
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """JSON with one line for each entry, and for each keypoint."""
+    """JSON with one line for each number's name, and for each keypoint."""
     text = json.dumps(content, indent=1)
+    text = re.sub(r"\[\s+([-\d.e]+),\s+([-\d.e]+),\s+([-\d.e]+)\s+\]", r"[\1, \2, \3]", text)
     path.write_text(text + "\n")
 
 

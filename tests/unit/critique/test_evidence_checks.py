@@ -181,14 +181,14 @@ def test_flat_depth_changes_no_order(true):
     assert depth_order(with_person(true, world_landmarks=flat)).penalty[0] == pytest.approx(0, abs=0.02)
 
 
-def test_world_distance_of_one_wrist_30_cm_aside_costs_a_half_of_its_share(true):
+def test_world_distance_of_one_wrist_40_cm_aside_costs_a_half_of_its_share(true):
     world = true.group.person.world_landmarks.copy()
-    world[15, 0] += 0.3
+    world[15, 0] += 0.4
     found = world_distance(with_person(true, world_landmarks=world))
-    assert found.penalty[0] == pytest.approx(0.5 / 13.8, rel=1e-3)  # importance of all 23, all as visible
-    assert found.comment(0) == "left wrist 30 cm from its place in depth and picture"
-    world[15] = world[15] + (-0.3, 0, 0.3 / 0.65)
-    assert world_distance(with_person(true, world_landmarks=world)).penalty[0] == pytest.approx(0.5 / 13.8, rel=1e-3)
+    assert found.penalty[0] == pytest.approx(0.5 / 12.2, rel=1e-3)  # importance of all but feet, all as visible
+    assert found.comment(0) == "left wrist 40 cm from its place in depth and picture"
+    world[15] = world[15] + (-0.4, 0, 0.4 / 0.7)
+    assert world_distance(with_person(true, world_landmarks=world)).penalty[0] == pytest.approx(0.5 / 12.2, rel=1e-3)
 
 
 def test_world_distance_names_the_wrist(true):
