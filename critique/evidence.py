@@ -77,6 +77,9 @@ ABOUT = 0.85
 PLAIN = 0.2
 """Severity below which no fault is named."""
 
+UNSEEN = ("limb_lengths",)
+"""Checks of what nobody sees in the mesh: their faults are named only where no other is plain."""
+
 NO_FAULT = "no plain fault: follows the photograph"
 
 
@@ -163,6 +166,8 @@ def worst_faults(findings: dict[str, Finding]) -> list[str]:
     """For every hypothesis its most severe fault in words; of faults about as severe, the first check's."""
     names = list(findings)
     severities = np.stack([findings[name].severity * findings[name].evidence for name in names])
+    unseen = np.isin(names, UNSEEN)
+    severities[unseen] *= ~(severities[~unseen] >= PLAIN).any(0)
     about_worst = severities >= ABOUT * severities.max(0)
     return [
         findings[names[worst]].comment(index)

@@ -48,7 +48,7 @@ def see_held_out(frame: Body, cache: Path) -> SeenPeople:
 
 def chosen(seen: SeenPeople, rows: NDArray[np.bool_]) -> SeenPeople:
     """Some of the people."""
-    return SeenPeople(*(part[rows] for part in seen))
+    return SeenPeople(**{name: part[rows] for name, part in seen._asdict().items()})
 
 
 def labelled(frame: Body, seen: SeenPeople) -> Known:
@@ -96,7 +96,7 @@ def fit_shares(tables: Sequence[tuple[Floats, Floats]], least: float, steps: int
         return least + (1 - count * least) * kept / kept.sum().clamp(min=1e-6)
 
     for _ in range(steps):
-        loss = -sum(correlation(x @ shares(), order) for x, order in data)
+        loss = -torch.stack([correlation(x @ shares(), order) for x, order in data]).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

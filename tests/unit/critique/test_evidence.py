@@ -199,6 +199,15 @@ def test_the_table_holds_every_check(drawn):
     assert table["limb_lengths"][:7].max() < 1e-6  # the eighth was mirrored after it was drawn
 
 
+def test_a_torn_sample_is_named_only_where_nothing_else_is_plain():
+    drawn = hypotheses(person_in(TRUE_POSE), [TRUE_POSE, WRONG["back"]])
+    latents = drawn.group.latents.copy()
+    joints = latents[:, :87].reshape(2, 29, 3)
+    joints[:, 20] += joints[:, 20] - joints[:, 18]  # both forearms drawn twice as long
+    torn = EvidenceCritic().judge(replace(drawn, group=replace(drawn.group, latents=latents)))
+    assert torn.comments[0].startswith("left forearm drawn") and "drawn" not in torn.comments[1]
+
+
 def test_scores_of_a_hand_worked_group():  # median 2, deviations 1 0 1, so a spread of 1.4826
     expected = 100 / (1 + np.exp(np.array([-1, 0, 1]) / 1.4826))
     np.testing.assert_allclose(spread(np.array([1.0, 2.0, 3.0])), expected)
