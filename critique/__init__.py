@@ -3,7 +3,8 @@
 A verdict holds, for every hypothesis, a score of 0-100, a status and a comment. A critic that cannot judge
 abstains: the score is NaN and the status says why; it is never 0. The protocol is `Critic` in critic.py.
 
-    evidence.py  the default: the drawn mesh against the photograph's own evidence, and plausibility
+    evidence.py  the default: the drawn mesh against the photograph's own evidence, and plausibility; fitted weights
+                 (checks/: one check a file; ceiling.py: who misses the person is not praised)
     vlm.py       a vision-language model behind an OpenAI-compatible endpoint (vlm_settings.py, prompt.py,
                  reply.py: its settings, its words, its answers; endpoint.py, stream.py: the asynchronous shell;
                  blocks.py, aggregate.py, expectation.py: who is shown beside whom, and one score of several;

@@ -1,9 +1,9 @@
 """A critic that learned from labelled people to tell which hypothesis is nearer to the truth.
 
     expected error = sqrt(distance to the expected joints^2 + spread^2), a mean over joints    (expected_joints.py)
-    total = expected error + sum_k w_k e_k c_k / s_k                                            mm
+    total = expected error + sum_k w_k e_k c_k                                                  mm
 
-with the checks, evidence and scales of evidence.py, and weights w_k >= 0 that were fitted after the regression, on
+with the checks and evidence of evidence.py, and weights w_k >= 0 that were fitted after the regression, on
 other people. Both come from the labelled splits of the embedded studio (deploy/assets/build_scorer.py). ADHMR's scorer
 (Shen et al. 2025) has the same use; ours is a kernel regression, which a CPU fits in a minute. It never sees the truth
 of those whom it judges.
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file
 
+from critique.ceiling import ceilings
 from critique.critic import abstain, as_verdict
-from critique.evidence import CHECKS, SCALES, SEES, finite, members, spread, worst_faults
+from critique.evidence import CHECKS, SEES, finite, in_words, members, spread
 from critique.expected_joints import (
     DEPTH_COLUMNS,
     LANDMARK_COLUMNS,
@@ -43,7 +44,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "mask": ("silhouette",),
     "landmarks": ("reprojection",),
     "depth": ("depth_order", "world_distance", "orientation"),
-    "plausibility": ("limb_lengths", "joint_limits", "penetration", "balance"),
+    "plausibility": ("limb_lengths", "joint_limits", "penetration", "balance", "ground_contact"),
 }
 """Parts that can be left out, and the checks that go with each."""
 
@@ -70,7 +71,7 @@ class Weights(NamedTuple):
     """What the scorer learned."""
 
     regression: JointRegression
-    checks: dict[str, float]  # mm per scale of each check
+    checks: dict[str, float]  # mm at full penalty of each check
 
 
 @lru_cache(maxsize=1)
@@ -78,7 +79,7 @@ def shipped_weights() -> Weights:
     """The weights in assets/scorer.safetensors."""
     with resources.as_file(resources.files("critique") / "assets" / "scorer.safetensors") as path:
         kept = {name: tensor.astype(np.float64) for name, tensor in load_file(path).items()}
-    checks = dict(zip(CHECKS, kept.pop("checks").tolist(), strict=True))
+    checks = {name: float(kept.pop(f"check.{name}")) for name in CHECKS}
     return Weights(JointRegression(**kept), checks)
 
 
@@ -88,7 +89,7 @@ class ScorerCritic:
 
     settings: ScorerSettings = field(default_factory=ScorerSettings)
     weights: Weights = field(default_factory=shipped_weights)
-    name: str = "scorer@1"
+    name: str = "scorer@2"
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
@@ -106,11 +107,11 @@ class ScorerCritic:
             total += self.expected_errors(some)
         for name, found in findings.items():
             if name not in off:
-                total += self.weights.checks[name] * found.evidence / SCALES[name] * found.penalty
+                total += self.weights.checks[name] * found.evidence * found.penalty
         scores = np.full(len(group.group), np.nan)
         scores[judged] = spread(total / UNIT) if self.settings.compare == "group" else 100 * np.exp(-total / FADE)
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
-        for index, comment in zip(judged, worst_faults(findings)):
+        for index, comment in zip(judged, in_words(findings, ceilings(some, CHECKS)[1])):
             comments[index] = comment
         return as_verdict(group.group, self.name, scores, comments)
 

@@ -106,7 +106,7 @@ class Verdict:
     """One critic's judgement of one group: score 0-100 or NaN, status and comment per hypothesis."""
 
     group_id: str
-    critic: str  # name and version, for example "evidence@1"
+    critic: str  # name and version, for example "evidence@2"
     scores: NDArray[np.float64]  # (G,) 0-100; NaN = abstained
     statuses: tuple[str, ...]  # (G,) of STATUSES
     comments: tuple[str, ...]  # (G,)

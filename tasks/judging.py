@@ -40,7 +40,7 @@ FAULTS = {"timeout", "rate_limited", "server_error"}
 """Statuses of a server that could not answer; what has these alone was not judged."""
 
 _FAMILIES = {"reprojection": ("reprojection", "silhouette"), "physics": tuple(set(CHECKS) - set(SEES))}
-"""Parts of the evidence critic that are critics by themselves, for panels and as monitors."""
+"""Parts of the evidence critic that are critics by themselves, for panels and as monitors; their checks count alike."""
 
 
 def make_critic(
@@ -51,8 +51,8 @@ def make_critic(
     folder: of the run; a remote critic keeps its paid answers and its ledger there. Without one it keeps none.
     """
     if settings.name in _FAMILIES:
-        off = dict.fromkeys(set(CHECKS) - set(_FAMILIES[settings.name]), 0.0)
-        return EvidenceCritic(EvidenceSettings(**off), f"{settings.name}@1")
+        weights = {name: float(name in _FAMILIES[settings.name]) for name in CHECKS}
+        return EvidenceCritic(EvidenceSettings(**weights), f"{settings.name}@2")
     if settings.name == "panel":
         if not settings.panel.members or {"panel", "shuffled"} & set(settings.panel.members):
             raise SettingsError(

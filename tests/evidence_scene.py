@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from critique.checks.landmarks import LANDMARK
+from critique.checks.fitted import fitted
+from critique.checks.landmarks import LANDMARK, trunk_axes
 from hmr.body import load_body
 from hmr.penetration import self_penetration
 from hmr.rasterizer import draw_silhouettes, project
@@ -76,7 +77,7 @@ def silhouettes(vertices: NDArray, person: Person) -> NDArray[np.uint8]:
 
 
 def person_in(pose: NDArray) -> Person:
-    """The person at PLACE in that pose, seen perfectly but for the detector's flat depth."""
+    """The person at PLACE in that pose, seen perfectly, but that landmarks are not our keypoints; no second look."""
     vertices, _, keypoints = posed(pose[None], PLACE[None])
     pixels = project(keypoints[0], CAMERA)[:, :2]
     landmarks, world = np.zeros((33, 4)), np.zeros((33, 3))
@@ -90,7 +91,7 @@ def person_in(pose: NDArray) -> Person:
     axis = np.cross(ray, (0, 0, 1))
     to_z = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.arccos(ray[2] / np.linalg.norm(ray)))
     about = to_z.apply(keypoints[0] - keypoints[0, [11, 12]].mean(0))
-    world[LANDMARK[kept]] = about[kept] * (1, 1, 0.6)
+    world[LANDMARK[kept]] = landmarks_for(about)[kept]
     person = make_person(
         np.random.default_rng(0),
         camera=CAMERA,
@@ -100,6 +101,20 @@ def person_in(pose: NDArray) -> Person:
         world_landmarks=np.float32(world),
     )
     return replace(person, mask=silhouettes(vertices, person)[0])
+
+
+def landmarks_for(keypoints: NDArray) -> NDArray:
+    """(23, 3) world landmarks that are read as these keypoints (23, 3) about the hips."""
+    told = keypoints
+    for _ in range(30):  # the offsets turn with the trunk that the landmarks tell
+        told = keypoints - fitted().camera_offsets - fitted().body_offsets @ trunk_axes(told)
+    return told
+
+
+def with_second_look(person: Person, landmarks: NDArray | None = None, world: NDArray | None = None) -> Person:
+    """The person, whom a second network saw in the same places unless others are given: (33, 4) and (33, 3)."""
+    look = (person.landmarks if landmarks is None else landmarks, person.world_landmarks if world is None else world)
+    return replace(person, second_look=np.float32(np.concatenate(look, 1)))
 
 
 def hypotheses(person: Person, poses: list[NDArray], places: list[NDArray] | None = None) -> DrawnGroup:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from critique.checks.finding import Finding, weigh
-from critique.checks.landmarks import INDEX, visibility
+from critique.checks.landmarks import INDEX, visibility, world
 from storage.records import DrawnGroup, Person
 
 HALF = 0.15
@@ -41,6 +41,7 @@ def balance(drawn: DrawnGroup) -> Finding:
 def standing(person: Person) -> float:
     """0..1: how surely the detector sees someone standing on both feet."""
     seen = visibility(person)
-    drop = np.nan_to_num(person.world_landmarks[[27, 28], 1] - person.world_landmarks[[23, 24], 1])
-    legs = [INDEX[f"{side} {point}"] for side in ("left", "right") for point in ("hip", "ankle")]
-    return float(seen[legs].min()) if (drop > STANDING).all() else 0.0
+    hips, ankles = ([INDEX[f"{side} {point}"] for side in ("left", "right")] for point in ("hip", "ankle"))
+    heights = world(person)[:, 1]
+    drop = heights[ankles] - heights[hips]
+    return float(seen[[*hips, *ankles]].min()) if (drop > STANDING).all() else 0.0

@@ -1,16 +1,20 @@
-"""Do the projected keypoints lie on the detector's landmarks?"""
+"""Do the projected keypoints lie on the landmarks?"""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from critique.checks.finding import Finding, weigh
 from critique.checks.landmarks import IMPORTANCE, NAMES, SWAPPED, forward, landmarks_px, project, visibility
 from storage.records import DrawnGroup
 
-HALF = 0.05
-"""Distance that counts a half, as a share of the crop's side: about the width of an upper arm."""
+HALF = 0.1
+"""Distance that counts a half, as a share of the crop's side: about a forearm's length."""
+
+_STRAIGHT = np.arange(len(NAMES))
+Floats = NDArray[np.float64]
 
 SWAP_PENALTY = 0.02
-"""Price of reading the detector's left as right: less than one plainly wrong wrist (about 0.08)."""
+"""Price of reading the detector's left as right: less than one plainly wrong wrist."""
 
 
 def reprojection(drawn: DrawnGroup) -> Finding:
@@ -20,20 +24,37 @@ def reprojection(drawn: DrawnGroup) -> Finding:
     turns its back to the camera is read against both labellings and keeps the better, at a small price; one
     that faces the camera is not, for there the detector knows.
     """
-    group = drawn.group
-    person = group.person
-    side = float(person.crop[2])
-    projected = project(group.keypoints, person)
-    photo, weights = landmarks_px(person), visibility(person)
+    side = float(drawn.group.person.crop[2])
 
-    def against(order: np.ndarray | slice) -> Finding:
-        distance = np.linalg.norm(projected - photo[order], axis=-1)
+    def against(order: NDArray[np.intp]) -> Finding:
         phrase = "{place} {size:.0f} px off the photograph's"
-        return weigh(
-            distance / side, weights[order] * IMPORTANCE, HALF, NAMES, phrase, enough=4.0, shown=side
-        )
+        return weigh(*_distances(drawn, order), HALF, NAMES, phrase, enough=4.0, shown=side)
 
-    straight, swapped = against(slice(None)), against(SWAPPED)
-    away = (forward(group.keypoints) * group.keypoints.mean(1)).sum(-1) > 0
+    straight, swapped = against(_STRAIGHT), against(SWAPPED)
     swapped.penalty[:] = np.minimum(swapped.penalty + SWAP_PENALTY, 1.0)
-    return straight.instead(swapped, away & (swapped.penalty < straight.penalty))
+    return straight.instead(swapped, _away(drawn) & (swapped.penalty < straight.penalty))
+
+
+def mean_distance(drawn: DrawnGroup) -> tuple[Floats, float]:
+    """(G,) weighted mean distance of keypoints to landmarks, share of the crop's side, and its evidence 0..1.
+
+    Who turns away is read against both labellings here too.
+    """
+    (straight, weights), (swapped, other) = (_distances(drawn, order) for order in (_STRAIGHT, SWAPPED))
+    total = max(weights.sum(), 1e-12)
+    found = straight @ weights / total
+    found = np.where(_away(drawn), np.minimum(found, swapped @ other / total), found)
+    return found, float(min(total / 4.0, 1.0))
+
+
+def _distances(drawn: DrawnGroup, order: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Distances (G, 23) to the landmarks in that order, share of the crop's side, and their weights (23,)."""
+    person = drawn.group.person
+    away = np.linalg.norm(project(drawn.group.keypoints, person) - landmarks_px(person)[order], axis=-1)
+    return away / float(person.crop[2]), visibility(person)[order] * IMPORTANCE
+
+
+def _away(drawn: DrawnGroup) -> NDArray[np.bool_]:
+    """(G,) whether the chest looks away from the camera."""
+    keypoints = drawn.group.keypoints
+    return (forward(keypoints) * keypoints.mean(1)).sum(-1) > 0

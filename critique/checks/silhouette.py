@@ -1,5 +1,7 @@
 """Does the drawn silhouette cover the person's mask, and where does it not?"""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,9 @@ hand."""
 LEAST_AREA = 8.0
 """Person area, cells of 64 x 64, below which there is no evidence; above it the check counts fully from 4
 times as much."""
+
+SOFT = 2.0
+"""Cells of 64 x 64 by which both outlines are blurred (standard deviation): clothes, hair, the network's edge."""
 
 FAR = 1e6
 """Where a part is put that shall be nearest to nothing."""
@@ -53,21 +58,21 @@ _PLACES = tuple(f"misses the photograph's {name}" for name, _ in _PARTS) + tuple
 
 
 def silhouette(drawn: DrawnGroup) -> Finding:
-    """1 - soft intersection over union of silhouette s (0 or 1) and mask p (0..1), inside the photograph.
+    """1 - intersection over union of silhouette s and mask p with soft edges, inside the photograph.
 
-        IoU = sum s p / (sum s + sum p - sum s p)
+        IoU = sum min(s, p) / sum max(s, p),    s and p blurred by SOFT
 
-    A difference is named by the body part nearest to it: what is missing by the parts that the detector saw,
-    what is too much by the hypothesis's own.
+    A difference is named by the body part nearest to it: what is missing by the parts that were seen, what is too
+    much by the hypothesis's own. Its severity is that part's alone.
     """
     person = drawn.group.person
     inside = inside_photograph(person)
     mask = (person.mask / 255 * inside).astype(np.float32)
     drawn_cells = (drawn.silhouettes >= 128) * inside
-    flat = drawn_cells.reshape(len(drawn_cells), -1).astype(np.float32)
-    common, covered = (flat @ cells.ravel() for cells in (mask, inside))
     area = float(mask.sum(dtype=np.float64))
-    union = covered.astype(np.float64) + area - common
+    reached = np.maximum(_blurred(inside), 1e-6)  # nothing beyond the photograph bleeds in
+    soft, soft_mask = (_blurred(cells) / reached * inside for cells in (drawn_cells, mask))
+    common, union = (chosen(soft, soft_mask).sum((1, 2), dtype=np.float64) for chosen in (np.minimum, np.maximum))
 
     difference = _gathered(drawn_cells) - _gathered(mask[None])  # (G, blocks), positive: too much is drawn
     own = _cells(project(drawn.group.keypoints, person), person)
@@ -88,8 +93,46 @@ def silhouette(drawn: DrawnGroup) -> Finding:
         size=size * 100,
         places=_PLACES,
         phrase="silhouette {place} ({size:.0f} % of the person)",
-        evidence=float(np.clip((area / LEAST_AREA - 1) / 3, 0, 1)),
+        evidence=_evidence(area),
     )
+
+
+class Overlap(NamedTuple):
+    """How a hypothesis's silhouette lies on the mask, as it is; (G,) each but the last."""
+
+    iou: Floats  # soft intersection over union
+    covered: Floats  # share of the person that it covers
+    outside: Floats  # share of it that lies outside the person
+    evidence: float  # 0 = no mask .. 1 = fully founded
+
+
+def overlap(drawn: DrawnGroup) -> Overlap:
+    """Intersection over union of silhouette and mask (a half and more belongs), inside the photograph.
+
+    The plain measure, which holds across groups; the check above is finer inside one.
+    """
+    inside = inside_photograph(drawn.group.person)
+    mask = (drawn.group.person.mask >= 128) * inside.astype(np.float64)
+    cells = (drawn.silhouettes >= 128) * inside.astype(np.float64)
+    common, covered, area = (cells * mask).sum((1, 2)), cells.sum((1, 2)), float(mask.sum())
+    return Overlap(
+        common / np.maximum(covered + area - common, 1e-9),
+        common / max(area, 1e-9),
+        1 - common / np.maximum(covered, 1e-9),
+        _evidence(area),
+    )
+
+
+def _evidence(area: float) -> float:
+    return float(np.clip((area / LEAST_AREA - 1) / 3, 0, 1))
+
+
+def _blurred(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gaussian blur of (..., n, n) by SOFT cells; 0 beyond the border."""
+    places = np.arange(cells.shape[-1])
+    blur = np.exp(-0.5 * np.square((places[:, None] - places) / SOFT)) / (SOFT * np.sqrt(2 * np.pi))
+    blur = blur.astype(np.float32)
+    return blur @ cells @ blur
 
 
 def inside_photograph(person: Person) -> NDArray[np.float32]:

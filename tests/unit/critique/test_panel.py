@@ -92,7 +92,7 @@ def test_a_remote_member_and_a_local_one(monkeypatch):
 def test_a_critic_of_plausibility_alone_needs_no_evidence():
     """The family `physics` looks at the body alone, so it judges where nothing was detected."""
     looking = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
-    physics = EvidenceCritic(EvidenceSettings(**dict.fromkeys(looking, 0.0)), "physics@1")
+    physics = EvidenceCritic(EvidenceSettings(**dict.fromkeys(looking, 0.0)), "physics@2")
     assert set(physics.judge(figures(5)).statuses) == {"ok"}
 
 

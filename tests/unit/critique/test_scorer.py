@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from critique.critic import Critic
-from critique.evidence import CHECKS, SCALES, EvidenceCritic, check_table, members, spread
+from critique.evidence import CHECKS, EvidenceCritic, check_table, members, spread
 from critique.expected_joints import MEASURED, JointRegression, seen_by_the_crop
 from critique.scorer import FADE, HIDES, UNIT, USED_BY, ScorerCritic, ScorerSettings, Weights, shipped_weights
 from tests.evidence_scene import TRUE_POSE, bent, hypotheses, person_in
@@ -50,7 +50,7 @@ def test_the_hypothesis_nearest_to_the_expected_joints_wins(drawn):
 
 
 def test_it_names_itself_and_the_worst_fault(drawn, verdict):
-    assert verdict.critic == "scorer@1" and set(verdict.statuses) == {"ok"}
+    assert verdict.critic == "scorer@2" and set(verdict.statuses) == {"ok"}
     assert verdict.comments == EvidenceCritic().judge(drawn).comments
 
 
@@ -63,7 +63,7 @@ def test_the_score_is_the_sum_that_the_page_states(drawn, verdict):
     critic = ScorerCritic()
     table = check_table(drawn)
     total = critic.expected_errors(drawn) + sum(
-        critic.weights.checks[name] * table[name] / SCALES[name] for name in CHECKS
+        critic.weights.checks[name] * table[name] for name in CHECKS
     )
     np.testing.assert_allclose(verdict.scores, spread(total / UNIT))
     everywhere = ScorerCritic(ScorerSettings(compare="everywhere")).judge(drawn)
@@ -107,7 +107,7 @@ def test_parts_name_every_check_once():
 def test_without_the_regression_the_checks_alone_judge(drawn):
     table = check_table(drawn)
     weights = ScorerCritic().weights.checks
-    total = sum(weights[name] * table[name] / SCALES[name] for name in CHECKS)
+    total = sum(weights[name] * table[name] for name in CHECKS)
     found = ScorerCritic(ScorerSettings(without=("regression",))).judge(drawn)
     np.testing.assert_allclose(found.scores, spread(total / UNIT))
 

@@ -134,7 +134,7 @@ def test_the_monitor_warns_when_the_critics_drift_apart(run):
     store = GroupStore(run / "store")
     groups = store.read_groups("round0", "0")
     store.write_groups("round1", "0", groups)
-    other = "physics@1"
+    other = "physics@2"
     for gen, scores in (("round0", [4, 3, 2, 1]), ("round1", [1, 3, 2, 4])):
         store.write_verdicts(gen, "ours@1", "r", "0", [make_verdict(g, [40, 30, 20, 10], "ours@1") for g in groups])
         store.write_verdicts(gen, other, "r", "0", [make_verdict(group, scores, other) for group in groups])

@@ -104,7 +104,7 @@ def summary():
         "people": 1197,
         "groups": 2394,
         "hypotheses": 47880,
-        "critic": "evidence@1",
+        "critic": "evidence@2",
         "verdicts": {"scored": 47000, "abstained": 880},
         "stages": {"find people": {"seconds": 64.2, "items": 1280}, "draw": {"seconds": 0.0, "items": 0}},
         "split": "test",
@@ -112,7 +112,7 @@ def summary():
         "improvement_percent": {
             e: {m: change(5.83 + k) for m in names} for k, e in enumerate(errors)
         },
-        "critic_quality": {"srcc": 0.5123, "krcc": 0.3774, "plcc": nan, "critic": "evidence@1", "groups": 489},
+        "critic_quality": {"srcc": 0.5123, "krcc": 0.3774, "plcc": nan, "critic": "evidence@2", "groups": 489},
         "benchmark_extras": {
             when: {"keypoint_px": 7.31, "diversity_mm": 58.2, "spread_mm": 22.4, "people": 489,
                    "detected_percent": 95.5}
@@ -359,12 +359,12 @@ def test_a_frame_that_is_wholly_black_stays_whole(tmp_path):
 
 def test_what_the_monitor_saw(tmp_path, summary):
     def row(gen, correlation, favourite):
-        pair = {"critic": "evidence@1", "monitor": "physics@1"}
+        pair = {"critic": "evidence@2", "monitor": "physics@2"}
         return {"gen": gen, **pair, "groups": 1197.0, "rank_correlation": correlation, "favourite": favourite}
 
     rows = [row("round0", 0.512, 0.743), row("round1", 0.394, 0.661), row("round2", nan, nan)]
     text = Page(write_report(tmp_path, summary | {"monitor": rows[:2]}, [], [], [])).text
-    assert "physics@1 watched, on which nothing was trained" in text
+    assert "physics@2 watched, on which nothing was trained" in text
     assert re.search(r"round0\s*1,197\s*0.51\s*74\s+round1\s*1,197\s*0.39\s*66", text)
     assert "They have drifted apart: it was 0.51 on round0; the model may be learning the critic's faults." in text
     assert "drifted" not in Page(write_report(tmp_path, summary | {"monitor": rows[:1]}, [], [], [])).text
