@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hmr.base_model import load_model, save_model
 from hmr.body import Body
@@ -14,7 +15,7 @@ from hmr.headroom import HeadroomSettings, fine_tune_on_labels
 from hmr.labels import detections_of, known_people, labelled_people, placed_people, undrawn_people
 from hmr.lifting import fit_liftings, save_liftings, true_joints
 from hmr.metrics import bootstrap_improvement
-from hmr.observation import see_split
+from hmr.observation import SeenPeople, see_split
 from hmr.pretraining import PretrainSettings, TrainingPeople, pretrain
 from hmr.simulated_detection import Detections, PlacedPeople
 from hmr.studio import VERSION, Look, Split
@@ -35,6 +36,17 @@ LOOKS = {
 """How the people stand whom nobody draws and whose detections are simulated."""
 
 
+FACING = {"lab": 75.0}
+"""Degrees off the camera up to which a base's people face it; the lab's camera stands in front of everybody."""
+
+
+def facing(joints: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n,) degrees between where people face and where the camera is, seen from above; joints (n, 29, 3), metres."""
+    across = joints[:, 1] + joints[:, 16] - joints[:, 2] - joints[:, 17]  # from the right side to the left
+    front = np.cross(across, joints[:, 0] - joints[:, 12])  # and down: out of the chest
+    return np.degrees(np.abs(np.arctan2(front[:, 0], -front[:, 2])))
+
+
 def pretrain_base(
     name: str, counts: dict[str, int], frame: Body, cache: Path, out: Path, settings: PretrainSettings, processes: int
 ) -> dict[str, Any]:
@@ -45,10 +57,15 @@ def pretrain_base(
     parts, joints = [], []
     for split in BASES[name]:
         seen = see_split(split, counts[split], cache, processes=processes)
-        parts.append((placed_people(frame, split, seen, purpose="pretrain"), detections_of(seen)))
+        placed = placed_people(frame, split, seen, purpose="pretrain")
+        turned = facing(placed.joints.numpy()) <= FACING.get(name, 180.0)
+        seen = SeenPeople(*(part[turned] for part in seen))
+        parts.append((placed.select(torch.from_numpy(turned)), detections_of(seen)))
         joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
+    undrawn = undrawn_people(frame, counts["undrawn"], LOOKS[name])
+    turned = facing(undrawn.joints.numpy()) <= FACING.get(name, 180.0)
     people = TrainingPeople(
-        undrawn_people(frame, counts["undrawn"], LOOKS[name]),
+        undrawn.select(torch.from_numpy(turned)),
         PlacedPeople(*(torch.cat(x) for x in zip(*(placed for placed, _ in parts)))),
         Detections(*(torch.cat(x) for x in zip(*(seen for _, seen in parts)))),
     )
@@ -63,7 +80,8 @@ def pretrain_base(
     provenance = {
         "studio": VERSION,
         "people": {split: len(seen.crop) for split, (_, seen) in zip(BASES[name], parts)},
-        "undrawn": counts["undrawn"],
+        "undrawn": len(people.undrawn.betas),
+        "facing": FACING.get(name, 180.0),
         "scenes": {split: counts[split] for split in BASES[name]},
         "settings": settings.model_dump(),
     }
