@@ -43,7 +43,7 @@ FACING = {"lab": 75.0}
 def facing(joints: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n,) degrees between where people face and where the camera is, seen from above; joints (n, 29, 3), metres."""
     across = joints[:, 1] + joints[:, 16] - joints[:, 2] - joints[:, 17]  # from the right side to the left
-    front = np.cross(across, joints[:, 0] - joints[:, 12])  # and down: out of the chest
+    front = np.cross(joints[:, 0] - joints[:, 12], across)  # down and across: out of the chest
     return np.degrees(np.abs(np.arctan2(front[:, 0], -front[:, 2])))
 
 
