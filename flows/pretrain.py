@@ -13,11 +13,14 @@ from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
     "lab": {
-        "reads": "places", "detections": True, "steps": 5000, "width": 384, "blocks": 3, "predictor_width": 384,
+        "reads": "places", "detections": True, "steps": 2500, "width": 384, "blocks": 3, "predictor_width": 384,
     },  # fmt: skip
     "default": {},
 }
 """What is special to each shipped base."""
+
+UNDRAWN = {"lab": 60_000, "default": 120_000}
+"""People without pictures that each was trained on, before those are left out who do not face the lab's camera."""
 
 
 @flow(name="pretrain", flow_run_name="{settings.run.name}")
@@ -29,9 +32,10 @@ def pretrain(settings: Settings, which: str = "default") -> str:
     if which not in BASES:
         raise SettingsError(f"there is no base '{which}'; there are {', '.join(BASES)}")
     plan = Plan(settings)
-    given = settings.pretrain.model_dump(exclude_none=True)
+    given = settings.pretrain.model_dump(exclude_none=True, exclude={"undrawn"})
     chosen = PretrainSettings(seed=settings.run.seed, **{**SHIPPED[which], **given})
-    counts = {name: getattr(settings.studio, name) for name in ("lab", "broad", "undrawn")}
+    counts = {"lab": settings.studio.lab, "broad": settings.studio.broad}
+    counts["undrawn"] = settings.pretrain.undrawn or UNDRAWN[which]
     with stage(plan, f"pretrain {which}") as progress:
         cache = studio_cache(settings.run.out)
         out: Path = plan.folder / "pretraining"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-Kind = Literal["easy", "hard"]
+Kind = Literal["easy", "hard", "free"]
 Array = NDArray[np.float64]
 
 _SIDE = (
@@ -186,6 +186,10 @@ SHARES = {"easy": 0.10, "gait": 0.12, "standing": 0.22, "sports": 0.24, "sitting
 """How often `hard` poses come from each family, walks and runs among them."""
 
 
+NOISE = {"easy": (0.04, 2), "hard": (0.08, 7), "free": (0.18, 15)}
+"""Standard deviation of the noise on each angle, as a share of its range, and of the noise on the root's, degrees."""
+
+
 def mirrored(angles: Array) -> Array:
     """The same pose seen in a mirror. Shape (..., 32)."""
     result = angles.copy()
@@ -215,7 +219,8 @@ def sample_angles(rng: np.random.Generator, kind: Kind) -> Array:
     """One pose as 32 angles in degrees, within the ranges of motion.
 
     `easy`: standing, small gestures, strolling, little noise. `hard`: every family of poses by SHARES, drawn alone or
-    mixed with another pose of the family, sometimes with the arms of any other; strong noise.
+    mixed with another pose of the family, sometimes with the arms of any other; strong noise. `free`: the same with
+    noise that takes it far from any authored pose, for training alone.
     """
     if kind == "easy":
         angles = _easy(rng)
@@ -228,8 +233,9 @@ def sample_angles(rng: np.random.Generator, kind: Kind) -> Array:
             angles = np.where(_UPPER, _of_family(rng, str(rng.choice(["easy", "standing", "sports"]))), angles)
     if rng.random() < 0.5:
         angles = mirrored(angles)
-    spread = (HIGH - LOW) * (0.04 if kind == "easy" else 0.08)
-    spread[:2] = 2 if kind == "easy" else 7
+    share, lean = NOISE[kind]
+    spread = (HIGH - LOW) * share
+    spread[:2] = lean
     return np.clip(angles + spread * rng.standard_normal(len(ANGLES)), LOW, HIGH)
 
 

@@ -41,7 +41,7 @@ class PretrainSettings(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = 8000
+    steps: int = 5000
     batch: int = 320
     draws: int = 1  # (t, noise) draws per person: the predictor is cheaper than the encoder
     drawn_share: float = 0.3  # of each batch: drawn people with real detections; the rest are simulated
@@ -52,7 +52,7 @@ class PretrainSettings(Settings):
     lowest_step: int = 100  # below it the noise is finer than anything the detections tell
     latent_weight: float = 4.0  # of the joints' coordinates; the twists count 1
     joint_weight: float = 2.0  # of posed joints, per metre
-    place_weight: float = 3.0  # of posed landmarks in the picture, per crop unit
+    place_weight: float = 6.0  # of posed landmarks in the picture, per crop unit
     denoise_weight: float = 0.2
     spread_weight: float = 0.1
     beta_weight: float = 0.02
@@ -192,7 +192,7 @@ def examples(people: PlacedPeople, seen: Detections) -> Examples:
 
 
 def aims(
-    true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.6, near: float = 0.08
+    true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.75, near: float = 0.1
 ) -> Float[Tensor, "n 33 2"]:
     """Where a posed body's landmarks should be seen: the true places, drawn towards detections that are sure and near.
 

@@ -47,13 +47,14 @@ class DetectionNoise(Settings):
     swap_arms: float = 0.01
     behind: float = 0.13  # metres about the trunk's middle plane within which a limb behind it is hidden
     occluded: float = 0.25  # share of people with something in front of them
-    world_size: float = 0.08  # standard deviation of the logarithm of the world landmarks' size
+    anatomy: float = 0.012  # metres by which a person's landmarks lie elsewhere than the mean body's, clothes included
+    world_size: float = 0.10  # standard deviation of the logarithm of the world landmarks' size
     world_mean_size: float = 0.95  # their mean size over the body's
     depth_low: float = 0.25  # the world landmarks' depths are the true ones times a uniform factor
     depth_high: float = 1.0
     world_noise: float = 0.018  # metres, of each coordinate; three times that in depth
     world_hidden: float = 0.09  # metres, of a hidden limb, which moves together
-    turn: float = 6.0  # degrees by which the whole skeleton is tipped about x, and half of it about the other axes
+    turn: float = 8.0  # degrees by which the whole skeleton is tipped about x, and half of it about the other axes
 
 
 class PlacedPeople(NamedTuple):
@@ -84,6 +85,7 @@ class Detections(NamedTuple):
 def simulate(people: PlacedPeople, noise: DetectionNoise, generator: torch.Generator) -> Detections:
     """Detections of placed people, drawn anew at each call."""
     draw = _Draw(generator)
+    people = people._replace(marks=people.marks + noise.anatomy * draw.normal(*people.marks.shape) * _FACTOR[:, None])
     places = project(people.marks, people.camera)
     unit = _extent(places, torch.ones(places.shape[:2], dtype=torch.bool)) * CROP_MARGIN / 2  # px of a crop unit
     hidden = _hidden(people, places, unit, noise, draw)

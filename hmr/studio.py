@@ -67,7 +67,7 @@ class Look:
     """What tells one kind of photograph from another."""
 
     lab: bool
-    poses: Literal["easy", "hard"]
+    poses: Literal["easy", "hard", "free"]
     close: bool = False  # head and shoulders fill the picture, as in portraits; for people whom nobody draws
 
 

@@ -29,7 +29,7 @@ BASES: dict[str, tuple[Split, ...]] = {"lab": ("lab",), "default": ("lab", "broa
 LOOKS = {
     "lab": (Look(lab=True, poses="easy"),),
     "default": (
-        *[Look(lab=False, poses="hard")] * 7, *[Look(lab=True, poses="easy")] * 2,
+        *[Look(lab=False, poses="hard")] * 4, *[Look(lab=False, poses="free")] * 3, *[Look(lab=True, poses="easy")] * 2,
         Look(lab=False, poses="hard", close=True),
     ),  # fmt: skip
 }

@@ -220,7 +220,6 @@ class Studio(Section):
 
     lab: Count = 5000  # for pretraining: plain light, clothes and background, easy poses
     broad: Count = 9000  # for pretraining: everything
-    undrawn: Count = 120000  # for pretraining: bodies without pictures, whose detections are simulated
     wild: Count = 600
     val: Count = 300
     test: Count = 400
@@ -263,6 +262,7 @@ class Pretrain(Section):
     steps: Count | None = None
     batch: Count | None = None
     learning_rate: Positive | None = None
+    undrawn: Count | None = None  # bodies without pictures, whose detections are simulated
     drawn_share: Share | None = None  # of each batch: drawn people; the rest have simulated detections
 
 
