@@ -46,6 +46,9 @@ IN_ORDER = [
     "hmr-align critic-benchmark --critic scorer --checkpoint lab --groups model --json critic.json",
     "hmr-align experiment sampler --json sampler.json",
     "hmr-align experiment refine --json refine.json",
+    "hmr-align experiment photographs --images photos --json photographs.json",
+    "hmr-align experiment detector --json detector.json",
+    "hmr-align experiment coverage --json coverage.json",
     "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
     "hmr-align bench render --json render.json",
     "hmr-align doctor",
@@ -82,7 +85,7 @@ def test_commands_run_as_written(programs, tmp_path):
     make_folder(tmp_path / "photos", large=False)
     shutil.copy(tmp_path / "photos" / "rotated.jpg", tmp_path / "me.jpg")
     tiny = tmp_path / "tiny.toml"
-    pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\n"
+    pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\nundrawn = 60\n"
     tiny.write_text(programs.tiny.read_text() + pretraining)
     environment = {**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}
     for command in IN_ORDER:
@@ -97,7 +100,10 @@ def test_commands_run_as_written(programs, tmp_path):
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    written_by = ("bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render", "refine")
+    written_by = (
+        "bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render", "refine",
+        "photographs", "detector", "coverage",
+    )  # fmt: skip
     for name in (f"{command}.json" for command in written_by):
         written = json.loads((tmp_path / name).read_text())
         assert {"device", "commit", "results"} <= written.keys() and written["results"]
