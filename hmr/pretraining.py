@@ -31,6 +31,15 @@ from hmr.noise_schedule import DATA_SCALE, STEPS, diffuse
 from hmr.photograph import default_camera
 from hmr.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
 
+_FACE, _SHOULDERS, _HIPS = (0, 2, 5, 7, 8), (11, 12), (23, 24)
+_CARRIERS = (
+    _HIPS, (23,), (24,), (*_SHOULDERS, *_HIPS), (25,), (26,), (*_SHOULDERS, *_HIPS), (27,), (28,), _SHOULDERS,
+    (31,), (32,), _SHOULDERS, (11,), (12,), _FACE, (11,), (12,), (13,), (14,), (15,), (16,), (15, 19), (16, 20),
+    _FACE, (19,), (20,), (31,), (32,),
+)  # fmt: skip
+CARRIED = torch.stack([torch.zeros(33).index_fill(0, torch.tensor(m), 1 / len(m)) for m in _CARRIERS])
+"""(29, 33) the landmarks with which each joint moves in the picture, as a mean of theirs."""
+
 LEAST_SPREAD = 0.01 * DATA_SCALE
 TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: worth less
 ROWS_POSED = 512  # people posed at once while measuring
@@ -41,7 +50,9 @@ class PretrainSettings(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = 5000
+    steps: int = 5000  # with the truth as the target
+    aimed_steps: int = 1500  # after them: with the truth drawn towards sure detections as the target
+    aimed_rate: float = 0.4  # learning rate of those, as a share
     batch: int = 320
     draws: int = 1  # (t, noise) draws per person: the predictor is cheaper than the encoder
     drawn_share: float = 0.3  # of each batch: drawn people with real detections; the rest are simulated
@@ -106,7 +117,7 @@ def pretrain(
     torch.manual_seed(settings.seed)
     order = torch.randperm(len(people.drawn.betas), generator=torch.Generator().manual_seed(settings.seed))
     held = order[: max(int(len(order) * settings.held_out), 1)]
-    kept = examples(people.drawn.select(held), people.seen.select(held))
+    kept = examples(people.drawn.select(held), people.seen.select(held), aimed=settings.aimed_steps > 0)
     people = people._replace(
         drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :])
     )
@@ -122,9 +133,10 @@ def pretrain(
         first = state["step"]
     skeleton = Skeleton.of(body)
     model.train()
-    for step in range(first, settings.steps):
+    last = settings.steps + settings.aimed_steps
+    for step in range(first, last):
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        batch = _batch(people, settings, generator)
+        batch = _batch(people, settings, generator, aimed=step >= settings.steps)
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step, settings)
         losses = _losses(model, skeleton, batch, settings, generator)
@@ -136,7 +148,7 @@ def pretrain(
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
         average.update_parameters(model)
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
+        if (step + 1) % settings.save_every == 0 or step + 1 == last:
             _save(state_path, model, average, optimiser, step + 1)
             report({"step": step + 1, **{name: float(value.detach()) for name, value in losses.items()},
                     **_held_out(average.module.eval(), skeleton, kept)})  # fmt: skip
@@ -170,13 +182,21 @@ class Skeleton(NamedTuple):
         return self.template + torch.einsum("nk,kjc->njc", betas, self.shapes)
 
 
-def examples(people: PlacedPeople, seen: Detections) -> Examples:
-    """Placed people as the detector saw them, with the answers wanted."""
-    places, depths = project(people.joints, people.camera), people.joints[..., 2:] - people.joints[:, :1, 2:]
-    latents = torch.cat([to_crop(places, seen.crop), depths], -1).flatten(1)
+def examples(people: PlacedPeople, seen: Detections, *, aimed: bool = False) -> Examples:
+    """Placed people as the detector saw them, with the answers wanted.
+
+    aimed: the joints' places in the picture are drawn towards sure detections too, each as far as its landmarks are.
+    """
     marks = seen.landmarks
     unit = 2 / seen.crop[:, None, 2:]
     told = torch.cat([to_crop(marks[..., :2], seen.crop), marks[..., 2:3] * unit, marks[..., 3:]], -1)
+    true = to_crop(project(people.marks, people.camera), seen.crop)
+    goals = aims(true, told)
+    places = to_crop(project(people.joints, people.camera), seen.crop)
+    if aimed:
+        places = places + torch.einsum("jl,nlc->njc", CARRIED, goals - true)
+    depths = people.joints[..., 2:] - people.joints[:, :1, 2:]
+    latents = torch.cat([places, depths], -1).flatten(1)
     count = len(told)
     nothing = torch.zeros(count, 1, 1, 3, dtype=torch.uint8), torch.zeros(count, 1, 1, dtype=torch.uint8)
     cameras = {float(size): default_camera(int(size), int(size), None) for size in people.size.unique()}
@@ -185,7 +205,7 @@ def examples(people: PlacedPeople, seen: Detections) -> Examples:
         latents=DATA_SCALE * torch.cat([latents, people.twists], 1),
         betas=people.betas,
         joints=people.joints - people.joints[:, :1],
-        places=aims(to_crop(project(people.marks, people.camera), seen.crop), told),
+        places=goals,
         camera=torch.from_numpy(np.array([cameras[float(size)] for size in people.size], np.float32)),
         crop=seen.crop,
     )
@@ -206,15 +226,17 @@ def aims(
     return true + weight * gap
 
 
-def _batch(people: TrainingPeople, settings: PretrainSettings, generator: torch.Generator) -> Examples:
+def _batch(
+    people: TrainingPeople, settings: PretrainSettings, generator: torch.Generator, *, aimed: bool
+) -> Examples:
     """Random people, some of them drawn; half of them mirrored."""
     count = round(settings.drawn_share * settings.batch)
     chosen = torch.randint(len(people.undrawn.betas), (settings.batch - count,), generator=generator)
     bodies = people.undrawn.select(chosen)
-    parts = [examples(bodies, simulate(bodies, settings.noise, generator))]
+    parts = [examples(bodies, simulate(bodies, settings.noise, generator), aimed=aimed)]
     if count:
         chosen = torch.randint(len(people.drawn.betas), (count,), generator=generator)
-        parts.append(examples(people.drawn.select(chosen), people.seen.select(chosen)))
+        parts.append(examples(people.drawn.select(chosen), people.seen.select(chosen), aimed=aimed))
     observation = Observation(*(torch.cat(part) for part in zip(*(e.observation for e in parts))))
     whole = Examples(observation, *(torch.cat(part) for part in zip(*(e[1:] for e in parts))))
     return mirrored(whole, torch.rand(settings.batch, generator=generator) < 0.5)
@@ -310,8 +332,11 @@ def _follow(decay: float, average: Sequence[Tensor], current: Sequence[Tensor], 
 
 
 def _schedule(step: int, settings: PretrainSettings) -> float:
-    warm = min((step + 1) / settings.warmup, 1.0)
-    return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    """Share of the learning rate: a warm-up and half a cosine over each of the two parts."""
+    first = step < settings.steps
+    done, length = (step, settings.steps) if first else (step - settings.steps, settings.aimed_steps)
+    warm = min((step + 1) / settings.warmup, 1.0) * (1.0 if first else settings.aimed_rate)
+    return warm * 0.5 * (1 + math.cos(math.pi * done / length))
 
 
 @torch.no_grad()
