@@ -13,7 +13,7 @@ from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
     "lab": {
-        "reads": "places", "detections": True, "steps": 2500, "width": 384, "blocks": 3, "predictor_width": 384,
+        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0, "width": 384, "blocks": 3, "predictor_width": 384,
     },  # fmt: skip
     "default": {},
 }
