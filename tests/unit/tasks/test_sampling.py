@@ -106,7 +106,7 @@ class SeesPictures(torch.nn.Module):
 
     def forward(self, observation: Observation) -> Condition:
         colour = observation.picture.float().mean((1, 2)) / 255
-        memory = {"features": self.head(colour).repeat(1, 49)[:, :487], "mean": colour.repeat(1, 45)[:, :133]}
+        memory = {"features": self.head(colour).repeat(1, 29)[:, :282], "mean": colour.repeat(1, 45)[:, :133]}
         return Condition(self.head(colour), memory)
 
 
