@@ -57,7 +57,7 @@ def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
     shard = Shard("easy_val-0000", tuple(sorted(photographs.iterdir())), thorough=False)
     store = tmp_path / "store"
     find_people.fn(shard, store, None, 1.25)
-    sample_groups.fn(shard.name, "gen", store, "lab", None, Sample(hypotheses=4), 0)
+    sample_groups.fn(shard.name, "gen", store, "default", None, Sample(hypotheses=4, temperature=6.0), 0)
     reflect = Reflect(split="easy_val", explore=2, gate=5, check=0, audits=2, candidates=1, resamples=50)
     overlay = Overlay(backend="numba", size=96)
     memory = tmp_path / "memory"
