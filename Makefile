@@ -19,6 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 IMAGES ?=
 ARGS ?=
+SETTINGS ?= deploy/settings/align.toml
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -39,7 +40,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 setup: $(INSTALLED)
 
 align: $(INSTALLED)
-	$(BIN)/hmr-align align $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+	$(BIN)/hmr-align align --settings $(SETTINGS) $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
 test: $(INSTALLED)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && HMR_ALIGN_HOME="$$scratch/home" \

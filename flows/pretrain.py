@@ -13,8 +13,9 @@ from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
     "lab": {
-        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0, "width": 384, "blocks": 3, "predictor_width": 384,
-    },  # fmt: skip
+        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0,
+        "width": 384, "blocks": 3, "predictor_width": 384,
+    },
     "default": {},
 }
 """What is special to each shipped base."""

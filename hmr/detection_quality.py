@@ -1,13 +1,14 @@
 """How a detector errs on people whose truth is known: the figures that simulated detections are held against."""
 
+from itertools import pairwise
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hmr.camera import project
 from hmr.metrics import procrustes_align
 from hmr.mirror import LANDMARK_SWAP
-from hmr.simulated_detection import Detections, PlacedPeople
+from hmr.simulated_detection import Detections, PlacedPeople, as_the_crop_sees
 
 BODY = tuple(range(11, 33))
 LIMBS = (13, 14, 15, 16, 25, 26, 27, 28)
@@ -36,7 +37,7 @@ def detection_quality(people: PlacedPeople, seen: Detections) -> dict[str, float
         "gross": float((np.median(errors[:, body], 1) > 0.08 * 256 / 1.25).mean()),
         "swapped": float((crossed[:, LIMBS].mean(1) < 0.8 * errors[:, LIMBS].mean(1)).mean()),
     }
-    for low, high in zip(BINS, BINS[1:]):
+    for low, high in pairwise(BINS):
         inside = (visible[:, body] >= low) & (visible[:, body] < high)
         name = f"visibility_{low:.2f}"
         found[f"{name}_share"] = float(inside.mean())
@@ -47,8 +48,6 @@ def detection_quality(people: PlacedPeople, seen: Detections) -> dict[str, float
 
 def world_quality(people: PlacedPeople, seen: Detections) -> dict[str, float]:
     """How the world landmarks err, millimetres where no other unit is told: size, compression of depth, noise."""
-    from hmr.simulated_detection import as_the_crop_sees
-
     hips = people.marks[:, 23:25].mean(1, keepdim=True)
     true = as_the_crop_sees(people.marks - hips, hips).numpy().astype(np.float64)
     world = seen.world.numpy().astype(np.float64)

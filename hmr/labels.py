@@ -10,10 +10,10 @@ import torch
 
 from hmr.body import Body
 from hmr.evaluation import TrueBodies
-from hmr.latent import encode
-from hmr.observation import SeenPeople
 from hmr.inverse_kinematics import forward_kinematics, twists_of
 from hmr.landmark_points import landmark_places
+from hmr.latent import encode
+from hmr.observation import SeenPeople
 from hmr.pretraining import LabelledPeople
 from hmr.simulated_detection import Detections, PlacedPeople
 from hmr.studio import SIZE, Look, Purpose, Split, truths, undrawn

@@ -1,7 +1,7 @@
 """Where BlazePose places its 33 landmarks on a body: points fixed to joints' frames.
 
 The offsets in `assets/landmark_points.json` were fitted by least squares to what the detector saw of drawn people
-whose truth is known (`fit_landmark_points`, by deploy/assets/build_landmark_points.py); they are metres in the rest pose's axes.
+whose truth is known (deploy/assets/build_landmark_points.py); they are metres in the rest pose's axes.
 """
 
 import json

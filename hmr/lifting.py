@@ -17,7 +17,7 @@ from hmr.skeleton import EVAL_14
 
 Floats = NDArray[np.float64]
 INPUTS = ("places", "landmarks", "world", "everything")
-"""What is lifted: what the `lab` base reads, 2-D landmarks with visibility, world landmarks, all that `default` reads."""
+"""What is lifted: what the `lab` base reads, 2-D landmarks, world landmarks, all that `default` reads."""
 
 
 class Ridge(NamedTuple):

@@ -83,7 +83,8 @@ STANDING: dict[str, Array] = {
     "star": _pose(both_arm_raise=38, both_hip_out=38),
     "stretch_side": _pose(side=28, left_arm_raise=58, right_arm_raise=-55, both_hip_out=15),
     "look_back": _pose(turn=38, look=50, left_arm_swing=30, right_arm_swing=-30),
-    "reach_down": _pose(root_pitch=45, bend=55, both_hip_flex=70, both_knee=45, right_arm_swing=70, left_arm_raise=-50, side=15),
+    "reach_down": _pose(root_pitch=45, bend=55, both_hip_flex=70, both_knee=45, right_arm_swing=70,
+                        left_arm_raise=-50, side=15),
 }  # fmt: skip
 
 SPORTS: dict[str, Array] = {
@@ -151,8 +152,10 @@ SITTING: dict[str, Array] = {
 }  # fmt: skip
 
 LOW_POSES: dict[str, Array] = {
-    "squat": _pose(root_pitch=15, both_hip_flex=100, both_knee=115, both_hip_out=20, both_ankle=20, bend=35, both_arm_swing=80),
-    "deep_squat": _pose(root_pitch=10, both_hip_flex=118, both_knee=138, both_hip_out=25, both_ankle=25, bend=30, both_arm_swing=60,
+    "squat": _pose(root_pitch=15, both_hip_flex=100, both_knee=115, both_hip_out=20, both_ankle=20, bend=35,
+                   both_arm_swing=80),
+    "deep_squat": _pose(root_pitch=10, both_hip_flex=118, both_knee=138, both_hip_out=25, both_ankle=25,
+                        bend=30, both_arm_swing=60,
                         both_elbow=60),
     "kneel": _pose(both_knee=120, both_hip_flex=15, both_ankle=-30),
     "kneel_on_heels": _pose(both_knee=138, both_hip_flex=60, both_ankle=-34, both_arm_swing=30, both_elbow=45),

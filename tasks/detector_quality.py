@@ -88,7 +88,7 @@ def _coco(path: Path) -> dict[str, list[NDArray[np.float64]]]:
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror}; give --annotations a COCO keypoint file") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{path}: not a COCO keypoint file ({error!r}); it needs images and annotations") from None
+        raise AnnotationError(f"{path}: not a COCO keypoint file ({error!r}): give one that has both") from None
     found: dict[str, list[NDArray[np.float64]]] = {}
     for name, numbers in rows:
         if len(numbers) == 3 * COCO:

@@ -8,11 +8,11 @@ from hmr.body import load_body
 from hmr.labels import undrawn_people
 from hmr.latent import encode
 from hmr.pretraining import (
+    CARRIED,
     PretrainSettings,
     Skeleton,
     TrainingPeople,
     _posed_errors,
-    CARRIED,
     aims,
     examples,
     mirrored,
@@ -22,7 +22,9 @@ from hmr.simulated_detection import DetectionNoise, simulate
 from hmr.studio import Look, undrawn
 
 LOOKS = (Look(lab=False, poses="hard"), Look(lab=True, poses="easy"))
-SMALL = PretrainSettings(steps=4, aimed_steps=2, batch=12, width=24, blocks=1, predictor_width=24, warmup=2, save_every=3)
+SMALL = PretrainSettings(
+    steps=4, aimed_steps=2, batch=12, width=24, blocks=1, predictor_width=24, warmup=2, save_every=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,8 @@ def test_a_mirror_is_undone_by_a_mirror_and_keeps_errors(body, people, seen):
 
 def test_joints_move_with_their_landmarks_and_keep_their_depth(people, seen):
     assert_close(CARRIED.sum(1), torch.ones(29))
-    plain, aimed = (examples(people, seen, aimed=flag).latents[:, :87].unflatten(1, (29, 3)) / 50 for flag in (False, True))
+    answers = (examples(people, seen, aimed=flag).latents for flag in (False, True))
+    plain, aimed = (latents[:, :87].unflatten(1, (29, 3)) / 50 for latents in answers)
     assert aimed[..., 2].equal(plain[..., 2])
     shift = examples(people, seen).places - examples(people, seen._replace(landmarks=_unsure(seen))).places
     assert_close((aimed - plain)[:, 20, :2], shift[:, 15], atol=1e-4, rtol=0)  # the left wrist

@@ -14,7 +14,8 @@ from hmr.simulated_detection import DetectionNoise, as_the_crop_sees, simulate
 from hmr.studio import Look
 
 QUIET = DetectionNoise(
-    least=1e-9, most=1e-9, hidden=0.0, gross=0.0, swap=0.0, swap_legs=0.0, swap_arms=0.0, anatomy=0.0, behind=0.0, occluded=0.0,
+    least=1e-9, most=1e-9, hidden=0.0, gross=0.0, swap=0.0, swap_legs=0.0, swap_arms=0.0, anatomy=0.0,
+    behind=0.0, occluded=0.0,
     world_size=0.0, world_mean_size=1.0, depth_low=1.0, depth_high=1.0, world_noise=0.0, world_hidden=0.0, turn=0.0,
 )  # fmt: skip
 
