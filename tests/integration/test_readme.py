@@ -80,6 +80,7 @@ def test_readme_has_these_commands_and_no_others():
     assert sorted(readme_commands()) == sorted([*IN_ORDER, *BY_OTHER_TESTS])
 
 
+@pytest.mark.timeout(1500)  # some thirty commands, each of which starts python and a server anew
 def test_commands_run_as_written(programs, tmp_path):
     """Each in order, in one folder, with tiny settings."""
     make_folder(tmp_path / "photos", large=False)
