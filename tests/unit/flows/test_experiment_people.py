@@ -54,7 +54,7 @@ def annotate(folder, path, shift):
     images, people = [], []
     for file in sorted(folder.glob("*.png")):
         found = PersonFinder().find(np.asarray(Image.open(file).convert("RGB")))[0]
-        points = (*found.landmarks[COCO, :2].astype(float), shift, 0)
+        points = found.landmarks[COCO, :2].astype(float) + np.array([shift, 0.0])
         images.append({"id": file.stem, "file_name": file.name})
         people.append({"image_id": file.stem, "keypoints": np.column_stack([points, np.full(17, 2)]).ravel().tolist()})
     path.write_text(json.dumps({"images": images, "annotations": people}))
