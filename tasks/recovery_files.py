@@ -74,7 +74,7 @@ AXES = (
 
 
 def colour_of(person: int) -> Colour:
-    """RGB of the mesh of a photograph's n-th person, 0..255; colours come round again when they run out."""
+    """RGB of the mesh of a photograph's n-th person, 0..1; colours come round again when they run out."""
     return COLOURS[person % len(COLOURS)]
 
 
