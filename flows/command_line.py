@@ -491,10 +491,17 @@ def dashboard(
 
     Example: hmr-align dashboard --port 4300
     """
+    from flows.guarded_server import ENTER
     from flows.server import prefect_server, server_home
+    from flows.server_key import server_key
 
     with prefect_server(port) as server:
-        typer.echo(f"Dashboard: {server.url}   (history in {server_home()}; Ctrl-C ends it)")
+        if server.pid:
+            key = server_key(server_home())
+            typer.echo(f"Dashboard: {server.url}{ENTER}#{key}   (history in {server_home()}; Ctrl-C ends it)")
+            typer.echo(f"The address logs your browser in; where {server.url} asks for a password, it is {key}")
+        else:
+            typer.echo(f"Dashboard: {server.url}   (the server that PREFECT_API_URL names)")
         try:
             signal.pause()
         except KeyboardInterrupt:
@@ -510,7 +517,7 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
     chosen = settings_of(settings, run={"out": out})
     from flows.deployments import POOL
     from flows.deployments import deploy as set_up
-    from flows.server import client_environment, find_server, recording_into
+    from flows.server import find_server, recording_into, shell_variables
 
     server = find_server()
     if server is None:
@@ -521,7 +528,7 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
     with recording_into(server):
         names = set_up(chosen)
     typer.echo("\n".join(f"deployed {name}" for name in names))
-    variables = " ".join(f"{key}={value}" for key, value in client_environment(server).items())
+    variables = shell_variables(server)
     typer.echo(f"Start a worker:  {variables} prefect worker start --pool {POOL}")
     typer.echo(f"Start a run:     {variables} prefect deployment run {names[0]}")
 

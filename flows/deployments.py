@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.server import CLIENT_ENVIRONMENT
+from flows.server_environment import CLIENT_ENVIRONMENT
 from tasks.settings import Settings
 
 if TYPE_CHECKING:

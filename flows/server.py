@@ -1,23 +1,27 @@
 """The local Prefect server that keeps the history of every run: found, started, shared and stopped here.
 
 It is a real server, never Prefect's ephemeral one, which loses task runs when a script ends. All its files
-lie under one home (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, and `server.json` with its address.
+lie under one home (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, key, and `server.json` with its address.
+What it inherits is in `server_environment.py`, whom it answers in `guarded_server.py`.
 
 Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one out
 finds nobody else and stops it. The kernel frees the lock of a killed program, and the next program takes over
-a server that was left behind. Whoever sets PREFECT_API_URL brings a server of their own: it is used, never
-stopped.
+a server that was left behind. Whoever sets PREFECT_API_URL in the environment brings a server of their own
+(`named_server.py`): it is used, never stopped.
 """
 
+import base64
 import fcntl
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -25,25 +29,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-HOST = "127.0.0.1"
+from flows import named_server
+from flows.direct_clients import reach_loopback_directly
+from flows.server_environment import (
+    CLIENT_ENVIRONMENT,
+    HOST,
+    is_loopback,
+    leads_elsewhere,
+    own_client_environment,
+    proxies_in,
+    server_environment,
+    without_proxy,
+)
+from flows.server_key import key_file, read_key, server_key
+
 USUAL_PORT = 4200
 START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
+AUTH = "PREFECT_API_AUTH_STRING"
 STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
 
-CLIENT_ENVIRONMENT = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the zombie automation expects one within 75 s
-}
-SERVER_ENVIRONMENT = {
-    **CLIENT_ENVIRONMENT,
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    # One by one, the server records 23 task runs a second; in batches about 100.
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-}
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks our own server, past any proxy."""
 
 
 class ServerError(RuntimeError):
@@ -56,10 +62,11 @@ class Server:
 
     url: str  # of the dashboard, for example http://127.0.0.1:4200
     pid: int | None = None  # of the server's process group; None = brought by the user
+    api: str | None = None  # address of its API, where that is not `url`/api
 
     @property
     def api_url(self) -> str:
-        return f"{self.url}/api"
+        return self.api or f"{self.url}/api"
 
 
 def server_home() -> Path:
@@ -68,27 +75,70 @@ def server_home() -> Path:
 
 
 def client_environment(server: Server) -> dict[str, str]:
-    """Variables with which any program, a worker too, records into `server` and tells nobody else."""
-    own = {"PREFECT_HOME": str(server_home() / "prefect")} if server.pid else {}
-    return {**CLIENT_ENVIRONMENT, **own, "PREFECT_API_URL": server.api_url}
+    """Variables with which any program, a worker too, records into `server` and tells nobody else.
+
+    They hold the key of our server: give them to programs, never to a log.
+    """
+    if server.pid:
+        return own_client_environment(os.environ, server_home(), server.api_url, server_key(server_home()))
+    direct = without_proxy(os.environ) if is_loopback(server.api_url) else {}
+    return {**CLIENT_ENVIRONMENT, "PREFECT_API_URL": server.api_url, **direct}
+
+
+def shell_variables(server: Server) -> str:
+    """The same for a shell, to be printed: the key is read from its file, not written out."""
+    variables = client_environment(server)
+    words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if name != AUTH]
+    if AUTH in variables:
+        words.append(f'{AUTH}="$(cat {shlex.quote(str(key_file(server_home())))})"')
+    return " ".join(words)
 
 
 def find_server() -> Server | None:
     """The server that PREFECT_API_URL names, else ours if it runs, else None."""
-    named = os.environ.get("PREFECT_API_URL")
-    if named:
-        server = Server(named.removesuffix("/").removesuffix("/api"))
-        if not answers(server):
-            raise ServerError(
-                f"PREFECT_API_URL is {named}, but no Prefect server answers there. "
-                "Start it, or unset the variable to let hmr-align start its own."
-            )
-        return server
+    named = os.environ.get("PREFECT_API_URL", "").strip()
+    return _named_server(named) if named else _own_server()
+
+
+def _named_server(named: str) -> Server:
+    """The user's server, asked as flows will ask it."""
+    told = f"PREFECT_API_URL is {named_server.without_secrets(named)}"
+    mend = "Or unset PREFECT_API_URL, to let hmr-align start a server of its own."
+    try:
+        api = named_server.api_address(named)
+    except ValueError as error:
+        raise ServerError(f"{told}: {error}. {mend}") from None
+    server = Server(named_server.dashboard_address(api, os.environ), api=api)
+    with recording_into(server):
+        reason = named_server.why_unusable(api, os.environ)
+    if reason:
+        raise ServerError(f"{told}, {reason}. {mend}")
+    return server
+
+
+def _own_server() -> Server | None:
+    """Ours, if it runs and knows the key in our file."""
     try:
         server = Server(**json.loads((server_home() / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return server if answers(server) else None
+    if server.pid is None or not answers(server):
+        return None
+    try:
+        _DIRECT.open(_with_key(f"{server.api_url}/admin/version"), timeout=5.0).close()
+    except urllib.error.HTTPError as error:
+        raise ServerError(
+            f"our Prefect server at {server.url} refuses the key in {key_file(server_home())} (HTTP {error.code}). "
+            f"The file was changed while it ran: end it (kill {server.pid}), and the next command starts it anew."
+        ) from None
+    except OSError:
+        return None
+    return server
+
+
+def _with_key(address: str) -> urllib.request.Request:
+    key = base64.b64encode(read_key(server_home()).encode()).decode()
+    return urllib.request.Request(address, headers={"Authorization": f"Basic {key}"})
 
 
 def start_server(port: int | None = None) -> Server:
@@ -139,9 +189,9 @@ def prefect_server(port: int | None = None) -> Iterator[Server]:
 
 
 def answers(server: Server, seconds: float = 5.0) -> bool:
-    """Whether the server's own health check says yes; its pages are made in the browser and cannot tell."""
+    """Whether our server's health check says yes; its pages are made in the browser and cannot tell."""
     try:
-        with urllib.request.urlopen(f"{server.api_url}/health", timeout=seconds) as reply:
+        with _DIRECT.open(f"{server.api_url}/health", timeout=seconds) as reply:
             return reply.status == 200
     except (OSError, ValueError):
         return False
@@ -150,7 +200,7 @@ def answers(server: Server, seconds: float = 5.0) -> bool:
 @contextmanager
 def _locked(home: Path) -> Iterator[Path]:
     """The home, made if need be, with no other program starting or stopping a server in it."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "server.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield home
@@ -158,20 +208,19 @@ def _locked(home: Path) -> Iterator[Path]:
 
 def _launch(home: Path, port: int, lock: IO[str]) -> Server:
     url = f"http://{HOST}:{port}"
-    environment = {
-        **os.environ,
-        **SERVER_ENVIRONMENT,
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_SERVER_UI_API_URL": f"{url}/api",  # else the page calls port 4200 and stays blank
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    environment = server_environment(os.environ, home, port, server_key(home))
+    folder = home / "prefect"
+    folder.mkdir(exist_ok=True)
     log = home / "server.log"
     with log.open("w") as output:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         process = subprocess.Popen(
-            command, env=environment, start_new_session=True, pass_fds=(lock.fileno(),), **quiet
+            [sys.executable, "-m", "flows.guarded_server"],
+            env=environment,
+            cwd=folder,  # not the user's, whose .env and prefect.toml would be read
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+            **quiet,
         )
     server = Server(url, process.pid)
     deadline = time.monotonic() + START_LIMIT
@@ -246,10 +295,15 @@ def _is_last(users: IO[str]) -> bool:
 def recording_into(server: Server) -> Iterator[None]:
     """The environment, and prefect's settings if it is imported already, point to `server`."""
     wanted = client_environment(server)
-    before = {name: os.environ.get(name) for name in wanted}
+    unwanted = leads_elsewhere(os.environ) if server.pid else set()
+    before = {name: os.environ.get(name) for name in {*wanted, *unwanted}}
+    for name in unwanted:
+        del os.environ[name]
     os.environ.update(wanted)
     try:
         with _fresh_prefect_settings() if "prefect" in sys.modules else nullcontext():
+            if is_loopback(server.api_url) and proxies_in(os.environ):
+                reach_loopback_directly()
             yield
     finally:
         for name, value in before.items():
