@@ -2,7 +2,7 @@
 
 Everything heavy is imported inside the command that needs it, so that `--help` answers at once. An exception
 that one of our own folders defines is meant for the user: its message alone is printed, with exit code 2. Any
-other exception is a fault of ours and keeps its traceback.
+other exception is one line too, with exit code 1; `--debug`, anywhere on the line, shows its traceback.
 """
 
 import math
@@ -35,13 +35,14 @@ from flows.command_flags import (
 )
 from flows.command_memory import memory
 from flows.command_output import measured, plain, tell_events, tell_measurements, tell_results, tell_table
-from flows.recording import FOLDERS, recorded
+from flows.faults import is_ours, take_debug_flag, tell
+from flows.recording import recorded
 
 MISUSE = 2  # exit code for what the user can mend
+FAULT = 1
 
 app = typer.Typer(
     name="hmr-align",
-    help="Align a human mesh model to photographs with a critic in the loop.\n\nStart here: hmr-align align",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -54,15 +55,24 @@ app.add_typer(memory, name="memory")
 
 
 def main() -> None:
-    """Run the command line; our own exceptions become their message."""
+    """Run the command line; exceptions become one line."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that clean-up runs
+    take_debug_flag(sys.argv)
     try:
         app()
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in FOLDERS:
-            raise
-        typer.echo(f"hmr-align: {error}", err=True)
-        sys.exit(MISUSE)
+        tell(error)
+        sys.exit(MISUSE if is_ours(error) else FAULT)
+
+
+@app.callback()
+def every_command(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")] = False,
+) -> None:
+    """Align a human mesh model to photographs with a critic in the loop.
+
+    Start here: hmr-align align
+    """
 
 
 @app.command()
@@ -517,6 +527,7 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
     chosen = settings_of(settings, run={"out": out})
     from flows.deployments import POOL
     from flows.deployments import deploy as set_up
+    from flows.prefect_settings import load_prefect
     from flows.server import find_server, recording_into, shell_variables
 
     server = find_server()
@@ -526,6 +537,7 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
         )
         raise typer.Exit(MISUSE)
     with recording_into(server):
+        load_prefect()
         names = set_up(chosen)
     typer.echo("\n".join(f"deployed {name}" for name in names))
     variables = shell_variables(server)

@@ -19,6 +19,8 @@ from uuid import UUID
 
 from critique.vlm_settings import VlmConfigError, check_address
 from flows.deployments import SILENCE
+from flows.faults import one_line
+from flows.prefect_settings import PrefectSettingsError, load_prefect
 from flows.server import Server, ServerError, find_server, recording_into
 from tasks.settings import Settings
 
@@ -202,14 +204,18 @@ def prefect() -> Iterator[Finding]:
     """The Prefect server, and runs of ours that are stuck on it."""
     try:
         server = find_server()
-    except ServerError as error:
-        yield Finding("Prefect server", "missing", str(error), "Start it, or unset PREFECT_API_URL.")
+    except (ServerError, PrefectSettingsError) as error:
+        yield Finding("Prefect server", "missing", str(error), "Mend it, or unset PREFECT_API_URL.")
         return
     if server is None:
         yield Finding("Prefect server", "ok", "none runs; each command starts its own and stops it")
         return
     yield Finding("Prefect server", "ok", server.url)
-    stuck = stuck_runs(server)
+    try:
+        stuck = stuck_runs(server)
+    except Exception as error:  # whatever a foreign server does: a check never raises
+        yield Finding("Dead runs", "optional", one_line(error), "hmr-align doctor --debug says more.")
+        return
     if stuck:
         found = ", ".join(f"{name} ({run})" for run, name in stuck.items())
         yield Finding("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
@@ -218,6 +224,7 @@ def prefect() -> Iterator[Finding]:
 def stuck_runs(server: Server) -> dict[str, str]:
     """Runs that say Running but whose last heartbeat is long past: id -> name."""
     with recording_into(server):
+        load_prefect()
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.filters import FlowRunFilter
 

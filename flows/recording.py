@@ -6,24 +6,24 @@ from contextlib import contextmanager
 
 import typer
 
-FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
-"""Ours: an exception that one of them defines is meant for the user."""
-
+from flows.faults import debugging
 
 @contextmanager
 def recorded() -> Iterator[None]:
     """Flows called inside are recorded by the running server, or by one started for them."""
+    from flows.prefect_settings import load_prefect
     from flows.server import prefect_server
 
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # the bars say how far it is
     with prefect_server() as server:
+        load_prefect()
         from prefect import tags
 
         from flows.console import keep_faults_to_one_line, send_logs
         from flows.deployments import TAG
 
         typer.echo(f"Dashboard: {server.url}", err=True)
-        keep_faults_to_one_line(FOLDERS)
+        keep_faults_to_one_line(debugging())
         try:
             with tags(TAG):
                 yield

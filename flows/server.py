@@ -31,6 +31,7 @@ from typing import IO
 
 from flows import named_server
 from flows.direct_clients import reach_loopback_directly
+from flows.prefect_settings import load_prefect
 from flows.server_environment import (
     CLIENT_ENVIRONMENT,
     HOST,
@@ -110,6 +111,7 @@ def _named_server(named: str) -> Server:
         raise ServerError(f"{told}: {error}. {mend}") from None
     server = Server(named_server.dashboard_address(api, os.environ), api=api)
     with recording_into(server):
+        load_prefect()
         reason = named_server.why_unusable(api, os.environ)
     if reason:
         raise ServerError(f"{told}, {reason}. {mend}")
@@ -122,7 +124,7 @@ def _own_server() -> Server | None:
         server = Server(**json.loads((server_home() / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    if server.pid is None or not answers(server):
+    if server.pid is None or not _lives(server.pid) or not answers(server):
         return None
     try:
         _DIRECT.open(_with_key(f"{server.api_url}/admin/version"), timeout=5.0).close()
@@ -134,6 +136,15 @@ def _own_server() -> Server | None:
     except OSError:
         return None
     return server
+
+
+def _lives(group: int) -> bool:
+    """Whether a process group is there: else whoever answers at its address is another server."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # it ended, or its number is another user's by now
+        return False
+    return True
 
 
 def _with_key(address: str) -> urllib.request.Request:
