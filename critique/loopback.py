@@ -364,6 +364,15 @@ RUDE: tuple[Callable[[Step, int | float], Step], ...] = (
 a refusal, a filter, a cut, 429 with retry-after, 500, a lost connection, silence."""
 
 
+def of_this_machine(headers: Mapping[str, str], port: int) -> bool:
+    """Whether a request (header names in lower case) asks for this machine by its own name, and no page sends it.
+
+    A page in the user's browser could otherwise read, under a name of its own, the pictures of people that were sent.
+    """
+    own = headers.get("host") in (f"127.0.0.1:{port}", f"localhost:{port}")
+    return own and "origin" not in headers and headers.get("sec-fetch-site", "none") == "none"
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
@@ -507,6 +516,9 @@ class LoopbackVlm:
 
             def _serve(self, content: bytes) -> None:
                 named = {name.lower(): value for name, value in self.headers.items()}
+                if not of_this_machine(named, outer._server.server_port):
+                    self.send_error(403, "asked by a foreign page")
+                    return
                 body = json.loads(content) if "json" in named.get("content-type", "") and content else {}
                 answer = outer._answer(Call(self.command, self.path, named, body, time.monotonic()), content)
                 if answer.drop:

@@ -26,6 +26,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -92,6 +93,9 @@ def shell_variables(server: Server) -> str:
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if name != AUTH]
     if AUTH in variables:
         words.append(f'{AUTH}="$(cat {shlex.quote(str(key_file(server_home())))})"')
+    socks = [name for name in proxies_in(os.environ) if os.environ[name].strip().lower().startswith("socks")]
+    if socks and is_loopback(server.api_url) and not find_spec("socksio"):
+        words.append("env " + " ".join(f"-u {name}" for name in socks))  # prefect fails on what it cannot use
     return " ".join(words)
 
 

@@ -8,6 +8,8 @@ environment but for what would lead Prefect's client elsewhere.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,13 +90,24 @@ def proxies_in(inherited: Mapping[str, str]) -> list[str]:
 
 
 def without_proxy(inherited: Mapping[str, str]) -> dict[str, str]:
-    """NO_PROXY in both spellings with the loopback added, where there is a proxy; nothing else changes."""
+    """NO_PROXY in both spellings with the loopback added, where there is a proxy.
+
+    Entries that are no host, network or address are left out: they exempt nothing, and httpx fails on them.
+    """
     if not proxies_in(inherited):
         return {}
     said = inherited.get("no_proxy") or inherited.get("NO_PROXY") or ""
-    entries = [entry.strip() for entry in said.split(",") if entry.strip()]
+    entries = [entry for entry in map(str.strip, said.split(",")) if _exempts(entry)]
     entries += [host for host in LOOPBACK if host not in entries]
     return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(entries))
+
+
+def _exempts(entry: str) -> bool:
+    """Whether an entry of NO_PROXY can be read: *, a name (with dot or star before it), an IP address or network."""
+    with suppress(ValueError):
+        ip_address(entry)
+        return True
+    return re.fullmatch(r"\*|(https?|all)://[\w.-]+(:\d{1,4})?|(\*?\.)?\w[\w-]*(\.\w[\w-]*)*(:\d{1,4}|/\d+)?", entry, re.ASCII) is not None
 
 
 def is_loopback(address: str) -> bool:

@@ -21,7 +21,8 @@ def server_key(home: Path) -> str:
     file = key_file(home)
     if not read_key(home):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)  # an empty one
+        if file.exists() and file.stat().st_size == 0:
+            file.unlink()
         fresh = home / f"_tmp-{os.getpid()}-{secrets.token_hex(4)}.key"
         with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY), "w") as target:
             target.write(f"hmr-align:{secrets.token_urlsafe(24)}\n")

@@ -25,7 +25,7 @@ os.environ.update(
         "MPLBACKEND": "Agg",
     }
 )
-for foreign in ("PREFECT_API_URL", "PREFECT_PROFILE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+for foreign in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_PROFILE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
     os.environ.pop(foreign, None)
 
 

@@ -1,11 +1,13 @@
 """The server's life against real Prefect servers, and the parts that need none."""
 
+import base64
 import json
 import os
 import socket
 import subprocess
 import sys
 import urllib.request
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,18 @@ from flows.server import (
     client_environment,
     find_server,
     prefect_server,
+    recording_into,
     server_home,
+    shell_variables,
     start_server,
 )
+from flows.server_key import key_file, server_key
 
 
 def read(url: str) -> dict:
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    login = base64.b64encode(server_key(server_home()).encode()).decode()
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})
+    with urllib.request.urlopen(request, timeout=10) as reply:
         return json.load(reply)
 
 
@@ -53,7 +60,38 @@ def test_clients_tell_nobody_and_beat_every_30_seconds(home):
     assert environment["PREFECT_HOME"] == str(home / "prefect")
     assert environment["DO_NOT_TRACK"] == "1"
     assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    assert environment["PREFECT_API_AUTH_STRING"] == server_key(home)
     assert "PREFECT_HOME" not in client_environment(Server("http://elsewhere:4200"))
+
+
+
+def test_what_is_printed_for_a_shell_names_the_file_of_the_key_and_not_the_key(home):
+    told = shell_variables(Server("http://127.0.0.1:4200", pid=1))
+    assert server_key(home) not in told
+    assert f'PREFECT_API_AUTH_STRING="$(cat {key_file(home)})"' in told
+    script = f"{told} env | grep -c ^PREFECT_API_AUTH_STRING={server_key(home)}"
+    assert subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout == "1\n"
+
+
+def test_a_process_that_ended_is_no_server_of_ours_whoever_answers_at_its_address(home):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+        home.mkdir()
+        url = f"http://127.0.0.1:{other.server_port}"
+        (home / "server.json").write_text(json.dumps({"url": url, "pid": ended.pid}))
+        assert find_server() is None
+
+
+def test_nothing_that_leads_prefect_elsewhere_stays_while_ours_records(home, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_KEY", "theirs")
+    monkeypatch.setenv("PREFECT_PROFILE", "theirs")
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "ERROR")
+    with recording_into(Server("http://127.0.0.1:4200", pid=1)):
+        assert os.environ["PREFECT_API_KEY"] == ""
+        assert "PREFECT_PROFILE" not in os.environ
+        assert os.environ["PREFECT_LOGGING_LEVEL"] == "ERROR"
+    assert os.environ["PREFECT_PROFILE"] == os.environ["PREFECT_API_KEY"] == "theirs"
 
 
 @pytest.mark.slow
