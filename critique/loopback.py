@@ -220,6 +220,7 @@ def error(status: int, message: str = "scripted", code: str | None = None, retry
 
 def slow(seconds: int | float, then: Step) -> Step:
     """Another step's answer after so many seconds."""
+
     def step(body: Body) -> Answer:
         answer = then(body)
         return Answer(answer.body, answer.status, answer.headers, seconds)

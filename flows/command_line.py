@@ -116,16 +116,12 @@ def recover(
         str | None, typer.Option(metavar="HOW", help="The mesh of a group: zero, medoid, critic or mean. [zero]")
     ] = None,
     hypotheses: Hypotheses = None,
-    temperature: Annotated[
-        float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [1]")
-    ] = None,
+    temperature: Annotated[float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [1]")] = None,
     formats: Annotated[
         str | None, typer.Option("--format", metavar="A,B", help="npz, obj, glb; npz is always written. [npz]")
     ] = None,
     vertices: Annotated[bool, typer.Option("--vertices", help="Put the vertices into the npz too.")] = False,
-    refine: Annotated[
-        bool, typer.Option("--refine", help="Fit the picked mesh to the detector's landmarks.")
-    ] = False,
+    refine: Annotated[bool, typer.Option("--refine", help="Fit the picked mesh to the detector's landmarks.")] = False,
     focal: Annotated[
         float | None, typer.Option(metavar="PX", help="Focal length. [EXIF, else the picture's diagonal]")
     ] = None,
@@ -194,9 +190,7 @@ def sample(
     checkpoint: Checkpoint = None,
     body: Body = None,
     hypotheses: Hypotheses = None,
-    temperature: Annotated[
-        float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [4]")
-    ] = None,
+    temperature: Annotated[float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [4]")] = None,
 ) -> None:
     """Find the people in photographs and draw a group of hypotheses for each.
 
@@ -220,9 +214,7 @@ def render(
     settings: SettingsFile = None,
     out: Out = None,
     name: Name = None,
-    backend: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, numba or pyrender. [auto]")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(metavar="NAME", help="auto, numba or pyrender. [auto]")] = None,
     size: Annotated[int | None, typer.Option(metavar="PX", help="Side of an overlay. [512]")] = None,
     groups: Annotated[int | None, typer.Option(metavar="N", help="How many groups. [12]")] = None,
 ) -> None:
@@ -532,9 +524,7 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
 
     server = find_server()
     if server is None:
-        typer.echo(
-            "hmr-align: no Prefect server runs. Start one in another terminal: hmr-align dashboard", err=True
-        )
+        typer.echo("hmr-align: no Prefect server runs. Start one in another terminal: hmr-align dashboard", err=True)
         raise typer.Exit(MISUSE)
     with recording_into(server):
         load_prefect()

@@ -59,9 +59,7 @@ def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) 
     from prefect.client.orchestration import get_client
 
     # A worker's own default folder is replaced by the pool's, so what is at its default may be left out.
-    parameters = {
-        "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"run": {"out"}})
-    }
+    parameters = {"settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"run": {"out"}})}
     parameters["settings"] = {section: keys for section, keys in parameters["settings"].items() if keys}
     with get_client(sync_client=True) as client:
         _set_up_pool(client, settings.run.out)
@@ -79,9 +77,7 @@ def _set_up_pool(client: "SyncPrefectClient", runs: Path) -> None:
         **CLIENT_ENVIRONMENT,
         "HMR_ALIGN_RUNS": str(runs),
     }
-    client.create_work_pool(
-        WorkPoolCreate(name=POOL, type="process", base_job_template=template), overwrite=True
-    )
+    client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template), overwrite=True)
 
 
 def _set_up_deployment(client: "SyncPrefectClient", wanted: Deployment, parameters: dict[str, Any]) -> str:
@@ -149,8 +145,6 @@ def zombie_automation() -> "AutomationCore":
             within=SILENCE,
         ),
         actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, name="Crashed", message="no heartbeat for 75 s", force=False
-            )
+            ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="no heartbeat for 75 s", force=False)
         ],
     )

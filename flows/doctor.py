@@ -143,9 +143,7 @@ def weights(settings: Settings) -> Finding:
         )
     if chosen.is_file():
         return Finding("Model weights", "ok", f"{chosen}, {chosen.stat().st_size / 1e6:.1f} MB")
-    return Finding(
-        "Model weights", "missing", f"no file {chosen}", "Correct [base] checkpoint or --checkpoint."
-    )
+    return Finding("Model weights", "missing", f"no file {chosen}", "Correct [base] checkpoint or --checkpoint.")
 
 
 def room(out: Path) -> Finding:
@@ -156,9 +154,7 @@ def room(out: Path) -> Finding:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         return Finding("Results folder", "missing", f"{out} cannot be written", "Choose another: --out DIR.")
     if free < ROOM_WANTED:
-        return Finding(
-            "Results folder", "optional", found, f"{ROOM_WANTED / 1e9:.0f} GB are wanted: --out DIR."
-        )
+        return Finding("Results folder", "optional", found, f"{ROOM_WANTED / 1e9:.0f} GB are wanted: --out DIR.")
     return Finding("Results folder", "ok", found)
 
 

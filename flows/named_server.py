@@ -92,10 +92,10 @@ def reason_of(fault: BaseException, api: str, inherited: Mapping[str, str]) -> s
         return f"but no Prefect server answers there in time{_by_proxy(api, inherited)}"
     if any(isinstance(error, httpx.TransportError | OSError) for error in chain):
         if "certificate" in str(chain[-1]).lower():
-            return f"but its certificate is not trusted ({chain[-1]}). PREFECT_API_SSL_CERT_FILE names another authority"
+            return f"but its certificate is not trusted: PREFECT_API_SSL_CERT_FILE names an authority ({chain[-1]})"
         return f"but no Prefect server answers there{_by_proxy(api, inherited)}"
     said = next((str(error) for error in chain if "incompatible versions" in str(error)), "")
-    return f"but {said}" if said else f"but what answers there is no Prefect API ({type(chain[-1]).__name__}). {WHAT_IT_IS}"
+    return f"but {said or f'what answers there is no Prefect API ({type(chain[-1]).__name__}). {WHAT_IT_IS}'}"
 
 
 def unusable_proxy(inherited: Mapping[str, str]) -> str:
@@ -131,6 +131,7 @@ def _ask() -> None:
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         limits = {"timeout": httpx.Timeout(PROBE_LIMIT - 1)}
         with get_client(httpx_settings=limits, sync_client=True) as client:
+            client.raise_for_api_version_mismatch()  # first: without a CSRF token, a wrong path is a plain 404
             client.read_flows(limit=1)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from flows.faults import debugging
 
+
 @contextmanager
 def recorded() -> Iterator[None]:
     """Flows called inside are recorded by the running server, or by one started for them."""

@@ -46,6 +46,7 @@ _INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHONHOME|PYTHONDONTWRITEBYTECODE"
 )
 _LEADS_ELSEWHERE = re.compile(r"PREFECT_(API|CLIENT|CLOUD|SERVER|UI|PROFILE|TEST|UNIT_TEST)\w*", re.IGNORECASE)
+_EXEMPT = re.compile(r"\*|((https?|all)://)?(\*?\.)?\w[\w-]*(\.\w[\w-]*)*(:\d{1,4}|/\d+)?", re.ASCII)
 _PROXY = re.compile(r"(http|https|all|ws|wss|socks|no)_proxy", re.IGNORECASE)
 
 
@@ -107,7 +108,7 @@ def _exempts(entry: str) -> bool:
     with suppress(ValueError):
         ip_address(entry)
         return True
-    return re.fullmatch(r"\*|(https?|all)://[\w.-]+(:\d{1,4})?|(\*?\.)?\w[\w-]*(\.\w[\w-]*)*(:\d{1,4}|/\d+)?", entry, re.ASCII) is not None
+    return _EXEMPT.fullmatch(entry) is not None
 
 
 def is_loopback(address: str) -> bool:

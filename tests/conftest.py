@@ -25,20 +25,19 @@ os.environ.update(
         "MPLBACKEND": "Agg",
     }
 )
-for foreign in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_PROFILE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+for foreign in ("API_URL", "API_AUTH_STRING", "API_KEY", "PROFILE"):
+    os.environ.pop(f"PREFECT_{foreign}", None)
+for foreign in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
     os.environ.pop(foreign, None)
 
 
 def _modules_to_check() -> list[str]:
     """Every module of hmr, critique and storage but those with numba, which cannot compile the checks."""
-    files = [
-        file for folder in ("hmr", "critique", "storage") for file in sorted((ROOT / folder).rglob("*.py"))
-    ]
+    files = [file for folder in ("hmr", "critique", "storage") for file in sorted((ROOT / folder).rglob("*.py"))]
     return [
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for file in files
-        if file.name != "__init__.py"
-        and not re.search(r"^\s*(import|from) numba", file.read_text(), re.MULTILINE)
+        if file.name != "__init__.py" and not re.search(r"^\s*(import|from) numba", file.read_text(), re.MULTILINE)
     ]
 
 

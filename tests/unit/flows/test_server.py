@@ -48,9 +48,7 @@ def test_a_stale_or_torn_address_is_no_server(home, text):
 
 def test_a_named_server_that_is_silent_is_an_error(home, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    with pytest.raises(
-        ServerError, match=r"PREFECT_API_URL is http://127.0.0.1:9/api, but no Prefect server"
-    ):
+    with pytest.raises(ServerError, match=r"PREFECT_API_URL is http://127.0.0.1:9/api, but no Prefect server"):
         start_server()
 
 
@@ -62,7 +60,6 @@ def test_clients_tell_nobody_and_beat_every_30_seconds(home):
     assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert environment["PREFECT_API_AUTH_STRING"] == server_key(home)
     assert "PREFECT_HOME" not in client_environment(Server("http://elsewhere:4200"))
-
 
 
 def test_what_is_printed_for_a_shell_names_the_file_of_the_key_and_not_the_key(home):
