@@ -11,6 +11,11 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `align.py` and the flows it calls | `sample_groups`, `score_groups`, `train_policy`, `run_benchmark` |
 | `reflect.py` | the `vlm` critic's memory learns from labelled people |
 | `server.py` | the local Prefect server that keeps the history: found, started, shared, stopped |
+| `server_environment.py`, `server_key.py` | what our server and its clients are told; the key in its file |
+| `guarded_server.py` | that server behind a doorkeeper: no foreign Host, no foreign page |
+| `named_server.py` | the server that PREFECT_API_URL names: its addresses, and why it cannot be used |
+| `direct_clients.py`, `prefect_settings.py` | no proxy to this machine; settings that Prefect cannot read |
+| `faults.py`, `console.py` | what is told of an exception: one line, or with --debug its traceback |
 | `deployments.py` | work pool, deployments and the automation that frees dead runs |
 | `doctor.py` | what this machine has, and the mend for what it lacks |
 

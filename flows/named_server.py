@@ -84,13 +84,17 @@ def reason_of(fault: BaseException, api: str, inherited: Mapping[str, str]) -> s
     for error in chain:
         if isinstance(error, httpx.HTTPStatusError):
             return _refusal(error.response.status_code, api, inherited)
+    if any(isinstance(error, httpx.LocalProtocolError | UnicodeEncodeError) for error in chain):
+        return "but a header cannot be sent: correct PREFECT_API_KEY or PREFECT_CLIENT_CUSTOM_HEADERS"
+    if isinstance(chain[-1], OSError) and not any(isinstance(error, httpx.TransportError) for error in chain):
+        return f"but PREFECT_API_SSL_CERT_FILE cannot be read ({type(chain[-1]).__name__}): correct or unset it"
     if not is_loopback(api) and (proxy := unusable_proxy(inherited)):
         return f"but {proxy}"
     if any(isinstance(error, httpx.ProxyError) for error in chain):
         return f"but it is not reached{_by_proxy(api, inherited) or ' through the proxy'}"
     if any(isinstance(error, httpx.TimeoutException) for error in chain):
         return f"but no Prefect server answers there in time{_by_proxy(api, inherited)}"
-    if any(isinstance(error, httpx.TransportError | OSError) for error in chain):
+    if any(isinstance(error, httpx.TransportError) for error in chain):
         if "certificate" in str(chain[-1]).lower():
             return f"but its certificate is not trusted: PREFECT_API_SSL_CERT_FILE names an authority ({chain[-1]})"
         return f"but no Prefect server answers there{_by_proxy(api, inherited)}"

@@ -23,7 +23,8 @@ def recorded() -> Iterator[None]:
         from flows.console import keep_faults_to_one_line, send_logs
         from flows.deployments import TAG
 
-        typer.echo(f"Dashboard: {server.url}", err=True)
+        how = "   (hmr-align dashboard logs your browser in)" if server.pid else ""
+        typer.echo(f"Dashboard: {server.url}{how}", err=True)
         keep_faults_to_one_line(debugging())
         try:
             with tags(TAG):

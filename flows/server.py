@@ -47,6 +47,7 @@ from flows.server_key import key_file, read_key, server_key
 
 USUAL_PORT = 4200
 START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
+START_NOTICE = 30.0  # seconds, after which the user is told to be patient
 AUTH = "PREFECT_API_AUTH_STRING"
 STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
 
@@ -215,8 +216,15 @@ def answers(server: Server, seconds: float = 5.0) -> bool:
 @contextmanager
 def _locked(home: Path) -> Iterator[Path]:
     """The home, made if need be, with no other program starting or stopping a server in it."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "server.lock").open("w") as lock:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (home / "server.lock").open("w")
+    except OSError as error:
+        raise ServerError(
+            f"{home}, where the Prefect server keeps its files, cannot be used ({error.strerror}). "
+            "Name another folder in HMR_ALIGN_HOME."
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield home
 
@@ -238,11 +246,15 @@ def _launch(home: Path, port: int, lock: IO[str]) -> Server:
             **quiet,
         )
     server = Server(url, process.pid)
-    deadline = time.monotonic() + START_LIMIT
+    begun = time.monotonic()
+    deadline, notice = begun + START_LIMIT, begun + START_NOTICE
     while process.poll() is None and time.monotonic() < deadline:
         if answers(server, 1.0):
             _write_address(home, server)
             return server
+        if time.monotonic() > notice:
+            notice = deadline
+            sys.stderr.write(f"INFO: the Prefect server is still starting; its log is {log}\n")
         time.sleep(0.2)
     code = process.poll()
     reason = f"is silent after {START_LIMIT:.0f} s" if code is None else f"ended with exit code {code}"

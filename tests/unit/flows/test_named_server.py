@@ -112,6 +112,36 @@ def answering(status: int, text: str, kind: str = "application/json"):
         server.shutdown()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("API_SSL_CERT_FILE", "/no/such"), ("API_KEY", "kéy"), ("CLIENT_CUSTOM_HEADERS", '{"a b": "c"}')],
+)
+def test_a_setting_of_the_client_that_cannot_be_used_is_named(setting, value, home, monkeypatch):
+    with answering(200, "{}") as address:
+        monkeypatch.setenv("PREFECT_API_URL", f"{address}/api")
+        monkeypatch.setenv(f"PREFECT_{setting}", value)
+        with pytest.raises(ServerError, match=f"but.*PREFECT_{setting}"):
+            find_server()
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"HTTP_PROXY": "http://anna:secret@127.0.0.1:9"}, "asked through HTTP_PROXY; NO_PROXY exempts it"),
+        ({"ALL_PROXY": "http://127.0.0.1:9"}, "asked through ALL_PROXY; NO_PROXY exempts it"),
+        ({"ALL_PROXY": "gopher://127.0.0.1:9"}, "ALL_PROXY cannot be used"),
+        ({"NO_PROXY": "[::1]:x"}, "NO_PROXY cannot be used"),
+    ],
+)
+def test_a_server_elsewhere_is_asked_through_the_users_proxy_which_is_named(variables, told, home, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://192.0.2.1:4200/api")  # reserved for examples: nobody has it
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ServerError, match=told) as error:
+        find_server()
+    assert "secret" not in str(error.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "text", "path", "cloud", "told"),

@@ -52,6 +52,13 @@ def test_a_named_server_that_is_silent_is_an_error(home, monkeypatch):
         start_server()
 
 
+def test_a_home_that_cannot_be_is_told_with_its_variable(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HMR_ALIGN_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(ServerError, match=r"file/home, where .* HMR_ALIGN_HOME"):
+        start_server()
+
+
 def test_clients_tell_nobody_and_beat_every_30_seconds(home):
     environment = client_environment(Server("http://127.0.0.1:4200", pid=1))
     assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
