@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 
 import pytest
 
@@ -68,6 +69,7 @@ def test_no_secret_of_an_address_is_told(address):
         ({}, ""),
         ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost,.a.b,::1"}, ""),
         ({"ALL_PROXY": "gopher://secret:1"}, "ALL_PROXY cannot be used"),
+        ({"ALL_PROXY": "socks5://proxy:1"}, "" if find_spec("socksio") else "ALL_PROXY is a SOCKS proxy"),
         ({"http_proxy": "http://proxy:port"}, "http_proxy cannot be used"),
         ({"NO_PROXY": "[::1]:x"}, "NO_PROXY cannot be used"),
     ],
