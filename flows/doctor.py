@@ -201,7 +201,7 @@ def prefect() -> Iterator[Finding]:
     try:
         server = find_server()
     except (ServerError, PrefectSettingsError) as error:
-        yield Finding("Prefect server", "missing", str(error), "Mend it, or unset PREFECT_API_URL.")
+        yield Finding("Prefect server", "missing", str(error), "Mend what it says, or unset PREFECT_API_URL.")
         return
     if server is None:
         yield Finding("Prefect server", "ok", "none runs; each command starts its own and stops it")

@@ -91,6 +91,8 @@ def client_environment(server: Server) -> dict[str, str]:
 def shell_variables(server: Server) -> str:
     """The same for a shell, to be printed: the key is read from its file, not written out."""
     variables = client_environment(server)
+    if named_server.without_secrets(server.api_url) != server.api_url:
+        del variables["PREFECT_API_URL"]  # it holds a password; the user's shell has it
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if name != AUTH]
     if AUTH in variables:
         words.append(f'{AUTH}="$(cat {shlex.quote(str(key_file(server_home())))})"')
@@ -129,11 +131,14 @@ def _own_server() -> Server | None:
         server = Server(**json.loads((server_home() / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    if server.pid is None or not _lives(server.pid) or not answers(server):
+    whole = isinstance(server.url, str) and isinstance(server.pid, int) and server.pid > 0
+    if not whole or not _lives(server.pid or 0) or not answers(server):
         return None
     try:
         _DIRECT.open(_with_key(f"{server.api_url}/admin/version"), timeout=5.0).close()
     except urllib.error.HTTPError as error:
+        if error.code not in (401, 403):
+            return server  # busy, say
         raise ServerError(
             f"our Prefect server at {server.url} refuses the key in {key_file(server_home())} (HTTP {error.code}). "
             f"The file was changed while it ran: end it (kill {server.pid}), and the next command starts it anew."

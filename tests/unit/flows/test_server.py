@@ -39,7 +39,18 @@ def test_no_server_is_found_in_a_fresh_home(home):
     assert find_server() is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 3}', '{"url": "http://127.0.0.1:9", "pid": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"url": 3}',
+        '{"url": "http://127.0.0.1:9", "pid": "x"}',
+        '{"url": 3, "pid": 1}',
+        '{"url": "http://127.0.0.1:9", "pid": 1}',
+    ],
+)
 def test_a_stale_or_torn_address_is_no_server(home, text):
     home.mkdir()
     (home / "server.json").write_text(text)
@@ -72,6 +83,7 @@ def test_clients_tell_nobody_and_beat_every_30_seconds(home):
 def test_what_is_printed_for_a_shell_names_the_file_of_the_key_and_not_the_key(home):
     told = shell_variables(Server("http://127.0.0.1:4200", pid=1))
     assert server_key(home) not in told
+    assert "secret" not in shell_variables(Server("http://h", api="http://anna:secret@h/api"))
     assert f'PREFECT_API_AUTH_STRING="$(cat {key_file(home)})"' in told
     script = f"{told} env | grep -c ^PREFECT_API_AUTH_STRING={server_key(home)}"
     assert subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout == "1\n"
