@@ -116,7 +116,7 @@ class GroupStore:
     ) -> None:
         """Add a critic's verdicts on one shard of groups: one on each, in the order of the groups."""
         self._check_names(gen, critic, shard, verdicts)
-        drawn = list(self._drawn(gen, shard).items())
+        drawn = list(self.hypotheses_of(gen, shard).items())
         judged = [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]
         if drawn != judged:
             counts = (len(drawn), len(judged))
@@ -130,7 +130,7 @@ class GroupStore:
 
     def add_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         """Add a critic's verdicts on some groups of a shard; those that it judged before are superseded."""
-        drawn, manifest = self._drawn(gen, shard), self._scores(critic, gen, run)
+        drawn, manifest = self.hypotheses_of(gen, shard), self._scores(critic, gen, run)
         taken = [_part(name, drawn_shard=shard) for name in manifest.shards()]
         numbers = [number for number in taken if number is not None]
         if not numbers and [verdict.group_id for verdict in verdicts] == list(drawn):
@@ -173,7 +173,7 @@ class GroupStore:
                 "write each critic's verdicts under its own name"
             )
 
-    def _drawn(self, gen: str, shard: str) -> dict[str, int]:
+    def hypotheses_of(self, gen: str, shard: str) -> dict[str, int]:
         """The groups of a shard in their order, and how many hypotheses each has."""
         groups = _read(self._groups(gen), "groups", shard, "group_id", "hypotheses")
         return dict(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
@@ -213,7 +213,7 @@ class GroupStore:
             for group_id, status in zip(rows["group_id"].to_pylist(), rows["status"].to_pylist()):
                 own[group_id] = own.get(group_id, True) and status not in PASSING
             judged = own | judged
-        return [group_id for group_id in self._drawn(gen, shard) if not judged.get(group_id, False)]
+        return [group_id for group_id in self.hypotheses_of(gen, shard) if not judged.get(group_id, False)]
 
     def judged(self, gen: str, critic: str) -> Iterator[tuple[Group, Verdict]]:
         """Every judged group with its newest verdict. One shard is in memory at a time."""
@@ -255,7 +255,7 @@ class GroupStore:
         """The newest verdict on each group, in the groups' order. `parts`: newest first."""
         if len(parts) == 1 and parts[0].name == shard:
             return _verdicts_in(parts[0], critic)
-        drawn, found = self._drawn(gen, shard), dict[str, Verdict]()
+        drawn, found = self.hypotheses_of(gen, shard), dict[str, Verdict]()
         for part in parts:
             for verdict in _verdicts_in(part, critic):
                 if drawn.get(verdict.group_id) != len(verdict.scores):
