@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import openai
 
@@ -91,6 +91,7 @@ class Endpoint:
         limits = [c.removeprefix(PICTURES) for c in cache.adaptations(critic) if c.startswith(PICTURES)]
         self.pictures = min(map(int, limits), default=None)  # the most in one request, if that is known
         self._settled = self._proved = False  # the probe came back; something was answered well
+        self._stopped: VlmConfigError | None = None
         self._strange = 0  # requests that were refused before, for unknown reasons
         self._cache = cache
         self._critic = critic
@@ -175,12 +176,15 @@ class Endpoint:
                 return said
         if look == "kept":
             raise NotKept
-        if size and self.pictures is not None and pictures_in(request) > self.pictures:
-            raise TooManyPictures
         sent: list[float] = []
         _sent.set(sent)
         async with self._places, self._probe_first():
+            if self._stopped is not None:
+                raise self._stopped
+            if size and self.pictures is not None and pictures_in(request) > self.pictures:
+                raise TooManyPictures
             self.check_budget(guess)
+            strange = self._strange
             started = time.perf_counter()
             self._under_way += 1
             try:
@@ -195,12 +199,13 @@ class Endpoint:
                     status = self._judged_strange(error.status_code, status, reason, error.response.text, size)
             finally:
                 self._under_way -= 1
-                self._settled = True
             seconds = time.perf_counter() - started
             if status == "ok":
                 said = self.keep(asked, body, seconds, len(sent))
                 self._prove(said, body)
-                return said
+            self._settled |= strange == self._strange  # else the next one is a probe too
+        if status == "ok":
+            return said
         reply = Reply(text, status, "", self.settings.model or "", 0, 0, seconds, len(sent))
         return Said(reply, f"{reason} (tries: {len(sent)})")
 
@@ -270,19 +275,22 @@ class Endpoint:
     def _count_strange(self, reason: str) -> None:
         self._strange += 1
         if self._strange >= STRANGE:
-            raise VlmConfigError(
+            self._stop(
                 f"the server at {self._address} answers no request as it should: {reason}. Nothing more is sent; "
                 "change the setting of [critic] vlm that its words speak of (is `base_url` right?), or the server's "
                 "own, then run again"
             )
 
+    def _stop(self, told: str) -> NoReturn:
+        """Send nothing more."""
+        self._stopped = VlmConfigError(told)
+        raise self._stopped from None
+
     def _stop_for(self, code: int, reason: str, words: str) -> None:
         settings = self.settings
         mend = setting_to_change(code, words, self._address, settings.model or "", settings.api_key_variable)
         if mend is not None:
-            raise VlmConfigError(
-                f"the server at {self._address} answers {reason}. {mend}, then run again; answers are kept"
-            ) from None
+            self._stop(f"the server at {self._address} answers {reason}. {mend}, then run again; answers are kept")
 
     def check_budget(self, guess: Tokens, requests: int = 1, share: float = 1.0) -> None:
         """Refuse to send what would pass the budget: so many requests beside those under way, at a share of the price.
@@ -368,11 +376,11 @@ class Endpoint:
         if code in fatal or 404 in fatal:  # of a batch, 404 says only that there are none
             self._stop_for(code, f"HTTP {code}: {said}", text)
         if code in fatal:
-            raise VlmConfigError(
+            self._stop(
                 f"the server at {self._address} answers HTTP {code}: {said}. "
                 f"Check the key in {self.settings.api_key_variable}, the account, `base_url` and the model "
                 f"'{self.settings.model}', then run again"
-            ) from None
+            )
         status = {403: "refused", 408: "timeout", 429: "rate_limited"}.get(code, "server_error")
         if error.code == "content_filter":
             status = "filtered"

@@ -10,7 +10,7 @@ LEAST = 6  # scores, of two groups at least, before anything is said
 SCALES = ((1.0, "0-1"), (5.0, "1-5"), (10.0, "0-10"))
 
 
-def likely_scale(scores: Iterable[float]) -> str | None:
+def likely_scale(scores: Iterable[int | float]) -> str | None:
     """The scale that scores seem to be on, if it is not 0-100; NaN = no score.
 
     All of them within a short scale, and one in its upper half: bad bodies alone may have 3 points, but then

@@ -130,19 +130,19 @@ LIMIT = "Unsupported parameter: 'max_tokens' is not supported with this model. U
 
 
 @pytest.mark.parametrize(
-    ("key", "words"),
+    ("field", "words"),
     [("temperature", TEMPERATURE), ("max_tokens", LIMIT), ("response_format", "json_schema is not supported")],
 )
-def test_a_refused_parameter_is_left_out_once_for_the_whole_run(key, words, tmp_path, caplog):
+def test_a_refused_parameter_is_left_out_once_for_the_whole_run(field, words, tmp_path, caplog):
     cache = tmp_path / "answers.sqlite"
-    with LoopbackVlm(refuses(key, words)) as server:
+    with LoopbackVlm(refuses(field, words)) as server:
         for first in (0, 3):  # a second critic of the same run knows it
             critic = VlmCritic(settings(server), cache=cache)
             verdicts = asyncio.run(critic.judge_many([figures(3, seed) for seed in range(first, first + 3)]))
             assert all(set(verdict.statuses) == {"ok"} for verdict in verdicts)
-    assert len(server.calls) == 7 and sum(key in call.body for call in server.calls) == 1
+    assert len(server.calls) == 7 and sum(field in call.body for call in server.calls) == 1
     assert len(read_adaptations(cache, critic.name)) == 1 and len([m for m in caplog.messages if "from now on" in m]) == 1
-    if key == "max_tokens":
+    if field == "max_tokens":
         assert server.calls[-1].body["max_completion_tokens"] == 4096
 
 
