@@ -25,8 +25,8 @@ _UNKNOWN_MODEL = re.compile(
     r"|\b(no such|unknown|invalid) model\b|model_not_found"
 )
 _NO_ENDPOINT = re.compile(r"(?i)unexpected endpoint|no route|unknown (path|endpoint|url)|invalid url")
-_QUOTA = re.compile(r"(?i)insufficient_quota|insufficient (funds|credit|balance)|billing|out of credits|payment required")
-_SOON = re.compile(r"(?i)per (minute|second|hour)|retry (in|after)|retrydelay|try again (in|later)|requests? per|rpm|tpm")
+_QUOTA = re.compile(r"(?i)insufficient_quota|insufficient (funds|credit|balance)|billing|out of credits")
+_SOON = re.compile(r"(?i)per (minute|second|hour)|retry (in|after)|retrydelay|try again (in|later)|requests? per")
 _PICTURES = re.compile(r"(?i)\b(images?|pictures?|multi-?modal)\b")
 _TOO_MANY = re.compile(r"(?i)at most|too many|up to|maximum|exceed|limit|only|more than")
 _CONTEXT = re.compile(r"(?i)context (length|window|size)|maximum context|prompt is too long|too many tokens")
@@ -73,7 +73,7 @@ def picture_limit(words: str) -> int | None:
     if not (_PICTURES.search(words) and _TOO_MANY.search(words)):
         return None
     for pattern in (
-        r"(?i)(?:at most|up to|maximum(?: number)?(?: of)?|limit(?:ed to| of| is)?|only|more than|exceeds?)\D{0,40}?([0-9]{1,3})",
+        r"(?i)(?:at most|up to|maximum|limit|only|more than|exceeds?)\D{0,40}?([0-9]{1,3})",
         r"(?i)[0-9]{1,3}\s*(?:>|/|of)\s*([0-9]{1,3})",
     ):
         if found := re.search(pattern, words):
@@ -89,7 +89,7 @@ def is_quota(code: int, words: str) -> bool:
 def setting_to_change(code: int, words: str, address: str, model: str, key_variable: str) -> str | None:
     """The mend of a fault that every request would meet; None for what may be one request's own fault."""
     if is_quota(code, words):
-        return f"The account is used up: see to its quota, or name another key than {key_variable} in `api_key_variable`"
+        return f"The account is used up: see to its quota, or name another key's variable in `api_key_variable`"
     if code in (401, 407):
         return f"Check the key in {key_variable}"
     if code in (404, 405) or _NO_ENDPOINT.search(words) or _UNKNOWN_MODEL.search(words):

@@ -34,7 +34,15 @@ from flows.command_flags import (
     settings_of_run,
 )
 from flows.command_memory import memory
-from flows.command_output import groups_not_judged, measured, plain, tell_events, tell_measurements, tell_results, tell_table
+from flows.command_output import (
+    groups_not_judged,
+    measured,
+    plain,
+    tell_events,
+    tell_measurements,
+    tell_results,
+    tell_table,
+)
 from flows.recording import FOLDERS, recorded
 
 MISUSE = 2  # exit code for what the user can mend

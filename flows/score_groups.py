@@ -61,7 +61,8 @@ def not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
         say(f"{plan.critic_name} did not judge all:\n{reasons_told(rows)}")
         if FlowRunContext.get() is not None:
             table = [{**row._asdict(), "next": row.next} for row in rows]
-            create_table_artifact(table, key="not-judged", description=f"hypotheses that {plan.critic_name} did not score")
+            about = f"hypotheses that {plan.critic_name} did not score"
+            create_table_artifact(table, key="not-judged", description=about)
     return rows
 
 

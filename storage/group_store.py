@@ -8,8 +8,9 @@
     scores/critic=C/_about.json                   what the critic's name and version stand for
 
 Verdicts on a part of a shard's groups are in `<shard>+1.parquet`, `+2` and so on: groups that were pending and were
-judged later, or were judged again. Of several verdicts on a group the newest counts. A judgement that failed is a row with a status and a NULL score. Writing a shard again with equal content does
-nothing (durations do not count); with other content it is an error. An empty shard is a shard.
+judged later, or were judged again. Of several verdicts on a group the newest counts. A hypothesis that was not
+judged is a row with a status and a NULL score. Writing a shard again with equal content does nothing (durations do
+not count); with other content it is an error. An empty shard is a shard.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
 
@@ -287,7 +288,9 @@ class GroupStore:
             for name, shard in manifest.shards().items():
                 base = name if name in drawn else re.sub(r"\+[0-9]+$", "", name)
                 found.setdefault(base, []).append(_Part(shard.written_ns, run, name, manifest))
-        return {name: sorted(found[name], key=lambda part: part[:2], reverse=True) for name in sorted(found, key=natural)}
+        for parts in found.values():
+            parts.sort(key=lambda part: part[:2], reverse=True)
+        return {name: found[name] for name in sorted(found, key=natural)}
 
     def _people(self) -> Manifest:
         return self._manifest(("people",), "")

@@ -1,4 +1,4 @@
-"""What a critic's name and version stand for, kept beside its verdicts and told by `critique --explain`. No key is in it."""
+"""What a critic's name and version stand for: kept beside its verdicts, told by `critique --explain`, without a key."""
 
 import json
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def explained(store: GroupStore, version: str) -> list[str]:
     record = store.critic_description(name)
     lines = [f"critic: {name}"]
     if record is None:
-        lines.append("Its verdicts are from before records were kept; run critique again with its settings to have one.")
+        lines.append("Its verdicts are from before records were kept.")
         models = sorted({reply.model for verdict in _verdicts(store, name) for reply in verdict.replies})
         lines += [f"model, as its answers say: {', '.join(models)}"] if models else []
     else:

@@ -15,6 +15,7 @@ from storage.group_store import GroupStore
 from storage.records import PASSING, UNREADABLE, Verdict
 
 FILE = "pending.json"
+MOST_TOLD = 20  # reasons
 REASON_LIMIT = 200  # characters of a reason in a table
 
 
@@ -93,12 +94,14 @@ def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) 
 
 
 def reasons_told(rows: Sequence[Unjudged]) -> str:
-    """The reasons in words, one a line."""
-    return "\n".join(
+    """The reasons in words, one a line, the most frequent ones."""
+    more = [f"  and {len(rows) - MOST_TOLD} other reasons"] if len(rows) > MOST_TOLD else []
+    told = [
         f"  {row.hypotheses} hypotheses of {row.groups} groups: {row.status or 'pending'}"
         f"{f' ({row.reason})' if row.reason else ''}; {row.next}"
-        for row in rows
-    )
+        for row in rows[:MOST_TOLD]
+    ]
+    return "\n".join([*told, *more])
 
 
 def _plain(reason: str) -> str:

@@ -98,7 +98,7 @@ def test_what_could_not_be_read_is_final_until_it_is_re_opened(run):
         section = vlm(server, second_chances=1)
         name = make_critic(section, 0).name
         assert judge(run, section) == counted(abstained=8, failed_groups=2)
-        assert len(server.calls) == 2 * 2 * 2  # groups x tries x (an answer and its repair; a repair asked for twice is known)
+        assert len(server.calls) == 2 * 2 * 2  # groups x tries x (an answer and its repair)
         assert "no usable answer after 2 repairs" in reasons(run, name) and "--retry-abstained" in reasons(run, name)
         answers["now"] = good()
         assert judge(run, section)["abstained"] == 8 and len(server.calls) == 8
