@@ -345,8 +345,9 @@ def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int)
     told = f"at most {most} pictures" if most else "fewer pictures, and does not say how many,"
     raise VlmConfigError(
         f"the server at {settings.address} takes {told} in one request, and {1 + prototypes + shown} are to be shown: "
-        f"the photograph, {f'{prototypes} prototypes, ' if prototypes else ''}and two overlays at least. Raise the "
-        'server\'s limit (vLLM: --limit-mm-per-prompt), or set mode = "blocks" with a smaller block_size, or mode = "pairs"'
+        f"the photograph, {f'{prototypes} prototypes, ' if prototypes else ''}and two overlays at least. Raise "
+        "the server's limit (vLLM: --limit-mm-per-prompt), or set mode to \"blocks\" with a smaller block_size, or to "
+        '"pairs"'
         f"{', or recall fewer prototypes' if prototypes else ''}"
     )
 

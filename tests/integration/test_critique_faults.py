@@ -29,7 +29,7 @@ def test_a_server_that_dies_and_comes_back(programs, tmp_path):
 
     def script(number, body):
         state["well"] -= 1
-        return (good() if state["well"] >= 0 else error(503, "model is being loaded"))(body)
+        return (good([9, 8, 7, 6]) if state["well"] >= 0 else error(503, "model is being loaded"))(body)
 
     with LoopbackVlm(script) as server:
         own = f'model = "loopback", base_url = "{server.base_url}", retries = 0, second_chances = 0, max_in_flight = 1'
@@ -50,7 +50,8 @@ def test_a_server_that_dies_and_comes_back(programs, tmp_path):
         told = {row["metric"]: row["value"] for row in json.loads((tmp_path / "half.json").read_text())["results"]}
         assert (told["critique.scored"], told["critique.pending"], told["critique.failed_groups"]) == (4, 8, 2)
         state["well"], before = 9, len(server.calls)
-        mine.run("critique", "--settings", settings)
+        whole = mine.run("critique", "--settings", settings)
+        assert "on a scale of 0-10" in " ".join((whole.stdout + whole.stderr).split())
         assert len(server.calls) == before + 2
         (name,) = store.critics("round0")
         told = mine.run("critique", "--settings", settings, "--explain", f"vlm@{name.partition('@')[2]}").stdout
