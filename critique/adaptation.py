@@ -89,7 +89,8 @@ def is_quota(code: int, words: str) -> bool:
 def setting_to_change(code: int, words: str, address: str, model: str, key_variable: str) -> str | None:
     """The mend of a fault that every request would meet; None for what may be one request's own fault."""
     if is_quota(code, words):
-        return "The account is used up: see to its quota, or name another key's variable in `api_key_variable`"
+        mend = "see to its quota, or name another key's variable in `api_key_variable`"
+        return f"The account of the key in {key_variable} is used up: {mend}"
     if code in (401, 407):
         return f"Check the key in {key_variable}"
     if code in (404, 405) or _NO_ENDPOINT.search(words) or _UNKNOWN_MODEL.search(words):

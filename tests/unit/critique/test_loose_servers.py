@@ -198,10 +198,10 @@ QUOTA = "You exceeded your current quota, please check your plan and billing det
 @pytest.mark.parametrize(
     ("step", "told", "most"),
     [
-        (error(429, QUOTA, "insufficient_quota"), r"exceeded your current quota.*The account is used up", 1),
+        (error(429, QUOTA, "insufficient_quota"), r"exceeded your current quota.*account .* is used up", 1),
         (error(404, "The model `loopback` does not exist"), r"does not exist.*the model 'loopback' \(`model`\)", 1),
         (error(400, "model loopback not found"), r"model loopback not found.*`model`", 1),
-        (error(402, "pay first"), "pay first.*account is used up", 1),
+        (error(402, "pay first"), "pay first.*account .* is used up", 1),
         (lambda _: Answer({"error": "Unexpected endpoint. (POST /chat)"}), "Unexpected endpoint.*`base_url`", 1),
         (lambda _: Answer(b"<html><body>Login</body></html>"), "Login.*is `base_url` right", 2),
         (error(400, "this is not to my taste"), "not to my taste.*change the setting", 4),
