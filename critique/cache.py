@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS answers (
 );
 CREATE INDEX IF NOT EXISTS by_asked ON answers (asked);
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, critic TEXT, rows INTEGER, collected INTEGER);
+CREATE TABLE IF NOT EXISTS adaptations (critic TEXT, change TEXT, told TEXT, PRIMARY KEY (critic, change));
 """
 
 
@@ -114,6 +115,16 @@ class AnswerCache:
         sent = "coalesce(sum(prompt_tokens + completion_tokens), 0)"
         return int(self._file.execute(f"SELECT {sent} FROM answers").fetchone()[0])
 
+    def adapt(self, critic: str, change: str, told: str) -> None:
+        """Remember what a server does not take of a critic's requests, so that it is found out once."""
+        with self._file:
+            self._file.execute("INSERT OR REPLACE INTO adaptations VALUES (?, ?, ?)", (critic, change, told))
+
+    def adaptations(self, critic: str) -> dict[str, str]:
+        """What was adapted, and in words."""
+        asked = "SELECT change, told FROM adaptations WHERE critic = ? ORDER BY rowid"
+        return dict(self._file.execute(asked, (critic,)).fetchall())
+
     def add_batch(self, id: str, critic: str, rows: int) -> None:
         """Remember a batch that was handed in."""
         with self._file:
@@ -127,6 +138,14 @@ class AnswerCache:
         """Batches whose answers were not collected yet."""
         asked = "SELECT id FROM batches WHERE critic = ? AND collected = 0 ORDER BY rowid"
         return [id for (id,) in self._file.execute(asked, (critic,))]
+
+
+def read_adaptations(path: Path, critic: str) -> list[str]:
+    """What a critic's requests were adapted to, in words; empty where nothing was."""
+    if not path.exists():
+        return []
+    with AnswerCache(path) as cache:
+        return list(cache.adaptations(critic).values())
 
 
 def read_ledger(folder: Path) -> list[Spent]:

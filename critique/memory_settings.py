@@ -22,7 +22,7 @@ class RecallSettings(BaseModel):
     prototypes: Natural = 3  # K_p
     exploration: Annotated[float, Field(ge=0)] = 0.5  # C of the upper confidence bound
     prior_successes: Annotated[float, Field(ge=0)] = 1.0  # a new rule counts as if it had so many successes
-    prior_uses: Annotated[float, Field(gt=0)] = 1.0  # in so many uses
+    prior_uses: Annotated[float, Field(gt=0)] = 2.0  # in so many uses: (N_s + 1) / (N_u + 2)
     likeness: Share = 0.7  # weight of likeness against variety among prototypes; 1 = likeness alone
     tags: Literal["prototypes", "none"] = "prototypes"  # where the tags of a case come from
     embedder: str = "pose"  # of cases: "pose", "open_clip:MODEL:WEIGHTS", "transformers:MODEL", "endpoint:MODEL"

@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 
 from critique.critic import Critic
 from critique.stream import Judge, judge_all
-from storage.records import DrawnGroup, Verdict
+from storage.records import PASSING, DrawnGroup, Verdict
 
 Floats = NDArray[np.float64]
 Combine = Literal["z", "rank", "mean"]
@@ -100,19 +100,34 @@ class PanelCritic:
         """One verdict from one of each member, in the members' order."""
         points = np.stack([common_points(verdict.scores, self.combine) for verdict in verdicts])
         weights = np.array([float(member.weight) for member in self.members])
+        waiting = _waiting(verdicts)
+        points[:, [place for place, (status, _) in enumerate(waiting) if status]] = np.nan
         scores, uncertainty = weighed(points, weights)
-        first = verdicts[int(weights.argmax())].statuses
+        first = [own or why for (own, _), why in zip(waiting, verdicts[int(weights.argmax())].statuses)]
         return Verdict(
             group_id=verdicts[0].group_id,
             critic=self.name,
             scores=scores,
             statuses=tuple(why if np.isnan(score) else "ok" for why, score in zip(first, scores)),
-            comments=tuple(_comment(verdicts, points, weights, place) for place in range(len(scores))),
+            comments=tuple(
+                words if status else _comment(verdicts, points, weights, place)
+                for place, (status, words) in enumerate(waiting)
+            ),
             seconds=seconds,
             cost=sum(verdict.cost for verdict in verdicts),
             replies=tuple(reply for verdict in verdicts for reply in verdict.replies),
             uncertainty=uncertainty,
+            rules=tuple(dict.fromkeys(rule for verdict in verdicts for rule in verdict.rules)),
         )
+
+
+def _waiting(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """Status and words of a member whose fault can pass, (G,); "" where there is none. The panel waits for it."""
+    found = [("", "")] * len(verdicts[0].scores)
+    for verdict in verdicts:
+        for place, (status, words) in enumerate(zip(verdict.statuses, verdict.comments)):
+            found[place] = (status, words) if status in PASSING else found[place]
+    return found
 
 
 def common_points(scores: Floats, how: Combine) -> Floats:

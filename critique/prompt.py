@@ -133,7 +133,7 @@ def first_message(
     order: Sequence[int],
     memory: Sequence[Part],
     views: Views = "front",
-    prompt_order: PromptOrder = "memory_first",
+    prompt_order: PromptOrder = "paper",
 ) -> Part:
     """The one message that asks for a judgement of some hypotheses: `order[k]` is image_{k + 2}.
 

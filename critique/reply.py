@@ -3,6 +3,9 @@
 The contract: one JSON object with a key for each picture, `image_2` to `image_{G+1}` (image_1: the photo):
 
     {"image_2": {"score": 88, "comment": "limbs follow the photo"}, "image_3": {"score": 41, "comment": ""}}
+
+Other forms with one unambiguous meaning are read too: JSON with trailing commas or single quotes (loose_json.py),
+bare numbers in place of objects, an array, one object about all, and scores such as "90/100" or "9 out of 10".
 """
 
 import json
@@ -15,6 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from critique.loose_json import LooseObject as _Object
+from critique.loose_json import looser, read_loosely
+
 COMMENT_LIMIT = 300  # characters of a comment that are kept
 REPLY_LIMIT = 100_000  # characters of a reply that are searched, from its end
 FAILURES = (
@@ -22,8 +28,14 @@ FAILURES = (
 )
 
 _LABEL = re.compile(r"(?i)\s*image[\s._-]*([0-9]{1,6})\s*")
-_START = re.compile(r'\{\s*"')
+_START = re.compile(r"""\{\s*["'“\w}]|\[\s*["'{\[0-9]""")
 _NUMBER = re.compile(r"\s*[+-]?([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)\s*")
+_OF = re.compile(r"(?i)\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(?:(?:/|of|out of)\s*(100|10|5)|(%|points?|percent))\s*")
+_THOUGHTS = re.compile(r"(?is)<(think|thinking|reasoning|thought)>.*?</\1>|◁think▷.*?◁/think▷|\[THINK\].*?\[/THINK\]")
+_THOUGHTS_END = re.compile(r"(?i)</(?:think|thinking|reasoning|thought)>|◁/think▷|\[/THINK\]")
+_THOUGHTS_START = re.compile(r"(?i)<(?:think|thinking|reasoning|thought)>|◁think▷|\[THINK\]")
+_LABELS = ("image", "picture", "label", "key", "name", "id", "image_id", "candidate")
+_POINTS = ("score", "rating", "points")
 
 
 class ReplyError(ValueError):
@@ -40,21 +52,7 @@ class ParsedReply:
     ignored: int  # keys that name the photograph, no picture of this group, or no picture at all
 
 
-class _Object(dict):
-    """A JSON object that remembers a key given twice."""
-
-    repeated: str | None = None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    made = _Object(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        made.repeated = next(key for key in keys if keys.count(key) > 1)
-    return made
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_DECODER = json.JSONDecoder(object_pairs_hook=looser)
 
 
 def picture_place(label: str) -> int | None:
@@ -63,15 +61,78 @@ def picture_place(label: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def json_objects(text: str) -> Iterator[_Object]:
-    """The outermost balanced JSON objects in a text, in order; fences and prose between them are skipped."""
+def without_thoughts(text: str) -> str:
+    """The text after a model's reasoning, where the reasoning is marked; ReplyError if it never ends."""
+    text = _THOUGHTS.sub(" ", text)
+    *_, end = [None, *_THOUGHTS_END.finditer(text)]
+    text = text if end is None else text[end.end() :]  # the template opened the block, the model closed it
+    if _THOUGHTS_START.search(text):
+        raise ReplyError("the answer ends inside its reasoning, before any judgement")
+    return text
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """The outermost balanced JSON objects and arrays in a text, in order; fences and prose between them are skipped."""
     at, failures = 0, 0
     while failures < FAILURES and (start := _START.search(text, at)):
         try:
             value, at = _DECODER.raw_decode(text, start.start())
-            yield value
-        except (ValueError, RecursionError):  # prose in braces, a torn object, a deep nest
-            at, failures = start.start() + 1, failures + 1
+        except (ValueError, RecursionError):
+            try:
+                value, at = read_loosely(text, start.start())
+            except (ValueError, RecursionError, IndexError):  # prose in braces, a torn object, a deep nest
+                at, failures = start.start() + 1, failures + 1
+                continue
+        yield value
+
+
+def json_objects(text: str) -> Iterator[_Object]:
+    """The objects among the `json_values` of a text."""
+    return (value for value in json_values(text) if isinstance(value, _Object))
+
+
+def items_of(value: Any, size: int, depth: int = 0) -> _Object | None:
+    """A value as the contract has it: an object with a key for each picture; None if it is about no pictures."""
+    judged = range(2, size + 2)
+    if isinstance(value, _Object):
+        if any(picture_place(key) in judged for key in value):
+            return value
+        if value and set(value) == {str(place) for place in judged}:
+            return looser([(f"image_{key}", item) for key, item in value.items()])
+        if label := _label(value, size):
+            return looser([(label, value)])
+        inner = [found for item in value.values() if (found := items_of(item, size, depth + 1)) is not None]
+        return inner[0] if depth < 2 and len(inner) == 1 else None
+    if not isinstance(value, list) or not value or depth > 2:
+        return None
+    if all(isinstance(item, _Object) for item in value):
+        labels = [_label(item, size) for item in value]
+        if all(labels):
+            return looser([(str(label), item) for label, item in zip(labels, value)])
+        named = [items_of(item, size, depth + 1) for item in value]
+        if all(item is not None for item in named):
+            return looser([pair for item in named if item is not None for pair in item.items()])
+        if any(labels) or not all(any(name in _lowered(item) for name in _POINTS) for item in value):
+            return None
+    elif not all(isinstance(item, int | float | str) and not math.isnan(_score(item)) for item in value):
+        return None
+    if len(value) != size:
+        raise ReplyError(f"an array of {len(value)} scores without labels does not say which of the {size} pictures")
+    return looser([(f"image_{place}", item) for place, item in zip(judged, value)])
+
+
+def _lowered(item: _Object) -> dict[str, Any]:
+    return {key.strip().lower(): value for key, value in item.items()}
+
+
+def _label(item: _Object, size: int) -> str | None:
+    """The picture that an object of an array says that it is about."""
+    lowered = _lowered(item)
+    if not any(name in lowered for name in _POINTS):
+        return None
+    told = [lowered[name] for name in _LABELS if name in lowered]
+    found = {value for value in told if isinstance(value, str) and picture_place(value) is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def plain_text(text: str, limit: int) -> str:
@@ -80,10 +141,24 @@ def plain_text(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def _unwrapped(text: str) -> str:
+    """The text inside a JSON string, if the whole answer is one."""
+    told = text.strip(" \t\r\n\ufeff")
+    if len(told) > 1 and told[0] == told[-1] == '"':
+        try:
+            inner = json.loads(told)
+        except (ValueError, RecursionError):
+            return text
+        return inner if isinstance(inner, str) else text
+    return text
+
+
 def _score(value: Any) -> float:
-    """0-100, or NaN if the value is no such number."""
+    """0-100, or NaN if the value is no such number. "90/100" and "9/10" say their own scale."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
+    elif isinstance(value, str) and (found := _OF.fullmatch(value)):
+        value = round(float(found[1]) * 100 / float(found[2] or 100), 6)
     usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
     return float(value) if usable else math.nan
 
@@ -91,14 +166,16 @@ def _score(value: Any) -> float:
 def _judgement(item: Any, label: str) -> tuple[float, str]:
     """Score (NaN if unusable) and comment of one picture."""
     if not isinstance(item, _Object):
-        return math.nan, ""
+        return _score(item), ""
     lowered = [(key.strip().lower(), value) for key, value in item.items()]
-    fields = _object([(key, value) for key, value in lowered if key in ("score", "comment")])
+    fields = looser([(key, value) for key, value in lowered if key in ("comment", *_POINTS)])
     repeated = item.repeated or fields.repeated
     if repeated is not None:
         raise ReplyError(f"the key '{plain_text(repeated, 40)}' of {label} is given twice")
+    points = [fields[name] for name in _POINTS if name in fields]
     comment = fields.get("comment")
-    return _score(fields.get("score")), plain_text(comment, COMMENT_LIMIT) if isinstance(comment, str) else ""
+    score = _score(points[0]) if len(points) == 1 or "score" in fields else math.nan
+    return score, plain_text(comment, COMMENT_LIMIT) if isinstance(comment, str) else ""
 
 
 def parse_reply(text: str, size: int) -> ParsedReply:
@@ -110,9 +187,16 @@ def parse_reply(text: str, size: int) -> ParsedReply:
     """
     judged = range(2, size + 2)
     chosen = None
-    for found in json_objects(text[-REPLY_LIMIT:]):
-        if any(picture_place(key) in judged for key in found):
-            chosen = found
+    fault = None
+    for value in json_values(_unwrapped(without_thoughts(text[-REPLY_LIMIT:]))):
+        if chosen is not None and isinstance(value, list) and not any(isinstance(item, _Object) for item in value):
+            continue  # bare numbers behind a judgement that names its pictures
+        try:
+            chosen = items_of(value, size) or chosen
+        except ReplyError as error:
+            fault = error
+    if chosen is None and fault is not None:
+        raise fault
     if chosen is None:
         raise ReplyError(f'there is no complete JSON object with the keys "image_2" to "image_{size + 1}"')
     if chosen.repeated is not None:

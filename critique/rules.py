@@ -140,7 +140,8 @@ def rule_scores(rules: Sequence[Rule], tags: frozenset[str], settings: RecallSet
         |tags_q & tags_i| + (N_s,i + a) / (N_u,i + b) + C sqrt(log max(N, 1) / (N_u,i + 1))
 
     with N the sum of all N_u. Source: the paper's rule retrieval; its 0/0 for a new rule is filled by the prior
-    of a successes in b uses, by default one in one: a new rule is held to be good until it has been tried.
+    of a successes in b uses, by default one in two: (N_s + 1) / (N_u + 2), Laplace's rule of succession. A new rule
+    is as likely to be good as not until it has been tried.
     """
     spread = math.log(max(sum(rule.uses for rule in rules), 1))
     return np.array(

@@ -21,7 +21,7 @@ from critique.blocks import Showing, calls, showings
 from critique.cache import AnswerCache
 from critique.cost import Tokens, request_tokens
 from critique.critic import seeded_random
-from critique.endpoint import Deadline, Endpoint, cost
+from critique.endpoint import Deadline, Endpoint, Look, NotKept, TooManyPictures, cost
 from critique.expectation import expected_scores
 from critique.memory import Memory
 from critique.prompt import (
@@ -33,11 +33,12 @@ from critique.prompt import (
     first_message,
     memory_parts,
     repair_messages,
+    task_text,
 )
 from critique.reply import ParsedReply, ReplyError, parse_reply
 from critique.stream import Judge, for_each, judge_all
 from critique.vlm_settings import VlmConfigError, VlmSettings, check_model
-from storage.records import DrawnGroup, Reply, Verdict
+from storage.records import UNREADABLE, DrawnGroup, Reply, Verdict
 
 __all__ = ["VlmConfigError", "VlmCritic", "VlmSettings", "name_of"]
 
@@ -67,6 +68,10 @@ class _Judgement:
     reason: str = ""
     replies: list[Reply] = field(default_factory=list)
 
+    @property
+    def judged(self) -> bool:
+        return self.parsed is not None and "ok" in self.parsed.statuses
+
 
 @dataclass(frozen=True)
 class _Case:
@@ -81,17 +86,21 @@ class _Case:
 class VlmCritic:
     """Asks a vision-language model for the scores of a group. The memory is read, and never written.
 
-    `cache` is the file of the run's answers and ledger; without it every judgement is paid for anew.
+    `cache` is the file of the run's answers and ledger; without it every judgement is paid for anew. `anew` asks
+    again where kept answers could not be read.
     """
 
     needs_pictures = True
 
-    def __init__(self, settings: VlmSettings, *, memory: Memory | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self, settings: VlmSettings, *, memory: Memory | None = None, cache: Path | None = None, anew: bool = False
+    ) -> None:
         if settings.memory is not None and memory is None:
             raise VlmConfigError(f"the memory {settings.memory} was not read; give VlmCritic its content as `memory`")
         check_model(settings)
         self.settings = settings
         self.cache = cache
+        self.anew = anew
         self._memory = memory or Memory()
         self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
         self._refused: set[str] = set()  # what the server was found not to take
@@ -109,9 +118,25 @@ class VlmCritic:
         """What the pictures should show, see the setting."""
         return self.settings.frame
 
-    def showings(self, group_id: str, size: int) -> Sequence[Showing]:
+    def about(self) -> dict[str, Any]:
+        """What the version in the name stands for: model, prompt, memory, settings and rules. No key is in it."""
+        prompt = repr((PROMPT_VERSION, task_text(3, self.settings.views)))
+        rules = [rule for rule in self._memory.rules if rule.state == "admitted"]
+        return {
+            "model": self.settings.model,
+            "address": self.settings.address,
+            "prompt_version": PROMPT_VERSION,
+            "prompt_digest": hashlib.sha256(prompt.encode()).hexdigest()[:16],
+            "memory": None if self.settings.memory is None else str(self.settings.memory),
+            "memory_digest": self._memory.digest[:16],
+            "prototypes": len(self._memory.prototypes),
+            "rules": [{"id": rule.id, "text": rule.text} for rule in (*self._memory.pinned, *rules)],
+            "settings": self.settings.model_dump(mode="json", include=_ANSWER_SETTINGS),
+        }
+
+    def showings(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Showing]:
         """Who is shown in each call, in which order; it depends on the settings and the group alone."""
-        s = self.settings
+        s = settings or self.settings
         rng = seeded_random(s.seed, group_id)
         return showings(s.mode, size, s.repeats, s.block_size, s.anchors, rng, s.shuffle)
 
@@ -163,7 +188,8 @@ class VlmCritic:
     def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable[batch.Question]:
         for group in groups:
             case = self._case(group)
-            for order in self.showings(group.group.person.group_id, len(group.group)):
+            chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
+            for order in self.showings(group.group.person.group_id, len(group.group), chosen):
                 request = endpoint.request([self._message(case, order)], self.settings.max_tokens, len(order))
                 yield batch.Question(endpoint.asked(request), request, self._guess(case, order))
 
@@ -171,35 +197,56 @@ class VlmCritic:
         """All showings of a group at the same time, as far as there are places."""
         started = time.perf_counter()
         case = await asyncio.to_thread(self._case, group)
-        shown = self.showings(group.group.person.group_id, len(group.group))
-        asked = (self._judgement(endpoint, case, order) for order in shown)
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        for judgement in found:
-            if isinstance(judgement, BaseException):  # raised only now, so that what is under way is kept
-                raise judgement
+        while True:
+            chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
+            shown = self.showings(group.group.person.group_id, len(group.group), chosen)
+            asked = (self._judgement(endpoint, case, order) for order in shown)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            faults = [judgement for judgement in found if isinstance(judgement, BaseException)]
+            for fault in faults:
+                if not isinstance(fault, TooManyPictures):  # raised only now, so that what is under way is kept
+                    raise fault
+            if not faults:
+                break
         judgements = [judgement for judgement in found if isinstance(judgement, _Judgement)]
-        return self._verdict(group, judgements, time.perf_counter() - started)
+        return self._verdict(group, judgements, time.perf_counter() - started, chosen)
 
     async def _judgement(self, endpoint: Endpoint, case: _Case, order: Showing) -> _Judgement:
         """One showing; after a failure again, each time from another place of its order."""
+        if self.anew:
+            try:
+                kept = await self._tried(endpoint, case, order, "kept")
+            except NotKept:
+                pass
+            else:
+                if kept.judged:
+                    return kept
+        return await self._tried(endpoint, case, order, "new" if self.anew else "kept or new")
+
+    async def _tried(self, endpoint: Endpoint, case: _Case, order: Showing, look: Look) -> _Judgement:
         deadline = Deadline(self.settings.deadline_seconds)
-        judgement = _Judgement(order)
-        for chance in range(self.settings.second_chances + 1):
-            turn = chance * -(-len(order) // (self.settings.second_chances + 1))
+        judgement, chances = _Judgement(order), self.settings.second_chances + 1
+        for chance in range(chances):
+            turn = chance * -(-len(order) // chances)
             replies = judgement.replies
-            judgement = await self._asked(endpoint, case, order[turn:] + order[:turn], deadline)
+            judgement = await self._asked(endpoint, case, order[turn:] + order[:turn], deadline, look)
             judgement.replies = replies + judgement.replies
-            if deadline.over or (judgement.parsed is not None and "ok" in judgement.parsed.statuses):
+            if deadline.over or judgement.judged:
                 break
+        if judgement.status in UNREADABLE:
+            judgement.reason = f"{judgement.reason} (tries: {len(judgement.replies)})"
         return judgement
 
-    async def _asked(self, endpoint: Endpoint, case: _Case, order: Showing, deadline: Deadline) -> _Judgement:
+    async def _asked(
+        self, endpoint: Endpoint, case: _Case, order: Showing, deadline: Deadline, look: Look
+    ) -> _Judgement:
         """Ask; widen the cap of a cut answer once; send an unusable or incomplete one back."""
         size, judgement = len(order), _Judgement(order)
         message = self._message(case, order)
         messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
         while True:
-            said = await endpoint.ask(messages, cap, size, deadline, self._guess(case, order))
+            # an answer that was cut at the widened cap too is no judgement: the next run asks for it again
+            said = await endpoint.ask(messages, cap, size, deadline, self._guess(case, order), look, whole=widened)
             status, text = said.reply.status, said.reply.text
             judgement.replies.append(replace(said.reply, order=order))
             if status not in ("ok", "truncated"):
@@ -207,6 +254,8 @@ class VlmCritic:
                     judgement.status, judgement.reason = status, said.reason
                 return judgement
             parsed, fault = _parsed(text, size)
+            if said.reason and not text.strip():
+                fault = ReplyError(said.reason)
             if parsed is not None and "ok" in parsed.statuses and (status == "ok" or _complete(parsed)):
                 judgement.replies[-1] = replace(judgement.replies[-1], status="ok")  # cut in its trailing white space
                 if self.settings.expected_scores:
@@ -233,12 +282,14 @@ class VlmCritic:
             repairs += 1
             messages = [message, *repair_messages(text, fault, size)]
 
-    def _verdict(self, group: DrawnGroup, judgements: Sequence[_Judgement], seconds: float) -> Verdict:
+    def _verdict(
+        self, group: DrawnGroup, judgements: Sequence[_Judgement], seconds: float, chosen: VlmSettings
+    ) -> Verdict:
         """The linked scores; a hypothesis that no call judged has the status and the words of the last that failed."""
         size = len(group.group)
         read = [(judgement.order, judgement.parsed) for judgement in judgements if judgement.parsed is not None]
         scores = [parsed.scores for _, parsed in read]
-        linked = link(size, [order for order, _ in read], scores, self.settings.linked_by)
+        linked = link(size, [order for order, _ in read], scores, chosen.linked_by)
         statuses, comments = [""] * size, [""] * size
         for judgement in judgements:
             for place, index in enumerate(judgement.order):
@@ -258,6 +309,7 @@ class VlmCritic:
             cost=sum(cost(self.settings, reply) for reply in replies),
             replies=replies,
             uncertainty=linked.uncertainty,
+            rules=tuple(rule.id for rule in self._memory.rules_for(group.group.person)),
         )
 
     def _case(self, group: DrawnGroup) -> _Case:
@@ -272,6 +324,32 @@ class VlmCritic:
 
     def _message(self, case: _Case, order: Showing) -> dict[str, Any]:
         return first_message(case.pictures, order, case.memory, self.settings.views, self.settings.prompt_order)
+
+
+def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int) -> VlmSettings:
+    """The settings, in blocks or pairs where a server takes `most` pictures a request (0: it does not say how many).
+
+    The photograph, the memory's prototypes and the overlays are pictures. VlmConfigError where not even two overlays
+    have room.
+    """
+    shown = max(calls(settings.mode, size, 1, settings.block_size, settings.anchors))
+    if most is None or 1 + prototypes + shown <= most:
+        return settings
+    room = most - 1 - prototypes
+    if most and room >= 3:
+        block = min(room, settings.block_size)
+        own = {"mode": "blocks", "block_size": block, "anchors": min(settings.anchors, block - 2), "link": None}
+        return settings.model_copy(update=own)
+    if most and room == 2:
+        return settings.model_copy(update={"mode": "pairs", "link": None})
+    told = f"at most {most} pictures" if most else "fewer pictures, and does not say how many,"
+    raise VlmConfigError(
+        f"the server at {settings.address} takes {told} in one request, and {1 + prototypes + shown} are to be shown: "
+        f"the photograph, {f'{prototypes} prototypes, ' if prototypes else ''}and two overlays at least. Raise "
+        "the server's limit (vLLM: --limit-mm-per-prompt), or set mode to \"blocks\" with a smaller block_size, or to "
+        '"pairs"'
+        f"{', or recall fewer prototypes' if prototypes else ''}"
+    )
 
 
 def _parsed(text: str, size: int) -> tuple[ParsedReply | None, ReplyError]:

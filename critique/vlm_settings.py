@@ -49,12 +49,9 @@ class VlmSettings(BaseModel):
     second_chances: Annotated[int, Field(ge=0, le=10)] = 2  # a judgement that failed is asked for in another order
 
     max_tokens: Annotated[int, Field(ge=1)] = 4096  # of one answer; doubled once if an answer is cut off
-    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = (
-        "max_tokens"  # the latter for newer models
-    )
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = (
-        0.0  # None = not sent, for models that refuse it
-    )
+    # what servers may refuse can be "not sent"; None is the same. Where a server says so, it is adapted by itself
+    token_limit_field: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"  # the latter: newer models
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
     structured: bool = True  # ask for the JSON schema; dropped by itself where the server refuses it
 
     long_side: Annotated[int, Field(ge=64, le=4096)] = 1024  # px of each picture sent
@@ -62,7 +59,7 @@ class VlmSettings(BaseModel):
     detail: Detail | None = None  # None = not sent
     views: Views = "front"
     frame: Literal["person", "photograph"] = "person"  # what the pictures show: the person's surroundings, or all
-    prompt_order: PromptOrder = "memory_first"  # "paper": the memory after the pictures
+    prompt_order: PromptOrder = "paper"  # task, pictures, memory; "memory_first": the memory before the pictures
     shuffle: bool = True  # show the hypotheses of each group in a seeded random order, against order bias
     seed: int = 0  # of that order
 
@@ -81,6 +78,12 @@ class VlmSettings(BaseModel):
     batch_price: Annotated[float, Field(ge=0, le=1)] = 0.5  # of an answer by batch, as a share of the full price
     batch_poll_seconds: Seconds = 60.0
     batch_hours: Seconds = 24.0  # after which a batch is given up and its rest is asked one by one
+
+    @field_validator("temperature", "token_limit_field", "detail", mode="before")
+    @classmethod
+    def _not_sent(cls, value: object) -> object:
+        """TOML has no null: "not sent" is the word for it."""
+        return None if value == "not sent" else value
 
     @model_validator(mode="after")
     def _possible(self) -> "VlmSettings":

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.states import Completed
 
 from flows.progress import stage
 from flows.run_benchmark import benchmark
 from flows.sample_groups import find, sample
-from flows.score_groups import score
+from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
 from hmr.base_model import load_model
 from hmr.headroom_record import measured_headroom
@@ -52,10 +53,11 @@ from tasks.training import Trained, train_settings
 
 
 @flow(name="align", flow_run_name="{settings.run.name}")
-def align(settings: Settings) -> str:
+def align(settings: Settings) -> Any:
     """Align a base model to photographs; returns the path of the run's `summary.json`.
 
-    What an earlier run with the same settings finished is not done again.
+    What an earlier run with the same settings finished is not done again. Where some groups could not be judged, it
+    ends in the state "Partly judged".
     """
     plan = Plan(settings)
     plan.check()
@@ -70,7 +72,10 @@ def align(settings: Settings) -> str:
     shown = show(plan, measured)
     pictured = show_photographs(plan, measured, shown)
     summary = summarise(plan, found, done, before, after) | {"photographs": photograph_summary(*measured)}
-    return publish(plan, summary, shown, done.rounds, found, pictured)
+    path = publish(plan, summary, shown, done.rounds, found, pictured)
+    if failed := done.verdicts["failed_groups"]:
+        return Completed(name=PARTLY, message=f"{failed} groups could not be judged", data=path)
+    return path
 
 
 class Improved(NamedTuple):
@@ -78,15 +83,17 @@ class Improved(NamedTuple):
 
     rounds: list[Trained]
     groups: int
-    verdicts: dict[str, int]  # hypotheses scored and abstained on
+    verdicts: dict[str, int]  # hypotheses scored, abstained on and pending, and groups that failed
 
 
 def improve(plan: Plan) -> Improved:
     """All rounds of sampling, judging and training on the people in the store."""
-    done = Improved([], 0, {"scored": 0, "abstained": 0})
+    done = Improved([], 0, dict.fromkeys(COUNTS, 0))
     for number in range(1, plan.settings.align.rounds + 1):
         groups = sample(plan, number - 1)
         found = score(plan, plan.gen(number - 1))
+        if found["failed_groups"]:
+            not_judged(plan, [plan.gen(number - 1)])
         verdicts = {name: count + found[name] for name, count in done.verdicts.items()}
         done = Improved([*done.rounds, train(plan, number)], done.groups + groups, verdicts)
     return done

@@ -34,11 +34,20 @@ from flows.command_flags import (
     settings_of_run,
 )
 from flows.command_memory import memory
-from flows.command_output import measured, plain, tell_events, tell_measurements, tell_results, tell_table
+from flows.command_output import (
+    groups_not_judged,
+    measured,
+    plain,
+    tell_events,
+    tell_measurements,
+    tell_results,
+    tell_table,
+)
 from flows.faults import is_ours, take_debug_flag, tell
-from flows.recording import recorded
+from flows.recording import FOLDERS, recorded
 
 MISUSE = 2  # exit code for what the user can mend
+PARTLY = 3  # exit code of a critique that could judge some groups and not others
 FAULT = 1
 
 app = typer.Typer(
@@ -104,6 +113,8 @@ def align(
 
         run(chosen)
     tell_results(chosen)
+    if groups_not_judged(chosen):
+        raise typer.Exit(PARTLY)
 
 
 @app.command()
@@ -245,17 +256,37 @@ def critique(
     controls: Annotated[
         int, typer.Option(metavar="N", min=0, help="Instead judge N labelled people with planted controls.")
     ] = 0,
+    retry_abstained: Annotated[
+        bool, typer.Option("--retry-abstained", help="Ask again where answers could not be read.")
+    ] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Only print what a stored critic's version stands for.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Judge a run's sampled groups that lack a verdict of this critic.
+
+    What a fault kept from being judged that can pass (server, network, rate, truncation) is asked about again by the
+    next call. Exit code 3: some groups could not be judged, a table says why; 2: none could.
 
     With --controls, groups hold the truth, near misses and a mesh that is turned round: who wins, who loses?
 
     Example: hmr-align critique --name default --critic vlm --settings mine.toml --plan
     """
+    retry = retry_abstained or None
     if plan:
-        refuse("beside --plan", controls=controls or None, json=json_file)
+        refuse("beside --plan", controls=controls or None, json=json_file, retry_abstained=retry, explain=explain)
+    if explain is not None:
+        refuse("beside --explain", controls=controls or None, json=json_file, retry_abstained=retry, critic=critic)
+    if controls:
+        refuse("beside --controls", retry_abstained=retry)
     chosen = settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
+    if explain is not None:
+        from storage.group_store import GroupStore
+        from tasks.critic_record import explained
+
+        typer.echo("\n".join(explained(GroupStore(chosen.run.folder / "store"), explain)))
+        return
     if plan:
         from tasks.request_plan import request_plan
 
@@ -273,8 +304,10 @@ def critique(
     with recorded():
         from flows.score_groups import score_groups as run
 
-        counts = run(chosen)
+        counts = run(chosen, retry_abstained=retry_abstained)
     tell_measurements([measured(f"critique.{name}", count) for name, count in counts.items()], json_file)
+    if counts["failed_groups"]:
+        raise typer.Exit(PARTLY)
 
 
 @app.command()

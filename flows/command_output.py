@@ -53,6 +53,14 @@ def tell_results(settings: "Settings") -> None:
             typer.echo(file)
 
 
+def groups_not_judged(settings: "Settings") -> int:
+    """How many groups of a finished run its critic could not judge."""
+    import json
+
+    summary = settings.run.folder / "summary.json"
+    return json.loads(summary.read_text())["verdicts"].get("failed_groups", 0) if summary.exists() else 0
+
+
 def tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
     """Print measured numbers as a table, and write them where `--json` says."""
     rows = [

@@ -1,22 +1,39 @@
 """Groups -> verdicts: judges only what lacks a verdict of the named critic and version."""
 
+from typing import Any
+
 from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.context import FlowRunContext
+from prefect.states import Completed
 
 from flows.progress import say, stage, tracked
 from tasks.judging import judge_groups
 from tasks.monitoring import told, watch
+from tasks.pending import NotJudged, Unjudged, reasons_told, unjudged
 from tasks.plan import Plan
 from tasks.remembering import older_memory
-from tasks.settings import Settings
+from tasks.settings import Settings, SettingsError
+
+COUNTS = ("scored", "abstained", "pending", "failed_groups")
+PARTLY = "Partly judged"
+"""Name of the state of a flow whose critic could not judge every group: Completed, and a warning."""
 
 
-def score(plan: Plan, gen: str) -> dict[str, int]:
-    """Have every group of a generation judged, by the monitor too; returns the hypotheses scored and abstained on."""
+def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]:
+    """Have every group of a generation judged, by the monitor too.
+
+    Returns how many hypotheses were scored, abstained on and are pending, and how many groups failed. Raises
+    NotJudged where there are groups and not one hypothesis could be scored.
+    """
     settings = plan.settings
     if settings.critic.monitor is not None:
         own, monitor = (plan.judged_by(name) for name in (settings.critic.name, settings.critic.monitor))
-        counts = score(own, gen)
-        score(monitor, gen)
+        counts = score(own, gen, retry_abstained)
+        try:
+            score(monitor, gen, retry_abstained)
+        except NotJudged as error:  # it only watches
+            say(f"monitor: {error}")
         say(told(watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)))
         return counts
     if settings.critic.asks_server and plan.memory and (older := older_memory(plan.folder, plan.memory)):
@@ -25,18 +42,61 @@ def score(plan: Plan, gen: str) -> dict[str, int]:
         counts = [
             judge_groups(
                 shard, gen, settings.run.name, plan.store_root, plan.body_path, settings.critic, settings.overlay,
-                settings.run.seed, plan.truth,
+                settings.run.seed, plan.truth, retry_abstained,
             )
             for shard in tracked(plan.store.group_shards(gen), f"judge {gen}")
         ]  # fmt: skip
-        total = {name: sum(c[name] for c in counts) for name in ("scored", "abstained")}
-        progress.items = sum(total.values())
+        total = {name: sum(c[name] for c in counts) for name in COUNTS}
+        progress.items = total["scored"] + total["abstained"]
+    if total["failed_groups"] and not total["scored"]:
+        rows = unjudged(plan.store, plan.folder, plan.critic_name, [gen])
+        raise NotJudged(_nothing(plan.critic_name, rows), total)
     return total
 
 
+def not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
+    """Why hypotheses of some generations have no score, told at the terminal and as a table on the dashboard."""
+    rows = unjudged(plan.store, plan.folder, plan.critic_name, gens)
+    if rows:
+        say(f"{plan.critic_name} did not judge all:\n{reasons_told(rows)}")
+        if FlowRunContext.get() is not None:
+            table = [{**row._asdict(), "next": row.next} for row in rows]
+            about = f"hypotheses that {plan.critic_name} did not score"
+            create_table_artifact(table, key="not-judged", description=about)
+    return rows
+
+
+def _nothing(critic: str, rows: list[Unjudged]) -> str:
+    return f"{critic} could judge nothing:\n{reasons_told(rows)}\nSee to the cause, then run critique again"
+
+
 @flow(name="score-groups", flow_run_name="{settings.run.name}")
-def score_groups(settings: Settings, gens: list[str] | None = None) -> dict[str, int]:
-    """Judge the groups of some generations, of all by default; run nightly it is `rescore`."""
+def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
+    """Judge the groups of some generations, of all by default; run nightly it is `rescore`.
+
+    Fails where nothing could be judged, or where the run has no groups. Where a part could not be judged it ends in
+    the state "Partly judged", with a table of the reasons.
+    """
     plan = Plan(settings)
-    totals = [score(plan, gen) for gen in (plan.store.gens() if gens is None else gens)]
-    return {name: sum(t[name] for t in totals) for name in ("scored", "abstained")}
+    drawn = plan.store.gens()
+    wanted = drawn if gens is None else gens
+    if not wanted or set(wanted) - set(drawn):
+        lacking = ", ".join(sorted(set(wanted) - set(drawn)))
+        raise SettingsError(
+            f"{plan.folder}: there is no run with groups{f' of {lacking}' if lacking else ''} to judge; sample first "
+            "(hmr-align sample), or check --name and --out"
+        )
+    totals, faults = [], []
+    for gen in wanted:
+        try:
+            totals.append(score(plan, gen, retry_abstained))
+        except NotJudged as error:
+            faults.append(error)
+            totals.append(error.counts)
+    if faults and not sum(total["scored"] for total in totals):
+        raise faults[0]
+    rows = not_judged(plan, wanted)
+    counts = {name: sum(total[name] for total in totals) for name in COUNTS}
+    if counts["failed_groups"]:
+        return Completed(name=PARTLY, message=reasons_told(rows), data=counts)
+    return counts

@@ -5,27 +5,31 @@
     hyps/gen=V/<shard>.parquet                    one row per hypothesis, in the order of `groups`
     scores/critic=C/gen=V/run=R/<shard>.parquet   one row per hypothesis, in the order of `hyps`
     replies/critic=C/gen=V/run=R/<shard>.parquet  one row per call to a remote critic
+    scores/critic=C/_about.json                   what the critic's name and version stand for
 
-A judgement that failed is a row with a status and a NULL score. Writing a shard again with equal content does
-nothing (durations do not count); with other content it is an error. An empty shard is a shard.
+Verdicts on a part of a shard's groups are in `<shard>+1.parquet`, `+2` and so on: groups that were pending and were
+judged later, or were judged again. Of several verdicts on a group the newest counts. A hypothesis that was not
+judged is a row with a status and a NULL score. Writing a shard again with equal content does nothing (durations do
+not count); with other content it is an error. An empty shard is a shard.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
 
 Source: the layout and its measurements are our own.
 """
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
-from storage.manifest import Manifest, natural
-from storage.records import Group, Person, Verdict
+from storage.manifest import Manifest, natural, put_file
+from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
     content_digest,
     groups_of_rows,
@@ -54,6 +58,15 @@ class VerdictSummary(NamedTuple):
     scored: int
     abstained: int  # without a score, for whatever reason
     statuses: dict[str, int]  # by status, 'ok' too; only those that occur
+
+
+class _Part(NamedTuple):
+    """One file of verdicts on a shard, or on some groups of it."""
+
+    written_ns: int
+    run: str
+    name: str
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -103,14 +116,8 @@ class GroupStore:
         self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]
     ) -> None:
         """Add a critic's verdicts on one shard of groups: one on each, in the order of the groups."""
-        strangers = sorted({verdict.critic for verdict in verdicts} - {critic})
-        if strangers:
-            raise StoreError(
-                f"shard '{shard}' of {gen}: verdicts of {', '.join(strangers)} among those of {critic}; "
-                "write each critic's verdicts under its own name"
-            )
-        groups = _read(self._groups(gen), "groups", shard, "group_id", "hypotheses")
-        drawn = list(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
+        self._check_names(gen, critic, shard, verdicts)
+        drawn = list(self.hypotheses_of(gen, shard).items())
         judged = [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]
         if drawn != judged:
             counts = (len(drawn), len(judged))
@@ -122,41 +129,105 @@ class GroupStore:
             )
         self._write(self._scores(critic, gen, run), shard, rows_of_verdicts(verdicts))
 
+    def add_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
+        """Add a critic's verdicts on some groups of a shard; those that it judged before are superseded."""
+        drawn, manifest = self.hypotheses_of(gen, shard), self._scores(critic, gen, run)
+        taken = [_part(name, drawn_shard=shard) for name in manifest.shards()]
+        numbers = [number for number in taken if number is not None]
+        if not numbers and [verdict.group_id for verdict in verdicts] == list(drawn):
+            self.write_verdicts(gen, critic, run, shard, verdicts)
+            return
+        self._check_names(gen, critic, shard, verdicts)
+        for verdict in verdicts:
+            if drawn.get(verdict.group_id) != len(verdict.scores):
+                raise StoreError(
+                    f"shard '{shard}' of {gen}: the verdict of {critic} on {verdict.group_id} is of no group of the "
+                    "shard, or of another number of hypotheses; judge the groups that are stored"
+                )
+        if verdicts:
+            self._write(manifest, f"{shard}+{max(numbers, default=0) + 1}", rows_of_verdicts(verdicts))
+
+    def describe_critic(self, critic: str, about: Mapping[str, Any]) -> None:
+        """Keep what a critic's name and version stand for, beside its verdicts; what was kept before is replaced."""
+        path = self._about(critic)
+        content = json.dumps(about, indent=1, sort_keys=True).encode()
+        if not path.exists() or path.read_bytes() != content:
+            put_file(path, content)
+
+    def critic_description(self, critic: str) -> dict[str, Any] | None:
+        """What was kept of a critic's name and version; None for verdicts from before it was."""
+        path = self._about(critic)
+        return json.loads(path.read_bytes()) if path.exists() else None
+
+    def all_critics(self) -> list[str]:
+        """The critics that have judged, or were about to judge, groups of any generation."""
+        return sorted({unquote(path.name.removeprefix("critic=")) for path in self.root.glob("scores/critic=*")})
+
+    def _about(self, critic: str) -> Path:
+        return self.root / "scores" / _critic(critic) / "_about.json"
+
+    def _check_names(self, gen: str, critic: str, shard: str, verdicts: Sequence[Verdict]) -> None:
+        strangers = sorted({verdict.critic for verdict in verdicts} - {critic})
+        if strangers:
+            raise StoreError(
+                f"shard '{shard}' of {gen}: verdicts of {', '.join(strangers)} among those of {critic}; "
+                "write each critic's verdicts under its own name"
+            )
+
+    def hypotheses_of(self, gen: str, shard: str) -> dict[str, int]:
+        """The groups of a shard in their order, and how many hypotheses each has."""
+        groups = _read(self._groups(gen), "groups", shard, "group_id", "hypotheses")
+        return dict(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
+
     def critics(self, gen: str) -> list[str]:
         """The critics that have judged groups of a generation."""
         found = self.root.glob(f"scores/critic=*/gen={_name('generation', gen)}")
         return sorted({unquote(path.parent.name.removeprefix("critic=")) for path in found})
 
     def verdict_shards(self, gen: str, critic: str) -> list[str]:
-        """The shards that this critic has judged in any run."""
-        return list(self._newest(gen, critic))
+        """The shards of which this critic has judged a group in any run."""
+        return list(self._parts(gen, critic))
 
     def read_verdicts(self, gen: str, critic: str, shard: str) -> list[Verdict]:
-        """The verdicts on one shard, from the run that judged it last."""
-        newest = self._newest(gen, critic)
-        if shard not in newest:
+        """The newest verdict on each group of one shard, in the groups' order; groups without one are left out."""
+        parts = self._parts(gen, critic)
+        if shard not in parts:
             raise StoreError(
                 f"{self.root}: no verdicts of critic '{critic}' on shard '{shard}' of '{gen}'; score it first"
             )
-        return self._verdicts(newest[shard], critic, shard)
+        return self._verdicts(gen, critic, shard, parts[shard])
 
     def lacking(self, gen: str, critic: str) -> list[str]:
-        """The shards of groups that this critic has not judged yet."""
-        judged = self._newest(gen, critic)
-        return [shard for shard in self.group_shards(gen) if shard not in judged]
+        """The shards of groups of which this critic has not judged every one yet."""
+        parts = self._parts(gen, critic)
+        return [shard for shard in self.group_shards(gen) if shard not in parts or self.unjudged(gen, critic, shard)]
+
+    def unjudged(self, gen: str, critic: str, shard: str) -> list[str]:
+        """Groups of a shard without a verdict, or whose newest one is of a fault that can pass, as older stores have.
+
+        They are to be asked about again.
+        """
+        judged: dict[str, bool] = {}
+        for part in self._parts(gen, critic).get(shard, ()):
+            rows = _read(part.manifest, "scores", part.name, "group_id", "status")
+            own: dict[str, bool] = {}
+            for group_id, status in zip(rows["group_id"].to_pylist(), rows["status"].to_pylist()):
+                own[group_id] = own.get(group_id, True) and status not in PASSING
+            judged = own | judged
+        return [group_id for group_id in self.hypotheses_of(gen, shard) if not judged.get(group_id, False)]
 
     def judged(self, gen: str, critic: str) -> Iterator[tuple[Group, Verdict]]:
         """Every judged group with its newest verdict. One shard is in memory at a time."""
-        for shard, manifest in self._newest(gen, critic).items():
-            yield from self._pairs(gen, shard, manifest, critic)
+        for shard, parts in self._parts(gen, critic).items():
+            yield from self._pairs(gen, shard, parts, critic)
 
     def verdict_summary(self, gen: str, critic: str) -> VerdictSummary:
         """Counts of what the newest verdicts of a critic say."""
         groups, statuses = 0, Counter()
-        for shard, manifest in self._newest(gen, critic).items():
-            scores = _read(manifest, "scores", shard, "group_id", "status")
-            groups += len(scores["group_id"].unique())
-            statuses.update(scores["status"].to_pylist())
+        for shard, parts in self._parts(gen, critic).items():
+            for verdict in self._verdicts(gen, critic, shard, parts):
+                groups += 1
+                statuses.update(verdict.statuses)
         return VerdictSummary(groups, statuses["ok"], statuses.total() - statuses["ok"], dict(statuses))
 
     def verify(self) -> list[str]:
@@ -181,32 +252,45 @@ class GroupStore:
         files = {name: (len(table), encode(table)) for name, table in tables.items()}
         manifest.commit(_name("shard", shard), content_digest(tables), files)
 
-    def _verdicts(self, manifest: Manifest, critic: str, shard: str) -> list[Verdict]:
-        scores, replies = (_read(manifest, table, shard) for table in manifest.folders)
-        return verdicts_of_rows(scores, replies, critic)
+    def _verdicts(self, gen: str, critic: str, shard: str, parts: Sequence[_Part]) -> list[Verdict]:
+        """The newest verdict on each group, in the groups' order. `parts`: newest first."""
+        if len(parts) == 1 and parts[0].name == shard:
+            return _verdicts_in(parts[0], critic)
+        drawn, found = self.hypotheses_of(gen, shard), dict[str, Verdict]()
+        for part in parts:
+            for verdict in _verdicts_in(part, critic):
+                if drawn.get(verdict.group_id) != len(verdict.scores):
+                    raise _drawn_again(part, gen)
+                found.setdefault(verdict.group_id, verdict)
+            if len(found) == len(drawn):
+                break
+        return [found[group_id] for group_id in drawn if group_id in found]
 
     def _pairs(
-        self, gen: str, shard: str, manifest: Manifest, critic: str
+        self, gen: str, shard: str, parts: Sequence[_Part], critic: str
     ) -> Iterator[tuple[Group, Verdict]]:
-        groups, verdicts = self.read_groups(gen, shard), self._verdicts(manifest, critic, shard)
-        for group, verdict in zip(groups, verdicts, strict=True):
-            if (group.person.group_id, len(group)) != (verdict.group_id, len(verdict.scores)):
-                raise StoreError(
-                    f"{manifest.file('scores', shard)}: does not follow the groups of '{gen}', which "
-                    "were drawn again since; score this shard in a new run"
-                )
+        groups = {group.person.group_id: group for group in self.read_groups(gen, shard)}
+        verdicts = self._verdicts(gen, critic, shard, parts)
+        for place, verdict in enumerate(verdicts):
+            group = groups.pop(verdict.group_id, None)
+            verdicts[place] = None  # type: ignore[call-overload]  # what was handed out is not held
+            if group is None or len(group) != len(verdict.scores):
+                raise _drawn_again(parts[0], gen)
             yield group, verdict
 
-    def _newest(self, gen: str, critic: str) -> dict[str, Manifest]:
-        """For each shard that the critic judged, the manifest of the run that judged it last."""
-        found: dict[str, tuple[int, str, Manifest]] = {}
+    def _parts(self, gen: str, critic: str) -> dict[str, list[_Part]]:
+        """For each shard of which the critic judged a group, the files with its verdicts, newest first."""
+        found: dict[str, list[_Part]] = {}
+        drawn = set(self.group_shards(gen))
         runs = self.root.glob(f"scores/{_critic(critic)}/gen={_name('generation', gen)}/run=*")
         for run in (path.name.removeprefix("run=") for path in runs):
             manifest = self._scores(critic, gen, run)
             for name, shard in manifest.shards().items():
-                this = (shard.written_ns, run, manifest)
-                found[name] = max(found.get(name, this), this, key=lambda entry: entry[:2])
-        return {name: found[name][2] for name in sorted(found, key=natural)}
+                base = name if name in drawn else re.sub(r"\+[0-9]+$", "", name)
+                found.setdefault(base, []).append(_Part(shard.written_ns, run, name, manifest))
+        for parts in found.values():
+            parts.sort(key=lambda part: part[:2], reverse=True)
+        return {name: found[name] for name in sorted(found, key=natural)}
 
     def _people(self) -> Manifest:
         return self._manifest(("people",), "")
@@ -242,6 +326,26 @@ def _read(manifest: Manifest, table: str, shard: str, *columns: str) -> pa.Table
     schema = TABLES[table]
     wanted = pa.schema([schema.field(name) for name in columns or schema.names])
     return decode(manifest.read(table, shard), wanted, str(manifest.file(table, shard)))
+
+
+def _verdicts_in(part: _Part, critic: str) -> list[Verdict]:
+    scores, replies = (_read(part.manifest, table, part.name) for table in part.manifest.folders)
+    return verdicts_of_rows(scores, replies, critic)
+
+
+def _drawn_again(part: _Part, gen: str) -> StoreError:
+    return StoreError(
+        f"{part.manifest.file('scores', part.name)}: does not follow the groups of '{gen}', which "
+        "were drawn again since; score this shard in a new run"
+    )
+
+
+def _part(name: str, drawn_shard: str) -> int | None:
+    """0 for the whole shard, k for its part `+k`, None for what is of another shard."""
+    if name == drawn_shard:
+        return 0
+    number = name.removeprefix(f"{drawn_shard}+")
+    return int(number) if number != name and number.isdecimal() else None
 
 
 def _name(kind: str, name: str) -> str:

@@ -194,6 +194,12 @@ def _put(path: Path, content: bytes) -> None:
     _sync(path.parent)
 
 
+def put_file(path: Path, content: bytes) -> None:
+    """Write a small file of the store that no manifest names, wholly or not at all."""
+    _make(path.parent)
+    _put(path, content)
+
+
 def _make(folder: Path) -> None:
     """Make a folder and those above it, each written through to the disk."""
     if not folder.is_dir():

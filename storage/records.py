@@ -30,6 +30,12 @@ STATUSES = (
 )
 """What became of one judgement. Every status but `ok` goes with a NaN score (NULL in the store), never with 0."""
 
+PASSING = frozenset({"timeout", "rate_limited", "server_error", "truncated"})
+"""Faults that can pass: whoever has one is pending, and is asked about again. They are no judgement."""
+
+UNREADABLE = frozenset({"refused", "filtered", "bad_json", "schema", "missing_item"})
+"""Faults of what an answer says: final after all tries, until somebody has them re-opened."""
+
 
 @dataclass(frozen=True, eq=False)
 class Person:
@@ -116,6 +122,12 @@ class Verdict:
     # (G,) standard error of each score in points, from repeated or overlapping judgements; NaN where there is no
     # score; None = each hypothesis was judged once, so nothing is known of it
     uncertainty: NDArray[np.float64] | None = None
+    rules: tuple[str, ...] = ()  # ids of the memory's rules that the critic was shown
+
+    @property
+    def pending(self) -> bool:
+        """Whether a fault that can pass kept a hypothesis from being judged: the group is asked about again."""
+        return not PASSING.isdisjoint(self.statuses)
 
     def __post_init__(self) -> None:
         size = len(self.scores)

@@ -90,8 +90,9 @@ def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
     """Table `scores`, one row per hypothesis, and table `replies`, one row per call. A NaN becomes NULL."""
     _refuse_twins([verdict.group_id for verdict in verdicts])
     per_hypothesis = [
-        (verdict.group_id, place, score, status, comment, verdict.seconds, verdict.cost, error)
+        (verdict.group_id, place, score, status, comment, verdict.seconds, verdict.cost, error, rules)
         for verdict in verdicts
+        for rules in (list(verdict.rules) or None,)
         for place, (score, status, comment, error) in enumerate(
             zip(_nulls(verdict.scores), verdict.statuses, verdict.comments, _errors(verdict))
         )
@@ -127,6 +128,7 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
                 cost=rows[0]["group_cost"],
                 replies=tuple(calls.get(group_id, ())),
                 uncertainty=_known(_numbers(row["uncertainty"] for row in rows)),
+                rules=tuple(rows[0]["rules"] or ()),
             )
         )
     return verdicts

@@ -103,6 +103,7 @@ SCORES = pa.schema(
         _measured("group_seconds", "time the judgement of the whole group took, the same in all its rows"),
         _column("group_cost", pa.float64(), "price of the whole group, the same in all its rows", "money"),
         _column("uncertainty", pa.float64(), "standard error of `score`; NULL = not known", "points", nullable=True),
+        _column("rules", pa.list_(pa.string()), "rules of the memory that the critic was shown", nullable=True),
     ]
 )
 

@@ -127,8 +127,10 @@ def open_groups(
         ids = about["ids"].split("\n")
         _check_pairs(ids, int(about["hypotheses"]), verdicts, wanted, name)
         files.append(_Shard(people, latents, ids))
-        scores += [verdict.scores for verdict in verdicts]
-        uncertainty += [_errors(verdict) for verdict in verdicts]
+        told = {verdict.group_id: verdict for verdict in verdicts}
+        unjudged = np.full(int(about["hypotheses"]), np.nan)  # a group that is pending teaches nothing
+        scores += [told[one].scores if one in told else unjudged for one in ids]
+        uncertainty += [_errors(told[one]) if one in told else unjudged for one in ids]
     if not files:
         raise TrainError(f"no group of '{gen}' is in {store.root}: nobody was found in the photographs")
     sizes = {len(one) for one in scores}
@@ -140,7 +142,7 @@ def open_groups(
         None if errors.isnan().all() else errors,
         files,
         wanted.window,
-        store.lacking(gen, critic),
+        [name for name in store.group_shards(gen) if name not in judged],
     )
 
 
@@ -161,7 +163,8 @@ def joined(sources: Sequence[StoredGroups]) -> StoredGroups:
 
 def _judged_shards(store: GroupStore, wanted: GroupsWanted) -> list[str]:
     gen, critic = wanted.gen, wanted.critic
-    judged, lacking = store.verdict_shards(gen, critic), store.lacking(gen, critic)
+    judged = store.verdict_shards(gen, critic)
+    lacking = [name for name in store.group_shards(gen) if name not in judged]
     if not judged:
         others = [name for name in store.critics(gen) if name != critic]
         raise TrainError(
@@ -214,7 +217,9 @@ def _check_body(group: Group, body: Body, gen: str) -> None:
 
 
 def _check_pairs(ids: list[str], size: int, verdicts: Sequence[Verdict], wanted: GroupsWanted, shard: str) -> None:
-    if [(one, size) for one in ids] != [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]:
+    judged = {verdict.group_id for verdict in verdicts}
+    drawn = [(one, size) for one in ids if one in judged]
+    if drawn != [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]:
         raise TrainError(
             f"shard '{shard}': the verdicts of {wanted.critic} do not follow the groups of '{wanted.gen}', which were "
             "drawn again since; score this shard in a new run"

@@ -17,13 +17,16 @@ from critique.critic import Critic
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
 from critique.panel import Member, PanelCritic
+from critique.scale import scale_told
 from critique.scorer import ScorerCritic, ScorerSettings
 from critique.shuffled import ShuffledCritic
 from critique.vlm_settings import VlmSettings
 from hmr.overlay import open_renderer
 from storage.group_store import GroupStore
-from storage.records import DrawnGroup, Group, Verdict
+from storage.records import UNREADABLE, DrawnGroup, Group, Verdict
+from tasks.critic_record import about
 from tasks.drawing import draw_group
+from tasks.pending import note_pending
 from tasks.remembering import vlm_critic
 from tasks.retrying import may_pass
 from tasks.sampling import body
@@ -36,19 +39,21 @@ Errors = Callable[[Group], NDArray[np.floating]]
 
 CRITICS = ("evidence", "scorer", "scorenet", "vlm", "panel", "reprojection", "physics", "oracle", "shuffled")
 
-FAULTS = {"timeout", "rate_limited", "server_error"}
-"""Statuses of a server that could not answer; what has these alone was not judged."""
-
 _FAMILIES = {"reprojection": ("reprojection", "silhouette"), "physics": tuple(set(CHECKS) - set(SEES))}
 """Parts of the evidence critic that are critics by themselves, for panels and as monitors; their checks count alike."""
 
 
 def make_critic(
-    settings: CriticSection, seed: int, truth: Errors | None = None, folder: Path | None = None
+    settings: CriticSection,
+    seed: int,
+    truth: Errors | None = None,
+    folder: Path | None = None,
+    anew: bool = False,
 ) -> Critic:
     """The critic that the settings name. `oracle` needs ground truth, which only the studio has.
 
     folder: of the run; a remote critic keeps its paid answers and its ledger there. Without one it keeps none.
+    anew: a remote critic asks again where its kept answers could not be read.
     """
     if settings.name in _FAMILIES:
         weights = {name: float(name in _FAMILIES[settings.name]) for name in CHECKS}
@@ -60,7 +65,7 @@ def make_critic(
                 "[critic.panel] members = { evidence = 1.0, vlm = 2.0 }"
             )
         members = (
-            Member(make_critic(settings.model_copy(update={"name": name}), seed, truth, folder), weight)
+            Member(make_critic(settings.model_copy(update={"name": name}), seed, truth, folder, anew), weight)
             for name, weight in settings.panel.members.items()
         )
         return PanelCritic(tuple(members), settings.panel.combine)
@@ -72,9 +77,9 @@ def make_critic(
         return scorenet_critic(settings.scorenet)
     if settings.name == "vlm":
         cache = None if folder is None else folder / FILE
-        return vlm_critic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"), cache)
+        return vlm_critic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"), cache, anew)
     if settings.name == "shuffled":
-        return ShuffledCritic(make_critic(settings.named(settings.shuffled.of), seed, truth, folder), seed)
+        return ShuffledCritic(make_critic(settings.named(settings.shuffled.of), seed, truth, folder, anew), seed)
     if settings.name == "oracle":
         if truth is None:
             raise SettingsError(
@@ -102,23 +107,47 @@ def judge_groups(
     overlay: Overlay,
     seed: int,
     truth: Errors | None = None,
+    retry_abstained: bool = False,
 ) -> dict[str, int]:
-    """Have a shard's groups judged and commit the verdicts; returns how many hypotheses were scored and not.
+    """Have the groups of a shard judged that lack a verdict, and commit the verdicts.
 
-    If a server gave nothing but faults, nothing is committed: the next run judges the shard again.
+    A group that a fault kept from being judged that can pass is pending: no verdict is stored, and the next run asks
+    again. `retry_abstained` re-opens verdicts on answers that could not be read. Returns how many hypotheses were
+    `scored`, `abstained` on and `pending`, and how many groups have no score because of a fault (`failed_groups`).
     """
-    store = GroupStore(store_root)
-    critic = make_critic(settings, seed, truth, store_root.parent)
-    if shard in store.verdict_shards(gen, critic.name):
-        verdicts = store.read_verdicts(gen, critic.name, shard)
-    else:
-        verdicts = judge_all(store.read_groups(gen, shard), critic, body_path, overlay)
-        if verdicts and all(set(v.statuses) <= FAULTS for v in verdicts):
-            log.warning("shard %s of %s was not judged: %s", shard, gen, verdicts[0].comments[0])
-        else:
-            store.write_verdicts(gen, critic.name, run, shard, verdicts)
-    scored = sum(int((~np.isnan(v.scores)).sum()) for v in verdicts)
-    return {"scored": scored, "abstained": sum(len(v.scores) for v in verdicts) - scored}
+    store, folder = GroupStore(store_root), store_root.parent
+    critic = make_critic(settings, seed, truth, folder, anew=retry_abstained)
+    name = critic.name
+    judged = shard in store.verdict_shards(gen, name)
+    kept = {verdict.group_id: verdict for verdict in store.read_verdicts(gen, name, shard)} if judged else {}
+    open_ids = set(store.unjudged(gen, name, shard))
+    if retry_abstained:
+        open_ids |= {group_id for group_id, verdict in kept.items() if not UNREADABLE.isdisjoint(verdict.statuses)}
+    if open_ids or not judged:
+        store.describe_critic(name, about(critic, settings, folder))
+        asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
+        verdicts = judge_all(asked, critic, body_path, overlay)
+        final = [verdict for verdict in verdicts if not verdict.pending]
+        note_pending(folder, name, gen, shard, open_ids, (verdict for verdict in verdicts if verdict.pending))
+        if final or not asked:
+            store.add_verdicts(gen, name, run, shard, final)
+        kept = {group_id: verdict for group_id, verdict in kept.items() if not verdict.pending}
+        kept |= {verdict.group_id: verdict for verdict in final}
+        if fault := scale_told(kept.values()):
+            log.warning("%s: %s", name, fault)
+    return _counts(store.hypotheses_of(gen, shard), kept)
+
+
+def _counts(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, int]:
+    scored = sum(int((~np.isnan(verdict.scores)).sum()) for verdict in verdicts.values())
+    pending = [group_id for group_id in sizes if group_id not in verdicts]
+    unread = [v for v in verdicts.values() if np.isnan(v.scores).all() and not UNREADABLE.isdisjoint(v.statuses)]
+    return {
+        "scored": scored,
+        "abstained": sum(len(verdict.scores) for verdict in verdicts.values()) - scored,
+        "pending": sum(sizes[group_id] for group_id in pending),
+        "failed_groups": len(pending) + len(unread),
+    }
 
 
 def judge_all(groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay) -> list[Verdict]:

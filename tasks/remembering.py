@@ -14,9 +14,9 @@ PINNED = "memory.json"
 """In a run's folder: which version of each memory it keeps to."""
 
 
-def vlm_critic(settings: VlmSettings, cache: Path | None = None) -> VlmCritic:
+def vlm_critic(settings: VlmSettings, cache: Path | None = None, anew: bool = False) -> VlmCritic:
     """The critic with the memory that its settings name; `cache`, a file in the run's folder, keeps its answers."""
-    return VlmCritic(settings, memory=memory_of(settings, cache and cache.parent), cache=cache)
+    return VlmCritic(settings, memory=memory_of(settings, cache and cache.parent), cache=cache, anew=anew)
 
 
 def memory_of(settings: VlmSettings, run: Path | None = None) -> Memory:
@@ -45,6 +45,12 @@ def older_memory(run: Path, root: Path) -> str | None:
     if version in (None, last):
         return None
     return f"{root}: version {version}, with which the run began, not {last}; remove {run / PINNED} to take the newest"
+
+
+def version_of(settings: VlmSettings, run: Path | None = None) -> str | None:
+    """The version of the memory that `memory_of` takes; None without a memory."""
+    root = settings.memory
+    return None if root is None else _pinned(run).get(str(root.absolute())) or newest(root)
 
 
 def _pinned(run: Path | None) -> dict[str, str]:

@@ -57,9 +57,12 @@ def request_plan(settings: Settings) -> RequestPlan:
 
 def lacking_groups(store: GroupStore, critic: str) -> Counter[int]:
     """How many groups of each size lack a verdict of a critic, over all generations."""
-    return Counter(
-        size for gen in store.gens() for shard in store.lacking(gen, critic) for size in store.group_sizes(gen, shard)
-    )
+    found: Counter[int] = Counter()
+    for gen in store.gens():
+        for shard in store.lacking(gen, critic):
+            sizes = store.hypotheses_of(gen, shard)
+            found.update(sizes[group_id] for group_id in store.unjudged(gen, critic, shard))
+    return found
 
 
 def _row(name: str, found: Estimate) -> tuple[str, ...]:

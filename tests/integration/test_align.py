@@ -186,7 +186,7 @@ def test_a_vision_language_model_judges_and_its_failures_are_abstentions(program
     with LoopbackVlm(script) as server:
         environment = {**programs.environment, "OPENAI_API_KEY": key, "OPENAI_BASE_URL": server.base_url}
         run = Programs(environment, mine)
-        run.run("align", "--settings", mine, "--images", photos, "--out", tmp_path, "--name", "judged")
+        run.run("align", "--settings", mine, "--images", photos, "--out", tmp_path, "--name", "judged", code=3)
         asked = [call for call in server.calls if call.method == "POST"]
     pictures = [part for part in asked[0].parts if part["type"] == "image_url"]
     assert len(pictures) == 1 + 5  # the photograph and five overlays

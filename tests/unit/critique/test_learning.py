@@ -101,7 +101,7 @@ def rescored(answer: Answer, seed: str, noise: float) -> Answer:
 
 
 def test_the_placebo_is_refused_by_a_critic_that_answers_differently_each_time(scene, monkeypatch):
-    session = hold(scene, Fickle(BLIND, 4.0), monkeypatch).session
+    session = hold(scene, Fickle(BLIND, 2.0), monkeypatch).session
     (placebo,) = named(session, "placebo refused")
     assert placebo.lift != 0.0
     assert named(session, "admitted") and session.numbers["check_lift"] > 0.05

@@ -43,6 +43,27 @@ def test_the_contract():
         TWO.replace("score", "Score").replace("comment", "COMMENT"),
         TWO.replace("88", '"88"').replace("41", '" 41.0 "'),
         TWO + " " * 5000,
+        "\ufeff" + TWO,
+        TWO[:-1] + ",}",
+        TWO.replace('"}', '",}'),
+        TWO.replace('"', "'"),
+        TWO.replace('"', "'").replace("'good'", "'it\\'s good'"),
+        TWO.replace("88", '"88/100"').replace("41", '"41 / 100"'),
+        TWO.replace("88", '"8.8/10"').replace("41", '"41%"'),
+        TWO.replace("88", '"88 out of 100"').replace("41", '"2.05/5"'),
+        TWO.replace('"image_2"', "image_2").replace('"score"', "score"),
+        f"perhaps {TWO.replace('88', '3')} no</think>\n{TWO}",
+        f"<think>{TWO.replace('88', '3')}</think>{TWO}",
+        "[88, 41]",
+        '{"scores": [88, 41]}',
+        '{"image_2": 88, "image_3": "41"}',
+        '{"2": {"score": 88}, "3": {"score": 41}}',
+        f'{{"judgement": {TWO}}}',
+        '[{"image": "image_2", "score": 88, "comment": "a"}, {"image": "image_3", "score": 41, "comment": "b"}]',
+        '[{"image": "image_3", "score": 41}, {"image": "image_2", "score": 88},]',
+        '[{"image_2": {"score": 88}}, {"image_3": {"score": 41}}]',
+        '[{"score": 88, "comment": "first"}, {"score": 41, "comment": "second"}]',
+        json.dumps(TWO),
     ],
 )
 def test_spellings_and_wrappings(text):
@@ -51,14 +72,14 @@ def test_spellings_and_wrappings(text):
 
 @pytest.mark.parametrize(
     "score",
-    ["101", "-0.5", "NaN", "Infinity", "1e999", "9" * 400, "true", '"nan"', '"60 of 100"', '"1_0"', "[9]"],
+    ["101", "-0.5", "NaN", "Infinity", "1e999", "9" * 400, "true", '"nan"', '"60 of 80"', '"150/100"', '"1_0"', "[9]"],
 )
 def test_an_unusable_score_is_unjudged_never_zero(score):
     assert read(TWO.replace("41", score)) == ([88, None], ("ok", "schema"))
 
 
 def test_other_shapes_of_an_item():
-    assert read('{"image_2": 88, "image_3": {"comment": "no score"}}') == ([None, None], ("schema", "schema"))
+    assert read('{"image_2": 88, "image_3": {"comment": "no score"}}') == ([88, None], ("ok", "schema"))
     parsed = parse_reply('{"image_2": {"score": 0}, "image_3": {"score": 100, "comment": ["x"]}}', 2)
     assert parsed.scores.tolist() == [0, 100]
     assert parsed.comments == ("", "")
@@ -79,7 +100,11 @@ def test_missing_and_extra_pictures():
         TWO[:-1],
         '{"image_1": {"score": 90}}',
         '{"image_9": {"score": 90}}',
-        '{"scores": {"image_2": {"score": 90}}}',
+        "[88, 41, 7]",  # of which pictures?
+        '[{"score": 88}]',
+        '{"1": {"score": 88}, "2": {"score": 41}}',  # counted from the photograph, or not?
+        f"<think>{TWO}",
+        '[{"image": "image_2", "score": 1}, {"image": "image_2", "score": 2}]',
         '{"image_2": {"score": 1}, "image_2": {"score": 2}}',
         '{"image_2": {"score": 1}, "image.2": {"score": 2}}',
         '{"image_2": {"score": 1, "score": 2}}',

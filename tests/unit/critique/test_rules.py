@@ -19,21 +19,21 @@ def rule(id: str, *tags: str, uses: int = 0, successes: int = 0, state: str = "a
     return Rule(id=id, text=text, tags=tags, uses=uses, successes=successes, state=state, **given)
 
 
-def test_the_formula():  # N = 7 + 3: 2 tags, 5 / 8; no tag, 1 / 4; C = 1/2
+def test_the_formula():  # N = 7 + 3: 2 tags, (4 + 1) / (7 + 2); no tag, (0 + 1) / (3 + 2); C = 1/2
     rules = [rule("a", "hand", "head", "scale", uses=7, successes=4), rule("b", "scale", uses=3)]
-    expected = [2 + 5 / 8 + 0.5 * math.sqrt(math.log(10) / 8), 1 / 4 + 0.5 * math.sqrt(math.log(10) / 4)]
+    expected = [2 + 5 / 9 + 0.5 * math.sqrt(math.log(10) / 8), 1 / 5 + 0.5 * math.sqrt(math.log(10) / 4)]
     assert rule_scores(rules, frozenset({"hand", "head", "depth_order"})) == pytest.approx(expected)
 
 
-def test_the_constants_are_settings():  # an even prior and no exploration: (4 + 1) / (7 + 2)
-    chosen = RecallSettings(prior_uses=2.0, exploration=0.0)
-    assert rule_scores([rule("a", uses=7, successes=4)], frozenset(), chosen).tolist() == [5 / 9]
+def test_the_constants_are_settings():  # a prior of one in one and no exploration: (4 + 1) / (7 + 1)
+    chosen = RecallSettings(prior_uses=1.0, exploration=0.0)
+    assert rule_scores([rule("a", uses=7, successes=4)], frozenset(), chosen).tolist() == [5 / 8]
 
 
-def test_a_new_rule_is_held_to_be_good_until_tried():
+def test_a_new_rule_is_as_likely_good_as_not_and_is_tried_first():
     tried = rule("a", uses=10, successes=9)
     assert [one.id for one in best_rules([tried, rule("b")], frozenset())] == ["b", "a"]
-    assert rule_scores([rule("a")], frozenset()).tolist() == [1.0]  # and no logarithm of zero
+    assert rule_scores([rule("a")], frozenset()).tolist() == [0.5]  # and no logarithm of zero
 
 
 def test_ties_go_by_id_and_only_admitted_rules_are_chosen():

@@ -231,10 +231,10 @@ def test_a_server_without_json_schema_is_asked_without_it_from_then_on():
 
 
 def test_a_400_for_another_reason_leaves_the_schema_on():
-    with LoopbackVlm([error(400, "too many images"), error(400, "too many images"), good()]) as server:
+    with LoopbackVlm([error(400, "cannot decode it"), error(400, "cannot decode it"), good()]) as server:
         critic = VlmCritic(settings(server))
         verdicts = [critic.judge(drawn()) for _ in range(2)]
-    assert set(verdicts[0].statuses) == {"server_error"} and "too many images" in verdicts[0].comments[0]
+    assert set(verdicts[0].statuses) == {"server_error"} and "cannot decode it" in verdicts[0].comments[0]
     assert set(verdicts[1].statuses) == {"ok"}
     assert ["response_format" in call.body for call in server.calls] == [True, False, True]
 

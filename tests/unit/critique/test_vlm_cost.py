@@ -63,7 +63,7 @@ def ruled(text: str) -> Memory:
     [
         {"model": "other"}, {"base_url": "localhost"}, {"memory": "When a foot floats, take 20 points off."},
         {"seed": 1}, {"max_tokens": 4000}, {"temperature": 0.1}, {"temperature": None}, {"structured": False},
-        {"expected_scores": True}, {"detail": "low"}, {"prompt_order": "paper"}, {"pixel": True},
+        {"expected_scores": True}, {"detail": "low"}, {"prompt_order": "memory_first"}, {"pixel": True},
     ],
     ids=str,
 )  # fmt: skip
@@ -170,9 +170,9 @@ def test_what_the_first_request_must_take_at_least_is_within_the_budget(tmp_path
     assert not server.calls
 
 
-def test_without_a_budget_all_places_are_used_from_the_start(tmp_path):
+def test_without_a_budget_all_places_are_used_behind_the_first_request(tmp_path):
     with LoopbackVlm([slow(0.3, good())]) as server:
-        run(server, [figures(3, seed) for seed in range(4)], None, max_in_flight=4)
+        run(server, [figures(3, seed) for seed in range(5)], None, max_in_flight=4)
     assert server.peak == 4
 
 

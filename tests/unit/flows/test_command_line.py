@@ -89,6 +89,8 @@ def test_a_wrong_flag_is_named(tmp_path):
         ("train --probe-headroom --steps 3 --round 1 --critic scorer", "--steps, --critic, --round have no effect"),
         ("train --probe-headroom --learning-rate 0 --preset stable", "--preset, --learning-rate have no effect"),
         ("critique --plan --controls 5", "--controls has no effect beside --plan: leave it out"),
+        ("critique --plan --retry-abstained", "--retry-abstained has no effect beside --plan: leave it out"),
+        ("critique --explain vlm@1 --critic vlm", "--critic has no effect beside --explain: leave it out"),
         ("critique --plan --json a.json", "--json has no effect beside --plan: leave it out"),
     ],
 )
@@ -97,14 +99,16 @@ def test_a_flag_that_would_not_be_read_is_refused(arguments, told):
     assert isinstance(refused, SettingsError) and str(refused).startswith(told)
 
 
-def test_critique_tells_what_it_judged(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 3)])
+def test_critique_tells_what_it_judged(tmp_path, monkeypatch, failed, code):
+    counts = {"scored": 40, "abstained": 2, "pending": 4 * failed, "failed_groups": failed}
     monkeypatch.setattr(flows.command_line, "recorded", nullcontext)
-    monkeypatch.setattr(flows.score_groups, "score_groups", lambda settings: {"scored": 40, "abstained": 2})
+    monkeypatch.setattr(flows.score_groups, "score_groups", lambda settings, retry_abstained: counts)
     file = tmp_path / "counts.json"
     told = CliRunner().invoke(app, ["critique", "--out", str(tmp_path), "--json", str(file)])
-    assert told.exit_code == 0, told.output
+    assert told.exit_code == code, told.output
     rows = {row["metric"]: row["value"] for row in json.loads(file.read_text())["results"]}
-    assert rows == {"critique.scored": 40, "critique.abstained": 2} and "critique.scored" in told.output
+    assert rows == {f"critique.{name}": count for name, count in counts.items()} and "critique.scored" in told.output
 
 
 def test_help_names_every_critic():

@@ -36,7 +36,7 @@ def verdicts(chosen: Plan, critic: str):
 def test_a_panel_may_have_the_oracle_as_a_member(tmp_path):
     chosen = plan(tmp_path, ORACLE_AND_PHYSICS)
     chosen.check()
-    assert score(chosen, "round0") == {"scored": 8, "abstained": 0}
+    assert score(chosen, "round0") == {"scored": 8, "abstained": 0, "pending": 0, "failed_groups": 0}
     known, free = verdicts(chosen, chosen.critic_name)
     assert all("mm from the truth (oracle" in comment for comment in known.comments)
     assert not any("oracle" in comment for comment in free.comments)  # nobody knows the truth of a free photograph
@@ -44,7 +44,7 @@ def test_a_panel_may_have_the_oracle_as_a_member(tmp_path):
 
 def test_the_oracle_may_watch(tmp_path):
     chosen = plan(tmp_path, CriticSection(name="physics", monitor="oracle"))
-    assert score(chosen, "round0") == {"scored": 8, "abstained": 0}
+    assert score(chosen, "round0") == {"scored": 8, "abstained": 0, "pending": 0, "failed_groups": 0}
     known, free = verdicts(chosen, "oracle@2")
     assert not np.isnan(known.scores).any() and np.isnan(free.scores).all()
 

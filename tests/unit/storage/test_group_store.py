@@ -174,7 +174,7 @@ def test_pandas_reads_scores(store, rng):
     table = pd.read_parquet(store.root / "scores")
     assert table.columns.tolist() == [
         *["group_id", "hypothesis", "score", "status", "comment", "group_seconds", "group_cost"],
-        *["uncertainty", "critic", "gen", "run"],
+        *["uncertainty", "rules", "critic", "gen", "run"],
     ]
     assert table["group_id"].tolist() == [group.person.group_id for group in groups for _ in range(2)]
     assert table["hypothesis"].tolist() == [0, 1, 0, 1]
@@ -255,3 +255,36 @@ def test_unknown_shards_are_said(store, rng):
         store.read_groups("round0", "5")
     with pytest.raises(StoreError, match="no verdicts of critic 'scripted@1' on shard '0' of 'round0'"):
         store.read_verdicts("round0", CRITIC, "0")
+
+
+def test_a_shard_is_judged_group_by_group(store, rng):
+    groups = filled(store, rng, shards=1, groups=3)["0"]
+    ids = [group.person.group_id for group in groups]
+    store.add_verdicts("round0", CRITIC, "r", "0", [make_verdict(groups[1], [1] * 4)])
+    assert store.unjudged("round0", CRITIC, "0") == [ids[0], ids[2]] and store.lacking("round0", CRITIC) == ["0"]
+    store.add_verdicts("round0", CRITIC, "r", "0", [make_verdict(groups[2], [2] * 4), make_verdict(groups[1], [3] * 4)])
+    found = store.read_verdicts("round0", CRITIC, "0")
+    assert [(verdict.group_id, verdict.scores[0]) for verdict in found] == [(ids[1], 3), (ids[2], 2)]
+    store.add_verdicts("round0", CRITIC, "later", "0", [make_verdict(groups[0], [4] * 4)])
+    assert [group.person.group_id for group, _ in store.judged("round0", CRITIC)] == ids
+    assert store.lacking("round0", CRITIC) == [] and store.verdict_summary("round0", CRITIC)[:2] == (3, 12)
+    assert store.verify() == [] and store.sweep() == []
+    with pytest.raises(StoreError, match="is of no group of the shard"):
+        store.add_verdicts("round0", CRITIC, "r", "0", [make_verdict(make_group(rng))])
+
+
+def test_a_stored_fault_that_can_pass_counts_as_unjudged(store, rng):
+    """Older versions stored them as verdicts; they are still read."""
+    groups = filled(store, rng, shards=1, groups=2)["0"]
+    failed = make_verdict(groups[0], [np.nan, 5, 6, 7], statuses=("server_error", "ok", "ok", "ok"))
+    store.write_verdicts("round0", CRITIC, "r", "0", [failed, make_verdict(groups[1])])
+    assert store.unjudged("round0", CRITIC, "0") == [groups[0].person.group_id]
+    assert len(store.read_verdicts("round0", CRITIC, "0")) == 2
+    store.add_verdicts("round0", CRITIC, "r", "0", [make_verdict(groups[0])])
+    assert store.unjudged("round0", CRITIC, "0") == []
+
+
+def test_what_a_version_stands_for_is_kept(store):
+    assert store.critic_description(CRITIC) is None
+    store.describe_critic(CRITIC, {"model": "m"})
+    assert store.critic_description(CRITIC) == {"model": "m"} and store.all_critics() == [CRITIC]

@@ -7,13 +7,15 @@ import pytest
 from PIL import Image
 
 from critique.cache import read_ledger
-from critique.loopback import LoopbackVlm, error, from_pixels, good, refusal
+from critique.loopback import LoopbackVlm, error, from_pixels, good, prose, refusal, truncated
 from critique.panel import PanelCritic
 from storage.group_store import GroupStore
 from tasks.critic_names import stored_name
+from tasks.critic_record import explained
 from tasks.drawing import framed_photograph
 from tasks.judging import judge_groups, make_critic
 from tasks.monitoring import drift, told, watch, watched
+from tasks.pending import reasons_told, unjudged
 from tasks.request_plan import request_plan
 from tasks.settings import CriticSection, Overlay, SettingsError, load_settings
 from tests.factories import make_group, make_person, make_verdict
@@ -54,20 +56,102 @@ def test_a_shard_of_server_faults_is_judged_again(run):
     with LoopbackVlm(lambda n, body: (error(500) if n < 2 else from_pixels())(body)) as server:
         section = vlm(server, max_in_flight=1)
         name = make_critic(section, 0).name
-        assert judge(run, section) == {"scored": 0, "abstained": 8}
+        assert judge(run, section) == counted(pending=8, failed_groups=2)
         assert GroupStore(run / "store").lacking("round0", name) == ["0"]
-        assert judge(run, section) == {"scored": 8, "abstained": 0}
+        assert judge(run, section) == counted(scored=8)
         assert GroupStore(run / "store").lacking("round0", name) == []
         assert judge(run, section)["scored"] == 8 and len(server.calls) == 4
     assert sum(line.answers for line in read_ledger(run)) == 2
 
 
-def test_refusals_and_single_faults_are_verdicts(run):
-    with LoopbackVlm(lambda n, body: (error(500) if n == 0 else refusal())(body)) as server:
+def test_refusals_are_verdicts_and_single_faults_are_pending(run):
+    """A shard is not judged because one of its groups is; the next run asks about the other alone."""
+    store = GroupStore(run / "store")
+    ids = [group.person.group_id for group in store.read_groups("round0", "0")]
+    with LoopbackVlm(lambda n, body: (error(503, "loading") if n == 0 else refusal())(body)) as server:
         section = vlm(server, max_in_flight=1)
-        assert judge(run, section) == {"scored": 0, "abstained": 8}
-        summary = GroupStore(run / "store").verdict_summary("round0", make_critic(section, 0).name)
-    assert summary.statuses == {"server_error": 4, "refused": 4}
+        name = make_critic(section, 0).name
+        assert judge(run, section) == counted(abstained=4, pending=4, failed_groups=2)
+        assert store.verdict_summary("round0", name).statuses == {"refused": 4}
+        assert store.lacking("round0", name) == ["0"] and len(store.unjudged("round0", name, "0")) == 1
+        told = {(row.status, row.groups, row.hypotheses) for row in unjudged(store, run, name, ["round0"])}
+        assert told == {("server_error", 1, 4), ("refused", 1, 4)}
+        assert "HTTP 503: loading" in str(unjudged(store, run, name, ["round0"])) and "loading" in reasons(run, name)
+        assert judge(run, section) == counted(abstained=8, failed_groups=2)
+        assert len(server.calls) == 3 and store.unjudged("round0", name, "0") == []
+        assert judge(run, section)["abstained"] == 8 and len(server.calls) == 3  # final
+    assert [verdict.group_id for verdict in store.read_verdicts("round0", name, "0")] == ids
+    assert json.loads((run / "pending.json").read_text())[name]["round0"]["0"] == {}
+
+
+def counted(**given) -> dict[str, int]:
+    return {"scored": 0, "abstained": 0, "pending": 0, "failed_groups": 0} | given
+
+
+def reasons(run, name) -> str:
+    return reasons_told(unjudged(GroupStore(run / "store"), run, name, ["round0"]))
+
+
+def test_what_could_not_be_read_is_final_until_it_is_re_opened(run):
+    answers = {"now": prose()}
+    with LoopbackVlm(lambda n, body: answers["now"](body)) as server:
+        section = vlm(server, second_chances=1)
+        name = make_critic(section, 0).name
+        assert judge(run, section) == counted(abstained=8, failed_groups=2)
+        assert len(server.calls) == 2 * 2 * 2  # groups x tries x (an answer and its repair)
+        assert "no usable answer after 2 repairs" in reasons(run, name) and "--retry-abstained" in reasons(run, name)
+        answers["now"] = good()
+        assert judge(run, section)["abstained"] == 8 and len(server.calls) == 8
+        assert judge_groups.fn(
+            "0", "round0", "r", run / "store", None, section, OVERLAY, 0, None, True
+        ) == counted(scored=8)
+    assert reasons(run, name) == "" and GroupStore(run / "store").verify() == []
+
+
+def test_a_cut_answer_is_asked_for_again(run):
+    answers = {"now": truncated()}
+    with LoopbackVlm(lambda n, body: answers["now"](body)) as server:
+        section = vlm(server)
+        assert judge(run, section) == counted(pending=8, failed_groups=2)
+        assert "raise max_tokens" in reasons(run, make_critic(section, 0).name)
+        answers["now"] = good()
+        assert judge(run, section) == counted(scored=8)
+        assert [call.body["max_tokens"] for call in server.calls[4:]] == [8192, 8192]
+
+
+def test_stored_faults_of_older_versions_are_asked_about_again(run):
+    store = GroupStore(run / "store")
+    with LoopbackVlm([good()]) as server:
+        section = vlm(server)
+        name = make_critic(section, 0).name
+        told = [
+            make_verdict(group, [np.nan] * 4, name, statuses=("server_error",) * 4)
+            for group in store.read_groups("round0", "0")
+        ]
+        store.write_verdicts("round0", name, "r", "0", told)
+        assert judge(run, section) == counted(scored=8) and len(server.calls) == 2
+
+
+def test_a_panel_waits_for_a_member_that_met_a_fault(run):
+    with LoopbackVlm(lambda n, body: (error(500) if n < 2 else good())(body)) as server:
+        given = {"members": {"vlm": 1.0, "physics": 1.0}}
+        section = CriticSection(name="panel", vlm=vlm(server, max_in_flight=1).vlm, panel=given)
+        assert judge(run, section) == counted(pending=8, failed_groups=2)
+        assert judge(run, section) == counted(scored=8)
+
+
+def test_a_version_is_explained(run):
+    with LoopbackVlm([good()]) as server:
+        section = vlm(server, temperature="not sent")
+        name = make_critic(section, 0).name
+        judge(run, section)
+    told = "\n".join(explained(GroupStore(run / "store"), f"vlm@{name.partition('@')[2]}"))
+    for words in (f"critic: {name}", "model: loopback", "prompt digest:", "memory version: null", "temperature: null",
+                  "prompt order: paper", "verdicts on round0: 2 groups; hypotheses: 8 ok"):  # fmt: skip
+        assert words in told, told
+    assert "sk-a-secret" not in told
+    with pytest.raises(SettingsError, match=f"no critic 'vlm@00000000' has judged here; there are {name}"):
+        explained(GroupStore(run / "store"), "vlm@00000000")
 
 
 def test_by_batch(run):
@@ -109,7 +193,7 @@ def test_the_control_deals_out_the_scores_of_the_critic_it_is_told(run, of):
         own = CriticSection(name=of, **given)
         control = CriticSection(name="shuffled", shuffled={"of": of}, **given)
         assert control.judges == own.judges
-        assert judge(run, own) == judge(run, control) == {"scored": 8, "abstained": 0}
+        assert judge(run, own) == judge(run, control) == counted(scored=8)
         assert len(server.calls) == (2 if "vlm" in own.judges else 0)  # the control finds the answers
         names = make_critic(own, 0).name, make_critic(control, 0).name
         assert names[1] == f"shuffled-0-{names[0]}" == stored_name(control, 0)

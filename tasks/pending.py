@@ -1,0 +1,114 @@
+"""Groups that could not be judged, and why: those that are asked about again, and those whose fault is final.
+
+Pending groups are no verdicts, so they are not in the store but in `pending.json` of the run's folder, with the
+reason and how many runs have asked about them.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from storage.group_store import GroupStore
+from storage.records import PASSING, UNREADABLE, Verdict
+
+FILE = "pending.json"
+MOST_TOLD = 20  # reasons
+REASON_LIMIT = 200  # characters of a reason in a table
+
+
+class NotJudged(Exception):
+    """No hypothesis could be judged; the message has the reasons with their counts."""
+
+    def __init__(self, message: str, counts: dict[str, int]) -> None:
+        super().__init__(message)
+        self.counts = counts
+
+
+class Unjudged(NamedTuple):
+    """One reason for which hypotheses have no score."""
+
+    status: str
+    reason: str
+    groups: int
+    hypotheses: int
+
+    @property
+    def next(self) -> str:
+        """What becomes of them."""
+        if self.status in PASSING or not self.status:
+            return "asked again by the next critique"
+        return "final; --retry-abstained asks again" if self.status in UNREADABLE else "final"
+
+
+def note_pending(
+    folder: Path, critic: str, gen: str, shard: str, asked: Iterable[str], verdicts: Iterable[Verdict]
+) -> None:
+    """Keep which of the groups that were asked about are pending, and forget those that are not any more."""
+    table = _read(folder)
+    known = table.setdefault(critic, {}).setdefault(gen, {}).setdefault(shard, {})
+    before = {group_id: known.pop(group_id, {}) for group_id in asked}
+    for verdict in verdicts:
+        place = next(k for k, status in enumerate(verdict.statuses) if status in PASSING)
+        known[verdict.group_id] = {
+            "status": verdict.statuses[place],
+            "reason": verdict.comments[place],
+            "hypotheses": len(verdict.scores),
+            "tries": before.get(verdict.group_id, {}).get("tries", 0) + 1,
+        }
+    if table == _read(folder) or not (known or (folder / FILE).exists()):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = (folder / FILE).with_suffix(".tmp")
+    unfinished.write_text(json.dumps(table, indent=1))
+    unfinished.replace(folder / FILE)
+
+
+def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) -> list[Unjudged]:
+    """Why hypotheses of some generations have no score of a critic, the most frequent reason first."""
+    groups: Counter[tuple[str, str]] = Counter()
+    hypotheses: Counter[tuple[str, str]] = Counter()
+    kept = _read(folder).get(critic, {})
+    for gen in gens:
+        for shard in store.group_shards(gen):
+            sizes, noted = store.hypotheses_of(gen, shard), kept.get(gen, {}).get(shard, {})
+            waiting = set(store.unjudged(gen, critic, shard))
+            verdicts = {}
+            if shard in store.verdict_shards(gen, critic):
+                verdicts = {verdict.group_id: verdict for verdict in store.read_verdicts(gen, critic, shard)}
+            for group_id, size in sizes.items():
+                found: Counter[tuple[str, str]] = Counter()
+                if group_id in waiting and group_id in noted:
+                    found[noted[group_id]["status"], _plain(noted[group_id]["reason"])] = size
+                elif group_id in verdicts:
+                    told = verdicts[group_id]
+                    pairs = zip(told.statuses, told.comments)
+                    found.update((status, _plain(words)) for status, words in pairs if status != "ok")
+                elif group_id in waiting:
+                    found["", "not asked about yet"] = size
+                groups.update(found.keys())
+                hypotheses.update(found)
+    return [Unjudged(*key, groups[key], count) for key, count in hypotheses.most_common()]
+
+
+def reasons_told(rows: Sequence[Unjudged]) -> str:
+    """The reasons in words, one a line, the most frequent ones."""
+    more = [f"  and {len(rows) - MOST_TOLD} other reasons"] if len(rows) > MOST_TOLD else []
+    told = [
+        f"  {row.hypotheses} hypotheses of {row.groups} groups: {row.status or 'pending'}"
+        f"{f' ({row.reason})' if row.reason else ''}; {row.next}"
+        for row in rows[:MOST_TOLD]
+    ]
+    return "\n".join([*told, *more])
+
+
+def _plain(reason: str) -> str:
+    """A reason without what differs from case to case."""
+    return re.sub(r" \(tries: [0-9]+\)$", "", reason)[:REASON_LIMIT]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / FILE
+    return json.loads(path.read_text()) if path.exists() else {}

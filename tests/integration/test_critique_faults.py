@@ -1,0 +1,60 @@
+"""`critique` as a user runs it, with servers that fail: exit codes, tables, states, and what the next call asks."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from critique.loopback import LoopbackVlm, error, good
+from storage.group_store import GroupStore
+from tests.factories import make_group, make_person
+from tests.integration.conftest import Programs
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_server_that_dies_and_comes_back(programs, tmp_path):
+    rng = np.random.default_rng(0)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
+    place = {"photo": str(photo), "width": 90, "height": 60}
+    place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
+    people = [make_person(rng, index=index, **place) for index in range(3)]
+    store = GroupStore(tmp_path / "mine" / "store")
+    store.write_people("0", people)
+    store.write_groups("round0", "0", [make_group(rng, 4, person) for person in people])
+    mine = Programs(programs.environment | {"OPENAI_API_KEY": "a-word-of-our-own"}, programs.tiny)
+    state = {"well": 0}
+
+    def script(number, body):
+        state["well"] -= 1
+        return (good([9, 8, 7, 6]) if state["well"] >= 0 else error(503, "model is being loaded"))(body)
+
+    with LoopbackVlm(script) as server:
+        own = f'model = "loopback", base_url = "{server.base_url}", retries = 0, second_chances = 0, max_in_flight = 1'
+        settings = tmp_path / "mine.toml"
+        settings.write_text(
+            f"""
+            run = {{ name = "mine", out = "{tmp_path}" }}
+            overlay = {{ size = 64 }}
+            critic = {{ name = "vlm", vlm = {{ {own} }} }}
+            """
+        )
+        dead = mine.run("critique", "--settings", settings, code=2)
+        assert "could judge nothing" in dead.stderr and "12 hypotheses of 3 groups: server_error" in dead.stderr
+        assert "model is being loaded" in dead.stderr and "Traceback" not in dead.stderr
+        state["well"] = 1
+        half = mine.run("critique", "--settings", settings, "--json", tmp_path / "half.json", code=3)
+        assert "8 hypotheses of 2 groups: server_error" in half.stdout
+        told = {row["metric"]: row["value"] for row in json.loads((tmp_path / "half.json").read_text())["results"]}
+        assert (told["critique.scored"], told["critique.pending"], told["critique.failed_groups"]) == (4, 8, 2)
+        state["well"], before = 9, len(server.calls)
+        whole = mine.run("critique", "--settings", settings)
+        assert "on a scale of 0-10" in " ".join((whole.stdout + whole.stderr).split())
+        assert len(server.calls) == before + 2
+        (name,) = store.critics("round0")
+        told = mine.run("critique", "--settings", settings, "--explain", f"vlm@{name.partition('@')[2]}").stdout
+        assert "model: loopback" in told and "12 ok" in told and "a-word-of-our-own" not in told
+        lost = mine.run("critique", "--settings", settings, "--name", "nobody", code=2)
+        assert "there is no run with groups to judge" in lost.stderr
