@@ -34,7 +34,8 @@ LEAST_SECOND = 0.5  # heavy network's score below which it is no person
 APART = 0.15  # of the square's side: the two networks' landmarks, beyond which it is no person
 WEAKEST_HEAD = 0.17  # detector score from which one is looked for who must then be sure in every other way:
 MOST_WEAK = 12  # of them are looked at
-SURE_OF_WEAK = 0.7  # landmark network's score, both times
+SURE_OF_WEAK = 0.7  # landmark network's score, both times; or
+HALF_SURE_OF_WEAK = 0.3  # at first, and SURE when it looks where that pointed
 LEAST_SECOND_OF_WEAK = 0.98
 APART_OF_WEAK = 0.04
 # The detector names bodies larger than what it sees; how much larger may be trusted, by what it sees:
@@ -173,14 +174,18 @@ class PersonFinder:
                 break
             tried += 1
             first = networks.landmarks(level.pixels, square)
-            if first.person < SURE_OF_WEAK or first.better.side < 16:
+            if first.person < HALF_SURE_OF_WEAK or first.better.side < 16:
                 continue
             seen = networks.landmarks(level.pixels, first.better)
-            seen = replace(seen, person=min(first.person, seen.person))
-            if seen.person < SURE_OF_WEAK or any(same_person(seen.scaled(level.factor), o.seen_at) for o in kept):
+            sure = first.person >= SURE_OF_WEAK
+            if seen.person < (SURE_OF_WEAK if sure else SURE) or any(
+                same_person(seen.scaled(level.factor), o.seen_at) for o in kept
+            ):
                 continue
             second = heavy.landmarks(level.pixels, seen.better)
-            if second.person >= LEAST_SECOND_OF_WEAK and landmarks_apart(seen, second) <= APART_OF_WEAK:
+            if second.person >= LEAST_SECOND_OF_WEAK and landmarks_apart(seen, second) <= (
+                APART_OF_WEAK if sure else 0.75 * APART_OF_WEAK
+            ):
                 kept.append(Find(score, seen, level, second))
 
     def _candidates(
