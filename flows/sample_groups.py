@@ -27,7 +27,7 @@ def find(plan: Plan) -> list[Found]:
         shards = photograph_shards(plan)
         how = plan.settings.photographs
         found = [
-            find_people(shard, plan.store_root, how.focal_px, how.crop_margin)
+            find_people(shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described)
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)

@@ -140,12 +140,12 @@ class PersonFinder:
                 if seen.person >= self.least_person and not any(_one_face(seen, other.seen) for other in kept):
                     kept.append(Find(min(score, seen.person), seen, level))
         kept.sort(key=lambda find: -find.score)
-        people = [_found_person(one.score, one.seen, one.level.factor, pixels.shape, self.crop_margin) for one in kept]
+        people = [found_person(one.score, one.seen, one.level.factor, pixels.shape, self.crop_margin) for one in kept]
         if self.second_look:
             heavy = pose_networks(heavy=True)
             looks = [one.second or heavy.landmarks(one.level.pixels, one.seen.better) for one in kept]
             people = [
-                replace(person, second_look=_second_look(look, one.level.factor))
+                replace(person, second_look=placed_look(look, one.level.factor))
                 for person, look, one in zip(people, looks, kept)
             ]
         return Search(people, refused, squares)
@@ -417,8 +417,8 @@ def _masked(seen: Landmarks, places: NDArray[np.float64]) -> NDArray[np.bool_]:
     return inside & (seen.mask[rows.clip(0, size - 1), columns.clip(0, size - 1), 0] > 0.5)
 
 
-def _found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...], margin: float) -> FoundPerson:
-    """The answer for one square of the shrunk picture, in pixels of the photograph."""
+def found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...], margin: float) -> FoundPerson:
+    """The networks' answer for one square of a picture `factor` times smaller, in pixels of the photograph."""
     landmarks = seen.points * np.array([factor, factor, factor, 1], np.float32)
     crop = person_crop(landmarks, margin)
     mask = _crop_mask(seen, crop / factor)
@@ -432,7 +432,7 @@ def _found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int
     )
 
 
-def _second_look(seen: Landmarks, factor: float) -> NDArray[np.float32]:
+def placed_look(seen: Landmarks, factor: float) -> NDArray[np.float32]:
     """(33, 7) landmarks in pixels of the photograph, and world landmarks."""
     return np.concatenate([seen.points * np.array([factor, factor, factor, 1], np.float32), seen.world], 1)
 

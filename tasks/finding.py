@@ -57,7 +57,9 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     cache_policy=NO_CACHE,
     task_run_name="find people in {shard.name}",
 )
-def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float) -> Found:
+def find_people(
+    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False
+) -> Found:
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
@@ -73,8 +75,9 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_mar
             skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
         found, faults = people_in(
-            path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px
-        )
+            path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px,
+            only_described=only_described,
+        )  # fmt: skip
         people += found
         skipped += faults
     note.parent.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,8 @@ class Photographs(Section):
 
     folder: FullPath | None = None
     focal_px: Positive | None = None  # of every picture, px; else from EXIF, else the diagonal
-    crop_margin: Annotated[float, Field(ge=1)] = 1.25  # side of the model crop over that of the landmarks' box
+    crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop over that of the landmarks' box
+    only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
 
 
 class Base(Section):
