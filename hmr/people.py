@@ -29,7 +29,7 @@ SURE = 0.9  # person score at and above which the first look is kept
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # shoulders to wrists, hips to ankles
 MOST_CANDIDATES = 40  # bodies whose landmarks are looked at in one picture
 MOST_FINE_TILES = 48  # squares beside those of the shrunk picture, 12 ms each
-# Thresholds from 321 candidates in 32 photographs that were marked by eye (deploy/experiments/people_found.json):
+# Thresholds from 321 candidates in 32 photographs that were marked by eye (deploy/experiments/people_marked_*.json):
 LEAST_SECOND = 0.5  # heavy network's score below which it is no person
 APART = 0.15  # of the square's side: the two networks' landmarks, beyond which it is no person
 WEAKEST_HEAD = 0.17  # detector score from which one is looked for who must then be sure in every other way:
