@@ -17,6 +17,9 @@ from hmr.people import LONG_SIDE, FoundPerson, PersonFinder
 from hmr.photograph import Photograph, crop_square, default_camera
 from storage.records import Person
 
+LEAST_FOCAL, MOST_FOCAL = 0.1, 200.0
+"""Of a picture's longer side: from a fisheye lens of 157 degrees to a telescope."""
+
 log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -66,6 +69,10 @@ def look_at(
     and whom the detector missed are added. The others stay, unless `only_described`.
     """
     skipped: list[tuple[str, str]] = []
+    long = max(photograph.pixels.shape[:2])
+    if focal_px is not None and not LEAST_FOCAL * long <= focal_px <= MOST_FOCAL * long:
+        why = f"no camera has a focal length of {focal_px:g} px at {long} px of width or height; give one between "
+        return Looked([], [(path.name, f"{why}{LEAST_FOCAL * long:.0f} and {MOST_FOCAL * long:.0f}, or none")], [])
     start = time.monotonic()
     found, refused, squares = finder(thorough, crop_margin).search(photograph.pixels)
     seconds = time.monotonic() - start

@@ -26,6 +26,7 @@ from tasks.recovery_record import FILE, FORMAT, UNFINISHED, Job, Record, checkpo
 
 CRITIC = "evidence"
 QUALITY = 88  # of JPEG files
+NEAREST = 0.1  # metres before the camera, up to which a body is flagged
 UNSURE = 3  # of EVAL_14 (fingers and toes are never sure), named as the least sure
 
 
@@ -58,6 +59,7 @@ def recover_photograph(job: Job) -> Record:
         raise PhotographError(f"{job.photograph}: {'; '.join(why for _, why in notes)}")
     frame, base = body(settings.base.body), model(checkpoint_of(settings))
     found = recover_people(people, base, frame, settings)
+    notes += [(job.photograph.name, why) for k, one in enumerate(found) if (why := too_near(k, one.vertices))]
     unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{job.folder.name}-", dir=job.folder.parent))
     try:
         unfinished.chmod(0o777 & ~_umask())
@@ -91,6 +93,17 @@ def recover_photograph(job: Job) -> Record:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return record
+
+
+def too_near(index: int, vertices: np.ndarray) -> str:
+    """A warning if the camera lies in or at a body, (V, 3) metres in the camera's frame; empty = it does not."""
+    nearest = float(vertices[:, 2].min())
+    if nearest >= NEAREST:
+        return ""
+    return (
+        f"person {index}: the body comes within {max(nearest, 0.0):.2f} m of the camera, which no picture means; "
+        "do not trust its place. Give the true focal length (--focal), or a picture that shows more of the person"
+    )
 
 
 def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, frame: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from skimage import data
 from hmr.keypoint_file import COCO_17
 from hmr.photograph import read_photograph
 from tasks.people import look_at
+from tasks.recovery_job import too_near
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,14 @@ def test_exchanged_axes_are_refused_and_she_stays(tmp_path):
     found = looked(path, coco(plain.landmarks[:, [1, 0, 2, 3]]))
     assert "exchanged" in found.skipped[0][1]
     np.testing.assert_array_equal(found.people[0].landmarks, plain.landmarks)
+
+
+@pytest.mark.parametrize("focal", [1.0, 50.0, 200_000.0])
+def test_a_focal_length_of_no_camera_is_refused(astronaut, focal):
+    found = look_at(astronaut, read_photograph(astronaut), thorough=True, crop_margin=1.25, focal_px=focal)
+    assert not found.people and "no camera has a focal length" in found.skipped[0][1]
+
+
+def test_a_body_about_the_camera_is_flagged():
+    body = np.array([[0, 0, 0.05], [0, 0, 1.0]], np.float32)
+    assert "0.05 m of the camera" in too_near(2, body) and not too_near(2, body + 1)
