@@ -33,6 +33,8 @@ def find(plan: Plan) -> list[Found]:
         progress.items = sum(len(shard.photographs) for shard in shards)
     for name, why in (row for one in found for row in one.skipped if not row[0].startswith("wild-")):
         say(f"skipped {name}: {why}")
+    for name, remark in (row for one in found for row in one.told):
+        say(f"{name}: {remark}")
     if not sum(one.people for one in found):
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
