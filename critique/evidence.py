@@ -90,7 +90,7 @@ def _shipped(name: str) -> float:
 class EvidenceSettings(BaseModel):
     """Weight of each check in the sum, as fitted unless said otherwise; 0 switches a check off."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     reprojection: Weight = _shipped("reprojection")
     silhouette: Weight = _shipped("silhouette")

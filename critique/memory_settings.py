@@ -16,7 +16,7 @@ NEAR_COPY = 0.9
 class RecallSettings(BaseModel):
     """Which rules and prototypes a case is shown. Source: the paper's retrieval; it leaves the constants open."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rules: Natural = 5  # K_r, most that are shown
     prototypes: Natural = 3  # K_p
@@ -35,7 +35,7 @@ RECALL = RecallSettings()
 class ReflectionSettings(BaseModel):
     """One session of reflection on labelled groups; people of the three parts are never the same."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
     split: Literal["val", "easy_val", "lab", "broad"] = "val"  # whose labels are read
     explore: Count = 40  # groups that are judged, remembered and reflected on

@@ -61,7 +61,7 @@ UNIT = 40.0
 class ScorerSettings(BaseModel):
     """What to leave out, for ablations and for pictures where a part is known to fail; and what scores compare."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     without: tuple[Part, ...] = ()
     compare: Literal["group", "everywhere"] = "group"

@@ -32,7 +32,7 @@ class VlmSettings(BaseModel):
     The key itself is no setting: it stays in the environment variable that `api_key_variable` names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     base_url: str | None = None  # of an OpenAI-compatible API, usually ending in /v1; None = OPENAI_BASE_URL
     model: str | None = None  # as the server lists it; there is no default

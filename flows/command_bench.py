@@ -12,7 +12,7 @@ bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, r
 
 @bench.command("render")
 def bench_render(
-    size: Annotated[int, typer.Option(metavar="PX", help="Side of a picture.")] = 512,
+    size: Annotated[int, typer.Option(metavar="PX", min=16, max=4096, help="Side of a picture.")] = 512,
     body: Body = None,
     json_file: JsonFile = None,
 ) -> None:

@@ -115,6 +115,25 @@ def experiment_photographs(
     tell_measurements(rows, json_file)
 
 
+@experiment.command("people")
+def experiment_people(
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Photographs.")],
+    counts: Annotated[Path, typer.Option(metavar="FILE", help="People by file name: a number, or boxes.")],
+    settings: SettingsFile = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Who is found? Found, missed and false people of photographs whose people you counted, and what was refused.
+
+    Example: hmr-align experiment people --images photos --counts counts.json --json people.json
+    """
+    chosen = settings_of(settings)
+    with recorded():
+        from flows.experiment_people import people_found
+
+        rows = people_found(chosen, images.expanduser().absolute(), counts.expanduser().absolute())
+    tell_measurements(rows, json_file)
+
+
 @experiment.command("coverage")
 def experiment_coverage(
     settings: SettingsFile = None, checkpoint: Checkpoint = None, json_file: JsonFile = None

@@ -447,7 +447,7 @@ def critic_benchmark(
     hypotheses: Hypotheses = None,
     critic: Critic = None,
     groups: Annotated[str | None, typer.Option(metavar="KIND", help="perturbed or model. [both]")] = None,
-    temperature: Annotated[float, typer.Option(metavar="TAU", help="Of model groups.")] = 1.0,
+    temperature: Annotated[float, typer.Option(metavar="TAU", min=0.001, max=1000, help="Of model groups.")] = 1.0,
     split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
     ablations: Annotated[bool, typer.Option("--ablations", help="Also without each kind of evidence.")] = False,
     people: Annotated[int | None, typer.Option(metavar="N", min=2, help="Only the first so many. [all]")] = None,
@@ -520,7 +520,7 @@ def convert(
 
 @app.command()
 def dashboard(
-    port: Annotated[int | None, typer.Option(metavar="N", help="[4200, or a free one]")] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", min=1, max=65535, help="[4200, or a free one]")] = None,
 ) -> None:
     """Keep the Prefect server with the history of all runs up until Ctrl-C.
 

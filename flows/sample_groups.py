@@ -27,12 +27,14 @@ def find(plan: Plan) -> list[Found]:
         shards = photograph_shards(plan)
         how = plan.settings.photographs
         found = [
-            find_people(shard, plan.store_root, how.focal_px, how.crop_margin)
+            find_people(shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described)
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)
     for name, why in (row for one in found for row in one.skipped if not row[0].startswith("wild-")):
         say(f"skipped {name}: {why}")
+    for name, remark in (row for one in found for row in one.told):
+        say(f"{name}: {remark}")
     if not sum(one.people for one in found):
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")

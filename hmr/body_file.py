@@ -93,10 +93,20 @@ class _Unfit(Exception):
 def _npz_fields(content: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         damaged = archive.testzip()
-    if damaged:
-        raise _Unfit(f"array '{damaged}' is damaged (its checksum is wrong). Fetch the file again.")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in FIELDS if name in arrays.files}
+        if damaged:
+            raise _Unfit(f"array '{damaged}' is damaged (its checksum is wrong). Fetch the file again.")
+        held = set(archive.namelist())
+        return {name: _npy(archive.read(f"{name}.npy")) for name in FIELDS if f"{name}.npy" in held}
+
+
+def _npy(content: bytes) -> Any:
+    """One array of an archive. Objects (a pickled SMPL saved by `np.savez(**dict)`) go through the allow-list."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    if not read(stream)[2].hasobject:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    return _BodyUnpickler(stream, encoding="latin1").load()
 
 
 class _Inert:
@@ -105,8 +115,12 @@ class _Inert:
     origin = ""
 
 
+class _InertTable(_Inert, dict):
+    """The same for a sparse matrix that is a dictionary, `dok_matrix`."""
+
+
 _ALLOWED = {
-    "builtins": {"object", "set"},
+    "builtins": {"object", "set", "dict"},
     "copyreg": {"_reconstructor"},
     "_codecs": {"encode"},
     "numpy": {"ndarray", "dtype"},
@@ -119,7 +133,9 @@ _RENAMED = {
     "numpy.core.multiarray": "numpy._core.multiarray",
     "numpy.core.numeric": "numpy._core.numeric",
 }
-_SPARSE = ("csc_matrix", "csr_matrix", "coo_matrix")
+_SPARSE = tuple(
+    f"{kind}_{form}" for kind in ("csc", "csr", "coo", "bsr", "dia", "lil", "dok") for form in ("matrix", "array")
+)
 
 
 class _BodyUnpickler(pickle.Unpickler):
@@ -127,7 +143,7 @@ class _BodyUnpickler(pickle.Unpickler):
         if module.partition(".")[0] == "chumpy":
             return type("Inert", (_Inert,), {"origin": "chumpy"})
         if module.startswith("scipy.sparse") and name in _SPARSE:
-            return type("Inert", (_Inert,), {"origin": name})
+            return type("Inert", (_InertTable if name.startswith("dok") else _Inert,), {"origin": name})
         module = _RENAMED.get(module, module)
         if name not in _ALLOWED.get(module, ()):
             raise _Refused(f"{module}.{name}")
@@ -143,22 +159,44 @@ def _pickle_fields(content: bytes) -> dict[str, Any]:
 
 def _plain(value: Any) -> NDArray:
     """An array from an array, a nest of numbers, or an inert object."""
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        if value.ndim == 0:
+            return _plain(value.item())
+        return np.array([_plain(one) for one in value.flat]).reshape(value.shape)
     if not isinstance(value, _Inert):
         return np.asarray(value)
     state = value.__dict__
     if value.origin in _SPARSE:
-        shape = state.get("_shape") or state["shape"]
-        kind = getattr(scipy.sparse, value.origin)
-        if value.origin == "coo_matrix":
-            places = state["coords"] if "coords" in state else (state["row"], state["col"])
-            return kind((state["data"], places), shape=shape).toarray()
-        return kind((state["data"], state["indices"], state["indptr"]), shape=shape).toarray()
+        return _dense(value.origin, state | {"entries": value} if isinstance(value, dict) else state)
     if "x" in state:  # chumpy.ch.Ch: a plain array
         return _plain(state["x"])
     if "a" in state and "idxs" in state:  # chumpy.reordering.Select: some entries of another array
         chosen = _plain(state["a"]).ravel()[_plain(state["idxs"])]
         return chosen.reshape(state.get("preferred_shape") or chosen.shape)
     raise _Unfit(f"holds an unknown chumpy object with fields {sorted(state)}. Use a file from the official download.")
+
+
+def _dense(origin: str, state: Mapping[str, Any]) -> NDArray:
+    """The array of a sparse one of scipy's, from its stored state."""
+    shape = tuple(int(length) for length in (state.get("_shape") or state["shape"]))
+    kind = origin.partition("_")[0]
+    if kind == "lil":
+        dense = np.zeros(shape)
+        for row, (columns, values) in enumerate(zip(state["rows"], state["data"])):
+            dense[row, list(columns)] = values
+        return dense
+    if kind == "dok":
+        dense = np.zeros(shape)
+        for place, entry in (state.get("_dict") or state["entries"]).items():
+            dense[place] = entry
+        return dense
+    if kind == "coo":
+        places = state["coords"] if "coords" in state else (state["row"], state["col"])
+        return scipy.sparse.coo_matrix((state["data"], places), shape=shape).toarray()
+    if kind == "dia":
+        return scipy.sparse.dia_matrix((state["data"], state["offsets"]), shape=shape).toarray()
+    make = getattr(scipy.sparse, f"{kind}_matrix")
+    return make((state["data"], state["indices"], state["indptr"]), shape=shape).toarray()
 
 
 def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:

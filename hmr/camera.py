@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+LEAST_DEPTH = 0.2
+"""Metres from the camera's plane to the nearest joint: the skin about it is up to 0.15 m nearer."""
+
 
 def project(points: Float[Tensor, "*b p 3"], camera: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b p 2"]:
     """Pixels of points in the camera frame, metres; points nearer than 1 cm are pushed out to 1 cm."""
@@ -64,7 +67,8 @@ def fit_translation(
 
         (X + tx) - r_x (Z + tz) = 0,   (Y + ty) - r_y (Z + tz) = 0.
 
-    The depth is kept at 0.3 m or more for the joints' mean, so that no body ends up behind the camera.
+    The depth is kept at 0.3 m or more for the joints' mean, and at LEAST_DEPTH or more for each joint, so that no
+    body ends up behind the camera or about it.
     """
     w = weights[..., None]
     total = w.sum(1)
@@ -73,4 +77,5 @@ def fit_translation(
     ray, rest = rays - mean_ray[:, None], gap - mean_gap[:, None]
     depth = (w * ray * rest).sum((-1, -2)) / (w * ray.square()).sum((-1, -2)).clamp(min=1e-9)
     depth = torch.maximum(depth, 0.3 - (weights * joints[..., 2]).sum(1) / weights.sum(1))
+    depth = torch.maximum(depth, LEAST_DEPTH - joints[..., 2].amin(1))
     return torch.cat([mean_ray * depth[:, None] - mean_gap, depth[:, None]], -1)

@@ -9,7 +9,7 @@ import functools
 import math
 import threading
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 import numpy as np
@@ -44,6 +44,10 @@ class Square:
     side: float  # px
     angle: float  # radians, from the photograph's axes to the square's, clockwise as seen
 
+    def scaled(self, factor: float) -> "Square":
+        """The same square of the picture drawn `factor` times as large."""
+        return Square(self.x * factor, self.y * factor, self.side * factor, self.angle)
+
     def to_photograph(self, size: int) -> NDArray[np.float64]:
         """(2, 3) map from points of the square drawn `size` pixels wide to points of the photograph."""
         scale = self.side / size
@@ -62,6 +66,13 @@ class Landmarks:
     mask: NDArray[np.float32]  # (256, 256, 1) person probability over the square
     square: Square  # where it looked
     better: Square  # where it would rather look
+
+    def scaled(self, factor: float) -> "Landmarks":
+        """The same in pixels of the picture drawn `factor` times as large."""
+        if factor == 1:
+            return self
+        points = self.points * np.array([factor, factor, factor, 1], np.float32)
+        return replace(self, points=points, square=self.square.scaled(factor), better=self.better.scaled(factor))
 
 
 def body_square(hip: NDArray, top: NDArray) -> Square:
@@ -110,19 +121,24 @@ class PoseNetworks:
 
     def heads(self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], least: float) -> Heads:
         """People in one square (centre x, y, side; px) of the picture, with a score of at least `least`."""
+        return self.sure_and_weak(pixels, crop, least, least)[0]
+
+    def sure_and_weak(
+        self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], least: float, weakest: float
+    ) -> tuple[Heads, Heads]:
+        """The same, and beside them those with a score from `weakest` up to `least`; one run of the network."""
         x, y, side = crop
         tensor = crop_square(pixels, crop, DETECTOR_SIDE).astype(np.float32) / 127.5 - 1
         outputs = self._run(self._detector, tensor)
         count = len(anchors())
         scores = _sigmoid(outputs[count].reshape(count).clip(-100, 100))
-        chosen = scores >= least
-        values = outputs[count * 12].reshape(count, 6, 2)[chosen] / DETECTOR_SIDE
-        origin = np.array([x - side / 2, y - side / 2], np.float32)
-        centres = origin + (values[:, 0] + anchors()[chosen]) * side
-        extents = values[:, 1] * side / 2
-        points = origin + (values[:, 2:] + anchors()[chosen][:, None]) * side
-        boxes = np.concatenate([centres - extents, centres + extents], 1)
-        return _blend(Heads(scores[chosen], boxes.astype(np.float32), points.astype(np.float32)))
+        values = outputs[count * 12].reshape(count, 6, 2)
+        sure = _blend(_placed(scores, values, scores >= least, (x - side / 2, y - side / 2), side))
+        if weakest >= least:
+            return sure, Heads(sure.scores[:0], sure.boxes[:0], sure.points[:0])
+        both = _blend(_placed(scores, values, scores >= weakest, (x - side / 2, y - side / 2), side))
+        weak = both.scores < least
+        return sure, Heads(both.scores[weak], both.boxes[weak], both.points[weak])
 
     def landmarks(self, pixels: NDArray[np.uint8], square: Square) -> Landmarks:
         """The landmarks of the person about whom the square lies."""
@@ -148,6 +164,19 @@ class PoseNetworks:
 def pose_networks(heavy: bool = False) -> PoseNetworks:
     """This process's networks."""
     return PoseNetworks(heavy)
+
+
+def _placed(
+    scores: NDArray, values: NDArray, chosen: NDArray[np.bool_], corner: tuple[float, float], side: float
+) -> Heads:
+    """The chosen of the detector's (2254,) scores and (2254, 6, 2) values, in pixels of the picture."""
+    values = values[chosen] / DETECTOR_SIDE
+    origin = np.array(corner, np.float32)
+    centres = origin + (values[:, 0] + anchors()[chosen]) * side
+    extents = values[:, 1] * side / 2
+    points = origin + (values[:, 2:] + anchors()[chosen][:, None]) * side
+    boxes = np.concatenate([centres - extents, centres + extents], 1)
+    return Heads(scores[chosen], boxes.astype(np.float32), points.astype(np.float32))
 
 
 def _same_head(box: NDArray, boxes: NDArray) -> NDArray[np.bool_]:

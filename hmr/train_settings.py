@@ -17,7 +17,7 @@ ENCODER_SHARE = 0.4
 class TrainSettings(BaseModel):
     """One round of fine-tuning. The objective is a preset, with changes by name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     preset: str = "studio"
     objective: dict[str, Any] = {}  # changes to the preset, by its field names

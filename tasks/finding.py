@@ -11,7 +11,7 @@ from hmr.brought_keypoints import keypoint_file
 from hmr.photograph import PhotographError, read_photograph
 from storage.group_store import GroupStore
 from storage.records import Person
-from tasks.people import IMAGES, finder, people_in, person_record
+from tasks.people import IMAGES, finder, look_at, person_record
 from tasks.retrying import may_pass
 
 __all__ = ["IMAGES", "Found", "Shard", "find_people", "finder", "person_record", "shards_of"]
@@ -32,6 +32,7 @@ class Found:
 
     people: int
     skipped: tuple[tuple[str, str], ...]  # file name, reason
+    told: tuple[tuple[str, str], ...] = ()  # file name, remark, of photographs that were searched now
 
 
 def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
@@ -42,7 +43,7 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     if not folder.is_dir():
         raise PhotographError(f"no folder {folder}: give --images a folder with photographs in it")
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    keypoints = {keypoint_file(path) for path in files if path.suffix != ".json"}
+    keypoints = {keypoint_file(path) for path in files if path.suffix.lower() != ".json"}
     files = [path for path in files if path not in keypoints]
     if not files:
         raise PhotographError(f"{folder} is empty: put photographs in it ({', '.join(IMAGES)})")
@@ -57,7 +58,9 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     cache_policy=NO_CACHE,
     task_run_name="find people in {shard.name}",
 )
-def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float) -> Found:
+def find_people(
+    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False
+) -> Found:
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
@@ -66,20 +69,23 @@ def find_people(shard: Shard, store_root: Path, focal_px: float | None, crop_mar
         return Found(len(store.read_people(shard.name)), tuple(kept))
     people: list[Person] = []
     skipped: list[tuple[str, str]] = []
+    told: list[tuple[str, str]] = []
     for path in shard.photographs:
         try:
             photograph = read_photograph(path)
         except PhotographError as error:
             skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
-        found, faults = people_in(
-            path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px
-        )
-        people += found
-        skipped += faults
+        looked = look_at(
+            path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px,
+            only_described=only_described,
+        )  # fmt: skip
+        people += looked.people
+        skipped += looked.skipped
+        told += looked.told
     note.parent.mkdir(parents=True, exist_ok=True)
     unfinished = note.with_suffix(".tmp")
     unfinished.write_text(json.dumps(skipped))
     unfinished.replace(note)
     store.write_people(shard.name, people)
-    return Found(len(people), tuple(skipped))
+    return Found(len(people), tuple(skipped), tuple(told))

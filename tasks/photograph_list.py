@@ -100,5 +100,5 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _without_keypoints(files: list[Path]) -> list[Path]:
-    keypoints = {keypoint_file(path) for path in files if path.suffix != ".json"}
+    keypoints = {keypoint_file(path) for path in files if path.suffix.lower() != ".json"}
     return [path for path in files if path not in keypoints]

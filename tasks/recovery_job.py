@@ -18,7 +18,7 @@ from hmr.photograph import PhotographError, read_photograph
 from hmr.pose_networks import pose_networks
 from hmr.skeleton import EVAL_14, JOINT_NAMES
 from tasks.groups import body, model
-from tasks.people import people_in
+from tasks.people import look_at
 from tasks.recovery import Recovered, recover_people
 from tasks.recovery_files import arrays_bytes, colour_of, person_arrays, write_mesh
 from tasks.recovery_pictures import everybody, group_sheet, person_picture
@@ -26,6 +26,7 @@ from tasks.recovery_record import FILE, FORMAT, UNFINISHED, Job, Record, checkpo
 
 CRITIC = "evidence"
 QUALITY = 88  # of JPEG files
+NEAREST = 0.1  # metres before the camera, up to which a body is flagged
 UNSURE = 3  # of EVAL_14 (fingers and toes are never sure), named as the least sure
 
 
@@ -47,15 +48,18 @@ def recover_photograph(job: Job) -> Record:
     settings = job.settings
     _load_networks()
     photograph = read_photograph(job.photograph)
-    people, notes = people_in(
+    looked = look_at(
         job.photograph, photograph, thorough=True,
         crop_margin=settings.photographs.crop_margin, focal_px=settings.photographs.focal_px,
+        only_described=settings.photographs.only_described,
     )  # fmt: skip
+    people, notes = looked.people, [*looked.skipped, *looked.told]
     if not people:
         shutil.rmtree(job.folder, ignore_errors=True)
         raise PhotographError(f"{job.photograph}: {'; '.join(why for _, why in notes)}")
     frame, base = body(settings.base.body), model(checkpoint_of(settings))
     found = recover_people(people, base, frame, settings)
+    notes += [(job.photograph.name, why) for k, one in enumerate(found) if (why := too_near(k, one.vertices))]
     unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{job.folder.name}-", dir=job.folder.parent))
     try:
         unfinished.chmod(0o777 & ~_umask())
@@ -89,6 +93,17 @@ def recover_photograph(job: Job) -> Record:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return record
+
+
+def too_near(index: int, vertices: np.ndarray) -> str:
+    """A warning if the camera lies in or at a body, (V, 3) metres in the camera's frame; empty = it does not."""
+    nearest = float(vertices[:, 2].min())
+    if nearest >= NEAREST:
+        return ""
+    return (
+        f"person {index}: the body comes within {max(nearest, 0.0):.2f} m of the camera, which no picture means; "
+        "do not trust its place. Give the true focal length (--focal), or a picture that shows more of the person"
+    )
 
 
 def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, frame: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from critique.memory_settings import ReflectionSettings
 
@@ -25,8 +25,12 @@ Values = Mapping[str, Mapping[str, Any]]
 FullPath = Annotated[Path, Strict(False), AfterValidator(lambda path: path.expanduser().absolute())]
 """A path as the user wrote it, made absolute: a deployed run starts in another folder."""
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Processes = Annotated[int, Field(ge=1, le=1024)]
+Hypotheses = Annotated[int, Field(ge=2, le=10_000)]
 Positive = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(gt=0, le=1000)]
+Focal = Annotated[float, Field(ge=1, le=10_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Checkpoint = Annotated[Literal["lab", "default"] | FullPath, Field(union_mode="left_to_right")]
@@ -40,9 +44,9 @@ class SettingsError(ValueError):
 
 
 class Section(BaseModel):
-    """Frozen, strict (no "300" for 300), and closed to unknown keys."""
+    """Frozen, strict (no "300" for 300), finite, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class Run(Section):
@@ -51,8 +55,8 @@ class Run(Section):
     name: Name = "default"
     out: FullPath = Field(default_factory=lambda: Path(os.environ.get("HMR_ALIGN_RUNS", "runs")))
     seed: Seed = 0
-    shard_size: Count = 64  # images in one shard
-    processes: Count = 1  # stages that draw or detect may use so many
+    shard_size: Annotated[int, Field(ge=1, le=100_000)] = 64  # images in one shard
+    processes: Processes = 1  # stages that draw or detect may use so many
 
     @property
     def folder(self) -> Path:
@@ -64,8 +68,9 @@ class Photographs(Section):
     """The user's pictures; without a folder the embedded default is used."""
 
     folder: FullPath | None = None
-    focal_px: Positive | None = None  # of every picture, px; else from EXIF, else the diagonal
-    crop_margin: Annotated[float, Field(ge=1)] = 1.25  # side of the model crop over that of the landmarks' box
+    focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
+    crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop over that of the landmarks' box
+    only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
 
 
 class Base(Section):
@@ -79,9 +84,9 @@ class Base(Section):
 class Sample(Section):
     """How each group is drawn."""
 
-    hypotheses: Annotated[int, Field(ge=2)] = 20  # in one group
+    hypotheses: Hypotheses = 20  # in one group
     steps: Annotated[int, Field(ge=2, le=1000)] = 4  # network calls of the sampler
-    temperature: Positive = 4.0  # scales the noise after the first call; 1 = the model's own spread
+    temperature: Temperature = 4.0  # scales the noise after the first call; 1 = the model's own spread
     device: Device = "auto"  # where networks run; auto = a GPU if there is one
     precision: Precision = "float32"  # of the networks; seeds and samples stay float32
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
@@ -89,13 +94,19 @@ class Sample(Section):
     eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
     guidance: Share = 0.0  # strength with which the detected keypoints pull at each predicted x0
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Sample":
+        if self.eta and self.solver != "ddim":
+            raise ValueError(f"eta = {self.eta} belongs to solver = 'ddim': leave one of them out")
+        return self
+
 
 class Overlay(Section):
     """How meshes are drawn over the photograph."""
 
     backend: Literal["auto", "numba", "pyrender"] = "auto"
     size: Annotated[int, Field(ge=64, le=4096)] = 512  # side of an overlay, px
-    groups_shown: Annotated[int, Field(ge=0)] = 12  # in the report
+    groups_shown: Annotated[int, Field(ge=0, le=10_000)] = 12  # in the report
 
 
 class ScoreNetSettings(Section):
@@ -137,6 +148,12 @@ class CriticSection(Section):
     shuffled: ShuffledSettings = ShuffledSettings()
     monitor: str | None = None  # a second critic that judges too and is never trained on
 
+    @model_validator(mode="after")
+    def _watched_by_another(self) -> "CriticSection":
+        if self.monitor == self.name and self.monitor is not None:
+            raise ValueError(f"monitor = '{self.monitor}' is the critic itself: name another one, or none")
+        return self
+
     @property
     def judges(self) -> tuple[str, ...]:
         """The critics that judge: the members of a panel, the one that is shuffled, or the one that is named."""
@@ -162,9 +179,9 @@ class CriticSection(Section):
 class Align(Section):
     """The loop of sampling, judging and training."""
 
-    rounds: Annotated[int, Field(ge=0)] = 3
+    rounds: Annotated[int, Field(ge=0, le=10_000)] = 3
     # of each round's groups, the last one for all later rounds; empty = [sample] temperature
-    temperatures: Annotated[tuple[Positive, ...], Strict(False)] = ()
+    temperatures: Annotated[tuple[Temperature, ...], Strict(False)] = ()
     max_age: Annotated[int, Field(ge=0)] = 0  # rounds back whose groups are trained on too
     reference: Literal["last round", "base"] = "last round"  # which model the policy is held to
     later: dict[str, Any] = {}  # changes to [train] from the second round on
@@ -191,10 +208,10 @@ class Train(Section):
     encoder_learning_rate: Positive | None = None  # none = 0.4 of learning_rate
     encoder_precision: Precision = "float32"  # of a trained encoder; the noise predictor is always float32
     checkpoint_activations: bool = False  # less memory, more time, for a trained HRNet
-    lora_rank: Annotated[int, Field(ge=0)] = 0  # 0 = all weights of the noise predictor; else adapters (peft)
+    lora_rank: Annotated[int, Field(ge=0, le=4096)] = 0  # 0 = all weights of the noise predictor; else adapters (peft)
     lora_alpha: Count = 16  # adapters count lora_alpha / lora_rank times
 
-    processes: Count = 1  # one for each GPU; more than one on CPUs is for tests
+    processes: Processes = 1  # one for each GPU; more than one on CPUs is for tests
     micro_groups: Count | None = None  # groups at once in a process; none = all of its part of a step
     micro_hypotheses: Count | None = None  # hypotheses of a group at once; for the linear objective alone
     halve_on_oom: bool = False  # out of GPU memory: take the step again with half of micro_groups
@@ -205,12 +222,22 @@ class Train(Section):
     watch_every: Count = 10  # steps between two looks at the reference, where the objective does not need it
     wandb: str | None = None  # project on Weights & Biases; none = nothing is sent
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Train":
+        if self.encoder_learning_rate is not None and not self.train_encoder:
+            raise ValueError("encoder_learning_rate has no effect: set train_encoder = true, or leave it out")
+        if self.lora_alpha != 16 and not self.lora_rank:
+            raise ValueError("lora_alpha has no effect: set lora_rank above 0, or leave it out")
+        if self.steps is not None and self.warmup is not None and self.warmup > self.steps:
+            raise ValueError(f"warmup = {self.warmup} is longer than steps = {self.steps}: the rate is never reached")
+        return self
+
 
 class Benchmark(Section):
     """How a model is measured: with the solver of [sample], at temperature 1."""
 
-    hypotheses: Annotated[int, Field(ge=2)] = 20
-    bootstrap: Annotated[int, Field(ge=0)] = 1000  # resamples over images for the intervals; 0 = none
+    hypotheses: Hypotheses = 20
+    bootstrap: Annotated[int, Field(ge=0, le=1_000_000)] = 1000  # resamples over images for the intervals; 0 = none
     # fit = no ground truth; published = true camera and true root depth, as the published evaluations take them
     protocol: Literal["fit", "published"] = "fit"
 
@@ -235,11 +262,17 @@ class Instances(Section):
     count: Count | None = None  # instead of a stride: so many rows at random
     seed: Seed = 0  # of the random rows
     gender: Literal["male", "female", "neutral"] | None = None  # only rows of this body model
-    focal_px: Positive | None = None  # where the file gives no camera
+    focal_px: Focal | None = None  # where the file gives no camera
     principal_point: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # px; none = the middle
-    hypotheses: Annotated[int, Field(ge=2)] = 15  # in a group, as published
+    hypotheses: Hypotheses = 15  # in a group, as published
     # of the noise about the truth: 1 = as published; mixed = 1 to 16 within a group, as on the studio
     level: Annotated[float, Field(gt=0, le=100)] | Literal["mixed"] = 1.0
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Instances":
+        if self.count is not None and self.stride != 100:
+            raise ValueError("count is instead of stride: leave one of them out")
+        return self
 
 
 class Recover(Section):
@@ -248,12 +281,12 @@ class Recover(Section):
     out: FullPath = Field(default_factory=lambda: Path("results"))  # results go to <out>/<name>
     name: Name | None = None  # none = after the first argument
     pick: Literal["zero", "medoid", "critic", "mean"] = "zero"  # which mesh of a group stands for it
-    hypotheses: Annotated[int, Field(ge=2)] = 20  # in a group
-    temperature: Positive = 1.0  # 1 = the model's own spread
+    hypotheses: Hypotheses = 20  # in a group
+    temperature: Temperature = 1.0  # 1 = the model's own spread
     formats: Annotated[tuple[Literal["npz", "obj", "glb"], ...], Strict(False)] = ("npz",)  # npz is always written
     vertices: bool = False  # into the npz too
     refine: bool = False  # fit the picked mesh to the detector's landmarks
-    processes: Annotated[int, Field(ge=0)] = 0  # photographs at once; 0 = as many as there are cores, up to 4
+    processes: Annotated[int, Field(ge=0, le=1024)] = 0  # photographs at once; 0 = as many as there are cores, up to 4
 
 
 class Pretrain(Section):
@@ -358,6 +391,8 @@ def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str,
     if unknown:
         homes = [f"[{name}]" for name in known if key in _inner(model, [name]).model_fields]
         return f"'{key}' stands outside of a section. It belongs under {' or '.join(homes or ['one'])}."
+    if faults[0]["type"] == "value_error" and isinstance(value, dict):
+        return f"[{'.'.join(names)}] {faults[0]['msg'].removeprefix('Value error, ')}"
     if not table:
         return f"'{key}' is a section: write [{key}] and its keys below."
     if faults[0]["type"] == "missing":

@@ -19,16 +19,18 @@ def brought(x: float) -> np.ndarray:
 
 
 def test_keypoints_go_to_the_nearest_person_and_only_known_ones_count():
-    people, unmatched = use_keypoints([person(50), person(300)], [brought(303)])
-    assert unmatched == 0 and len(people) == 1
+    people, described, unmatched = use_keypoints([person(50), person(300)], [brought(303)])
+    assert described == 1 and not unmatched and len(people) == 2
     assert (people[0].landmarks[11:17, :2] == (303, 20)).all() and (people[0].landmarks[11:17, 3] == 1).all()
     np.testing.assert_array_equal(people[0].landmarks[:11], person(300).landmarks[:11])
+    np.testing.assert_array_equal(people[1].landmarks, person(50).landmarks)  # not mentioned: as detected
 
 
-def test_each_person_is_taken_once_and_strangers_are_counted():
-    people, unmatched = use_keypoints([person(50)], [brought(52), brought(55), brought(900)])
-    assert len(people) == 1 and unmatched == 2
-    assert use_keypoints([], [brought(1)]).unmatched == 1
+def test_each_person_is_taken_once_and_strangers_are_handed_back():
+    people, described, unmatched = use_keypoints([person(50)], [brought(52), brought(55), brought(900)])
+    assert len(people) == described == 1 and [one[11, 0] for one in unmatched] == [55, 900]
+    assert len(use_keypoints([], [brought(1)]).unmatched) == 1
+    assert len(use_keypoints([person(50)], []).people) == 1
 
 
 def test_the_file_lies_beside_the_photograph(tmp_path):

@@ -19,9 +19,18 @@ from skimage import data
 
 from hmr.body import load_body
 from hmr.overlay import NumbaRenderer, Style
-from hmr.people import FoundPerson, PersonFinder, person_crop, tiles
+from hmr.people import (
+    LONG_SIDE,
+    MOST_FINE_TILES,
+    FoundPerson,
+    PersonFinder,
+    fine_tiles,
+    person_crop,
+    same_person,
+    tiles,
+)
 from hmr.photograph import read_photograph
-from hmr.pose_networks import Square, anchors, body_square, pose_networks
+from hmr.pose_networks import Landmarks, Square, anchors, body_square, pose_networks
 
 NOSE, LEFT_EYE, RIGHT_EYE, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 2, 5, 11, 12
 COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
@@ -45,9 +54,7 @@ def standing(yaw: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     wall = np.full((512, 512, 3), (170, 180, 190), np.uint8)
     camera = np.array([500, 500, 256, 256], np.float32)
     with NumbaRenderer() as renderer:
-        picture = renderer.render(
-            output.vertices[0].numpy(), body.faces, camera, wall, Style(opacity=1.0)
-        ).image
+        picture = renderer.render(output.vertices[0].numpy(), body.faces, camera, wall, Style(opacity=1.0)).image
     keypoints = output.keypoints[0].numpy()
     return picture, keypoints[:, :2] / keypoints[:, 2:] * 500 + 256, output.joints[0].numpy()
 
@@ -147,6 +154,62 @@ def test_small_people_in_a_large_picture_are_found_by_tiles():
     assert 900 < people[1].landmarks[NOSE, 0] < 1040
 
 
+@pytest.mark.parametrize(("width", "height", "tall"), [(6000, 4000, 420), (20000, 1200, 1000)])
+def test_somebody_small_in_a_huge_picture_is_found_at_its_own_size(width, height, tall):
+    """The drawn body is 0.72 of its picture of 512 px; shrunk to 1600 px it would be 112 and 80 px tall."""
+    picture, keypoints, _ = standing(0)
+    low, high = int(keypoints[:, 1].min()), int(keypoints[:, 1].max())
+    side = int(tall * 512 / (high - low))
+    small = np.asarray(Image.fromarray(picture).resize((side, side)))
+    wide = np.full((height, width, 3), (170, 180, 190), np.uint8)
+    x, y = int(0.6 * width), (height - side) // 2
+    part = small[max(0, -y) : max(0, -y) + height]
+    wide[max(0, y) : max(0, y) + len(part), x : x + side] = part
+    search = THOROUGH.search(wide)
+    (person,) = search.people
+    error = np.linalg.norm(person.landmarks[COCO, :2] - (keypoints[:17] * side / 512 + (x, y)), axis=1)
+    assert np.median(error) < 0.05 * tall
+    assert search.squares <= 30 + MOST_FINE_TILES
+
+
+@given(height=st.integers(32, 30000), width=st.integers(32, 30000))
+def test_fine_tiles_are_bounded_and_cover_every_scale(height, width):
+    squares = list(fine_tiles(height, width))
+    assert len(squares) <= MOST_FINE_TILES and all(side >= LONG_SIDE / 3 for _, _, side in squares)
+    for size in {side for _, _, side in squares}:
+        for axis, length in ((0, width), (1, height)):
+            centres = sorted({square[axis] for square in squares if square[2] == size})
+            assert centres[0] - size / 2 <= 1e-6 and centres[-1] + size / 2 >= length - 1e-6
+
+
+def seen_at(x: float, y: float, side: float, turn: float = 0.0) -> Landmarks:
+    """A find with a mask of a third of its square's width, a face at its top and the rest of the body below."""
+    square = Square(float(x), float(y), float(side), turn)
+    mask = np.zeros((64, 64, 1), np.float32)
+    mask[8:56, 22:42] = 1
+    grid = np.column_stack([np.full(33, 32.0), np.linspace(10, 54, 33)])
+    matrix = square.to_photograph(64)
+    places = grid @ matrix[:, :2].T + matrix[:, 2]
+    points = np.column_stack([places, np.zeros(33), np.ones(33)]).astype(np.float32)
+    return Landmarks(0.9, points, np.zeros((33, 3), np.float32), mask, square, square)
+
+
+def test_one_person_by_mask_though_upside_down_and_two_side_by_side():
+    one = seen_at(100, 100, 200)
+    assert same_person(one, seen_at(104, 102, 210))
+    assert same_person(one, seen_at(100, 100, 200, math.pi))  # the legs taken for a head
+    assert same_person(one, seen_at(100, 60, 60))  # an arm or a head amid the body
+    assert not same_person(one, seen_at(170, 100, 200))  # a neighbour
+    assert not same_person(one, seen_at(180, 140, 90))  # a child beside
+
+
+def test_faces_together_are_two_people_where_bodies_and_masks_are_not():
+    one = seen_at(100, 100, 200)
+    leaning = seen_at(200, 31, 200, -math.pi / 2)  # its face at the face of the other, the body to the right
+    leaning.points[:11, :2] = one.points[:11, :2]
+    assert not same_person(one, leaning)
+
+
 def test_bust_is_one_person():
     photograph = read_photograph(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     (person,) = THOROUGH.find(photograph.pixels)
@@ -215,9 +278,7 @@ def test_tiles_cover_the_picture_and_overlap_by_half(height, width):
             assert all(after - before <= size / 2 + 1e-6 for before, after in pairwise(centres))
 
 
-@given(
-    x=st.floats(-500, 500), y=st.floats(-500, 500), side=st.floats(1, 900), angle=st.floats(-math.pi, math.pi)
-)
+@given(x=st.floats(-500, 500), y=st.floats(-500, 500), side=st.floats(1, 900), angle=st.floats(-math.pi, math.pi))
 def test_square_maps_keep_shape(x, y, side, angle):
     matrix = Square(x, y, side, angle).to_photograph(256)
     np.testing.assert_allclose(matrix[:, :2].T @ matrix[:, :2], np.eye(2) * (side / 256) ** 2, atol=1e-9)

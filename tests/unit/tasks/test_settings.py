@@ -154,3 +154,24 @@ def test_the_parts_are_the_study_on_fewer_people():
     study, parts = (load_settings(SHIPPED / name) for name in ("rounds.toml", "rounds_parts.toml"))
     apart = {"run": {"name"}, "studio": {"wild"}}
     assert study.model_dump(exclude=apart) == parts.model_dump(exclude=apart)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("[sample]\ntemperature = inf", "[sample] temperature = inf"),
+        ("[sample]\ntemperature = nan", "[sample] temperature = nan"),
+        ("[sample]\nhypotheses = 1_000_000_000", "[sample] hypotheses"),
+        ("[sample]\neta = 0.5\nsolver = \"second_order\"", "[sample] eta = 0.5 belongs to solver"),
+        ("[photographs]\nfocal_px = 0.01", "[photographs] focal_px"),
+        ("[photographs]\ncrop_margin = 1e9", "[photographs] crop_margin"),
+        ("[critic]\nmonitor = \"evidence\"", "[critic] monitor = 'evidence' is the critic itself"),
+        ("[train]\nencoder_learning_rate = 0.1", "[train] encoder_learning_rate has no effect"),
+        ("[train]\nlora_alpha = 3", "[train] lora_alpha has no effect"),
+        ("[train]\nsteps = 10\nwarmup = 20", "[train] warmup = 20 is longer"),
+        ("[instances]\ncount = 5\nstride = 7", "[instances] count is instead of stride"),
+        ("[run]\nprocesses = 1_000_000", "[run] processes"),
+    ],
+)
+def test_a_value_that_could_not_do_what_it_says_is_refused(tmp_path, text, part):
+    assert f"smoke.toml: {part}" in message(tmp_path, text)
