@@ -44,7 +44,7 @@ from flows.command_output import (
     tell_table,
 )
 from flows.faults import is_ours, take_debug_flag, tell
-from flows.recording import FOLDERS, recorded
+from flows.recording import recorded
 
 MISUSE = 2  # exit code for what the user can mend
 PARTLY = 3  # exit code of a critique that could judge some groups and not others
