@@ -67,8 +67,7 @@ def fit_translation(
 
         (X + tx) - r_x (Z + tz) = 0,   (Y + ty) - r_y (Z + tz) = 0.
 
-    The depth is kept at 0.3 m or more for the joints' mean, and at LEAST_DEPTH or more for each joint, so that no
-    body ends up behind the camera or about it.
+    The depth is kept at 0.3 m or more for the joints' mean, so that no body ends up behind the camera.
     """
     w = weights[..., None]
     total = w.sum(1)
@@ -77,5 +76,14 @@ def fit_translation(
     ray, rest = rays - mean_ray[:, None], gap - mean_gap[:, None]
     depth = (w * ray * rest).sum((-1, -2)) / (w * ray.square()).sum((-1, -2)).clamp(min=1e-9)
     depth = torch.maximum(depth, 0.3 - (weights * joints[..., 2]).sum(1) / weights.sum(1))
-    depth = torch.maximum(depth, LEAST_DEPTH - joints[..., 2].amin(1))
     return torch.cat([mean_ray * depth[:, None] - mean_gap, depth[:, None]], -1)
+
+
+def step_back(joints: Float[Tensor, "b p 3"]) -> Float[Tensor, "b 3"]:
+    """Shift, metres, that puts every joint of placed bodies LEAST_DEPTH or more before the camera; 0 where they are.
+
+    Along the ray to the joints' mean, so that the body stays where it is in the picture, and grows smaller there.
+    """
+    middle = joints.mean(1)
+    short = (LEAST_DEPTH - joints[..., 2].amin(1)).clamp(min=0)
+    return short[:, None] * middle / middle[:, 2:].clamp(min=0.1)

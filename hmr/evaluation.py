@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmr.body import Body
-from hmr.camera import project
+from hmr.camera import project, step_back
 from hmr.inverse_kinematics import PelvisRule
 from hmr.latent import decode, mean_latent
 from hmr.metrics import critic_choice, diversity, joint_spread, keypoint_error_px, medoid, mpjpe, pa_mpjpe, top_ranked
@@ -96,6 +96,8 @@ def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing,
             pelvis=framing.pelvis,
             root_depth=None if framing.root_depth is None else repeated(framing.root_depth[some]),
         )  # fmt: skip
+        back = step_back(posed.joints)  # a camera inside a body sees nothing but skin
+        posed = posed._replace(translation=posed.translation + back, joints=posed.joints + back[:, None])
         parts.append([x.unflatten(0, (len(some), size)) for x in posed])
     return PosedGroups(*(torch.cat(x) for x in zip(*parts)))
 

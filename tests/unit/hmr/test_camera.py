@@ -2,15 +2,15 @@
 
 import torch
 
-from hmr.camera import LEAST_DEPTH, fit_translation
+from hmr.camera import LEAST_DEPTH, fit_translation, step_back
 
 
-def test_a_body_seen_impossibly_wide_stays_in_front_of_the_camera():
-    """Joints 1.6 m apart in depth, tiny focal length: nothing is nearer than LEAST_DEPTH."""
-    joints = torch.tensor([[[-0.5, 0, -0.8], [0.5, 0, 0.8], [0, 1, 0.0], [0, -1, 0]]])
-    rays = torch.tensor([[[-50.0, 0], [50, 0], [0, 50], [0, -50]]])
-    placed = joints + fit_translation(joints, rays, torch.ones(1, 4))[:, None]
-    assert placed[..., 2].min() >= LEAST_DEPTH - 1e-6
+def test_a_body_about_the_camera_steps_back_along_its_ray():
+    """The nearest joint is 0.1 m behind the camera: 0.3 m farther, and aside by as much as the mean's ray asks."""
+    joints = torch.tensor([[[0.0, 0, -0.1], [0.4, 0, 0.9], [0.2, 0, 0.4]]])  # their mean: 0.2, 0, 0.4
+    torch.testing.assert_close(step_back(joints), torch.tensor([[0.15, 0, 0.3]]))
+    assert (joints + step_back(joints)[:, None])[..., 2].min() >= LEAST_DEPTH - 1e-6
+    assert step_back(joints + 1).eq(0).all()
 
 
 def test_a_body_far_away_is_where_its_rays_meet():
