@@ -88,9 +88,20 @@ def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
     assert deployed() == ours
 
 
+def sample_one_photograph(runs: Path) -> None:
+    """Groups for the run that the deployments name: without any, rescoring fails, as it should."""
+    photographs = runs.parent / "photographs"
+    photographs.mkdir(exist_ok=True)
+    shutil.copy(sorted((ROOT / "tasks" / "assets" / "photographs").glob("*.jpg"))[0], photographs)
+    command = [sys.executable, "-m", "flows.command_line", "sample", "--images", str(photographs), "--out", str(runs)]
+    done = subprocess.run([*command, "--hypotheses", "4"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
     from prefect.client.orchestration import get_client
 
+    sample_one_photograph(runs)
     environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     command = [*PREFECT, "worker", "start", "--pool", POOL, "--limit", "1"]
     worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
@@ -107,6 +118,7 @@ def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
         worker.wait()
     assert done.returncode == 0, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
-        states = [run.state_type for run in client.read_flow_runs() if run.state_type != "SCHEDULED"]
-    assert states == ["COMPLETED"]
+        ended = {run.name: run.state_type for run in client.read_flow_runs() if run.deployment_id}
+    assert [state for state in ended.values() if state != "SCHEDULED"] == ["COMPLETED"]
+    assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
     assert list(tmp_path.iterdir()) == []  # nothing was written where the worker stands
