@@ -47,6 +47,7 @@ IN_ORDER = [
     "hmr-align experiment sampler --json sampler.json",
     "hmr-align experiment refine --json refine.json",
     "hmr-align experiment photographs --images photos --json photographs.json",
+    "hmr-align experiment people --images photos --counts people.json",
     "hmr-align experiment detector --json detector.json",
     "hmr-align experiment coverage --json coverage.json",
     "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
@@ -86,6 +87,7 @@ def test_commands_run_as_written(programs, tmp_path):
     """Each in order, in one folder, with tiny settings."""
     make_folder(tmp_path / "photos", large=False)
     shutil.copy(tmp_path / "photos" / "rotated.jpg", tmp_path / "me.jpg")
+    (tmp_path / "people.json").write_text('{"two.png": 2, "coffee.png": 0}')
     tiny = tmp_path / "tiny.toml"
     pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\nundrawn = 60\n"
     tiny.write_text(programs.tiny.read_text() + pretraining)
