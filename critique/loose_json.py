@@ -1,6 +1,7 @@
 """JSON as models write it: also with single quotes, trailing commas, Python's words and bare keys. Pure.
 
-Strict JSON is read by the standard library; this reads what it refuses, and nothing that has two meanings.
+Strict JSON is read by the standard library; this reads what it refuses, and nothing that has two meanings. (JSON5
+readers know no Python words and want the whole text to be JSON; repairing ones guess what was meant.)
 """
 
 import re

@@ -80,6 +80,7 @@ def tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
 
 
 def tell_table(heads: list[str], rows: list[tuple[str, ...]]) -> None:
+    """Write a table to standard output, long cells folded; rich markup in cells is read (see `plain`)."""
     from rich.console import Console
     from rich.table import Table
 

@@ -50,8 +50,8 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
         except PhotographError as error:
             say(f"skipped {path.name}: {error}")
             continue
-        people, _ = people_in(path, photograph, thorough=True, crop_margin=how.crop_margin, focal_px=how.focal_px)
-        for group in draw_groups(people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
+        found = people_in(path, photograph, thorough=True, crop_margin=how.crop_margin, focal_px=how.focal_px)
+        for group in draw_groups(found.people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
             distances = distances_of(group)
             zero.append(agreement(frame, group))
             others += distances[1:].tolist()

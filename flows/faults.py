@@ -1,6 +1,7 @@
 """What the user is told when a command fails: one line; the traceback only with --debug."""
 
 import os
+import re
 import sys
 
 FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
@@ -45,6 +46,4 @@ def tell(error: BaseException) -> None:
 
 def _masked(text: str) -> str:
     """Without user and password of an address."""
-    import re
-
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)

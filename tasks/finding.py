@@ -11,7 +11,7 @@ from hmr.brought_keypoints import keypoint_file
 from hmr.photograph import PhotographError, read_photograph
 from storage.group_store import GroupStore
 from storage.records import Person
-from tasks.people import IMAGES, finder, look_at, person_record
+from tasks.people import IMAGES, finder, people_in, person_record
 from tasks.retrying import may_pass
 
 __all__ = ["IMAGES", "Found", "Shard", "find_people", "finder", "person_record", "shards_of"]
@@ -76,7 +76,7 @@ def find_people(
         except PhotographError as error:
             skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
             continue
-        looked = look_at(
+        looked = people_in(
             path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px,
             only_described=only_described,
         )  # fmt: skip

@@ -41,27 +41,6 @@ def people_in(
     crop_margin: float,
     focal_px: float | None,
     only_described: bool = False,
-) -> tuple[list[Person], list[tuple[str, str]]]:
-    """The people of a photograph, surest first, and (file name, reason) of what could not be used; see `look_at`."""
-    looked = look_at(
-        path,
-        photograph,
-        thorough=thorough,
-        crop_margin=crop_margin,
-        focal_px=focal_px,
-        only_described=only_described,
-    )
-    return looked.people, looked.skipped
-
-
-def look_at(
-    path: Path,
-    photograph: Photograph,
-    *,
-    thorough: bool,
-    crop_margin: float,
-    focal_px: float | None,
-    only_described: bool = False,
 ) -> Looked:
     """The people of a photograph, and what is to be said of it.
 

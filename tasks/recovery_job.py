@@ -18,7 +18,7 @@ from hmr.photograph import PhotographError, read_photograph
 from hmr.pose_networks import pose_networks
 from hmr.skeleton import EVAL_14, JOINT_NAMES
 from tasks.groups import body, model
-from tasks.people import look_at
+from tasks.people import people_in
 from tasks.recovery import Recovered, recover_people
 from tasks.recovery_files import arrays_bytes, colour_of, person_arrays, write_mesh
 from tasks.recovery_pictures import everybody, group_sheet, person_picture
@@ -48,7 +48,7 @@ def recover_photograph(job: Job) -> Record:
     settings = job.settings
     _load_networks()
     photograph = read_photograph(job.photograph)
-    looked = look_at(
+    looked = people_in(
         job.photograph, photograph, thorough=True,
         crop_margin=settings.photographs.crop_margin, focal_px=settings.photographs.focal_px,
         only_described=settings.photographs.only_described,

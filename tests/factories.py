@@ -10,9 +10,12 @@ Every field of a record may be given by name: `make_person(rng, width=640)`.
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from storage.group_store import GroupStore
 from storage.records import Group, Person, Reply, Verdict
 
 
@@ -41,6 +44,20 @@ def make_person(rng: np.random.Generator, name: str = "street", index: int = 0, 
         picture=rng.integers(0, 256, (128, 128, 3), dtype=np.uint8),
     )
     return replace(person, **given)
+
+
+def store_in_one_photograph(folder: Path, people: int) -> GroupStore:
+    """A store in `folder`/store: one shard of people in a photograph 90 px wide, a group of four in round0 for each."""
+    rng = np.random.default_rng(0)
+    photo = folder.parent / "photo.png"
+    Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
+    place = {"photo": str(photo), "width": 90, "height": 60}
+    place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
+    found = [make_person(rng, index=index, **place) for index in range(people)]
+    store = GroupStore(folder / "store")
+    store.write_people("0", found)
+    store.write_groups("round0", "0", [make_group(rng, 4, person) for person in found])
+    return store
 
 
 def make_group(rng: np.random.Generator, size: int = 4, person: Person | None = None, **given) -> Group:

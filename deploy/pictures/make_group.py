@@ -87,7 +87,7 @@ def main() -> None:
 
     with resources.as_file(resources.files("tasks").joinpath("assets", "photographs", given.photograph)) as path:
         photograph = read_photograph(path)
-        people, _ = people_in(path, photograph, thorough=True, crop_margin=1.25, focal_px=None)
+        people = people_in(path, photograph, thorough=True, crop_margin=1.25, focal_px=None).people
         sample = Sample(hypotheses=20, temperature=1.0)
         if not 0 <= given.person < len(people):
             arguments.error(f"{given.photograph} has {len(people)} people that were found, from 0")

@@ -2,28 +2,17 @@
 
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from critique.loopback import LoopbackVlm, error, good
-from storage.group_store import GroupStore
-from tests.factories import make_group, make_person
+from tests.factories import store_in_one_photograph
 from tests.integration.conftest import Programs
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_server_that_dies_and_comes_back(programs, tmp_path):
-    rng = np.random.default_rng(0)
-    photo = tmp_path / "photo.png"
-    Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
-    place = {"photo": str(photo), "width": 90, "height": 60}
-    place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
-    people = [make_person(rng, index=index, **place) for index in range(3)]
-    store = GroupStore(tmp_path / "mine" / "store")
-    store.write_people("0", people)
-    store.write_groups("round0", "0", [make_group(rng, 4, person) for person in people])
+    store = store_in_one_photograph(tmp_path / "mine", 3)
     mine = Programs(programs.environment | {"OPENAI_API_KEY": "a-word-of-our-own"}, programs.tiny)
     state = {"well": 0}
 

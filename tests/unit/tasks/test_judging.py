@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from critique.cache import read_ledger
 from critique.loopback import LoopbackVlm, error, from_pixels, good, prose, refusal, truncated
@@ -18,7 +17,7 @@ from tasks.monitoring import drift, told, watch, watched
 from tasks.pending import reasons_told, unjudged
 from tasks.request_plan import request_plan
 from tasks.settings import CriticSection, Overlay, SettingsError, load_settings
-from tests.factories import make_group, make_person, make_verdict
+from tests.factories import make_verdict, store_in_one_photograph
 
 OVERLAY = Overlay(backend="numba", size=64)
 
@@ -31,15 +30,7 @@ def key(monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     """The folder of a run whose store has two groups of four, of people in one photograph 90 px wide."""
-    rng = np.random.default_rng(0)
-    photo = tmp_path / "photo.png"
-    Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
-    place = {"photo": str(photo), "width": 90, "height": 60}
-    place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
-    people = [make_person(rng, index=index, **place) for index in range(2)]
-    store = GroupStore(tmp_path / "run" / "store")
-    store.write_people("0", people)
-    store.write_groups("round0", "0", [make_group(rng, 4, person) for person in people])
+    store_in_one_photograph(tmp_path / "run", 2)
     return tmp_path / "run"
 
 

@@ -9,7 +9,7 @@ from skimage import data
 
 from hmr.keypoint_file import COCO_17
 from hmr.photograph import read_photograph
-from tasks.people import look_at
+from tasks.people import people_in
 from tasks.recovery_job import too_near
 
 
@@ -25,7 +25,7 @@ def looked(path, keypoints=None, **how):
     beside.unlink(missing_ok=True)
     if keypoints is not None:
         beside.write_text(json.dumps(keypoints))
-    return look_at(path, read_photograph(path), thorough=True, crop_margin=1.25, focal_px=None, **how)
+    return people_in(path, read_photograph(path), thorough=True, crop_margin=1.25, focal_px=None, **how)
 
 
 def coco(landmarks):
@@ -70,7 +70,7 @@ def test_exchanged_axes_are_refused_and_she_stays(tmp_path):
 
 @pytest.mark.parametrize("focal", [1.0, 50.0, 200_000.0])
 def test_a_focal_length_of_no_camera_is_refused(astronaut, focal):
-    found = look_at(astronaut, read_photograph(astronaut), thorough=True, crop_margin=1.25, focal_px=focal)
+    found = people_in(astronaut, read_photograph(astronaut), thorough=True, crop_margin=1.25, focal_px=focal)
     assert not found.people and "no camera has a focal length" in found.skipped[0][1]
 
 

@@ -74,7 +74,7 @@ def run(tmp_path_factory):
     """A run's folder with the two people of one free photograph in its store."""
     folder = tmp_path_factory.mktemp("run")
     path = free_photographs.fn(folder / "free") / "opera_scene_group_standing_kneeling.jpg"
-    people, _ = people_in(path, read_photograph(path), thorough=True, crop_margin=1.25, focal_px=None)
+    people = people_in(path, read_photograph(path), thorough=True, crop_margin=1.25, focal_px=None).people
     GroupStore(folder / "store").write_people("free-0000", people)
     return folder
 

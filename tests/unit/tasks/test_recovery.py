@@ -21,7 +21,7 @@ from tests.factories import make_group
 def people(tmp_path_factory):
     path: Path = tmp_path_factory.mktemp("photo") / "astronaut.png"
     Image.fromarray(skimage.data.astronaut()).save(path)
-    return people_in(path, read_photograph(path), thorough=True, crop_margin=1.25, focal_px=None)[0]
+    return people_in(path, read_photograph(path), thorough=True, crop_margin=1.25, focal_px=None).people
 
 
 def recovered(people, **chosen):
