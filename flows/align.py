@@ -13,9 +13,7 @@ from flows.run_benchmark import benchmark
 from flows.sample_groups import find, sample
 from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
-from hmr.base_model import load_model
 from hmr.headroom_record import measured_headroom
-from hmr.sampler import PUBLISHED
 from tasks.benchmarking import (
     benchmark_sampler,
     compare,
@@ -46,7 +44,7 @@ from tasks.report import (
     summary_table_markdown,
     write_report,
 )
-from tasks.sampling import body
+from tasks.sampling import body, model
 from tasks.settings import Sample, Settings, differences, settings_sha256
 from tasks.showing import Shown, show_groups
 from tasks.training import Trained, train_settings
@@ -186,9 +184,10 @@ def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, afte
     settings, monitor = plan.settings, plan.settings.critic.monitor
     frame = body(plan.body_path)
     improvement = compare(before, after, settings.benchmark.bootstrap)
+    base = model(plan.base)
     # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
-    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample) == PUBLISHED
-    headroom = measured_headroom(load_model(plan.base).digest(), settings.studio.wild) if as_probed else None
+    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample, base) == base.sampler
+    headroom = measured_headroom(base.digest(), settings.studio.wild) if as_probed else None
     share = headroom and {
         e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
     }

@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hmr.condition import Condition, CropEncoder, LandmarkEncoder, Observation
-from hmr.inverse_kinematics import PelvisRule
+from hmr.latent import Decoding
 from hmr.noise_predictor import ResidualMlp
 from hmr.published.hrnet import HRNetCondition
 from hmr.published.hyponet import HypoNet
+from hmr.sampler import PUBLISHED, WHOLE_SPREAD, SamplerSettings
 
 SHIPPED = ("lab", "default")
 FORMAT = "hmr-align/base-model/1"
@@ -36,14 +37,15 @@ class Network(NamedTuple):
 
     encoder: type[nn.Module]
     predictor: type[nn.Module]
-    pelvis: PelvisRule  # what inverse kinematics takes the turn about the spine from
+    decoding: Decoding  # how its diffused vectors become bodies
+    sampler: SamplerSettings  # what its groups are drawn with, unless asked otherwise
     batch: int  # people encoded at once
 
 
 NETWORKS = {
-    "embedded": Network(CropEncoder, ResidualMlp, "hip_line", 256),  # of version 0.1
-    "landmarks": Network(LandmarkEncoder, ResidualMlp, "hip_line", 1024),
-    "hyponet": Network(HRNetCondition, HypoNet, "hip_mean", 8),
+    "embedded": Network(CropEncoder, ResidualMlp, Decoding("hip_line"), PUBLISHED, 256),  # of version 0.1
+    "landmarks": Network(LandmarkEncoder, ResidualMlp, Decoding("hip_line", rounds=1), WHOLE_SPREAD, 1024),
+    "hyponet": Network(HRNetCondition, HypoNet, Decoding("hip_mean"), PUBLISHED, 8),
 }
 
 
@@ -66,9 +68,14 @@ class BaseModel(nn.Module):
         return self.encoder.picture_side  # type: ignore[return-value]
 
     @property
-    def pelvis(self) -> PelvisRule:
-        """How inverse kinematics turns this network's joints into a pelvis rotation."""
-        return self.network.pelvis
+    def decoding(self) -> Decoding:
+        """How this network's diffused vectors become bodies."""
+        return self.network.decoding
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """What this network's groups are drawn with, unless asked otherwise."""
+        return self.network.sampler
 
     @torch.no_grad()
     def observe(self, observation: Observation, batch: int | None = None) -> Condition:

@@ -25,11 +25,12 @@ from hmr.camera import project, to_crop
 from hmr.condition import Condition, Observation, numbers_read
 from hmr.inverse_kinematics import forward_kinematics
 from hmr.landmark_points import landmark_places
-from hmr.latent import JOINT_DIMS, decode
+from hmr.latent import JOINT_DIMS, Decoding, decode
 from hmr.mirror import JOINT_SWAP, LANDMARK_SWAP, mirror_latents
 from hmr.noise_schedule import DATA_SCALE, STEPS, diffuse
 from hmr.photograph import default_camera
 from hmr.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
+from hmr.spread_calibration import calibrate_spread
 
 _FACE, _SHOULDERS, _HIPS = (0, 2, 5, 7, 8), (11, 12), (23, 24)
 _CARRIERS = (
@@ -42,7 +43,7 @@ CARRIED = torch.stack([torch.zeros(33).index_fill(0, torch.tensor(m), 1 / len(m)
 
 LEAST_SPREAD = 0.01 * DATA_SCALE
 TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: worth less
-ROWS_POSED = 512  # people posed at once while measuring
+CALIBRATED = 300  # held-out people on whom the hypotheses' spread is calibrated
 
 
 class PretrainSettings(Settings):
@@ -152,7 +153,11 @@ def pretrain(
             _save(state_path, model, average, optimiser, step + 1)
             report({"step": step + 1, **{name: float(value.detach()) for name, value in losses.items()},
                     **_held_out(average.module.eval(), skeleton, kept)})  # fmt: skip
-    return _calibrated(average.module.eval(), kept)
+    trained = _calibrated(average.module.eval(), kept)
+    some = torch.arange(min(CALIBRATED, len(kept.crop)))
+    view = (kept.camera[some], kept.crop[some], kept.joints[some])
+    report({"step": last, **calibrate_spread(trained, body, kept.observation.select(some), *view)})
+    return trained
 
 
 def architecture(settings: PretrainSettings) -> dict[str, object]:
@@ -212,7 +217,7 @@ def examples(people: PlacedPeople, seen: Detections, *, aimed: bool = False) -> 
 
 
 def aims(
-    true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.75, near: float = 0.1
+    true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.9, near: float = 0.13
 ) -> Float[Tensor, "n 33 2"]:
     """Where a posed body's landmarks should be seen: the true places, drawn towards detections that are sure and near.
 
@@ -269,7 +274,7 @@ def _losses(
     mean, spread = condition.memory["mean"], condition.memory["spread"]
     residual = batch.latents - mean
     size = (residual / DATA_SCALE).abs()
-    joints, places = _posed_errors(skeleton, batch, mean, condition.betas)
+    joints, places = _posed_errors(skeleton, batch, mean, condition.betas, model.decoding)
     known, reach = residual.detach(), spread.detach().clamp(min=LEAST_SPREAD)
     ratio = known / spread.clamp(min=LEAST_SPREAD)
     losses = {
@@ -311,10 +316,12 @@ def _denoising(
     return (answered - wanted).clamp(-20, 20).square().mean()
 
 
-def _posed_errors(skeleton: Skeleton, batch: Examples, latents: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
+def _posed_errors(
+    skeleton: Skeleton, batch: Examples, latents: Tensor, betas: Tensor, how: Decoding
+) -> tuple[Tensor, Tensor]:
     """What diffused vectors become: errors of joints (n, 29), metres about the pelvis, and of landmarks (n, 33)."""
     rest = skeleton.rest(betas)
-    posed = decode(latents, rest, batch.camera, batch.crop)
+    posed = decode(latents, rest, batch.camera, batch.crop, how)
     turned = forward_kinematics(posed.rotations, rest, posed.translation).rotations
     seen = to_crop(project(landmark_places(posed.joints, turned), batch.camera), batch.crop)
     weights = torch.ones(29)
@@ -343,7 +350,7 @@ def _schedule(step: int, settings: PretrainSettings) -> float:
 def _held_out(model: BaseModel, skeleton: Skeleton, kept: Examples) -> dict[str, float]:
     """Figures of the Gaussian answer on drawn people whom training did not see."""
     condition = model.observe(kept.observation)
-    joints, places = _posed_errors(skeleton, kept, condition.memory["mean"], condition.betas)
+    joints, places = _posed_errors(skeleton, kept, condition.memory["mean"], condition.betas, model.decoding)
     ratio = (kept.latents - condition.memory["mean"]) / condition.memory["spread"].clamp(min=LEAST_SPREAD)
     return {
         "held_out_mpjpe_mm": 1000 * float(joints[:, :25].mean()),

@@ -64,6 +64,9 @@ class SamplerSettings:
 PUBLISHED = SamplerSettings()
 """Four calls of DDIM with eta 0, as in ScoreHypo and ADHMR."""
 
+WHOLE_SPREAD = SamplerSettings(calls=10, solver="second_order")
+"""For the embedded networks, whose calls are cheap: four calls of DDIM lose half of the spread that they learnt."""
+
 
 def group_seeds(seed: int, draw: str, group_ids: Sequence[str], hypotheses: int) -> NDArray[np.int64]:
     """Seed of every hypothesis (image, hypothesis), from the run's seed, the name of the draw and the group's id."""

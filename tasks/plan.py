@@ -123,9 +123,8 @@ class Plan:
         self.check_second_critic()
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
-        sampler_settings(self.settings.sample)
         compute_for(self.settings.sample)
-        model(self.base)
+        sampler_settings(self.settings.sample, model(self.base).sampler)
 
     def check_second_critic(self) -> None:
         """Refuse a second critic that could judge no group of `val`: they have neither pictures nor labels to give."""

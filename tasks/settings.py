@@ -85,18 +85,18 @@ class Sample(Section):
     """How each group is drawn."""
 
     hypotheses: Hypotheses = 20  # in one group
-    steps: Annotated[int, Field(ge=2, le=1000)] = 4  # network calls of the sampler
+    steps: Annotated[int, Field(ge=2, le=1000)] | None = None  # network calls of the sampler; None = the model's own
     temperature: Temperature = 4.0  # scales the noise after the first call; 1 = the model's own spread
     device: Device = "auto"  # where networks run; auto = a GPU if there is one
     precision: Precision = "float32"  # of the networks; seeds and samples stay float32
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
-    solver: Literal["ddim", "second_order"] = "ddim"  # DDIM, or DPM-Solver++(2M)
+    solver: Literal["ddim", "second_order"] | None = None  # DDIM, or DPM-Solver++(2M); None = the model's own
     eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
     guidance: Share = 0.0  # strength with which the detected keypoints pull at each predicted x0
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Sample":
-        if self.eta and self.solver != "ddim":
+        if self.eta and self.solver == "second_order":
             raise ValueError(f"eta = {self.eta} belongs to solver = 'ddim': leave one of them out")
         return self
 
