@@ -10,6 +10,7 @@ from prefect.states import Completed
 
 from flows.progress import stage
 from flows.run_benchmark import benchmark
+from flows.run_folder import alone_in_its_folder
 from flows.sample_groups import find, sample
 from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
@@ -51,6 +52,7 @@ from tasks.training import Trained, train_settings
 
 
 @flow(name="align", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def align(settings: Settings) -> Any:
     """Align a base model to photographs; returns the path of the run's `summary.json`.
 
@@ -141,8 +143,8 @@ def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:
     if not plan.on_studio:
         return tuple(order[:most])
     store = plan.store
-    wild = [p.group_id for shard in store.people_shards() for p in store.read_people(shard)
-            if p.group_id.startswith("wild-")]  # fmt: skip
+    real_shards = plan.photographed()
+    wild = [p.group_id for shard in store.people_shards() if shard not in real_shards for p in store.read_people(shard)]
     if plan.truth is not None:  # the free photographs have no ground truth
         return tuple(wild[:most])
     real = order[: most - min(len(wild), most // 2)]

@@ -5,12 +5,14 @@ from pathlib import Path
 from prefect import flow
 
 from flows.progress import stage, tracked
+from flows.run_folder import alone_in_its_folder
 from tasks.drawing import draw_pictures
 from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
 
 
 @flow(name="draw-groups", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def draw_groups(settings: Settings, gen: str | None = None) -> str:
     """Draw the first groups of a generation (the newest by default); returns the folder of the pictures."""
     plan = Plan(settings)

@@ -24,7 +24,7 @@ from tasks.settings import Settings
 
 CRITICS = ("evidence", "oracle", "shuffled")
 ESTIMATES = ("zero_noise", "best_of_g")
-SHARED = ("photographs", "skipped", "store/people", "benchmark/before.npz")
+SHARED = ("photographs", "skipped", "store/images.parquet", "store/people", "benchmark/before.npz")
 """What does not depend on critic or seed, and is taken over from the first run."""
 SAMPLERS = {
     **{f"ddim_{calls}": SamplerSettings(calls) for calls in (4, 10, 50)},

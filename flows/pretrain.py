@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.progress import stage
+from flows.run_folder import alone_in_its_folder
 from hmr.pretraining import PretrainSettings
 from tasks.plan import Plan, studio_cache
 from tasks.pretraining import BASES, pretrain_base
@@ -25,6 +26,7 @@ UNDRAWN = {"lab": 60_000, "default": 120_000}
 
 
 @flow(name="pretrain", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def pretrain(settings: Settings, which: str = "default") -> str:
     """Train the base `lab` or `default` into the run's folder; returns the path of its weights.
 

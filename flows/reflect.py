@@ -3,8 +3,10 @@
 from prefect import flow
 
 from flows.progress import say, stage, tracked
+from flows.run_folder import alone_in_its_folder
 from storage.group_store import GroupStore
-from tasks.finding import find_people, shards_of
+from tasks.finding import find_people, list_photographs
+from tasks.image_search import Source
 from tasks.photographs import studio_photographs
 from tasks.plan import Plan
 from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic, session_plan, write_session
@@ -13,6 +15,7 @@ from tasks.settings import Settings
 
 
 @flow(name="reflect", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def reflect(settings: Settings) -> Reflected:
     """Hold one session of reflection; the memory gains a version, and what became of each rule is in its ledger.
 
@@ -29,7 +32,8 @@ def reflect(settings: Settings) -> Reflected:
     gen = draw_name(plan)
     with stage(plan, f"groups of {chosen.split}") as progress:
         pictures = studio_photographs(chosen.split, photographs, folder / "photographs")
-        for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
+        listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
+        for shard in tracked(listed.shards, "find people"):
             find_people(shard, store, None, margin)
         shards = GroupStore(store).people_shards()
         progress.items = sum(

@@ -3,35 +3,44 @@
 from prefect import flow
 
 from flows.progress import say, stage, tracked
+from flows.run_folder import alone_in_its_folder
 from hmr.photograph import PhotographError
-from tasks.finding import Found, Shard, find_people, shards_of
+from tasks.finding import Found, Listed, find_people, list_photographs
+from tasks.image_search import Source
 from tasks.photographs import free_photographs, studio_photographs
 from tasks.plan import FREE, Plan
 from tasks.sampling import sample_groups as sample_shard
 from tasks.settings import Settings
 
 
-def photograph_shards(plan: Plan) -> list[Shard]:
-    """The photographs of the run, cut into shards; the embedded ones are made first."""
-    size = plan.settings.run.shard_size
-    if plan.settings.photographs.folder is not None:
-        return shards_of(plan.settings.photographs.folder, size, thorough=True)
-    free = free_photographs(plan.folder / "photographs" / FREE)
-    wild = studio_photographs("wild", plan.settings.studio.wild, plan.folder / "photographs" / "wild")
-    return shards_of(free, size, thorough=True) + shards_of(wild, size, thorough=False)
+def photographs(plan: Plan) -> Listed:
+    """The photographs of the run, cut into shards before any is looked at; the embedded ones are made first."""
+    folder, size = plan.settings.photographs.folder, plan.settings.run.shard_size
+    if folder is not None:
+        sources, root = [Source(folder, nested=plan.settings.photographs.nested)], folder
+    else:
+        root = plan.folder / "photographs"
+        free, wild = root / FREE, root / "wild"
+        free_photographs(free)
+        studio_photographs("wild", plan.settings.studio.wild, wild)
+        sources = [Source(free), Source(wild, thorough=False)]
+    return list_photographs(sources, root, plan.store_root, size)
 
 
 def find(plan: Plan) -> list[Found]:
     """Find the people in all photographs; raises PhotographError if there is nobody in any."""
     with stage(plan, "find people") as progress:
-        shards = photograph_shards(plan)
-        how = plan.settings.photographs
+        listed = photographs(plan)
+        say_changes(listed, plan.trained)
+        shards, how = listed.shards, plan.settings.photographs
         found = [
             find_people(shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described)
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)
-    for name, why in (row for one in found for row in one.skipped if not row[0].startswith("wild-")):
+    found.append(Found(0, listed.skipped))
+    drawn = {path.name for shard in shards if not shard.thorough for path, _ in shard.photographs}
+    for name, why in (row for one in found for row in one.skipped if row[0] not in drawn):
         say(f"skipped {name}: {why}")
     for name, remark in (row for one in found for row in one.told):
         say(f"{name}: {remark}")
@@ -39,6 +48,20 @@ def find(plan: Plan) -> list[Found]:
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
     return found
+
+
+def say_changes(listed: Listed, trained: bool) -> None:
+    """Tell what has become of the photographs since an earlier run in the same folder."""
+    anew, left_out = "changed; its people are found anew", "gone; its people are left out"
+    for what, paths in ((anew, listed.changed), (left_out, listed.gone)):
+        for path in paths[:MOST_TOLD]:
+            say(f"{path}: {what}")
+        if len(paths) > MOST_TOLD:
+            say(f"... and {len(paths) - MOST_TOLD} more: {what}")
+    if listed.added:
+        say(f"{listed.added} photographs are new since this run was begun")
+    if trained and (listed.added or listed.changed or listed.gone):
+        say("training was done before that and stays as it is: choose another --name to train on what is here now")
 
 
 def sample(plan: Plan, round_number: int) -> int:
@@ -54,7 +77,11 @@ def sample(plan: Plan, round_number: int) -> int:
     return sum(counts)
 
 
+MOST_TOLD = 20  # photographs that have changed, or gone
+
+
 @flow(name="sample-groups", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def sample_groups(settings: Settings, round_number: int = 0) -> int:
     """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
     plan = Plan(settings)

@@ -8,6 +8,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 
 from flows.progress import say, stage, tracked
+from flows.run_folder import alone_in_its_folder
 from tasks.judging import judge_groups
 from tasks.monitoring import told, watch
 from tasks.pending import NotJudged, Unjudged, reasons_told, unjudged
@@ -71,6 +72,7 @@ def _nothing(critic: str, rows: list[Unjudged]) -> str:
 
 
 @flow(name="score-groups", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
     """Judge the groups of some generations, of all by default; run nightly it is `rescore`.
 

@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.progress import say, stage
+from flows.run_folder import alone_in_its_folder
 from hmr.headroom import HeadroomSettings
 from tasks.plan import Plan
 from tasks.pretraining import probe_headroom as probe
@@ -31,6 +32,7 @@ def train(plan: Plan, round_number: int) -> Trained:
 
 
 @flow(name="train-policy", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def train_policy(settings: Settings, round_number: int = 1) -> str:
     """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
     plan = Plan(settings)
@@ -39,6 +41,7 @@ def train_policy(settings: Settings, round_number: int = 1) -> str:
 
 
 @flow(name="probe-headroom", flow_run_name="{settings.run.name}")
+@alone_in_its_folder
 def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
     """Measure the headroom of the run's base: supervised fine-tuning on the true labels of `wild`, which this reads."""
     plan = Plan(settings)

@@ -48,7 +48,7 @@ _HYPOTHESIS = _column("hypothesis", pa.int32(), "place in the group, from 0")
 
 _PERSON = [
     _GROUP_ID,
-    _column("photo", pa.string(), "absolute path of the photograph"),
+    _column("photo", pa.string(), "path of the photograph, relative to the root in images.parquet, or absolute"),
     _column("photo_sha256", pa.string(), "of the photograph's file"),
     _column("width", pa.int64(), "of the photograph, upright", "px"),
     _column("height", pa.int64(), "of the photograph, upright", "px"),

@@ -14,7 +14,7 @@ from PIL import Image
 from hmr.body import Body
 from hmr.overlay import OverlayRenderer, side_view
 from hmr.penetration import self_penetration
-from hmr.photograph import crop_square, read_photograph
+from hmr.photograph import PhotographError, crop_square, read_photograph
 from hmr.rasterizer import draw_silhouettes, project
 from hmr.rotations import rotation_matrices
 from storage.records import DrawnGroup, Group, Person
@@ -64,7 +64,18 @@ def framed_photograph(
 
     Where a body runs on beyond the photograph, the frame ends with the photograph.
     """
-    return framed(read_photograph(Path(group.person.photo)).pixels, group.person, size, whole)
+    return framed(photograph_of(group.person), group.person, size, whole)
+
+
+def photograph_of(person: Person) -> NDArray[np.uint8]:
+    """The pixels (h, w, 3) of a person's photograph; raises PhotographError if it is gone or is another one now."""
+    photograph = read_photograph(Path(person.photo))
+    if photograph.sha256 != person.photo_sha256:
+        raise PhotographError(
+            f"{person.photo}: has changed since its people were found, so their meshes belong to another picture. "
+            "Put it back, or run `hmr-align sample` again: it is then looked at anew"
+        )
+    return photograph.pixels
 
 
 def framed(

@@ -68,6 +68,7 @@ class Photographs(Section):
     """The user's pictures; without a folder the embedded default is used."""
 
     folder: FullPath | None = None
+    nested: bool = False  # search the folders in it too
     focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
     crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop over that of the landmarks' box
     only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
@@ -353,10 +354,30 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
         raise SettingsError("\n".join(lines)) from None
 
 
+_LEFT_OUT: Any = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
+"""Settings that cannot change a run: its name, folder and processes, and other commands' sections."""
+
+
+def changed_since(kept: Mapping[str, Mapping[str, Any]], settings: Settings) -> Iterator[str]:
+    """Each setting that can change a run and is not as it was kept, in words.
+
+    What an older version did not know counts as having been at its default.
+    """
+    defaults = Settings().model_dump(mode="json")
+    for section, keys in settings.model_dump(mode="json", exclude=_LEFT_OUT).items():
+        for key, value in keys.items():
+            was = kept.get(section, {}).get(key, defaults[section][key])
+            if was != value:
+                yield f"{section}.{key} was {_value(was)}, is {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    return "unset" if value is None else repr(value)
+
+
 def settings_sha256(settings: Settings) -> str:
-    """Digest of the settings that can change a run: not its name, folder or processes, nor other commands' sections."""
-    left_out = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
-    values = settings.model_dump(mode="json", exclude=left_out)
+    """Digest of the settings that can change a run."""
+    values = settings.model_dump(mode="json", exclude=_LEFT_OUT)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

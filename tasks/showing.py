@@ -1,6 +1,5 @@
 """People shown in the report: their groups drawn at the model's own spread, judged, ranked and saved as pictures."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hmr.trainer import TrainSettings
 from storage.group_store import GroupStore
 from tasks.drawing import draw_group, save_pictures
 from tasks.judging import Errors, make_critic
+from tasks.kept_note import made_of, read_note, write_note
 from tasks.report import ShownGroup, ShownHypothesis
 from tasks.retrying import may_pass
 from tasks.sampling import body, draw_groups, model
@@ -47,15 +47,18 @@ def show_groups(
 ) -> list[Shown]:
     """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
-    if note.exists():
-        return [_read(row, folder) for row in json.loads(note.read_text())]
+    critic = make_critic(section, seed, truth, folder.parents[1])
+    advantage = train.resolved().advantage
+    of = made_of(model(model_path).digest(), sample.model_dump(), critic.name, advantage.model_dump(),
+                 overlay.model_dump(), seed, group_ids)  # fmt: skip
+    if (kept := read_note(note, of)) is not None:
+        return [_read(row, folder) for row in kept]
     places = {group_id: k for k, group_id in enumerate(group_ids)}
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
-    frame, critic = body(body_path), make_critic(section, seed, truth, folder.parents[1])
+    frame = body(body_path)
     renderer = open_renderer(overlay.backend)
     shown = []
-    advantage = train.resolved().advantage
     for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
         drawn = draw_group(frame, group, renderer=renderer, size=overlay.size)
         verdict = critic.judge(drawn)
@@ -84,10 +87,7 @@ def show_groups(
             Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
         )
     renderer.close()
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".tmp")
-    unfinished.write_text(json.dumps([asdict(one) for one in shown], default=str))
-    unfinished.replace(note)
+    write_note(note, of, [asdict(one) for one in shown])
     return [_placed(one, folder) for one in shown]
 
 
