@@ -45,7 +45,7 @@ def stage(plan: Plan, name: str) -> Iterator[Stage]:
 
 def say(text: str) -> None:
     """One line to the person at the terminal."""
-    Console(highlight=False).print(text, markup=False)
+    Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def tracked(items: Sequence[T], what: str) -> Iterator[T]:
