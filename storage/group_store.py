@@ -28,7 +28,8 @@ from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
-from storage.manifest import Manifest, natural, put_file
+from storage.finished_file import write_bytes
+from storage.manifest import Manifest, natural
 from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
     content_digest,
@@ -152,7 +153,7 @@ class GroupStore:
         path = self._about(critic)
         content = json.dumps(about, indent=1, sort_keys=True).encode()
         if not path.exists() or path.read_bytes() != content:
-            put_file(path, content)
+            write_bytes(path, content)
 
     def critic_description(self, critic: str) -> dict[str, Any] | None:
         """What was kept of a critic's name and version; None for verdicts from before it was."""
