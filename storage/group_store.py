@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
-from storage.finished_file import write_bytes
+from storage.finished_file import read_again, write_bytes
 from storage.manifest import Manifest, natural
 from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
@@ -157,8 +157,7 @@ class GroupStore:
 
     def critic_description(self, critic: str) -> dict[str, Any] | None:
         """What was kept of a critic's name and version; None for verdicts from before it was."""
-        path = self._about(critic)
-        return json.loads(path.read_bytes()) if path.exists() else None
+        return read_again(self._about(critic), lambda path: json.loads(path.read_bytes()))
 
     def all_critics(self) -> list[str]:
         """The critics that have judged, or were about to judge, groups of any generation."""

@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.brought_keypoints import keypoint_file
 from hmr.photograph import PhotographError, read_photograph
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.records import Person
 from tasks.people import IMAGES, finder, people_in, person_record
@@ -64,8 +65,8 @@ def find_people(
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
-    if shard.name in store.people_shards() and note.exists():
-        kept = [tuple(row) for row in json.loads(note.read_text())]
+    kept = read_again(note, lambda path: [(str(name), str(why)) for name, why in json.loads(path.read_text())])
+    if shard.name in store.people_shards() and kept is not None:
         return Found(len(store.read_people(shard.name)), tuple(kept))
     people: list[Person] = []
     skipped: list[tuple[str, str]] = []
@@ -83,9 +84,6 @@ def find_people(
         people += looked.people
         skipped += looked.skipped
         told += looked.told
-    note.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(skipped))
-    unfinished.replace(note)
+    write_text(note, json.dumps(skipped))
     store.write_people(shard.name, people)
     return Found(len(people), tuple(skipped), tuple(told))

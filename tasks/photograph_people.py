@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.overlay import open_renderer
+from hmr.photograph import whole_picture
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.records import Group
 from tasks.drawing import draw_group
 from tasks.judging import make_critic
+from tasks.overlays import save_jpeg
 from tasks.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
 from tasks.report import PhotographPerson, ShownBody, ShownHypothesis
 from tasks.retrying import may_pass
@@ -73,8 +75,9 @@ def measure_photographs(
 ) -> list[Measured]:
     """Measure one model on all people of some shards; what is on disk already is read back."""
     note = folder / f"{name}.json"
-    if note.exists():
-        return [_measured(row) for row in json.loads(note.read_text())]
+    kept = read_again(note, lambda path: [_measured(row) for row in json.loads(path.read_text())])
+    if kept is not None:
+        return kept
     frame, base = body(body_path), model(model_path)
     small = sample.model_copy(update={"hypotheses": 2})  # hypothesis 0 does not depend on how many there are
     rows = [
@@ -87,7 +90,7 @@ def measure_photographs(
             GroupStore(store_root).read_people(shard), base, frame, small, seed=seed, draw="shown"
         )
     ]  # fmt: skip
-    _write(note, [asdict(row) for row in rows])
+    write_text(note, json.dumps([asdict(row) for row in rows]))
     return rows
 
 
@@ -109,8 +112,9 @@ def show_bodies(
     A critic that costs money, or needs truth, is not asked: groups that were judged for the report have its score.
     """
     note = folder / "bodies.json"
-    if note.exists():
-        return {key: _shown(row, folder) for key, row in json.loads(note.read_text()).items()}
+    kept = read_again(note, _pictured)
+    if kept is not None:
+        return kept
     wanted = set(group_ids)
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
     frame, renderer = body(body_path), open_renderer(overlay.backend)
@@ -118,11 +122,10 @@ def show_bodies(
     rows: dict[str, dict[str, Any]] = {}
     for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
         place = folder / group.person.group_id
-        place.mkdir(parents=True, exist_ok=True)
         drawn = draw_group(frame, only(group), renderer=renderer, size=overlay.size)
         assert drawn.photograph is not None
-        Image.fromarray(drawn.photograph).save(place / "photograph.jpg", quality=88)
-        Image.fromarray(drawn.overlays[0]).save(place / "overlay.jpg", quality=88)
+        save_jpeg(drawn.photograph, place / "photograph.jpg")
+        save_jpeg(drawn.overlays[0], place / "overlay.jpg")
         score, status = nan, NOT_JUDGED
         if critic is not None:
             looked_at = renderer if critic.needs_pictures else None
@@ -135,7 +138,7 @@ def show_bodies(
             "status": status,
         }
     renderer.close()
-    _write(note, rows)
+    write_text(note, json.dumps(rows))
     return {key: _shown(row, folder) for key, row in rows.items()}
 
 
@@ -214,14 +217,16 @@ def _measured(row: dict[str, Any]) -> Measured:
     return Measured(**{**row, "places": places, "agreement": Agreement(**row["agreement"])})
 
 
+def _pictured(note: Path) -> dict[str, Pictured]:
+    """What `show_bodies` left, with pictures that can be read."""
+    kept = {key: _shown(row, note.parent) for key, row in json.loads(note.read_text()).items()}
+    for one in kept.values():
+        whole_picture(one.photograph)
+        whole_picture(one.overlay)
+    return kept
+
+
 def _shown(row: dict[str, Any], folder: Path) -> Pictured:
     """Paths in the note are relative to its folder, so that a run may be moved."""
     score = nan if row["score"] is None else row["score"]
     return Pictured(folder / row["photograph"], folder / row["overlay"], score, row["status"])
-
-
-def _write(path: Path, rows: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(rows))
-    unfinished.replace(path)

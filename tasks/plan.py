@@ -11,6 +11,7 @@ from pathlib import Path
 from critique.critic import Critic
 from critique.vlm_settings import VlmSettings
 from hmr.studio import VERSION, Split
+from storage.finished_file import remove_strays, write_text
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.critic_names import stored_name
@@ -18,7 +19,7 @@ from tasks.devices import compute_for
 from tasks.judging import Errors, make_critic
 from tasks.remembering import pin_memory
 from tasks.sampling import body, model, sampler_settings
-from tasks.settings import Settings, SettingsError, Train, differences, settings_sha256, validate
+from tasks.settings import Settings, SettingsError, Train, differences, kept_settings, settings_sha256, validate
 from tasks.training import train_settings
 
 FREE = "free"
@@ -152,31 +153,28 @@ class Plan:
     def claim(self) -> None:
         """Make the folder of the run this run's own, and keep it to the memory as it is now.
 
-        Raises SettingsError if other settings filled it.
+        What killed processes left unfinished in it goes. Raises SettingsError if other settings filled it.
         """
         path = self.folder / "settings.json"
         digest = settings_sha256(self.settings)
-        if path.exists():
-            kept = json.loads(path.read_text())
-            if kept["sha256"] != digest:
-                raise SettingsError(
-                    f"{self.folder} holds a run with other settings ({'; '.join(kept['differences']) or 'the defaults'}"
-                    f"; now {'; '.join(differences(self.settings)) or 'the defaults'}): "
-                    "choose another --name, or remove the folder to start anew"
-                )
+        kept = kept_settings(self.folder)
+        if kept is not None and kept["sha256"] != digest:
+            raise SettingsError(
+                f"{self.folder} holds a run with other settings ({'; '.join(kept['differences']) or 'the defaults'}"
+                f"; now {'; '.join(differences(self.settings)) or 'the defaults'}): "
+                "choose another --name, or remove the folder to start anew"
+            )
+        remove_strays(self.folder)
         if self.memory is not None:
             pin_memory(self.folder, self.memory)
-        if path.exists():
+        if kept is not None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
         values = {
             "sha256": digest,
             "differences": list(differences(self.settings)),
             "settings": self.settings.model_dump(mode="json"),
         }
-        unfinished.write_text(json.dumps(values, indent=1))
-        unfinished.replace(path)
+        write_text(path, json.dumps(values, indent=1))
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.advantage import group_advantages
 from hmr.overlay import open_renderer
+from hmr.photograph import whole_picture
 from hmr.trainer import TrainSettings
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from tasks.drawing import draw_group, save_pictures
 from tasks.judging import Errors, make_critic
@@ -47,8 +49,9 @@ def show_groups(
 ) -> list[Shown]:
     """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
-    if note.exists():
-        return [_read(row, folder) for row in json.loads(note.read_text())]
+    kept = read_again(note, _kept)
+    if kept is not None:
+        return kept
     places = {group_id: k for k, group_id in enumerate(group_ids)}
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
@@ -84,11 +87,19 @@ def show_groups(
             Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
         )
     renderer.close()
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".tmp")
-    unfinished.write_text(json.dumps([asdict(one) for one in shown], default=str))
-    unfinished.replace(note)
+    write_text(note, json.dumps([asdict(one) for one in shown], default=str))
     return [_placed(one, folder) for one in shown]
+
+
+def _kept(note: Path) -> list[Shown]:
+    """What `show_groups` left, with pictures that can be read."""
+    kept = [_read(row, note.parent) for row in json.loads(note.read_text())]
+    for one in kept:
+        whole_picture(one.group.photograph)
+        for hypothesis in one.group.hypotheses:
+            whole_picture(hypothesis.overlay)
+            whole_picture(hypothesis.side)
+    return kept
 
 
 def _read(row: dict, folder: Path) -> Shown:
