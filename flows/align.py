@@ -15,6 +15,7 @@ from flows.sample_groups import find, sample
 from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
 from hmr.headroom_record import measured_headroom
+from storage.finished_file import write_text
 from tasks.benchmarking import (
     benchmark_sampler,
     compare,
@@ -245,9 +246,7 @@ def publish(
     skipped = [row for one in found for row in one.skipped]
     write_report(plan.folder, summary, shown, records, skipped, pictured)
     path = plan.folder / "summary.json"
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(summary, indent=1))
-    unfinished.replace(path)
+    write_text(path, json.dumps(summary, indent=1))
     create_table_artifact(
         benchmark_rows(summary), key="benchmark", description="before and after alignment, test split"
     )

@@ -17,6 +17,7 @@ from flows.align import align
 from hmr.evaluation import Evaluation
 from hmr.metrics import bootstrap_improvement
 from hmr.sampler import PUBLISHED, SamplerSettings
+from storage.finished_file import finished_folder, remove_strays
 from tasks.benchmarking import StudioPeople, draw_people, evaluate_people, look_at
 from tasks.plan import Plan
 from tasks.sampling import body, model
@@ -116,16 +117,15 @@ def take_over(source: Path | None, target: Path, shared: Sequence[str] = SHARED)
     """Link the first run's photographs and people into a new run, so that they are not found again."""
     if source is None or target.exists():
         return
-    unfinished = target.with_name(target.name + ".tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for name in shared:
-        there, here = source / name, unfinished / name
-        here.parent.mkdir(parents=True, exist_ok=True)
-        if there.is_dir():
-            shutil.copytree(there, here, copy_function=os.link)
-        else:
-            os.link(there, here)
-    unfinished.replace(target)
+    remove_strays(target.parent)
+    with finished_folder(target) as unfinished:
+        for name in shared:
+            there, here = source / name, unfinished / name
+            here.parent.mkdir(parents=True, exist_ok=True)
+            if there.is_dir():
+                shutil.copytree(there, here, copy_function=os.link)
+            else:
+                os.link(there, here)
 
 
 def _row(summary: dict[str, Any], critic: str, seed: int, estimate: str) -> dict[str, Any]:

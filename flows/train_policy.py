@@ -8,6 +8,7 @@ from prefect import flow
 from flows.progress import say, stage
 from flows.run_folder import alone_in_its_folder
 from hmr.headroom import HeadroomSettings
+from storage.finished_file import write_text
 from tasks.plan import Plan
 from tasks.pretraining import probe_headroom as probe
 from tasks.sampling import body
@@ -51,8 +52,7 @@ def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
             settings.benchmark.hypotheses, HeadroomSettings(seed=settings.run.seed),
         )  # fmt: skip
     path = plan.folder / "headroom.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([found], indent=1) + "\n")
+    write_text(path, json.dumps([found], indent=1) + "\n")
     return [
         {"metric": f"headroom.{e}", "value": found[e]["value"], "unit": "% of the base's MPJPE on test",
          "baseline": f"base {plan.base}, {found[e]['before_mm']:.1f} mm",

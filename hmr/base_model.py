@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from hmr.condition import Condition, CropEncoder, LandmarkEncoder, Observation
@@ -21,6 +21,7 @@ from hmr.noise_predictor import ResidualMlp
 from hmr.published.hrnet import HRNetCondition
 from hmr.published.hyponet import HypoNet
 from hmr.sampler import PUBLISHED, WHOLE_SPREAD, SamplerSettings
+from storage.finished_file import write_bytes
 
 SHIPPED = ("lab", "default")
 FORMAT = "hmr-align/base-model/1"
@@ -138,10 +139,7 @@ def save_weights(module: nn.Module, path: Path, file_format: str, about: dict[st
         for name, t in module.state_dict().items()
     }
     metadata = {"format": file_format, **{name: json.dumps(value) for name, value in about.items()}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    save_file(tensors, unfinished, metadata=metadata)
-    unfinished.replace(path)
+    write_bytes(path, save(tensors, metadata=metadata))
 
 
 def read_weights(path: Path, file_format: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

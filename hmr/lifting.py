@@ -14,6 +14,7 @@ from hmr.labels import KnownPeople
 from hmr.metrics import mpjpe, pa_mpjpe
 from hmr.observation import SeenPeople, landmarks_in_crop
 from hmr.skeleton import EVAL_14
+from storage.finished_file import finished_file
 
 Floats = NDArray[np.float64]
 INPUTS = ("places", "landmarks", "world", "everything")
@@ -91,7 +92,8 @@ def save_liftings(liftings: Liftings, path: Path) -> None:
     """Write as .npz, float32."""
     ridges = {name: getattr(liftings, name) for name in INPUTS}
     arrays = {f"{n}_{f}": v.astype(np.float32) for n, r in ridges.items() for f, v in r._asdict().items()}
-    np.savez_compressed(path, mean_pose=liftings.mean_pose.astype(np.float32), **arrays)
+    with finished_file(path) as unfinished:
+        np.savez_compressed(unfinished, mean_pose=liftings.mean_pose.astype(np.float32), **arrays)
 
 
 def load_liftings(base: str) -> Liftings:

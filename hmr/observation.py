@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from hmr.condition import PICTURE, Observation
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
 from hmr.studio import LABELLED, Split, photographs
+from storage.finished_file import finished_file, read_again, remove_strays
 
 Floats = NDArray[np.float32]
 
@@ -80,9 +80,10 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
     """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run goes on where it was."""
     import multiprocessing
 
-    folder.mkdir(parents=True, exist_ok=True)
+    remove_strays(folder)
     jobs = [(split, start, min(start + shard, count), folder) for start in range(0, count, shard)]
-    missing = [job for job in jobs if not _shard_path(*job).exists()]
+    kept = {job: read_again(_shard_path(*job), read_seen) for job in jobs}
+    missing = [job for job, seen in kept.items() if seen is None]
     if processes > 1 and len(missing) > 1:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             for _ in pool.imap_unordered(_see_shard, missing):
@@ -90,8 +91,20 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
     else:
         for job in missing:
             _see_shard(job)
-    shards = [np.load(_shard_path(*job)) for job in jobs]
-    return SeenPeople(*(np.concatenate([s[name] for s in shards]) for name in SeenPeople._fields))
+    shards = [seen if seen is not None else read_seen(_shard_path(*job)) for job, seen in kept.items()]
+    return SeenPeople(*(np.concatenate(part) for part in zip(*shards)))
+
+
+def read_seen(path: Path) -> SeenPeople:
+    """What `write_seen` wrote; a damaged file raises, since reading an array checks its checksum."""
+    with np.load(path) as kept:
+        return SeenPeople(*(kept[name] for name in SeenPeople._fields))
+
+
+def write_seen(seen: SeenPeople, path: Path) -> None:
+    """Write people as .npz."""
+    with finished_file(path) as unfinished:
+        np.savez(unfinished, **seen._asdict())
 
 
 def _shard_path(split: Split, start: int, stop: int, folder: Path) -> Path:
@@ -106,11 +119,7 @@ def _see_shard(job: tuple[Split, int, int, Path]) -> None:
     # Critics judge all but the people that bases are trained on, and they hear a second witness.
     finder = PersonFinder(thorough=False, second_look=split not in LABELLED)
     seen = see_scenes(load_body(), finder, split, range(start, stop))
-    path = _shard_path(*job)
-    with TemporaryDirectory(dir=path.parent, prefix=f"{path.stem}-") as own:  # several runs may share the folder
-        unfinished = Path(own) / path.name
-        np.savez(unfinished, **seen._asdict())
-        unfinished.replace(path)
+    write_seen(seen, _shard_path(*job))
 
 
 def _row(pixels: NDArray[np.uint8], person: FoundPerson) -> tuple:

@@ -31,6 +31,7 @@ from hmr.noise_schedule import DATA_SCALE, STEPS, diffuse
 from hmr.photograph import default_camera
 from hmr.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
 from hmr.spread_calibration import calibrate_spread
+from storage.finished_file import finished_file
 
 _FACE, _SHOULDERS, _HIPS = (0, 2, 5, 7, 8), (11, 12), (23, 24)
 _CARRIERS = (
@@ -372,8 +373,6 @@ def _calibrated(model: BaseModel, kept: Examples) -> BaseModel:
 
 
 def _save(path: Path, model: BaseModel, average: AveragedModel, optimiser: torch.optim.Optimizer, step: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save({**state, "step": step}, unfinished)
-    unfinished.replace(path)
+    with finished_file(path) as unfinished:
+        torch.save({**state, "step": step}, unfinished)

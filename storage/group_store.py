@@ -31,8 +31,9 @@ from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
+from storage.finished_file import read_again, write_bytes
 from storage.image_list import ImageList, read_images, write_images
-from storage.manifest import Manifest, natural, put_file
+from storage.manifest import Manifest, natural
 from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
     content_digest,
@@ -182,12 +183,11 @@ class GroupStore:
         path = self._about(critic)
         content = json.dumps(about, indent=1, sort_keys=True).encode()
         if not path.exists() or path.read_bytes() != content:
-            put_file(path, content)
+            write_bytes(path, content)
 
     def critic_description(self, critic: str) -> dict[str, Any] | None:
         """What was kept of a critic's name and version; None for verdicts from before it was."""
-        path = self._about(critic)
-        return json.loads(path.read_bytes()) if path.exists() else None
+        return read_again(self._about(critic), lambda path: json.loads(path.read_bytes()))
 
     def all_critics(self) -> list[str]:
         """The critics that have judged, or were about to judge, groups of any generation."""

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.manifest import put_file
+from storage.finished_file import write_bytes
 from storage.records import Person
 from storage.schema import VERSION, StoreError
 
@@ -102,7 +102,7 @@ def write_images(store: Path, found: ImageList) -> None:
     table = pa.table([pa.array(column, pa.string()) for column in columns], SCHEMA.with_metadata(metadata))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    put_file(store / FILE, sink.getvalue().to_pybytes())
+    write_bytes(store / FILE, sink.getvalue().to_pybytes())
 
 
 def read_images(store: Path) -> ImageList | None:

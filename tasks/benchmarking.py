@@ -34,6 +34,7 @@ from hmr.observation import SeenPeople, landmarks_in_crop, see_split, sure_detec
 from hmr.sampler import SamplerSettings, draw_latents, group_seeds
 from hmr.skeleton import JOINT_NAMES
 from hmr.studio import SIZE, Purpose, Split, truths
+from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
 from tasks.devices import compute_for
 from tasks.judging import judge_all, make_critic
@@ -196,7 +197,7 @@ def benchmark_model(
 
     Groups are drawn with the sampler of `sample`, where and as it says, at temperature 1.
     """
-    if result.exists():
+    if read_again(result, _arrays) is not None:
         return result
     base, frame = model(model_path), body(body_path)
     sampler = benchmark_sampler(sample, base)
@@ -214,17 +215,21 @@ def benchmark_model(
     found = evaluate_people(frame, drawn, vertices=True, scores=scores)
     quality = rank_correlations(scores, found.group.mpjpe_mm)
     flat: dict[str, Any] = {f"{e}/{m}": v for e, by in found.errors.items() for m, v in by.items()}
-    result.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = result.with_suffix(".tmp.npz")
-    np.savez(
-        unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
-        joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
-        srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
-        index=seen.index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
-        protocol=section.protocol,
-    )  # fmt: skip
-    unfinished.replace(result)
+    with finished_file(result) as unfinished:
+        np.savez(
+            unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
+            joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
+            srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
+            index=seen.index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
+            protocol=section.protocol,
+        )  # fmt: skip
     return result
+
+
+def _arrays(path: Path) -> dict[str, NDArray]:
+    """All of an .npz file; reading an array checks its checksum."""
+    with np.load(path) as kept:
+        return {name: kept[name] for name in kept.files}
 
 
 def table(result: Path) -> dict[str, dict[str, float]]:

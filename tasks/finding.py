@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.photograph import PhotographError, read_photograph
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.image_list import Image, ImageList, image_of, updated
 from storage.records import Person
@@ -102,9 +103,9 @@ def find_people(
     """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
-    if shard.name in store.people_shards() and note.exists():
+    rows = read_again(note, lambda path: [(key, name, why) for key, name, why in json.loads(path.read_text())])
+    if shard.name in store.people_shards() and rows is not None:
         here = {image_id for _, image_id in shard.photographs}
-        rows = [row for row in json.loads(note.read_text()) if len(row) == 3]  # older ones do not say of which
         kept = [(name, why) for image_id, name, why in rows if image_id in here]
         return Found(len(store.read_people(shard.name)), tuple(kept))
     people: list[Person] = []
@@ -123,10 +124,7 @@ def find_people(
         people += looked.people
         skipped += [(image_id, *row) for row in looked.skipped]
         told += looked.told
-    note.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(skipped))
-    unfinished.replace(note)
+    write_text(note, json.dumps(skipped))
     store.write_people(shard.name, people)
     return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(told))
 

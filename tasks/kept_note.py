@@ -2,8 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from storage.finished_file import read_again, write_text
+
+T = TypeVar("T")
 
 
 def made_of(*parts: Any) -> str:
@@ -11,18 +16,16 @@ def made_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def read_note(path: Path, of: str) -> Any | None:
-    """What was kept, or None if there is nothing, if it was made of something else, or if the file is damaged."""
-    try:
-        kept = json.loads(path.read_text())
-        return kept["rows"] if kept["made_of"] == of else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def read_note(path: Path, of: str, read: Callable[[Any], T]) -> T | None:
+    """What `read` makes of what was kept; None if there is nothing, or it was made of something else, or is damaged."""
+
+    def kept(path: Path) -> T | None:
+        note = json.loads(path.read_text())
+        return read(note["rows"]) if isinstance(note, dict) and note.get("made_of") == of else None
+
+    return read_again(path, kept)
 
 
 def write_note(path: Path, of: str, rows: Any) -> None:
     """Put a note in the place of the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"made_of": of, "rows": rows}, default=str))
-    unfinished.replace(path)
+    write_text(path, json.dumps({"made_of": of, "rows": rows}, default=str))

@@ -17,6 +17,7 @@ from hmr.penetration import self_penetration
 from hmr.photograph import PhotographError, crop_square, read_photograph
 from hmr.rasterizer import draw_silhouettes, project
 from hmr.rotations import rotation_matrices
+from storage.finished_file import finished_file
 from storage.records import DrawnGroup, Group, Person
 
 SILHOUETTE = 64
@@ -92,7 +93,6 @@ def framed(
 
 def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
     """Write photograph, overlays and side views as JPEG files; returns their paths, the photograph first."""
-    folder.mkdir(parents=True, exist_ok=True)
     pictures: Sequence[tuple[str, NDArray[np.uint8] | None]] = [
         ("photograph.jpg", drawn.photograph),
         *((f"overlay_{k:02d}.jpg", picture) for k, picture in enumerate(drawn.overlays)),
@@ -101,9 +101,15 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
     written = []
     for name, picture in pictures:
         if picture is not None:
-            Image.fromarray(picture).save(folder / name, quality=88)
+            save_jpeg(picture, folder / name)
             written.append(folder / name)
     return written
+
+
+def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write RGB (h, w, 3)."""
+    with finished_file(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, quality=88)
 
 
 def frame(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

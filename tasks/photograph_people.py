@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.overlay import open_renderer
+from hmr.photograph import whole_picture
 from storage.group_store import GroupStore
 from storage.records import Group
 from tasks.drawing import draw_group
 from tasks.judging import make_critic
 from tasks.kept_note import made_of, read_note, write_note
+from tasks.overlays import save_jpeg
 from tasks.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
 from tasks.report import PhotographPerson, ShownBody, ShownHypothesis
 from tasks.retrying import may_pass
@@ -76,8 +77,8 @@ def measure_photographs(
     people = {shard: store.read_people(shard) for shard in shards}
     note = folder / f"{name}.json"
     of = made_of(base.digest(), sample.model_dump(), seed, [p.group_id for found in people.values() for p in found])
-    if (kept := read_note(note, of)) is not None:
-        return [_measured(row) for row in kept]
+    if (kept := read_note(note, of, lambda rows: [_measured(row) for row in rows])) is not None:
+        return kept
     small = sample.model_copy(update={"hypotheses": 2})  # hypothesis 0 does not depend on how many there are
     rows = [
         Measured(
@@ -111,8 +112,8 @@ def show_bodies(
     note = folder / "bodies.json"
     of = made_of(model(model_path).digest(), sample.model_dump(), section.model_dump(), overlay.model_dump(), seed,
                  group_ids)  # fmt: skip
-    if (kept := read_note(note, of)) is not None:
-        return {key: _shown(row, folder) for key, row in kept.items()}
+    if (kept := read_note(note, of, lambda rows: _pictured(rows, folder))) is not None:
+        return kept
     wanted = set(group_ids)
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
     frame, renderer = body(body_path), open_renderer(overlay.backend)
@@ -120,11 +121,10 @@ def show_bodies(
     rows: dict[str, dict[str, Any]] = {}
     for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
         place = folder / group.person.group_id
-        place.mkdir(parents=True, exist_ok=True)
         drawn = draw_group(frame, only(group), renderer=renderer, size=overlay.size)
         assert drawn.photograph is not None
-        Image.fromarray(drawn.photograph).save(place / "photograph.jpg", quality=88)
-        Image.fromarray(drawn.overlays[0]).save(place / "overlay.jpg", quality=88)
+        save_jpeg(drawn.photograph, place / "photograph.jpg")
+        save_jpeg(drawn.overlays[0], place / "overlay.jpg")
         score, status = nan, NOT_JUDGED
         if critic is not None:
             looked_at = renderer if critic.needs_pictures else None
@@ -214,6 +214,15 @@ def _body(drawn: Pictured, found: Agreement, judged: ShownHypothesis | None) -> 
 def _measured(row: dict[str, Any]) -> Measured:
     places = tuple((float(x), float(y)) for x, y in row["places"])
     return Measured(**{**row, "places": places, "agreement": Agreement(**row["agreement"])})
+
+
+def _pictured(rows: Mapping[str, dict[str, Any]], folder: Path) -> dict[str, Pictured]:
+    """What `show_bodies` left, with pictures that can be read."""
+    kept = {key: _shown(row, folder) for key, row in rows.items()}
+    for one in kept.values():
+        whole_picture(one.photograph)
+        whole_picture(one.overlay)
+    return kept
 
 
 def _shown(row: dict[str, Any], folder: Path) -> Pictured:

@@ -8,7 +8,9 @@ from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hmr.photograph import whole_picture
 from hmr.studio import Split, photographs
+from storage.finished_file import finished_file, read_again, write_bytes
 from tasks.retrying import may_pass
 from tasks.sampling import body
 
@@ -18,13 +20,10 @@ CHUNK = 64
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
 def free_photographs(folder: Path) -> Path:
     """Put the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` tells whose they are."""
-    folder.mkdir(parents=True, exist_ok=True)
     for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
-        path = folder / shipped.name
-        if path.suffix == ".jpg" and not path.exists():
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_bytes(shipped.read_bytes())
-            unfinished.replace(path)
+        path, content = folder / shipped.name, shipped.read_bytes()
+        if path.suffix == ".jpg" and not (path.exists() and path.read_bytes() == content):
+            write_bytes(path, content)
     return folder
 
 
@@ -40,8 +39,7 @@ def studio_photographs(split: Split, count: int, folder: Path) -> Path:
 
 def save_scenes(split: Split, scenes: Iterable[int], folder: Path) -> None:
     """Draw these scenes as `studio_photographs` does; those that are there stay."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in scenes if not (folder / f"{split}-{i:06d}.png").exists()]
+    missing = [i for i in scenes if read_again(folder / f"{split}-{i:06d}.png", whole_picture) is None]
     for start in range(0, len(missing), CHUNK):
         part = missing[start : start + CHUNK]
         for index, pixels in zip(part, photographs(body(None), split, part)):
@@ -49,6 +47,5 @@ def save_scenes(split: Split, scenes: Iterable[int], folder: Path) -> None:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    unfinished = path.with_suffix(".tmp")
-    picture.save(unfinished, format="PNG", compress_level=1)
-    unfinished.replace(path)
+    with finished_file(path) as unfinished:
+        picture.save(unfinished, compress_level=1)

@@ -13,6 +13,7 @@ from critique.vlm_settings import VlmSettings
 from hmr.body import body_digest
 from hmr.pose_networks import detector_digest
 from hmr.studio import VERSION, Split
+from storage.finished_file import remove_strays, write_text
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.critic_names import stored_name
@@ -21,7 +22,16 @@ from tasks.judging import Errors, make_critic
 from tasks.remembering import pin_memory
 from tasks.run_lock import held
 from tasks.sampling import body, model, sampler_settings
-from tasks.settings import Settings, SettingsError, Train, changed_since, differences, settings_sha256, validate
+from tasks.settings import (
+    Settings,
+    SettingsError,
+    Train,
+    changed_since,
+    differences,
+    kept_settings,
+    settings_sha256,
+    validate,
+)
 from tasks.training import train_settings
 
 FREE = "free"
@@ -160,9 +170,10 @@ class Plan:
     def held(self) -> Iterator[None]:
         """Work in the folder of the run, alone, with the memory that the run began with.
 
-        Raises RunInUse if another process works there.
+        What killed processes left unfinished in it goes. Raises RunInUse if another process works there.
         """
         with held(self.folder):
+            remove_strays(self.folder)
             if self.memory is not None:
                 pin_memory(self.folder, self.memory)
             yield
@@ -175,10 +186,10 @@ class Plan:
         path = self.folder / "settings.json"
         base, body_ = model(self.base).digest(), body_digest(self.body_path)
         made_with = {"detector": detector_digest(), "base": base, "body": body_}
-        if path.exists():
-            kept = json.loads(path.read_text())
+        kept = kept_settings(self.folder)
+        if kept is not None:
+            known = kept["made_with"]
             other = list(changed_since(kept["settings"], self.settings))
-            known = kept.get("made_with", {})
             other += [f"the {what} was {known[what]}, is {now}" for what, now in made_with.items()
                       if known.get(what, now) != now]  # fmt: skip
             if other:
@@ -188,16 +199,13 @@ class Plan:
                 )
             if known == made_with:
                 return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
         values = {
             "sha256": settings_sha256(self.settings),
             "differences": list(differences(self.settings)),
             "settings": self.settings.model_dump(mode="json"),
             "made_with": made_with,
         }
-        unfinished.write_text(json.dumps(values, indent=1))
-        unfinished.replace(path)
+        write_text(path, json.dumps(values, indent=1))
 
 
 @contextmanager

@@ -381,6 +381,22 @@ def settings_sha256(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def kept_settings(folder: Path) -> dict[str, Any] | None:
+    """What `settings.json` of a run says, None where no run was started; raises SettingsError if it is damaged."""
+    path = folder / "settings.json"
+    try:
+        kept = json.loads(path.read_bytes())
+        known = {name: kept[name] for name in ("sha256", "differences", "settings")}
+        return known | {"made_with": kept.get("made_with", {})}  # older versions did not say
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{path}: damaged ({error}), so nobody can tell which settings filled this folder. Restore the file from a "
+            "copy, or choose another --name"
+        ) from None
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

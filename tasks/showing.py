@@ -1,7 +1,9 @@
 """People shown in the report: their groups drawn at the model's own spread, judged, ranked and saved as pictures."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from hmr.advantage import group_advantages
 from hmr.overlay import open_renderer
+from hmr.photograph import whole_picture
 from hmr.trainer import TrainSettings
 from storage.group_store import GroupStore
 from tasks.drawing import draw_group, save_pictures
@@ -51,8 +54,8 @@ def show_groups(
     advantage = train.resolved().advantage
     of = made_of(model(model_path).digest(), sample.model_dump(), critic.name, advantage.model_dump(),
                  overlay.model_dump(), seed, group_ids)  # fmt: skip
-    if (kept := read_note(note, of)) is not None:
-        return [_read(row, folder) for row in kept]
+    if (kept := read_note(note, of, lambda rows: _kept(rows, folder))) is not None:
+        return kept
     places = {group_id: k for k, group_id in enumerate(group_ids)}
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
@@ -89,6 +92,17 @@ def show_groups(
     renderer.close()
     write_note(note, of, [asdict(one) for one in shown])
     return [_placed(one, folder) for one in shown]
+
+
+def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[Shown]:
+    """What `show_groups` left, with pictures that can be read."""
+    kept = [_read(row, folder) for row in rows]
+    for one in kept:
+        whole_picture(one.group.photograph)
+        for hypothesis in one.group.hypotheses:
+            whole_picture(hypothesis.overlay)
+            whole_picture(hypothesis.side)
+    return kept
 
 
 def _read(row: dict, folder: Path) -> Shown:
