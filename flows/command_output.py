@@ -63,19 +63,11 @@ def groups_not_judged(settings: "Settings") -> int:
 
 def tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
     """Print measured numbers as a table, and write them where `--json` says."""
-    rows = [
-        (
-            plain(one["metric"]),
-            f"{one['value']:.4g} {one['unit']}",
-            plain(one["baseline"] or ""),
-            f"{one['ratio']:.3g}x" if one["ratio"] is not None else "",
-        )
-        for one in results
-    ]
+    from flows.measurements import cells, write_measurements
+
+    rows = [tuple(map(plain, cells(one).values())) for one in results]
     tell_table(["metric", "value", "compared with", "ratio"], rows)
     if file:
-        from flows.measurements import write_measurements
-
         write_measurements(file, results)
 
 

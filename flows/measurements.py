@@ -23,6 +23,16 @@ def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None
     path.write_text(json.dumps(report, indent=2) + "\n")
 
 
+def cells(result: Mapping[str, Any]) -> dict[str, str]:
+    """A result as the cells of a table, for the terminal and the dashboard."""
+    return {
+        "metric": result["metric"],
+        "value": f"{result['value']:.4g} {result['unit']}".strip(),
+        "compared with": result["baseline"] or "",
+        "ratio": "" if result["ratio"] is None else f"{result['ratio']:.3g}x",
+    }
+
+
 def device() -> str:
     """The accelerator that torch sees, else the processor, and the number of cores we may use."""
     import torch

@@ -8,6 +8,7 @@ from typing import Any, cast
 from prefect import flow
 
 from flows.progress import stage
+from flows.run_labels import labelled
 from hmr.base_model import SHIPPED
 from hmr.studio import Split
 from tasks.benchmarking import benchmark_model, extras, floor_rows, look_at, sure_rows, table, uncertainty
@@ -37,7 +38,7 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
         )
 
 
-@flow(name="run-benchmark", flow_run_name="{settings.run.name}")
+@flow(name="run-benchmark", **labelled("benchmark"))
 def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> dict[str, dict[str, float]]:
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 

@@ -1,14 +1,20 @@
 """Photographs -> people -> groups of hypotheses, into the store."""
 
+import logging
+
 from prefect import flow
 
-from flows.progress import say, stage, tracked
+from flows.progress import stage, tracked
+from flows.run_labels import labelled
 from hmr.photograph import PhotographError
+from tasks.artifacts import leave_counts, leave_table
 from tasks.finding import Found, Shard, find_people, shards_of
 from tasks.photographs import free_photographs, studio_photographs
 from tasks.plan import FREE, Plan
 from tasks.sampling import sample_groups as sample_shard
 from tasks.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def photograph_shards(plan: Plan) -> list[Shard]:
@@ -31,10 +37,12 @@ def find(plan: Plan) -> list[Found]:
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)
-    for name, why in (row for one in found for row in one.skipped if not row[0].startswith("wild-")):
-        say(f"skipped {name}: {why}")
+    skipped = [row for one in found for row in one.skipped]
+    leave_table("skipped", [{"file": name, "why": why} for name, why in skipped], "what could not be used")
+    for name, why in (row for row in skipped if not row[0].startswith("wild-")):
+        log.warning("skipped %s: %s", name, why)
     for name, remark in (row for one in found for row in one.told):
-        say(f"{name}: {remark}")
+        log.info("%s: %s", name, remark)
     if not sum(one.people for one in found):
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
@@ -54,11 +62,21 @@ def sample(plan: Plan, round_number: int) -> int:
     return sum(counts)
 
 
-@flow(name="sample-groups", flow_run_name="{settings.run.name}")
+@flow(name="sample-groups", **labelled("sample"))
 def sample_groups(settings: Settings, round_number: int = 0) -> int:
     """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
     plan = Plan(settings)
     plan.check()
     plan.claim()
-    find(plan)
-    return sample(plan, round_number)
+    found = find(plan)
+    groups = sample(plan, round_number)
+    counts = {
+        "people found": sum(one.people for one in found),
+        "photographs and people skipped": sum(len(one.skipped) for one in found),
+        "groups": groups,
+        "hypotheses": groups * settings.sample.hypotheses,
+        "temperature": plan.temperature(round_number),
+        "model": plan.policy(round_number),
+    }
+    leave_counts(f"sample {plan.gen(round_number)}", counts, f"groups of {plan.gen(round_number)} in {plan.folder}")
+    return groups
