@@ -15,7 +15,7 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `guarded_server.py` | that server behind a doorkeeper: no foreign Host, no foreign page |
 | `named_server.py` | the server that PREFECT_API_URL names: its addresses, and why it cannot be used |
 | `direct_clients.py`, `prefect_settings.py` | no proxy to this machine; settings that Prefect cannot read |
-| `run_labels.py`, `run_log.py`, `console.py` | how runs are named and tagged; what modules log, there and on the terminal |
+| `run_labels.py`, `run_log.py`, `console.py` | names and tags of runs; what modules log, in them and on the terminal |
 | `dead_runs.py` | runs whose process was killed, and the task runs that they left |
 | `faults.py` | what is told of an exception: one line, or with --debug its traceback |
 | `deployments.py` | work pool, deployments and the automation that frees dead runs |

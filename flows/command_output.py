@@ -9,13 +9,6 @@ if TYPE_CHECKING:
     from tasks.settings import Settings
 
 
-def measured(metric: str, value: float) -> dict[str, Any]:
-    """A number on its own, with the unit that its name ends in."""
-    units = {"mm": "mm", "px": "px", "percent": "%"}
-    unit = units.get(metric.rpartition("_")[2], "")
-    return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
-
-
 def tell_events(events: list[dict[str, Any]]) -> None:
     """The ledger of a memory."""
 

@@ -16,7 +16,7 @@ SETTINGS = Settings(run=Run(name="default"))
         ("benchmark", {"round_number": 0, "split": "test"}, False, "benchmark default: test, round 0"),
         ("draw", {"gen": None}, False, "draw default"),
         ("draw", {"gen": "round2"}, False, "draw default: round 2"),
-        ("critic benchmark", {"kind": "model", "split": "val"}, True, "critic benchmark default: evidence@2, model, val"),
+        ("judge", {"kind": "model", "split": "val"}, True, "judge default: evidence@2, model, val"),
         ("pretrain", {"which": "lab"}, False, "pretrain default: lab"),
     ],
 )

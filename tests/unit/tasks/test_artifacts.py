@@ -21,7 +21,11 @@ def test_every_key_is_one_that_prefect_takes(name):
 
 def test_cells_are_what_json_can_hold(tmp_path, monkeypatch):
     left = {}
-    monkeypatch.setattr(tasks.artifacts, "create_table_artifact", lambda table, **about: left.update(about, table=table))
+
+    def keep(table, **about):
+        left.update(about, table=table)
+
+    monkeypatch.setattr(tasks.artifacts, "create_table_artifact", keep)
     leave_table("nothing", [{"a": 1}], "outside of a run")
     assert not left
     monkeypatch.setattr(tasks.artifacts, "_in_run", lambda: True)
