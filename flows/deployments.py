@@ -42,11 +42,27 @@ class Deployment:
 DEPLOYMENTS = (
     Deployment("flows.align.align"),
     Deployment("flows.sample_groups.sample_groups"),
+    Deployment("flows.draw_groups.draw_groups"),
     Deployment("flows.score_groups.score_groups"),
     Deployment("flows.train_policy.train_policy"),
+    Deployment("flows.train_policy.probe_headroom"),
     Deployment("flows.run_benchmark.run_benchmark"),
+    Deployment("flows.critic_benchmark.critic_benchmark"),
+    Deployment("flows.plant_controls.plant_controls"),
+    Deployment("flows.reflect.reflect"),
+    Deployment("flows.pretrain.pretrain"),
+    Deployment("flows.experiment.alignment"),
+    Deployment("flows.experiment.sampler"),
+    Deployment("flows.experiment_rounds.rounds"),
+    Deployment("flows.experiment_rounds.rounds_parts"),
+    Deployment("flows.experiment_coverage.spread_coverage"),
+    Deployment("flows.experiment_detector.detector"),
+    Deployment("flows.experiment_people.people_found"),
+    Deployment("flows.experiment_photographs.photographs"),
+    Deployment("flows.experiment_refine.refine"),
     Deployment("flows.score_groups.score_groups", "rescore", "0 3 * * *", "nightly", concurrency_limit=1),
 )
+"""Every flow; what a run is given beside the settings is said when it is started."""
 
 
 def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) -> list[str]:
