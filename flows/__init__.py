@@ -15,14 +15,17 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `guarded_server.py` | that server behind a doorkeeper: no foreign Host, no foreign page |
 | `named_server.py` | the server that PREFECT_API_URL names: its addresses, and why it cannot be used |
 | `direct_clients.py`, `prefect_settings.py` | no proxy to this machine; settings that Prefect cannot read |
-| `faults.py`, `console.py` | what is told of an exception: one line, or with --debug its traceback |
+| `run_labels.py`, `run_log.py`, `console.py` | names and tags of runs; what modules log, in them and on the terminal |
+| `dead_runs.py` | runs whose process was killed, and the task runs that they left |
+| `faults.py` | what is told of an exception: one line, or with --debug its traceback |
 | `deployments.py` | work pool, deployments and the automation that frees dead runs |
 | `doctor.py` | what this machine has, and the mend for what it lacks |
 
 May import: `tasks`, `hmr`, `critique`, `storage`, prefect. Nothing imports `flows`.
 
 To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
-function of that name with `@flow` whose first parameter is `settings: Settings`; a line in
+function of that name with `@flow` and `labelled` whose first parameter is `settings: Settings`, and which leaves a
+result on the dashboard (`tasks.artifacts`); a line in
 `deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml` (a test compares them); a command in
 `command_line.py`. Deploy by module path, `flows.name.name`: by file path, `flows/` would come first on the
 import path.

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.states import Completed
 
 from flows.progress import stage
 from flows.run_benchmark import benchmark
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
 from flows.sample_groups import find, sample
 from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
 from hmr.headroom_record import measured_headroom
 from storage.finished_file import write_text
+from tasks.artifacts import leave_page, leave_table
 from tasks.benchmarking import (
     benchmark_sampler,
     compare,
@@ -52,7 +53,7 @@ from tasks.showing import Shown, show_groups
 from tasks.training import Trained, train_settings
 
 
-@flow(name="align", flow_run_name="{settings.run.name}")
+@flow(name="align", **labelled("align", critic=True))
 @alone_in_its_folder
 def align(settings: Settings) -> Any:
     """Align a base model to photographs; returns the path of the run's `summary.json`.
@@ -247,8 +248,6 @@ def publish(
     write_report(plan.folder, summary, shown, records, skipped, pictured)
     path = plan.folder / "summary.json"
     write_text(path, json.dumps(summary, indent=1))
-    create_table_artifact(
-        benchmark_rows(summary), key="benchmark", description="before and after alignment, test split"
-    )
-    create_markdown_artifact(summary_table_markdown(summary), key="summary")
+    leave_table("benchmark", benchmark_rows(summary), "before and after alignment, test split")
+    leave_page("summary", summary_table_markdown(summary), f"what run {plan.settings.run.name} gained")
     return str(path)

@@ -36,7 +36,6 @@ from flows.command_flags import (
 from flows.command_memory import memory
 from flows.command_output import (
     groups_not_judged,
-    measured,
     plain,
     tell_events,
     tell_measurements,
@@ -44,6 +43,7 @@ from flows.command_output import (
     tell_table,
 )
 from flows.faults import is_ours, take_debug_flag, tell
+from flows.measurements import measured
 from flows.recording import recorded
 
 MISUSE = 2  # exit code for what the user can mend
@@ -425,15 +425,9 @@ def benchmark(
     with recorded():
         from flows.run_benchmark import run_benchmark as run
 
-        errors = run(chosen, round_number, split)
-    protocol = chosen.benchmark.protocol
-    if protocol == "published":
+        rows = run(chosen, round_number, split)
+    if chosen.benchmark.protocol == "published":
         typer.echo("Protocol: published. Camera and root depth are the true ones, which gives part of the answer away.")
-    rows = [
-        {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}
-        for estimate, metrics in errors.items()
-        for metric, value in metrics.items()
-    ]
     tell_measurements(rows, json_file)
 
 

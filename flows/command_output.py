@@ -9,13 +9,6 @@ if TYPE_CHECKING:
     from tasks.settings import Settings
 
 
-def measured(metric: str, value: float) -> dict[str, Any]:
-    """A number on its own, with the unit that its name ends in."""
-    units = {"mm": "mm", "px": "px", "percent": "%"}
-    unit = units.get(metric.rpartition("_")[2], "")
-    return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
-
-
 def tell_events(events: list[dict[str, Any]]) -> None:
     """The ledger of a memory."""
 
@@ -63,19 +56,11 @@ def groups_not_judged(settings: "Settings") -> int:
 
 def tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
     """Print measured numbers as a table, and write them where `--json` says."""
-    rows = [
-        (
-            plain(one["metric"]),
-            f"{one['value']:.4g} {one['unit']}",
-            plain(one["baseline"] or ""),
-            f"{one['ratio']:.3g}x" if one["ratio"] is not None else "",
-        )
-        for one in results
-    ]
+    from flows.measurements import cells, write_measurements
+
+    rows = [tuple(map(plain, cells(one).values())) for one in results]
     tell_table(["metric", "value", "compared with", "ratio"], rows)
     if file:
-        from flows.measurements import write_measurements
-
         write_measurements(file, results)
 
 

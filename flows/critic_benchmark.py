@@ -1,5 +1,6 @@
 """How well a critic judges people whose truth is known: the embedded studio's, or those of a dataset."""
 
+import logging
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -9,10 +10,13 @@ from numpy.typing import NDArray
 from prefect import flow
 
 from critique.critic import Critic
-from flows.progress import say, tracked
+from flows.measurements import cells
+from flows.progress import tracked
 from flows.run_benchmark import SPLITS
+from flows.run_labels import labelled
 from hmr.studio import Split
 from storage.records import Group
+from tasks.artifacts import leave_table
 from tasks.critic_benchmark import (
     KINDS,
     Judged,
@@ -34,6 +38,8 @@ from tasks.plan import Plan
 from tasks.sampling import body, model
 from tasks.settings import Settings, SettingsError
 
+log = logging.getLogger(__name__)
+
 KEPT = (".srcc", "_srcc", ".krcc", "_krcc", ".plcc", "_plcc", "top1_regret_mm")
 """What is told of an ablation."""
 
@@ -49,7 +55,7 @@ class _Made(NamedTuple):
     about: dict[str, Any]
 
 
-@flow(name="critic-benchmark", flow_run_name="{settings.critic.name}")
+@flow(name="critic-benchmark", **labelled("critic benchmark", critic=True))
 def critic_benchmark(
     settings: Settings,
     kind: str | None = None,
@@ -99,6 +105,7 @@ def critic_benchmark(
         for name, verdicts in judged.items():
             found = measure(verdicts, known.errors, each, settings.benchmark.bootstrap, name, known.others)
             rows += [row | about for row in found if not name or row["metric"].endswith(KEPT)]
+    leave_table("critic benchmark", list(map(cells, rows)), f"how well {critics[''].name} ranks hypotheses")
     return rows
 
 
@@ -159,12 +166,13 @@ def _look_at_instances(plan: Plan) -> tuple[SeenInstances, dict[str, Any]]:
         "off_box_percent": round(100 * placed.off_box, 2),
         "genders": placed.genders(),
     }
-    say(
-        f"{placed.data.name}: {placed.data.chosen} of {placed.data.rows} rows ({placed.data.selection}), "
-        f"{len(seen.people)} measured; left out: {told(seen.skipped)}. "
-        f"{about['off_box_percent']:g} % of the true bodies project off their annotated boxes"
-    )
+    log.info(
+        "%s: %d of %d rows (%s), %d measured; left out: %s. %g %% of the true bodies project off their annotated boxes",
+        placed.data.name, placed.data.chosen, placed.data.rows, placed.data.selection, len(seen.people),
+        told(seen.skipped), about["off_box_percent"],
+    )  # fmt: skip
     if len(placed.genders()) > 1:
         counts = ", ".join(f"{count} {gender}" for gender, count in placed.genders().items())
-        say(f"its bodies are {counts}, and one body file stands for all; [instances] gender measures one kind alone")
+        why = "and one body file stands for all; [instances] gender measures one kind alone"
+        log.warning("%s: its bodies are %s, %s", placed.data.name, counts, why)
     return seen, about

@@ -8,10 +8,10 @@ package can run them. Runs start in a temporary folder: the pool tells them wher
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.dead_runs import SILENCE, TAG
 from flows.server_environment import CLIENT_ENVIRONMENT
 from tasks.settings import Settings
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
 
 POOL = "hmr-align"
-TAG = "hmr-align"
 ZOMBIES = "hmr-align-zombies"
-SILENCE = timedelta(seconds=75)  # without a heartbeat, which comes every 30 s, a run is dead
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,27 @@ class Deployment:
 DEPLOYMENTS = (
     Deployment("flows.align.align"),
     Deployment("flows.sample_groups.sample_groups"),
+    Deployment("flows.draw_groups.draw_groups"),
     Deployment("flows.score_groups.score_groups"),
     Deployment("flows.train_policy.train_policy"),
+    Deployment("flows.train_policy.probe_headroom"),
     Deployment("flows.run_benchmark.run_benchmark"),
+    Deployment("flows.critic_benchmark.critic_benchmark"),
+    Deployment("flows.plant_controls.plant_controls"),
+    Deployment("flows.reflect.reflect"),
+    Deployment("flows.pretrain.pretrain"),
+    Deployment("flows.experiment.alignment"),
+    Deployment("flows.experiment.sampler"),
+    Deployment("flows.experiment_rounds.rounds"),
+    Deployment("flows.experiment_rounds.rounds_parts"),
+    Deployment("flows.experiment_coverage.spread_coverage"),
+    Deployment("flows.experiment_detector.detector"),
+    Deployment("flows.experiment_people.people_found"),
+    Deployment("flows.experiment_photographs.photographs"),
+    Deployment("flows.experiment_refine.refine"),
     Deployment("flows.score_groups.score_groups", "rescore", "0 3 * * *", "nightly", concurrency_limit=1),
 )
+"""Every flow; what a run is given beside the settings is said when it is started."""
 
 
 def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) -> list[str]:
@@ -64,7 +78,7 @@ def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) 
     with get_client(sync_client=True) as client:
         _set_up_pool(client, settings.run.out)
         names = [_set_up_deployment(client, deployment, parameters) for deployment in deployments]
-        _set_up_automation(client)
+        set_up_automation(client)
     return names
 
 
@@ -109,7 +123,8 @@ def _set_up_deployment(client: "SyncPrefectClient", wanted: Deployment, paramete
     return f"{flow.name}/{wanted.name}"
 
 
-def _set_up_automation(client: "SyncPrefectClient") -> None:
+def set_up_automation(client: "SyncPrefectClient") -> None:
+    """Have the server free runs whose process was killed; safe to repeat."""
     wanted = zombie_automation()
     found = [one for one in client.read_automations_by_name(ZOMBIES) if one.name == ZOMBIES]
     for surplus in found[1:]:

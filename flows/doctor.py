@@ -10,22 +10,18 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from critique.vlm_settings import VlmConfigError, check_address
-from flows.deployments import SILENCE
+from flows.dead_runs import free_flow_runs, silent_runs
 from flows.faults import one_line
 from flows.prefect_settings import PrefectSettingsError, load_prefect
 from flows.server import Server, ServerError, find_server, recording_into
 from tasks.settings import Settings
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
 
 ROOM_WANTED = 2e9  # bytes free for the embedded main job, with some to spare
 
@@ -217,43 +213,21 @@ def prefect() -> Iterator[Finding]:
         yield Finding("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
 
 
-def stuck_runs(server: Server) -> dict[str, str]:
-    """Runs that say Running but whose last heartbeat is long past: id -> name."""
+def stuck_runs(server: Server) -> dict[UUID, str]:
+    """Runs of ours that say Running but are silent: id -> name."""
     with recording_into(server):
         load_prefect()
         from prefect.client.orchestration import get_client
-        from prefect.client.schemas.filters import FlowRunFilter
 
-        before = datetime.now(UTC) - SILENCE
-        running = FlowRunFilter.model_validate(
-            {"state": {"type": {"any_": ["RUNNING"]}}, "start_time": {"before_": before}}
-        )
         with get_client(sync_client=True) as client:
-            runs = client.read_flow_runs(flow_run_filter=running)
-            return {str(run.id): run.name for run in runs if not _has_beaten_since(client, run.id, before)}
+            return silent_runs(client)
 
 
-def free_runs(server: Server) -> dict[str, str]:
-    """Mark the dead runs Crashed, so that their concurrency slots are free and they can be run again."""
-    dead = stuck_runs(server)
+def free_runs(server: Server) -> dict[UUID, str]:
+    """Mark them and their tasks Crashed."""
     with recording_into(server):
+        load_prefect()
         from prefect.client.orchestration import get_client
-        from prefect.states import Crashed
 
         with get_client(sync_client=True) as client:
-            for run in dead:
-                client.set_flow_run_state(run, Crashed(message="freed by hmr-align doctor"), force=True)
-    return dead
-
-
-def _has_beaten_since(client: "SyncPrefectClient", run: UUID, since: datetime) -> bool:
-    from prefect.events.filters import EventFilter
-
-    beats = EventFilter.model_validate(
-        {
-            "event": {"name": ["prefect.flow-run.heartbeat"]},
-            "resource": {"id": [f"prefect.flow-run.{run}"]},
-            "occurred": {"since": since, "until": datetime.now(UTC)},
-        }
-    )
-    return bool(client.read_events(filter=beats, limit=1).events)
+            return free_flow_runs(client)

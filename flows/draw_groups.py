@@ -6,12 +6,14 @@ from prefect import flow
 
 from flows.progress import stage, tracked
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
+from tasks.artifacts import leave_counts
 from tasks.drawing import draw_pictures
 from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
 
 
-@flow(name="draw-groups", flow_run_name="{settings.run.name}")
+@flow(name="draw-groups", **labelled("draw"))
 @alone_in_its_folder
 def draw_groups(settings: Settings, gen: str | None = None) -> str:
     """Draw the first groups of a generation (the newest by default); returns the folder of the pictures."""
@@ -30,4 +32,5 @@ def draw_groups(settings: Settings, gen: str | None = None) -> str:
                 drawn = draw_pictures(shard, chosen, plan.store_root, plan.body_path, settings.overlay, left, folder)
                 left -= drawn
                 progress.items += drawn
+    leave_counts(f"pictures {chosen}", {"groups": progress.items, "folder": folder}, f"pictures of {chosen}")
     return str(folder)

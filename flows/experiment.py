@@ -14,10 +14,13 @@ from typing import Any
 from prefect import flow
 
 from flows.align import align
+from flows.measurements import cells
+from flows.run_labels import labelled
 from hmr.evaluation import Evaluation
 from hmr.metrics import bootstrap_improvement
 from hmr.sampler import PUBLISHED, SamplerSettings
 from storage.finished_file import finished_folder, remove_strays
+from tasks.artifacts import leave_table
 from tasks.benchmarking import StudioPeople, draw_people, evaluate_people, look_at
 from tasks.plan import Plan
 from tasks.sampling import body, model
@@ -36,7 +39,7 @@ SAMPLERS = {
 """What the study of samplers compares, by name and calls (guidance: by strength, 4 calls); first the published one."""
 
 
-@flow(name="experiment-alignment", flow_run_name="{settings.run.name}")
+@flow(name="experiment-alignment", **labelled("experiment alignment"))
 def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRITICS) -> list[dict[str, Any]]:
     """Align the base with each critic and seed; returns measurement rows, one per run and estimate, and means.
 
@@ -61,10 +64,11 @@ def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRI
                  "baseline": f"the base before alignment; mean of {seeds} seeds", "ratio": 1 / (1 - mean / 100),
                  "low": min(found), "high": max(found)}
             )  # fmt: skip
+    leave_table("experiment alignment", list(map(cells, rows)), "the same job with several critics and seeds")
     return rows
 
 
-@flow(name="experiment-sampler", flow_run_name="{settings.run.name}")
+@flow(name="experiment-sampler", **labelled("experiment sampler"))
 def sampler(settings: Settings, bases: tuple[str, ...] = ("lab", "default")) -> list[dict[str, Any]]:
     """Measure each base with each of SAMPLERS on `val`, always from the same seeds; returns measurement rows."""
     plan = Plan(settings)
@@ -76,6 +80,7 @@ def sampler(settings: Settings, bases: tuple[str, ...] = ("lab", "default")) -> 
         published = next(iter(found.values()))
         for name, measured in found.items():
             rows += [_sampler_row(f"sampler.{base}.{name}", measured, published, e) for e in ESTIMATES]
+    leave_table("experiment sampler", list(map(cells, rows)), "samplers on val")
     return rows
 
 

@@ -4,9 +4,12 @@ from typing import Any
 
 from prefect import flow
 
+from flows.measurements import cells
+from flows.run_labels import labelled
 from hmr.coverage import LEVELS, coverage
 from hmr.sampler import PUBLISHED, SamplerSettings
 from hmr.skeleton import JOINT_NAMES
+from tasks.artifacts import leave_table
 from tasks.benchmarking import benchmark_sampler, draw_people
 from tasks.groups import body, model
 from tasks.plan import Plan
@@ -15,7 +18,7 @@ from tasks.settings import Settings
 HYPOTHESES = 100
 
 
-@flow(name="experiment-coverage", flow_run_name="{settings.run.name}")
+@flow(name="experiment-coverage", **labelled("experiment coverage"))
 def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
     """Coverage of 100 hypotheses of the base, x, y and z of each joint about the pelvis; returns measurement rows.
 
@@ -24,7 +27,9 @@ def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
     """
     base = model(str(settings.base.checkpoint or "default"))
     samplers = {"coverage": benchmark_sampler(settings.sample, base), "coverage_published": PUBLISHED}
-    return [row for prefix, sampler in samplers.items() for row in _rows(settings, prefix, sampler)]
+    rows = [row for prefix, sampler in samplers.items() for row in _rows(settings, prefix, sampler)]
+    leave_table("experiment coverage", list(map(cells, rows)), "how often the truth lies within the spread")
+    return rows
 
 
 def _rows(settings: Settings, prefix: str, sampler: SamplerSettings) -> list[dict[str, Any]]:

@@ -5,7 +5,10 @@ from typing import Any
 
 from prefect import flow
 
+from flows.measurements import cells
+from flows.run_labels import labelled
 from hmr.studio import Split
+from tasks.artifacts import leave_table
 from tasks.benchmarking import StudioPeople
 from tasks.detector_quality import photograph_quality, studio_quality
 from tasks.groups import body
@@ -15,7 +18,7 @@ from tasks.settings import Settings
 SPLITS: tuple[Split, ...] = ("lab", "broad", "easy_val", "val", "test")
 
 
-@flow(name="experiment-detector", flow_run_name="{settings.run.name}")
+@flow(name="experiment-detector", **labelled("experiment detector"))
 def detector(settings: Settings, annotations: Path | None = None, folder: Path | None = None) -> list[dict[str, Any]]:
     """Figures of the real and the simulated detector on each split, and on annotated photographs if some are given."""
     frame, plan, rows = body(None), Plan(settings), []
@@ -29,6 +32,7 @@ def detector(settings: Settings, annotations: Path | None = None, folder: Path |
     if annotations is not None and folder is not None:
         found = photograph_quality(annotations, folder)
         rows += [_row(f"detector.photographs.{name}", value) for name, value in found.items()]
+    leave_table("experiment detector", list(map(cells, rows)), "how the detector errs, real and simulated")
     return rows
 
 

@@ -1,6 +1,7 @@
 """The study of the search for people: found, missed and false against people whom somebody marked by eye."""
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import flow
 
-from flows.progress import say
+from flows.measurements import cells
+from flows.run_labels import labelled
 from hmr.photograph import PhotographError, read_photograph
 from hmr.search_quality import Searched, added, search_quality, search_quality_by_count
+from tasks.artifacts import leave_table
 from tasks.people import finder
 from tasks.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
 
 FORMAT = (
     'Write {"a.jpg": 2} for a number of people, or {"a.jpg": {"people": [[x0, y0, x1, y1]], "uncounted": []}} '
@@ -21,7 +26,7 @@ FORMAT = (
 )
 
 
-@flow(name="experiment-people", flow_run_name="{settings.run.name}")
+@flow(name="experiment-people", **labelled("experiment people"))
 def people_found(settings: Settings, folder: Path, counts: Path) -> list[dict[str, Any]]:
     """Search each photograph of `folder` that `counts` names; one row a photograph, and their sums.
 
@@ -36,7 +41,7 @@ def people_found(settings: Settings, folder: Path, counts: Path) -> list[dict[st
     for name, truth in sorted(marked.items()):
         path = folder / name
         if not path.is_file():
-            say(f"skipped {name}: it is not in the folder")
+            log.warning("skipped %s: it is not in the folder", name)
             continue
         pixels = read_photograph(path).pixels
         height, width = pixels.shape[:2]
@@ -47,9 +52,9 @@ def people_found(settings: Settings, folder: Path, counts: Path) -> list[dict[st
         boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4) / [width, height, width, height]
         result = scored(boxes, truth)
         results.append(result)
-        say(f"{name}: {result.found} found, {result.missed} missed, {result.false} false; {seconds:.2f} s")
+        log.info("%s: %d found, %d missed, %d false; %.2f s", name, result.found, result.missed, result.false, seconds)
         for one in refused:
-            say(f"  refused at {one.x:.0f}, {one.y:.0f} px: {one.why}")
+            log.info("%s: refused at %.0f, %.0f px: %s", name, one.x, one.y, one.why)
         rows.append(
             {"metric": f"people.{name}.found", "value": result.found, "unit": "people", "missed": result.missed,
              "false": result.false, "refused": len(refused), "width": width, "height": height, "squares": squares,
@@ -59,10 +64,12 @@ def people_found(settings: Settings, folder: Path, counts: Path) -> list[dict[st
         raise PhotographError(f"none of the {len(marked)} photographs of {counts} is in {folder}: give --images DIR")
     sums = added(results)._asdict() | {"seconds": round(total / len(results), 3)}
     units = {"seconds": "of one core, mean of a photograph"}
-    return [
+    rows = [
         {"metric": f"people.{name}", "value": value, "unit": units.get(name, "people"), "baseline": None, "ratio": None}
         for name, value in sums.items()
     ] + rows
+    leave_table("experiment people", list(map(cells, rows)), "found, missed and false people of photographs")
+    return rows
 
 
 def read_counts(path: Path) -> dict[str, int | dict[str, list[list[float]]]]:

@@ -1,5 +1,6 @@
 """The study of photographs: whether the bodies of a base land on the people, measured against the detections."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 import numpy as np
 from prefect import flow
 
-from flows.progress import say
+from flows.measurements import cells
+from flows.run_labels import labelled
 from hmr.photograph import PhotographError, read_photograph
+from tasks.artifacts import leave_table
 from tasks.groups import body, draw_groups, model
 from tasks.overlays import draw_group
 from tasks.people import IMAGES, people_in
 from tasks.photograph_agreement import Agreement, agreement, distances_of, means
 from tasks.settings import Sample, Settings
+
+log = logging.getLogger(__name__)
 
 UNITS = {
     "keypoints_px": "px of 256, median of the zero-noise hypothesis to the landmarks read",
@@ -29,7 +34,7 @@ UNITS = {
 }
 
 
-@flow(name="experiment-photographs", flow_run_name="{settings.run.name}")
+@flow(name="experiment-photographs", **labelled("experiment photographs", critic=True))
 def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     """Bodies of the base on all people of a folder's photographs; returns measurement rows.
 
@@ -48,9 +53,11 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
         try:
             photograph = read_photograph(path)
         except PhotographError as error:
-            say(f"skipped {path.name}: {error}")
+            log.warning("skipped %s: %s", path.name, str(error).removeprefix(f"{path}: "))
             continue
         found = people_in(path, photograph, thorough=True, crop_margin=how.crop_margin, focal_px=how.focal_px)
+        for name, remark in [*found.skipped, *found.told]:
+            log.info("%s: %s", name, remark)
         for group in draw_groups(found.people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
             distances = distances_of(group)
             zero.append(agreement(frame, group))
@@ -64,8 +71,10 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     found = means(zero) | {"sample_px": float(np.median(others))}
     if chosen:
         found["chosen_px"] = float(np.median(chosen))
-    return [
+    rows = [
         {"metric": f"photographs.{name}", "value": value, "unit": UNITS[name], "baseline": None, "ratio": None,
          "base": re.sub(r".*/", "", str(settings.base.checkpoint or "default"))}
         for name, value in found.items()
     ]  # fmt: skip
+    leave_table("experiment photographs", list(map(cells, rows)), "do bodies land on people?")
+    return rows

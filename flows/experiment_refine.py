@@ -4,8 +4,11 @@ from typing import Any
 
 from prefect import flow
 
+from flows.measurements import cells
+from flows.run_labels import labelled
 from hmr.metrics import bootstrap_improvement
 from hmr.refinement import RefineSettings
+from tasks.artifacts import leave_table
 from tasks.benchmarking import draw_people
 from tasks.plan import Plan
 from tasks.refining import FitErrors, refined_errors
@@ -22,7 +25,7 @@ STRENGTHS = {
 METRICS = {"mpjpe_mm": "mm MPJPE on val", "pa_mpjpe_mm": "mm PA-MPJPE on val", "keypoint_px": "px to the landmarks"}
 
 
-@flow(name="experiment-refine", flow_run_name="{settings.run.name}")
+@flow(name="experiment-refine", **labelled("experiment refine"))
 def refine(settings: Settings) -> list[dict[str, Any]]:
     """Fit the zero-noise hypothesis of each person with each of STRENGTHS; returns measurement rows."""
     plan = Plan(settings)
@@ -32,6 +35,7 @@ def refine(settings: Settings) -> list[dict[str, Any]]:
     for name, chosen in STRENGTHS.items():
         found = refined_errors(frame, drawn, chosen)
         rows += [_row(name, metric, found) for metric in METRICS]
+    leave_table("experiment refine", list(map(cells, rows)), "zero-noise meshes of val with the short fit")
     return rows
 
 

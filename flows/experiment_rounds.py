@@ -16,8 +16,11 @@ from prefect import flow
 
 from flows.align import align, improve
 from flows.experiment import take_over
+from flows.measurements import cells
+from flows.run_labels import labelled
 from flows.sample_groups import find
 from hmr.metrics import Interval, bootstrap_improvement
+from tasks.artifacts import leave_table
 from tasks.benchmarking import look_at
 from tasks.plan import Plan
 from tasks.settings import Settings, SettingsError
@@ -63,7 +66,7 @@ class Arm(NamedTuple):
     seeds: list[dict[str, Any]]  # summaries
 
 
-@flow(name="experiment-rounds", flow_run_name="{settings.run.name}")
+@flow(name="experiment-rounds", **labelled("experiment rounds", critic=True))
 def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)) -> list[dict[str, Any]]:
     """Run each arm with each seed and measure on `test`; finished runs are read back. Returns measurement rows.
 
@@ -86,7 +89,9 @@ def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)
     before = _errors(first / "benchmark" / "before.npz")
     found = {arm: _arm(runs) for arm, runs in folders.items()}
     rows = [row for arm in arms for row in _rows_of_seeds(arm, found[arm])]
-    return rows + measurements(before, found)
+    rows += measurements(before, found)
+    leave_table("experiment rounds", list(map(cells, rows)), "each arm and seed on test")
+    return rows
 
 
 def _refuse_unknown(what: str, names: Sequence[str], known: Mapping[str, Any]) -> None:
@@ -226,7 +231,7 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
     }  # fmt: skip
 
 
-@flow(name="experiment-rounds-parts", flow_run_name="{settings.run.name}")
+@flow(name="experiment-rounds-parts", **labelled("experiment rounds parts", critic=True))
 def rounds_parts(settings: Settings, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Run the rounds once with each of `parts` (all, or those named), and measure on `val`, which each looks at anyway.
 
@@ -246,6 +251,7 @@ def rounds_parts(settings: Settings, names: Sequence[str] | None = None) -> list
         done = improve(plan)
         first = first or plan.folder
         rows += _rows_of_part(name, plan, done.rounds)
+    leave_table("experiment rounds parts", list(map(cells, rows)), "one thing changed at a time, on val")
     return rows
 
 

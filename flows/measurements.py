@@ -24,6 +24,23 @@ def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None
     write_text(path, json.dumps(report, indent=2) + "\n")
 
 
+def measured(metric: str, value: float) -> dict[str, Any]:
+    """A number on its own, with the unit that its name ends in."""
+    units = {"mm": "mm", "px": "px", "percent": "%"}
+    unit = units.get(metric.rpartition("_")[2], "")
+    return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
+
+
+def cells(result: Mapping[str, Any]) -> dict[str, str]:
+    """A result as the cells of a table, for the terminal and the dashboard."""
+    return {
+        "metric": result["metric"],
+        "value": f"{result['value']:.4g} {result['unit']}".strip(),
+        "compared with": result["baseline"] or (f"chosen by {result['critic']}" if "critic" in result else ""),
+        "ratio": "" if result["ratio"] is None else f"{result['ratio']:.3g}x",
+    }
+
+
 def device() -> str:
     """The accelerator that torch sees, else the processor, and the number of cores we may use."""
     import torch

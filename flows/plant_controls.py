@@ -4,6 +4,8 @@ from prefect import flow
 
 from flows.progress import stage, tracked
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
+from tasks.artifacts import leave_counts
 from tasks.controls import measure_controls
 from tasks.finding import find_people, list_photographs
 from tasks.image_search import Source
@@ -14,7 +16,7 @@ from tasks.settings import Settings
 SPLIT = "val"
 
 
-@flow(name="plant-controls", flow_run_name="{settings.run.name}")
+@flow(name="plant-controls", **labelled("planted controls", critic=True))
 @alone_in_its_folder
 def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 8) -> dict[str, float]:
     """Have the critic judge planted groups of `val`; returns shares of groups, see `control_rates`."""
@@ -31,4 +33,5 @@ def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 
             settings.run.seed, plan.folder,
         )  # fmt: skip
         progress.items = int(found["groups"])
+    leave_counts("planted controls", found, f"who wins and who loses with {plan.critic_name}, shares of groups")
     return found

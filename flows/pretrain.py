@@ -6,7 +6,9 @@ from prefect import flow
 
 from flows.progress import stage
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
 from hmr.pretraining import PretrainSettings
+from tasks.artifacts import leave_counts
 from tasks.plan import Plan, studio_cache
 from tasks.pretraining import BASES, pretrain_base
 from tasks.sampling import body
@@ -25,7 +27,7 @@ UNDRAWN = {"lab": 60_000, "default": 120_000}
 """People without pictures that each was trained on, before those are left out who do not face the lab's camera."""
 
 
-@flow(name="pretrain", flow_run_name="{settings.run.name}")
+@flow(name="pretrain", **labelled("pretrain"))
 @alone_in_its_folder
 def pretrain(settings: Settings, which: str = "default") -> str:
     """Train the base `lab` or `default` into the run's folder; returns the path of its weights.
@@ -44,4 +46,8 @@ def pretrain(settings: Settings, which: str = "default") -> str:
         out: Path = plan.folder / "pretraining"
         found = pretrain_base(which, counts, body(None), cache, out, chosen, settings.run.processes)
         progress.items = sum(found["people"].values())
-    return str(out / f"base_{which}.safetensors")
+    path = out / f"base_{which}.safetensors"
+    counts = {f"people of {split}": count for split, count in found["people"].items()}
+    about = f"what base {which} was trained on"
+    leave_counts(f"pretrain {which}", {**counts, "people without pictures": found["undrawn"], "weights": path}, about)
+    return str(path)

@@ -1,24 +1,20 @@
 """How far a run is: bars in the terminal, a progress artifact per stage on the dashboard, seconds per stage on disk."""
 
 import json
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import FlowRunContext
-from rich.console import Console
+from prefect.artifacts import update_progress_artifact
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from storage.finished_file import read_again, write_text
+from tasks.artifacts import begin_progress
 from tasks.plan import Plan
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,14 +37,9 @@ def stage(plan: Plan, name: str) -> Iterator[Stage]:
         write_text(path, json.dumps(kept, indent=1))
 
 
-def say(text: str) -> None:
-    """One line to the person at the terminal."""
-    Console(highlight=False).print(text, markup=False, soft_wrap=True)
-
-
 def tracked(items: Sequence[T], what: str) -> Iterator[T]:
     """The items one by one, with a bar in the terminal and a progress artifact in the flow run."""
-    artifact = _artifact(what)
+    artifact = begin_progress(what)
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, transient=False) as bar:
         task = bar.add_task(what, total=len(items))
@@ -57,10 +48,3 @@ def tracked(items: Sequence[T], what: str) -> Iterator[T]:
             bar.update(task, completed=done)
             if artifact is not None:
                 update_progress_artifact(artifact_id=artifact, progress=100 * done / len(items))
-
-
-def _artifact(what: str) -> UUID | None:
-    if FlowRunContext.get() is None:
-        return None
-    key = "".join(c if c.isalnum() else "-" for c in what.lower())
-    return create_progress_artifact(progress=0.0, key=key, description=what)  # type: ignore[return-value]

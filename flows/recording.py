@@ -1,8 +1,7 @@
 """Flows that a command calls, in the history of a Prefect server."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -15,19 +14,24 @@ def recorded() -> Iterator[None]:
     from flows.prefect_settings import load_prefect
     from flows.server import prefect_server
 
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # the bars say how far it is
     with prefect_server() as server:
         load_prefect()
         from prefect import tags
+        from prefect.client.orchestration import get_client
 
-        from flows.console import keep_faults_to_one_line, send_logs
-        from flows.deployments import TAG
+        from flows.console import send_logs, terminal
+        from flows.dead_runs import TAG, free_task_runs
+        from flows.deployments import set_up_automation
 
         how = "   (hmr-align dashboard logs your browser in)" if server.pid else ""
         typer.echo(f"Dashboard: {server.url}{how}", err=True)
-        keep_faults_to_one_line(debugging())
-        try:
-            with tags(TAG):
-                yield
-        finally:
-            send_logs()
+        with get_client(sync_client=True) as client:
+            if server.pid:  # another server's automations are set up by `hmr-align deploy` alone
+                set_up_automation(client)
+            try:
+                with tags(TAG), terminal(debugging()):
+                    yield
+            finally:
+                send_logs()
+                with suppress(Exception):  # tidying up must not hide what went wrong
+                    free_task_runs(client)

@@ -1,10 +1,14 @@
 """Labelled people of the studio -> groups -> judgements held against the truth -> a better memory."""
 
+import logging
+
 from prefect import flow
 
-from flows.progress import say, stage, tracked
+from flows.progress import stage, tracked
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
 from storage.group_store import GroupStore
+from tasks.artifacts import leave_counts, leave_table
 from tasks.finding import find_people, list_photographs
 from tasks.image_search import Source
 from tasks.photographs import studio_photographs
@@ -13,8 +17,10 @@ from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic
 from tasks.sampling import sample_groups as sample_shard
 from tasks.settings import Settings
 
+log = logging.getLogger(__name__)
 
-@flow(name="reflect", flow_run_name="{settings.run.name}")
+
+@flow(name="reflect", **labelled("reflect", critic=True))
 @alone_in_its_folder
 def reflect(settings: Settings) -> Reflected:
     """Hold one session of reflection; the memory gains a version, and what became of each rule is in its ledger.
@@ -24,7 +30,7 @@ def reflect(settings: Settings) -> Reflected:
     plan, chosen = Plan(settings), settings.reflect
     critic = reflecting_critic(settings.critic)
     memory = chosen.memory or settings.run.out / "memory"
-    say(f"{session_plan(memory, chosen)} Pictures go to {critic.address}.")
+    log.info("%s Pictures go to %s.", session_plan(memory, chosen), critic.address)
     photographs = chosen.explore + chosen.gate + chosen.check
     margin = settings.photographs.crop_margin
     folder = plan.folder / "reflection" / f"{chosen.split}-{photographs}-{margin:g}"
@@ -45,4 +51,8 @@ def reflect(settings: Settings) -> Reflected:
         done = reflect_on(gen, store, plan.body_path, settings.critic, chosen, settings.overlay, memory, answers)
         progress.items = len(done.events)
     write_session(done, plan.folder / "reflection")
+    leave_counts("reflection", done.numbers, f"memory {done.memory}, now version {done.version}")
+    columns = ("what", "lift", "low", "groups", "text", "detail")
+    rules = [{one: event.get(one) for one in columns} for event in done.events]
+    leave_table("rules", rules, "what became of each rule")
     return done

@@ -7,14 +7,21 @@ from typing import Any, cast
 
 from prefect import flow
 
+from flows.measurements import cells, measured
 from flows.progress import stage
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
 from hmr.base_model import SHIPPED
 from hmr.studio import Split
-from tasks.benchmarking import benchmark_model, extras, floor_rows, look_at, sure_rows, table, uncertainty
+from tasks.artifacts import leave_table
+from tasks.benchmarking import benchmark_model, extras, floor_rows, look_at, quality, sure_rows, table, uncertainty
 from tasks.plan import Plan
+from tasks.report_tables import METRICS, PROTOCOLS, estimate_names
 from tasks.sampling import body, model
 from tasks.settings import Settings, SettingsError
+
+CHOSEN = ("selected", "fused")
+"""Estimates that a critic makes."""
 
 SPLITS = ("test", "val", "easy_test", "easy_val")
 
@@ -38,13 +45,13 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
         )
 
 
-@flow(name="run-benchmark", flow_run_name="{settings.run.name}")
+@flow(name="run-benchmark", **labelled("benchmark"))
 @alone_in_its_folder
-def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> dict[str, dict[str, float]]:
+def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> list[dict[str, Any]]:
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 
-    Returns means by estimate and metric, the joints that the groups are least sure of, the floors (mean pose,
-    liftings), and the same on sure detections.
+    Returns measurement rows: means by estimate and metric, the joints that the groups are least sure of, the floors
+    (mean pose, liftings), and the same on sure detections. Rows of what a critic chose name it.
     """
     if split not in SPLITS:
         raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
@@ -54,13 +61,29 @@ def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test"
     result = benchmark(plan, name, model_path, cast(Split, split))
     frame, people = body(plan.body_path), plan.people(cast(Split, split))
     floor = plan.base if plan.base in SHIPPED else "default"
-    return {
+    found = {
         **table(result),
         "extras": extras(result),
         "uncertainty": _uncertain(uncertainty(result)),
         "floor": floor_rows(floor, frame, people),
         "sure": sure_rows(floor, frame, people, result),
     }
+    critic, protocol = quality(result)["critic"], settings.benchmark.protocol
+    rows = [
+        {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}
+        | ({"critic": critic} if estimate in CHOSEN else {})
+        for estimate, metrics in found.items()
+        for metric, value in metrics.items()
+    ]
+    about = f"the policy after {round_number} rounds on {split}; {critic} chose; {PROTOCOLS[protocol]}"
+    names = estimate_names(critic)
+    errors = [
+        {"estimate": names[estimate], **{f"{METRICS[metric]} (mm)": round(value, 1) for metric, value in by.items()}}
+        for estimate, by in table(result).items()
+    ]
+    leave_table(f"benchmark {split} round {round_number}", errors, about)
+    leave_table(f"benchmark numbers {split} round {round_number}", list(map(cells, rows)), about)
+    return rows
 
 
 def _how(settings: Settings) -> str:

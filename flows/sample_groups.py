@@ -1,16 +1,22 @@
 """Photographs -> people -> groups of hypotheses, into the store."""
 
+import logging
+
 from prefect import flow
 
-from flows.progress import say, stage, tracked
+from flows.progress import stage, tracked
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
 from hmr.photograph import PhotographError
+from tasks.artifacts import leave_counts, leave_table
 from tasks.finding import Found, Listed, find_people, list_photographs
 from tasks.image_search import Source
 from tasks.photographs import free_photographs, studio_photographs
 from tasks.plan import FREE, Plan
 from tasks.sampling import sample_groups as sample_shard
 from tasks.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def photographs(plan: Plan) -> Listed:
@@ -40,10 +46,12 @@ def find(plan: Plan) -> list[Found]:
         progress.items = sum(len(shard.photographs) for shard in shards)
     found.append(Found(0, listed.skipped))
     drawn = {path.name for shard in shards if not shard.thorough for path, _ in shard.photographs}
-    for name, why in (row for one in found for row in one.skipped if row[0] not in drawn):
-        say(f"skipped {name}: {why}")
+    skipped = [row for one in found for row in one.skipped]
+    leave_table("skipped", [{"file": name, "why": why} for name, why in skipped], "what could not be used")
+    for name, why in (row for row in skipped if row[0] not in drawn):
+        log.warning("skipped %s: %s", name, why)
     for name, remark in (row for one in found for row in one.told):
-        say(f"{name}: {remark}")
+        log.info("%s: %s", name, remark)
     if not sum(one.people for one in found):
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
@@ -55,13 +63,13 @@ def say_changes(listed: Listed, trained: bool) -> None:
     anew, left_out = "changed; its people are found anew", "gone; its people are left out"
     for what, paths in ((anew, listed.changed), (left_out, listed.gone)):
         for path in paths[:MOST_TOLD]:
-            say(f"{path}: {what}")
+            log.warning("%s: %s", path, what)
         if len(paths) > MOST_TOLD:
-            say(f"... and {len(paths) - MOST_TOLD} more: {what}")
+            log.warning("... and %d more: %s", len(paths) - MOST_TOLD, what)
     if listed.added:
-        say(f"{listed.added} photographs are new since this run was begun")
+        log.info("%d photographs are new since this run was begun", listed.added)
     if trained and (listed.added or listed.changed or listed.gone):
-        say("training was done before that and stays as it is: choose another --name to train on what is here now")
+        log.warning("training was done before that and stays as it is: another --name trains on what is here now")
 
 
 def sample(plan: Plan, round_number: int) -> int:
@@ -80,12 +88,22 @@ def sample(plan: Plan, round_number: int) -> int:
 MOST_TOLD = 20  # photographs that have changed, or gone
 
 
-@flow(name="sample-groups", flow_run_name="{settings.run.name}")
+@flow(name="sample-groups", **labelled("sample"))
 @alone_in_its_folder
 def sample_groups(settings: Settings, round_number: int = 0) -> int:
     """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
     plan = Plan(settings)
     plan.check()
     plan.claim()
-    find(plan)
-    return sample(plan, round_number)
+    found = find(plan)
+    groups = sample(plan, round_number)
+    counts = {
+        "people found": sum(one.people for one in found),
+        "photographs and people skipped": sum(len(one.skipped) for one in found),
+        "groups": groups,
+        "hypotheses": groups * settings.sample.hypotheses,
+        "temperature": plan.temperature(round_number),
+        "model": plan.policy(round_number),
+    }
+    leave_counts(f"sample {plan.gen(round_number)}", counts, f"groups of {plan.gen(round_number)} in {plan.folder}")
+    return groups

@@ -1,20 +1,23 @@
 """Groups -> verdicts: judges only what lacks a verdict of the named critic and version."""
 
+import logging
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
-from prefect.context import FlowRunContext
 from prefect.states import Completed
 
-from flows.progress import say, stage, tracked
+from flows.progress import stage, tracked
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
+from tasks.artifacts import leave_counts, leave_table
 from tasks.judging import judge_groups
-from tasks.monitoring import told, watch
+from tasks.monitoring import drift, told, watch
 from tasks.pending import NotJudged, Unjudged, reasons_told, unjudged
 from tasks.plan import Plan
 from tasks.remembering import older_memory
 from tasks.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
 
 COUNTS = ("scored", "abstained", "pending", "failed_groups")
 PARTLY = "Partly judged"
@@ -34,11 +37,13 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
         try:
             score(monitor, gen, retry_abstained)
         except NotJudged as error:  # it only watches
-            say(f"monitor: {error}")
-        say(told(watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)))
+            log.warning("monitor: %s", error)
+        watched = watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)
+        leave_table("monitor", watched, f"what {monitor.critic_name} says of what {own.critic_name} rewards")
+        log.log(logging.INFO if drift(watched) is None else logging.WARNING, "%s", told(watched))
         return counts
     if settings.critic.asks_server and plan.memory and (older := older_memory(plan.folder, plan.memory)):
-        say(older)
+        log.warning("%s", older)
     with stage(plan, f"judge {gen}") as progress:
         counts = [
             judge_groups(
@@ -49,6 +54,8 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
         ]  # fmt: skip
         total = {name: sum(c[name] for c in counts) for name in COUNTS}
         progress.items = total["scored"] + total["abstained"]
+    about = f"hypotheses of {gen} that {plan.critic_name} judged, and groups that it could not judge"
+    leave_counts(f"verdicts {gen} {plan.critic_name}", total, about)
     if total["failed_groups"] and not total["scored"]:
         rows = unjudged(plan.store, plan.folder, plan.critic_name, [gen])
         raise NotJudged(_nothing(plan.critic_name, rows), total)
@@ -56,14 +63,12 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
 
 
 def not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
-    """Why hypotheses of some generations have no score, told at the terminal and as a table on the dashboard."""
+    """Why hypotheses of some generations have no score, told in the log and as a table on the dashboard."""
     rows = unjudged(plan.store, plan.folder, plan.critic_name, gens)
     if rows:
-        say(f"{plan.critic_name} did not judge all:\n{reasons_told(rows)}")
-        if FlowRunContext.get() is not None:
-            table = [{**row._asdict(), "next": row.next} for row in rows]
-            about = f"hypotheses that {plan.critic_name} did not score"
-            create_table_artifact(table, key="not-judged", description=about)
+        log.warning("%s did not judge all:\n%s", plan.critic_name, reasons_told(rows))
+        table = [{**row._asdict(), "next": row.next} for row in rows]
+        leave_table("not judged", table, f"hypotheses that {plan.critic_name} did not score")
     return rows
 
 
@@ -71,7 +76,7 @@ def _nothing(critic: str, rows: list[Unjudged]) -> str:
     return f"{critic} could judge nothing:\n{reasons_told(rows)}\nSee to the cause, then run critique again"
 
 
-@flow(name="score-groups", flow_run_name="{settings.run.name}")
+@flow(name="score-groups", **labelled("score", critic=True))
 @alone_in_its_folder
 def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
     """Judge the groups of some generations, of all by default; run nightly it is `rescore`.

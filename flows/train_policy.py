@@ -1,19 +1,26 @@
 """Verdicts -> a better policy: one round of fine-tuning with the guard watching `val`."""
 
 import json
+import logging
 from typing import Any
 
+import pandas as pd
 from prefect import flow
 
-from flows.progress import say, stage
+from flows.measurements import cells
+from flows.progress import stage
 from flows.run_folder import alone_in_its_folder
+from flows.run_labels import labelled
 from hmr.headroom import HeadroomSettings
 from storage.finished_file import write_text
+from tasks.artifacts import leave_table
 from tasks.plan import Plan
 from tasks.pretraining import probe_headroom as probe
 from tasks.sampling import body
 from tasks.settings import Settings
 from tasks.training import Trained, train_round
+
+log = logging.getLogger(__name__)
 
 
 def train(plan: Plan, round_number: int) -> Trained:
@@ -28,11 +35,14 @@ def train(plan: Plan, round_number: int) -> Trained:
             plan.base if settings.align.reference == "base" else None,
         )  # fmt: skip
         progress.items = trained.best_step
-    say(f"round {round_number}: {trained.reason}")
+    log.info("round %d: %s", round_number, trained.reason)
+    looks = pd.read_parquet(plan.round_folder(round_number) / "evaluations.parquet")
+    about = f"round {round_number} on val, step by step; kept: step {trained.best_step}. {trained.reason}"
+    leave_table(f"training round {round_number}", looks.to_dict("records"), about)
     return trained
 
 
-@flow(name="train-policy", flow_run_name="{settings.run.name}")
+@flow(name="train-policy", **labelled("train", critic=True))
 @alone_in_its_folder
 def train_policy(settings: Settings, round_number: int = 1) -> str:
     """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
@@ -41,7 +51,7 @@ def train_policy(settings: Settings, round_number: int = 1) -> str:
     return str(train(plan, round_number).checkpoint)
 
 
-@flow(name="probe-headroom", flow_run_name="{settings.run.name}")
+@flow(name="probe-headroom", **labelled("probe headroom"))
 @alone_in_its_folder
 def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
     """Measure the headroom of the run's base: supervised fine-tuning on the true labels of `wild`, which this reads."""
@@ -53,10 +63,12 @@ def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
         )  # fmt: skip
     path = plan.folder / "headroom.json"
     write_text(path, json.dumps([found], indent=1) + "\n")
-    return [
+    rows = [
         {"metric": f"headroom.{e}", "value": found[e]["value"], "unit": "% of the base's MPJPE on test",
          "baseline": f"base {plan.base}, {found[e]['before_mm']:.1f} mm",
          "ratio": found[e]["before_mm"] / found[e]["after_mm"], "low": found[e]["low"], "high": found[e]["high"],
          "labels": found["wild"]}
         for e in ("zero_noise", "best_of_g")
     ]  # fmt: skip
+    leave_table("headroom", list(map(cells, rows)), "what supervised fine-tuning on true labels gains on test")
+    return rows

@@ -181,7 +181,7 @@ def benchmark_sampler(sample: Sample, base: BaseModel) -> SamplerSettings:
     return replace(sampler_settings(sample, base.sampler), temperature=1.0)
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="benchmark {name}")
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="benchmark {people.split}: {name}")
 def benchmark_model(
     name: str,
     model_path: str,

@@ -95,7 +95,7 @@ def make_critic(
     retry_condition_fn=may_pass,
     retry_delay_seconds=[5, 30],
     cache_policy=NO_CACHE,
-    task_run_name="judge {gen} {shard}",
+    task_run_name="judge {gen} {shard}: {settings.name}",
 )
 def judge_groups(
     shard: str,

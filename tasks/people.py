@@ -61,7 +61,7 @@ def people_in(
     seconds = time.monotonic() - start
     told = [(path.name, f"no person at {one.x:.0f}, {one.y:.0f} px: {one.why}") for one in refused]
     height, width = photograph.pixels.shape[:2]
-    log.info(
+    log.debug(
         "%s: %d x %d px searched in %d squares, %.1f s: %d found, %d refused",
         path.name, width, height, squares, seconds, len(found), len(refused),
     )  # fmt: skip
@@ -77,8 +77,6 @@ def people_in(
             skipped.append((brought.name, str(error).removeprefix(f"{brought}: ")))
     if not found:
         skipped.append((path.name, "nobody was found in it"))
-    for name, remark in told:
-        log.info("%s: %s", name, remark)
     people = [person_record(path, photograph, k, one, focal_px, image_id) for k, one in enumerate(found)]
     return Looked(people, skipped, told)
 

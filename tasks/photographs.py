@@ -17,7 +17,7 @@ from tasks.sampling import body
 CHUNK = 64
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="copy free photographs")
 def free_photographs(folder: Path) -> Path:
     """Put the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` tells whose they are."""
     for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():

@@ -118,13 +118,14 @@ def write_report(
         on_photographs=tables.photograph_rows(summary),
         photographs_told=tables.photographs_told(summary),
         benchmark=_benchmark(summary),
+        chooser=tables.chooser(summary),
         people=_people(shown),
         first=_first(shown[0]) if shown else None,
         curves=learning_curves(rounds),
         protocol=tables.PROTOCOLS[summary.get("protocol", "fit")],
         unsure=tables.unsure_joints(summary),
         unsure_told=tables.uncertainty_told(summary),
-        intervals=improvement_figure(summary.get("improvement_percent") or {}, summary.get("headroom")),
+        intervals=improvement_figure(summary, tables.estimate_names(tables.chooser(summary))),
         rounds=rounds,
         apart=drift(watched) if (watched := summary.get("monitor")) else None,
         stages=_stages(summary),
@@ -157,7 +158,7 @@ def _benchmark(summary: Summary) -> dict[str, Any]:
                 for metric in tables.METRICS
             ],
         }
-        for estimate, name in tables.ESTIMATES.items()
+        for estimate, name in tables.estimate_names(tables.chooser(summary)).items()
     ]
     lifting, headroom = summary.get("lifting") or {}, summary.get("headroom") or {}
     share = summary.get("share_of_headroom") or {}

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tasks.report_tables import ESTIMATES, known
+from tasks.report_tables import known
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and found by a search in the page
@@ -95,10 +95,14 @@ def picture(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def improvement_figure(improvement: Mapping[str, Any], headroom: Mapping[str, Any] | None) -> Markup | None:
-    """Improvement of MPJPE by estimate with its interval, and beside it how much there was to gain."""
-    found = {name: improvement.get(name, {}).get("mpjpe_mm") or {} for name in ESTIMATES}
-    names = [name for name in ESTIMATES if known(found[name].get("value"))]
+def improvement_figure(summary: Mapping[str, Any], estimates: Mapping[str, str]) -> Markup | None:
+    """Improvement of MPJPE by estimate with its interval, and beside it how much there was to gain.
+
+    estimates: what each is called, by its key.
+    """
+    improvement, headroom = summary.get("improvement_percent") or {}, summary.get("headroom") or {}
+    found = {name: improvement.get(name, {}).get("mpjpe_mm") or {} for name in estimates}
+    names = [name for name in estimates if known(found[name].get("value"))]
     if not names:
         return None
     with matplotlib.rc_context(_STYLE):
@@ -112,14 +116,14 @@ def improvement_figure(improvement: Mapping[str, Any], headroom: Mapping[str, An
                 colour = _GREEN if low > 0 else _RED if high < 0 else _GREY
                 axes.plot([low, high], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt")
             axes.plot([value], [y], "o", color=colour, markersize=6)
-            gain = ((headroom or {}).get(name) or {}).get("value")
+            gain = (headroom.get(name) or {}).get("value")
             if known(gain):
                 label = "headroom H" if not axes.get_legend_handles_labels()[1] else None
                 axes.plot(
                     [gain], [y], "D", markerfacecolor="white", color=_BLUE, markersize=6, linestyle="", label=label
                 )
         axes.axvline(0, color="#5b6675", linewidth=1)
-        axes.set_yticks(range(len(names)), [ESTIMATES[name] for name in names])
+        axes.set_yticks(range(len(names)), [estimates[name] for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel("improvement of MPJPE, %  (right of 0 = smaller error)")
         if axes.get_legend_handles_labels()[1]:

@@ -11,14 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 Summary = Mapping[str, Any]
 Kind = Literal["better", "worse", "unsure", "same", "unknown"]
 
-ESTIMATES = {
-    "zero_noise": "zero noise",
-    "mean": "mean of the group",
-    "medoid": "medoid of the group",
-    "selected": "chosen by the critic",
-    "fused": "mean of the critic’s first five",
-    "best_of_g": "best of the group (oracle)",
-}
 METRICS = {"mpjpe_mm": "MPJPE", "pa_mpjpe_mm": "PA-MPJPE", "pve_mm": "PVE"}
 LIFTINGS = {
     "mean_pose": "no model: the mean pose",
@@ -42,6 +34,23 @@ PHOTOGRAPHS = {
 }
 """Of `summary["photographs"]`, medians over people: its name, what it is multiplied with, digits."""
 NOTHING = "n/a"
+
+
+def estimate_names(critic: str) -> dict[str, str]:
+    """The benchmark's estimates by key; `critic` is the one that chose, which need not be the run's own."""
+    return {
+        "zero_noise": "zero noise",
+        "mean": "mean of the group",
+        "medoid": "medoid of the group",
+        "selected": f"chosen by {critic}",
+        "fused": f"mean of the first five of {critic}",
+        "best_of_g": "best of the group (oracle)",
+    }
+
+
+def chooser(summary: Summary) -> str:
+    """Name and version of the critic that chose in the benchmark."""
+    return (summary.get("critic_quality") or {}).get("critic") or summary["critic"]
 
 
 class Headline(NamedTuple):
@@ -107,7 +116,7 @@ def benchmark_rows(summary: Summary) -> list[dict[str, str]]:
             number(_error(summary, "after", estimate, metric)),
             percent(_improvement(summary, estimate, metric)),
         )
-        for estimate, name in ESTIMATES.items()
+        for estimate, name in estimate_names(chooser(summary)).items()
         for metric, label in METRICS.items()
     ]
     lifting = summary.get("lifting") or {}

@@ -1,6 +1,7 @@
 """Stage 4: one round of fine-tuning on scored groups, in this process or in others that torchrun starts."""
 
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -10,23 +11,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psutil
 import torch
-from prefect import get_run_logger, task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect import task
+from prefect.artifacts import update_progress_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.context import TaskRunContext
 
 from hmr.trainer import TrainError
 from storage.finished_file import write_text
+from tasks.artifacts import begin_progress
 from tasks.benchmarking import StudioPeople
 from tasks.retrying import may_pass
 from tasks.settings import CriticSection, Sample, SettingsError, Train
 from tasks.train_worker import RoundSpec, Tell, Trained, finished, refuse_other, train, train_settings
 
 __all__ = ["Trained", "WorkerDied", "train_round", "train_settings"]
+
+log = logging.getLogger(__name__)
 
 SILENCE = 3600.0  # seconds without a word after which the processes count as stuck
 GRACE = 10.0  # seconds to end by themselves once they are told to
@@ -37,7 +39,7 @@ class WorkerDied(RuntimeError):
     """The processes that train ended without a result; another try goes on where they saved their state."""
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="train on {gen}")
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="train on {gen}: {critic}")
 def train_round(
     gen: str,
     critic: str,
@@ -68,12 +70,9 @@ def train_round(
     if (done := finished(folder)) is not None:
         refuse_other(spec)
         return done
-    logger = get_run_logger()
     tell = _progress(gen)
     processes = _processes(spec)
-    trained = train(spec, tell) if processes == 0 else run_processes(spec, processes, tell)
-    logger.info("%s; %s", gen, trained.reason)
-    return trained
+    return train(spec, tell) if processes == 0 else run_processes(spec, processes, tell)
 
 
 def _processes(spec: RoundSpec) -> int:
@@ -92,14 +91,14 @@ def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
     Raises TrainError with a process's own message if it cannot train on what it was given, else WorkerDied.
     """
     spec.folder.mkdir(parents=True, exist_ok=True)
-    path, log = spec.folder / "spec.json", spec.folder / "worker.log"
+    path, said = spec.folder / "spec.json", spec.folder / "worker.log"
     write_text(path, spec.model_dump_json(indent=1))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count),
         "-m", "tasks.train_worker", str(path),
     ]  # fmt: skip
     errors: list[str] = []
-    with log.open("ab") as file, _running(command, file, spec.sample.device == "cpu") as (process, lines):
+    with said.open("ab") as file, _running(command, file, spec.sample.device == "cpu") as (process, lines):
         for line in lines:
             message = _message(line)
             if "error" in message:
@@ -111,9 +110,9 @@ def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
         raise TrainError(errors[0])
     done = finished(spec.folder)
     if code or done is None:
-        last = (log.read_text(errors="replace").strip().splitlines() or ["they said nothing"])[-1]
+        last = (said.read_text(errors="replace").strip().splitlines() or ["they said nothing"])[-1]
         raise WorkerDied(
-            f"the training processes ended with code {code} and no result ({last}); all they said is in {log}. "
+            f"the training processes ended with code {code} and no result ({last}); all they said is in {said}. "
             "Run again: training goes on where its state was saved"
         )
     return done
@@ -179,17 +178,13 @@ def _message(line: str) -> Mapping[str, Any]:
 
 def _progress(gen: str) -> Tell:
     """Messages of training as a progress artifact and log lines of the task."""
-    logger = get_run_logger()
-    artifact: UUID | None = None
-    if TaskRunContext.get() is not None:
-        key = "train-" + "".join(c if c.isalnum() else "-" for c in gen.lower())
-        artifact = create_progress_artifact(progress=0.0, key=key, description=f"training on {gen}")  # type: ignore[assignment]
+    artifact = begin_progress(f"train on {gen}")
     told = 0
 
     def tell(message: Mapping[str, Any]) -> None:
         nonlocal told
         if "advice" in message:
-            logger.warning("%s: %s", gen, message["advice"])
+            log.warning("%s: %s", gen, message["advice"])
         row = message.get("row")
         if row is None:
             return
@@ -197,7 +192,7 @@ def _progress(gen: str) -> Tell:
         if percent // TOLD_EVERY == told // TOLD_EVERY and percent < 100:
             return
         told = percent
-        logger.info("step %d of %d: loss %.4g, gradient norm %.3g", row["step"], message["steps"], row["loss"],
+        log.info("step %d of %d: loss %.4g, gradient norm %.3g", row["step"], message["steps"], row["loss"],
                     row["gradient_norm"])  # fmt: skip
         if artifact is not None:
             update_progress_artifact(artifact_id=artifact, progress=float(percent))

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
-from flows.deployments import TAG
+from flows.dead_runs import TAG
 from flows.guarded_server import admits
 from flows.server import Server, client_environment, prefect_server, server_home, shell_variables
 from flows.server_key import key_file, server_key

@@ -241,10 +241,20 @@ def test_rows_of_the_table(summary):
     }  # fmt: skip
     assert len(rows) == 6 * 3 + 3 + 2 * 2
     assert [row["estimate"] for row in rows[6:18:3]] == [
-        "medoid of the group", "chosen by the critic", "mean of the critic’s first five", "best of the group (oracle)",
+        "medoid of the group", "chosen by evidence@2", "mean of the first five of evidence@2",
+        "best of the group (oracle)",
     ]  # fmt: skip
     assert rows[22]["improvement"] == "50 %"
     assert all(isinstance(cell, str) for row in rows for cell in row.values())
+
+
+def test_the_critic_that_chose_is_named_where_the_runs_own_could_not(tmp_path, summary):
+    told = {**summary, "critic": "vlm@1234abcd"}
+    assert benchmark_rows(told)[9]["estimate"] == "chosen by evidence@2"
+    assert "chosen by evidence@2" in summary_table_markdown(told)
+    page = Page(write_report(tmp_path, told, [], [], [])).text
+    assert "(not the run’s own, vlm@1234abcd: only evidence, scorer and scorenet choose here)" in page
+    assert "not the run’s own" not in Page(write_report(tmp_path, summary, [], [], [])).text
 
 
 def test_an_abstention_is_no_score_of_zero(tmp_path, summary, person):

@@ -117,9 +117,8 @@ def test_a_round_may_train_on_the_groups_of_earlier_ones_too(root):
     assert not curves(root, "both")["loss"].equals(curves(root, "own")["loss"])
 
 
-def test_a_beta_that_is_far_off_is_told_once_as_a_warning(root, monkeypatch, caplog):
-    monkeypatch.setattr(tasks.training, "get_run_logger", lambda: logging.getLogger("run"))
-    with caplog.at_level(logging.WARNING, "run"):
+def test_a_beta_that_is_far_off_is_told_once_as_a_warning(root, caplog):
+    with caplog.at_level(logging.WARNING):
         far_off = spec(root, "advised", steps=52, evaluate_every=26, preset="stable", overrides={"beta": 0.01})
         train(far_off, tasks.training._progress("round0"))
     (warning,) = caplog.messages

@@ -1,0 +1,75 @@
+"""Runs whose process was killed: found by their silence, and freed with their task runs.
+
+Prefect leaves both Running for ever. The automation of `deployments.py` makes the flow run Crashed, but Prefect has
+no action on task runs: every run of ours sets them when it starts, and `hmr-align` when it ends.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+TAG = "hmr-align"
+"""Of every run of ours; those of others are left alone: on a shared server they may beat less often."""
+SILENCE = timedelta(seconds=75)
+"""Without a heartbeat, which comes every 30 s, a run is dead."""
+RECORDED = timedelta(seconds=20)
+"""After which the server has recorded all that a flow run's tasks said: they do not wait for it."""
+
+
+def silent_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
+    """Flow runs of ours that say Running but whose last heartbeat is long past: id -> name."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    before = datetime.now(UTC) - SILENCE
+    running = FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": ["RUNNING"]}}, "start_time": {"before_": before}, "tags": {"all_": [TAG]}}
+    )
+    runs = client.read_flow_runs(flow_run_filter=running)
+    return {run.id: run.name for run in runs if not _has_beaten_since(client, run.id, before)}
+
+
+def free_flow_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
+    """Mark silent runs and their tasks Crashed, so that their concurrency slots are free and they can be run again."""
+    from prefect.states import Crashed
+
+    dead = silent_runs(client)
+    for run in dead:
+        client.set_flow_run_state(run, Crashed(message="no heartbeat; freed by hmr-align doctor"), force=True)
+    if dead:
+        _free(client, {"id": {"any_": list(dead)}})
+    return dead
+
+
+def free_task_runs(client: "SyncPrefectClient") -> list[str]:
+    """Mark task runs Crashed that still say Running in a flow run of ours that is Crashed; returns their names."""
+    long_ago = {"before_": datetime.now(UTC) - RECORDED}
+    return _free(client, {"state": {"type": {"any_": ["CRASHED"]}}, "tags": {"all_": [TAG]}, "end_time": long_ago})
+
+
+def _free(client: "SyncPrefectClient", flow_runs: dict[str, Any]) -> list[str]:
+    from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+    from prefect.states import Crashed
+
+    left = client.read_task_runs(
+        flow_run_filter=FlowRunFilter.model_validate(flow_runs),
+        task_run_filter=TaskRunFilter.model_validate({"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}),
+    )
+    for task_run in left:
+        client.set_task_run_state(task_run.id, Crashed(message="its flow run crashed"), force=True)
+    return [task_run.name for task_run in left]
+
+
+def _has_beaten_since(client: "SyncPrefectClient", run: UUID, since: datetime) -> bool:
+    from prefect.events.filters import EventFilter
+
+    beats = EventFilter.model_validate(
+        {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run}"]},
+            "occurred": {"since": since, "until": datetime.now(UTC)},
+        }
+    )
+    return bool(client.read_events(filter=beats, limit=1).events)
