@@ -365,7 +365,7 @@ def kept_settings(folder: Path) -> dict[str, Any] | None:
     path = folder / "settings.json"
     try:
         kept = json.loads(path.read_bytes())
-        return {name: kept[name] for name in ("sha256", "differences", "settings")}
+        return {"sha256": None, "differences": (), **kept, "settings": dict(kept["settings"])}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
