@@ -374,5 +374,5 @@ def _calibrated(model: BaseModel, kept: Examples) -> BaseModel:
 
 def _save(path: Path, model: BaseModel, average: AveragedModel, optimiser: torch.optim.Optimizer, step: int) -> None:
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-    with finished_file(path) as unfinished:
-        torch.save({**state, "step": step}, unfinished)
+    with finished_file(path) as unfinished, unfinished.open("wb") as file:  # given a path, torch writes its name too
+        torch.save({**state, "step": step}, file)

@@ -18,8 +18,8 @@ class StateError(ValueError):
 
 def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> None:
     """Write the state after `step` steps, in one move, and remove all but the newest `keep`."""
-    with finished_file(folder / f"step-{step:08d}.pt") as unfinished:
-        torch.save(state, unfinished)
+    with finished_file(folder / f"step-{step:08d}.pt") as unfinished, unfinished.open("wb") as file:
+        torch.save(state, file)  # given a path, torch would write its name too
     for old in _states(folder)[keep:]:
         old.unlink()
 

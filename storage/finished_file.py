@@ -1,7 +1,7 @@
 """Files that are whole under their final name, or not there: written beside it, through to the disk, then renamed.
 
     with finished_file(path) as unfinished:   # for whatever writes to a path
-        torch.save(state, unfinished)
+        np.savez(unfinished, **arrays)
     write_text(path, "...")                   # also write_bytes
     with finished_folder(path) as unfinished: ...
 

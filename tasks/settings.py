@@ -386,8 +386,7 @@ def kept_settings(folder: Path) -> dict[str, Any] | None:
     path = folder / "settings.json"
     try:
         kept = json.loads(path.read_bytes())
-        known = {name: kept[name] for name in ("sha256", "differences", "settings")}
-        return known | {"made_with": kept.get("made_with", {})}  # older versions did not say
+        return {"made_with": {}, **kept, "settings": dict(kept["settings"])}  # older ones do not say what with
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -143,8 +143,8 @@ def write_official(
     entries |= {name: {} for name in optimizers} | {"epoch": 0, "step": 0}
     entries |= {name: provenance[name] for name in RECORDS if provenance.get(name) is not None}
     entries[EXPORTED] = provenance
-    with finished_file(path) as unfinished:
-        torch.save(entries, unfinished)
+    with finished_file(path) as unfinished, unfinished.open("wb") as file:  # given a path, torch writes its name too
+        torch.save(entries, file)
 
 
 def load_scorehypo(path: str | Path, use_ema: bool = True) -> BaseModel:
