@@ -42,7 +42,7 @@ def as_observation(pictures: NDArray, masks: NDArray, landmarks: Floats, world: 
 class SeenPeople(NamedTuple):
     """People of one studio split as detection saw them; n rows, people who were not found left out."""
 
-    index: NDArray[np.int64]  # (n,) scene of the split
+    index: NDArray[np.int64]  # type: ignore[assignment]  # (n,) scene of the split; no tuple's method
     picture: NDArray[np.uint8]  # (n, 128, 128, 3)
     mask: NDArray[np.uint8]  # (n, 64, 64)
     landmarks: Floats  # (n, 33, 4) px of the picture
@@ -81,7 +81,9 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
     import multiprocessing
 
     remove_strays(folder)
-    jobs = [(split, start, min(start + shard, count), folder) for start in range(0, count, shard)]
+    jobs: list[tuple[Split, int, int, Path]] = [
+        (split, start, min(start + shard, count), folder) for start in range(0, count, shard)
+    ]
     kept = {job: read_again(_shard_path(*job), read_seen) for job in jobs}
     missing = [job for job, seen in kept.items() if seen is None]
     if processes > 1 and len(missing) > 1:
@@ -134,4 +136,4 @@ def _stack(rows: list[tuple]) -> SeenPeople:
     shapes = ((), (PICTURE, PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,), (33, 7))
     kinds = (np.int64, np.uint8, np.uint8, *[np.float32] * 5)
     columns = zip(*rows) if rows else ([] for _ in shapes)
-    return SeenPeople(*(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes)))
+    return SeenPeople._make(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -124,7 +124,7 @@ def pretrain(
         drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :])
     )
     model = BaseModel(architecture(settings))
-    average = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
+    average: Any = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     first = 0
     if state_path.exists():
@@ -302,14 +302,14 @@ def _denoising(
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Mean squared error of F in the equation of `ResidualMlp`, of unit variance at every noise level."""
-    predictor = model.predictor
+    predictor: Any = model.predictor
     mean, spread = memory["mean"][:, None], memory["spread"][:, None]
     size = (len(latents), settings.draws)
     steps = torch.randint(settings.lowest_step, STEPS, size, generator=generator)
     noise = torch.randn(*size, latents.shape[1], generator=generator)
-    kept = predictor.alpha_bars[steps][..., None]  # type: ignore[index]
+    kept = predictor.alpha_bars[steps][..., None]
     sigma = ((1 - kept) / kept).sqrt() / spread
-    noisy = diffuse(latents[:, None].expand_as(noise), noise, steps, predictor.alpha_bars)  # type: ignore[arg-type]
+    noisy = diffuse(latents[:, None].expand_as(noise), noise, steps, predictor.alpha_bars)
     deviation = (noisy / kept.sqrt() - mean) / spread
     scale = (sigma.square() + 1).sqrt()
     wanted = ((latents[:, None] - mean) / spread - deviation / scale.square()) * scale / sigma
@@ -332,7 +332,7 @@ def _posed_errors(
 
 
 @torch.no_grad()
-def _follow(decay: float, average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
+def _follow(decay: float, average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
     """Exponential moving average that forgets the untrained start: decay min(decay, (1 + n) / (10 + n))."""
     reached = min(decay, (1 + int(updates)) / (10 + int(updates)))
     for mine, theirs in zip(average, current):

@@ -137,13 +137,14 @@ def encode(table: pa.Table) -> bytes:
     Small row groups: one of pictures has a few MB, and a single group of hypotheses is found in milliseconds.
     """
     arrays = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    words = [field.name for field in table.schema if pa.types.is_string(field.type)]
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata({_VERSION_KEY: str(VERSION)}),
         sink,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[field.name for field in table.schema if pa.types.is_string(field.type)],
+        use_dictionary=words,  # type: ignore[arg-type]  # a list of names is documented, the stubs say bool
         column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in arrays},
         row_group_size=512 if "picture" in table.schema.names else 8192,
     )

@@ -47,7 +47,7 @@ class StudioPeople(NamedTuple):
     """Where the people of a studio split lie, and how many scenes it has."""
 
     split: Split
-    count: int
+    count: int  # type: ignore[assignment]  # no tuple's method
     cache: Path
     processes: int = 1
 

@@ -64,7 +64,7 @@ def pretrain_base(
         seen = see_split(split, counts[split], cache, processes=processes)
         placed = placed_people(frame, split, seen, purpose="pretrain")
         turned = facing(placed.joints.numpy()) <= FACING.get(name, 180.0)
-        seen = SeenPeople(*(part[turned] for part in seen))
+        seen = SeenPeople._make(part[turned] for part in seen)
         parts.append((placed.select(torch.from_numpy(turned)), detections_of(seen)))
         joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
     undrawn = undrawn_people(frame, counts["undrawn"], EVERYBODY)
