@@ -16,7 +16,7 @@ from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
     "lab": {
-        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0,
+        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0, "guidance": 0.0,
         "width": 384, "blocks": 3, "predictor_width": 384,
     },
     "default": {},

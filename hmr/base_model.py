@@ -6,6 +6,7 @@ Files are safetensors: tensors only, no code. Their metadata hold the architectu
 
 import hashlib
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +54,8 @@ NETWORKS = {
 class BaseModel(nn.Module):
     """An encoder and a noise predictor of one network.
 
-    architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments}.
+    architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments, "sampler": what
+    is other than in the network's sampler}.
     """
 
     def __init__(self, architecture: dict[str, Any] | None = None) -> None:
@@ -75,8 +77,8 @@ class BaseModel(nn.Module):
 
     @property
     def sampler(self) -> SamplerSettings:
-        """What this network's groups are drawn with, unless asked otherwise."""
-        return self.network.sampler
+        """What this model's groups are drawn with, unless asked otherwise."""
+        return replace(self.network.sampler, **self.architecture.get("sampler", {}))
 
     @torch.no_grad()
     def observe(self, observation: Observation, batch: int | None = None) -> Condition:

@@ -71,6 +71,8 @@ class PretrainSettings(Settings):
     beta_weight: float = 0.02
     held_out: float = 0.06  # share of the drawn people kept for calibration and for the log
     ema: float = 0.999
+    guidance: float = 0.2  # of the groups that the model will draw, where nothing else is asked
+    calibrate: bool = True  # their temperature, so that their spread means something
     reads: Literal["everything", "places"] = "everything"
     detections: bool = False  # whether the noise predictor is told them beside the features
     width: int = 640
@@ -155,9 +157,10 @@ def pretrain(
             report({"step": step + 1, **{name: float(value.detach()) for name, value in losses.items()},
                     **_held_out(average.module.eval(), skeleton, kept)})  # fmt: skip
     trained = _calibrated(average.module.eval(), kept)
-    some = torch.arange(min(CALIBRATED, len(kept.crop)))
-    view = (kept.camera[some], kept.crop[some], kept.joints[some])
-    report({"step": last, **calibrate_spread(trained, body, kept.observation.select(some), *view)})
+    if settings.calibrate:
+        some = torch.arange(min(CALIBRATED, len(kept.crop)))
+        view = (kept.camera[some], kept.crop[some], kept.joints[some])
+        report({"step": last, **calibrate_spread(trained, body, kept.observation.select(some), *view)})
     return trained
 
 
@@ -169,6 +172,7 @@ def architecture(settings: PretrainSettings) -> dict[str, object]:
         "network": "landmarks",
         "encoder": {"reads": settings.reads, "detections": settings.detections, **sizes},
         "predictor": {"width": settings.predictor_width, "features": features},
+        "sampler": {"guidance": settings.guidance},
     }
 
 
@@ -218,7 +222,7 @@ def examples(people: PlacedPeople, seen: Detections, *, aimed: bool = False) -> 
 
 
 def aims(
-    true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.9, near: float = 0.13
+    true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.75, near: float = 0.1
 ) -> Float[Tensor, "n 33 2"]:
     """Where a posed body's landmarks should be seen: the true places, drawn towards detections that are sure and near.
 

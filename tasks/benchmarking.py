@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -178,7 +177,7 @@ def choosing_critic(section: CriticSection) -> CriticSection:
 
 def benchmark_sampler(sample: Sample, base: BaseModel) -> SamplerSettings:
     """The run's sampler at the model's own spread."""
-    return replace(sampler_settings(sample, base.sampler), temperature=1.0)
+    return sampler_settings(sample.model_copy(update={"temperature": 1.0}), base.sampler)
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="benchmark {people.split}: {name}")

@@ -82,7 +82,7 @@ def model_groups(
     base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
 ) -> KnownGroups:
     """The groups that the benchmark of models draws, as a critic is shown them."""
-    sampler = replace(base.sampler, temperature=temperature)
+    sampler = replace(base.sampler, temperature=temperature * base.sampler.temperature)
     drawn = draw_people(base, frame, people, hypotheses=hypotheses, sampler=sampler)
     records = person_records(people, drawn.known.seen)
     groups = groups_from(

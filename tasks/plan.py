@@ -185,7 +185,8 @@ class Plan:
         """
         path = self.folder / "settings.json"
         base, body_ = model(self.base).digest(), body_digest(self.body_path)
-        made_with = {"detector": detector_digest(), "base": base, "body": body_}
+        sampler = str(sampler_settings(self.settings.sample, model(self.base).sampler))
+        made_with = {"detector": detector_digest(), "base": base, "body": body_, "sampler": sampler}
         kept = kept_settings(self.folder)
         if kept is not None:
             known = kept["made_with"]

@@ -93,7 +93,7 @@ class Sample(Section):
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
     solver: Literal["ddim", "second_order"] | None = None  # DDIM, or DPM-Solver++(2M); None = the model's own
     eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
-    guidance: Share = 0.0  # strength with which the detected keypoints pull at each predicted x0
+    guidance: Share | None = None  # how strongly detected keypoints pull at each predicted x0; None = the model's own
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Sample":
