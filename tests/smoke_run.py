@@ -12,7 +12,6 @@ from tasks.monitoring import watch
 from tasks.photograph_people import measure_photographs, show_bodies
 from tasks.photographs import studio_photographs
 from tasks.plan import Plan
-
 from tasks.sampling import sample_groups
 from tasks.settings import Sample, Settings
 from tasks.showing import show_groups
@@ -30,7 +29,9 @@ def smoke_settings(out: Path) -> Settings:
             "sample": {"hypotheses": 6},
             "critic": {"name": "evidence", "monitor": "physics"},
             "overlay": {"size": 64, "groups_shown": 1},
-            "train": {"steps": 2, "evaluate_every": 1, "groups_per_step": 2, "overrides": {"advantage": {"min_std": 0.1}}},
+            "train": {
+                "steps": 2, "evaluate_every": 1, "groups_per_step": 2, "overrides": {"advantage": {"min_std": 0.1}},
+            },
             "benchmark": {"hypotheses": 2, "bootstrap": 10},
             "studio": {"wild": PEOPLE, "val": 2, "test": 2},
         }
@@ -79,14 +80,11 @@ def stages(settings: Settings) -> Iterator[str]:
     ]
     yield "measured"
     chosen = tuple(one.group_id for one in measured[0][:1])
-    shown = [
+    for name, path in models.items():
         show_groups.fn(
             name, chosen, store, path, plan.body_path, calm, settings.critic, settings.overlay,
             train_settings(settings.train, seed), plan.folder / "overlays" / name, seed,
-        )
-        for name, path in models.items()
-    ]  # fmt: skip
-    for name, path in models.items():
+        )  # fmt: skip
         show_bodies.fn(
             name, chosen, store, path, plan.body_path, calm, settings.critic, settings.overlay, seed,
             plan.folder / "bodies" / name,
