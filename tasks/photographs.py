@@ -38,12 +38,19 @@ def studio_photographs(split: Split, count: int, folder: Path) -> Path:
 
 
 def save_scenes(split: Split, scenes: Iterable[int], folder: Path) -> None:
-    """Draw these scenes as `studio_photographs` does; those that are there stay."""
-    missing = [i for i in scenes if read_again(folder / f"{split}-{i:06d}.png", whole_picture) is None]
-    for start in range(0, len(missing), CHUNK):
-        part = missing[start : start + CHUNK]
-        for index, pixels in zip(part, photographs(body(None), split, part)):
-            _save(Image.fromarray(pixels), folder / f"{split}-{index:06d}.png")
+    """Draw these scenes as `studio_photographs` does; those that are there stay.
+
+    The scenes of a chunk are placed together whichever of them are lacking: another batch would change the last bits.
+    """
+    every = list(scenes)
+    for start in range(0, len(every), CHUNK):
+        part = every[start : start + CHUNK]
+        paths = {index: folder / f"{split}-{index:06d}.png" for index in part}
+        missing = [index for index, path in paths.items() if read_again(path, whole_picture) is None]
+        if missing:
+            for index, pixels in zip(part, photographs(body(None), split, part)):
+                if index in missing:
+                    _save(Image.fromarray(pixels), paths[index])
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -114,7 +114,8 @@ class Sweep:
         def operation(path: Any, *arguments: Any, **named: Any) -> Any:
             place = Path(os.readlink(f"/proc/self/fd/{path}")) if name == "fsync" else Path(path)
             writes = name != "open" or bool(arguments[0] & os.O_CREAT)
-            if self._child or self._busy or not writes or named.get("dir_fd") is not None or self.root not in place.parents:
+            ours = self.root in place.parents and named.get("dir_fd") is None
+            if self._child or self._busy or not writes or not ours:
                 return real(path, *arguments, **named)
             for when in FAULTS:
                 if when == "half" and not (name == "fsync" and place.is_file()):
@@ -133,7 +134,7 @@ class Sweep:
         return operation
 
     def _inject(self, about: str, place: Path, when: str, end: str, act: Callable[[], Any]) -> None:
-        """Fork, let the child fail here, resume, compare. In the child it returns where an exception is to be raised."""
+        """Fork, let the child fail here, resume, compare. In the child it returns if an exception is to be raised."""
         self.count, self._busy = self.count + 1, True
         aside = self.root.with_name(f"{self.root.name}.aside")
         self._real["rename"](self.root, aside)

@@ -54,10 +54,10 @@ def test_some_faults(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
-def test_every_fault(tmp_path, processes):
-    sweep = swept(tmp_path / "run", processes=processes)
-    assert sweep.count >= 200 and not sweep.faults, "\n".join(sweep.faults)
+@pytest.mark.parametrize(("processes", "every"), [(1, 1), (2, 5)])
+def test_every_fault(tmp_path, processes, every):
+    sweep = swept(tmp_path / "run", processes=processes, every=every)
+    assert sweep.count >= 200 // every and not sweep.faults, "\n".join(sweep.faults)
 
 
 def test_the_sweep_sees_a_writer_that_is_not_careful(tmp_path):
