@@ -35,7 +35,7 @@ def contents(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): _digest(path)
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != "_lock" and "tensorboard" not in path.parts
+        if path.is_file() and path.name not in ("_lock", "run.lock") and "tensorboard" not in path.parts
     }
 
 
