@@ -20,9 +20,11 @@ def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 
     plan = Plan(settings)
     folder = plan.folder / "controls" / f"{SPLIT}-{photographs}"
     with stage(plan, "planted controls") as progress:
-        pictures = studio_photographs(SPLIT, photographs, folder / "photographs")
+        pictures = studio_photographs(SPLIT, photographs, folder / "photographs", settings.run.processes)
         for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
-            find_people(shard, folder / "store", None, settings.photographs.crop_margin)
+            find_people(
+                shard, folder / "store", None, settings.photographs.crop_margin, processes=settings.run.processes
+            )
         found = measure_controls(
             folder / "store", SPLIT, plan.body_path, settings.critic, settings.overlay, hypotheses,
             settings.run.seed, plan.folder,

@@ -34,9 +34,9 @@ def reflect(settings: Settings) -> Reflected:
     store = folder / "store"
     gen = draw_name(plan)
     with stage(plan, f"groups of {chosen.split}") as progress:
-        pictures = studio_photographs(chosen.split, photographs, folder / "photographs")
+        pictures = studio_photographs(chosen.split, photographs, folder / "photographs", settings.run.processes)
         for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
-            find_people(shard, store, None, margin)
+            find_people(shard, store, None, margin, processes=settings.run.processes)
         shards = GroupStore(store).people_shards()
         progress.items = sum(
             sample_shard(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)

@@ -23,7 +23,9 @@ def photograph_shards(plan: Plan) -> list[Shard]:
     if plan.settings.photographs.folder is not None:
         return shards_of(plan.settings.photographs.folder, size, thorough=True)
     free = free_photographs(plan.folder / "photographs" / FREE)
-    wild = studio_photographs("wild", plan.settings.studio.wild, plan.folder / "photographs" / "wild")
+    wild = studio_photographs(
+        "wild", plan.settings.studio.wild, plan.folder / "photographs" / "wild", plan.settings.run.processes
+    )
     return shards_of(free, size, thorough=True) + shards_of(wild, size, thorough=False)
 
 
@@ -33,7 +35,9 @@ def find(plan: Plan) -> list[Found]:
         shards = photograph_shards(plan)
         how = plan.settings.photographs
         found = [
-            find_people(shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described)
+            find_people(
+                shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described, plan.settings.run.processes
+            )
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)

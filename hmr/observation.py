@@ -13,6 +13,7 @@ from hmr.body import Body
 from hmr.condition import PICTURE, Observation
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
+from hmr.processes import in_processes
 from hmr.studio import LABELLED, Split, photographs
 
 Floats = NDArray[np.float32]
@@ -78,18 +79,11 @@ def see_scenes(body: Body, finder: PersonFinder, split: Split, indices: Sequence
 
 def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, shard: int = 250) -> SeenPeople:
     """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run goes on where it was."""
-    import multiprocessing
-
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(split, start, min(start + shard, count), folder) for start in range(0, count, shard)]
     missing = [job for job in jobs if not _shard_path(*job).exists()]
-    if processes > 1 and len(missing) > 1:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for _ in pool.imap_unordered(_see_shard, missing):
-                pass
-    else:
-        for job in missing:
-            _see_shard(job)
+    for _ in in_processes(_see_shard, missing, processes):
+        pass
     shards = [np.load(_shard_path(*job)) for job in jobs]
     return SeenPeople(*(np.concatenate([s[name] for s in shards]) for name in SeenPeople._fields))
 

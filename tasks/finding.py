@@ -3,15 +3,17 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.brought_keypoints import keypoint_file
 from hmr.photograph import PhotographError, read_photograph
+from hmr.processes import in_processes
 from storage.group_store import GroupStore
 from storage.records import Person
-from tasks.people import IMAGES, finder, people_in, person_record
+from tasks.people import IMAGES, Looked, finder, people_in, person_record
 from tasks.retrying import may_pass
 
 __all__ = ["IMAGES", "Found", "Shard", "find_people", "finder", "person_record", "shards_of"]
@@ -51,6 +53,27 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     return [Shard(f"{folder.name}-{k:04d}", tuple(part), thorough) for k, part in enumerate(parts)]
 
 
+class _Photograph(NamedTuple):
+    """A photograph to be looked at, and how."""
+
+    path: Path
+    thorough: bool
+    crop_margin: float
+    focal_px: float | None
+    only_described: bool
+
+
+def _look(job: _Photograph) -> Looked:
+    try:
+        photograph = read_photograph(job.path)
+    except PhotographError as error:
+        return Looked([], [(job.path.name, str(error).removeprefix(f"{job.path}: "))], [])
+    return people_in(
+        job.path, photograph, thorough=job.thorough, crop_margin=job.crop_margin, focal_px=job.focal_px,
+        only_described=job.only_described,
+    )  # fmt: skip
+
+
 @task(
     retries=2,
     retry_condition_fn=may_pass,
@@ -59,9 +82,13 @@ def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
     task_run_name="find people in {shard.name}",
 )
 def find_people(
-    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False
-) -> Found:
-    """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
+    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False,
+    processes: int = 1,
+) -> Found:  # fmt: skip
+    """Read each photograph of the shard, find its people, and commit them as one shard of the store.
+
+    processes: how many photographs are looked at at a time.
+    """
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
     if shard.name in store.people_shards() and note.exists():
@@ -70,16 +97,8 @@ def find_people(
     people: list[Person] = []
     skipped: list[tuple[str, str]] = []
     told: list[tuple[str, str]] = []
-    for path in shard.photographs:
-        try:
-            photograph = read_photograph(path)
-        except PhotographError as error:
-            skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
-            continue
-        looked = people_in(
-            path, photograph, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px,
-            only_described=only_described,
-        )  # fmt: skip
+    jobs = [_Photograph(path, shard.thorough, crop_margin, focal_px, only_described) for path in shard.photographs]
+    for looked in in_processes(_look, jobs, processes):
         people += looked.people
         skipped += looked.skipped
         told += looked.told

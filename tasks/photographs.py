@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hmr.processes import in_processes
 from hmr.studio import Split, photographs
 from tasks.retrying import may_pass
 from tasks.sampling import body
@@ -29,23 +31,33 @@ def free_photographs(folder: Path) -> Path:
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="photograph {split}")
-def studio_photographs(split: Split, count: int, folder: Path) -> Path:
+def studio_photographs(split: Split, count: int, folder: Path, processes: int = 1) -> Path:
     """Draw a split of the studio as files `<split>-<scene>.png`: pictures, and nothing else about them.
 
     Always the embedded body: the studio is one fixed benchmark.
     """
-    save_scenes(split, range(count), folder)
+    save_scenes(split, range(count), folder, processes)
     return folder
 
 
-def save_scenes(split: Split, scenes: Iterable[int], folder: Path) -> None:
+def save_scenes(split: Split, scenes: Iterable[int], folder: Path, processes: int = 1) -> None:
     """Draw these scenes as `studio_photographs` does; those that are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in scenes if not (folder / f"{split}-{i:06d}.png").exists()]
-    for start in range(0, len(missing), CHUNK):
-        part = missing[start : start + CHUNK]
-        for index, pixels in zip(part, photographs(body(None), split, part)):
-            _save(Image.fromarray(pixels), folder / f"{split}-{index:06d}.png")
+    parts = [_Scenes(split, missing[start : start + CHUNK], folder) for start in range(0, len(missing), CHUNK)]
+    for _ in in_processes(_draw_scenes, parts, processes):
+        pass
+
+
+class _Scenes(NamedTuple):
+    split: Split
+    scenes: list[int]
+    folder: Path
+
+
+def _draw_scenes(part: _Scenes) -> None:
+    for index, pixels in zip(part.scenes, photographs(body(None), part.split, part.scenes)):
+        _save(Image.fromarray(pixels), part.folder / f"{part.split}-{index:06d}.png")
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -10,10 +10,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.advantage import group_advantages
-from hmr.overlay import open_renderer
 from hmr.trainer import TrainSettings
 from storage.group_store import GroupStore
-from tasks.drawing import draw_group, save_pictures
+from tasks.drawing import drawn_groups, save_pictures
 from tasks.judging import Errors, make_critic
 from tasks.report import ShownGroup, ShownHypothesis
 from tasks.retrying import may_pass
@@ -44,6 +43,7 @@ def show_groups(
     folder: Path,
     seed: int,
     truth: Errors | None = None,
+    processes: int = 1,
 ) -> list[Shown]:
     """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
@@ -53,12 +53,11 @@ def show_groups(
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
     frame, critic = body(body_path), make_critic(section, seed, truth, folder.parents[1])
-    renderer = open_renderer(overlay.backend)
     shown = []
     advantage = train.resolved().advantage
-    for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
-        drawn = draw_group(frame, group, renderer=renderer, size=overlay.size)
-        verdict = critic.judge(drawn)
+    groups = draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown")
+    for drawn in drawn_groups(groups, body_path, overlay, pictures=True, processes=processes):
+        group, verdict = drawn.group, critic.judge(drawn)
         place = group.person.group_id
         save_pictures(drawn, folder / place)
         advantages = group_advantages(
@@ -83,7 +82,6 @@ def show_groups(
         shown.append(
             Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
         )
-    renderer.close()
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = note.with_suffix(".tmp")
     unfinished.write_text(json.dumps([asdict(one) for one in shown], default=str))
