@@ -3,17 +3,20 @@
 #   make align                  the whole job on the embedded default
 #   make align IMAGES=photos    the same on your photographs
 #   make align ARGS="--rounds 1 --name quick"
-#   make test                   the whole job once with smoke settings, then all tests
+#   make test                   the whole job once with smoke settings, then all tests, with the branches that they take
 #   make quick                  the tests that take seconds
+#   make lint                   ruff, pyright, and the pages of docs/ built strictly
+#   make docs                   the pages alone, into site/
 #   make picture                README's picture, drawn anew with the default base
 
 .DEFAULT_GOAL := help
-.PHONY: help setup align test quick lint picture clean
+.PHONY: help setup align test quick lint docs picture clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+LINTERS := $(VENV)/installed-lint
 # Two files of tests at once, and no more threads than that.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -37,7 +40,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-setup: $(INSTALLED)
+$(LINTERS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'
+	@touch $@
+
+setup: $(INSTALLED) $(LINTERS)
 
 align: $(INSTALLED)
 	$(BIN)/hmr-align align --settings $(SETTINGS) $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
@@ -50,13 +57,18 @@ test: $(INSTALLED)
 quick: $(INSTALLED)
 	$(PYTEST) -m "not slow" $(ARGS)
 
-lint: $(INSTALLED)
+lint: $(LINTERS) docs
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Our pages pass the strict build on MkDocs 1; the theme's notice about its successors is not about them.
+docs: $(LINTERS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 picture: $(INSTALLED)
 	$(BIN)/python deploy/pictures/make_group.py deploy/pictures/group.jpg $(ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

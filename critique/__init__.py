@@ -23,7 +23,8 @@ abstains: the score is NaN and the status says why; it is never 0. The protocol 
     shuffled.py  another critic's scores in a wrong order; the control
     scripted.py  a function of your own; tests and dry runs
 
-May import: of ours, `storage.records` alone. No Prefect, no torch.
+May import: of ours, `storage.records` and the leaves `storage.finished_file` and `storage.safe_pickle` alone. No
+Prefect, no torch.
 
 To add a critic: one file with one class that has `name` ("word@version", raised when its scores change),
 `needs_pictures` and `judge(group: DrawnGroup) -> Verdict`; then name it where `tasks` makes critics from

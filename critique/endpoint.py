@@ -187,10 +187,11 @@ class Endpoint:
             strange = self._strange
             started = time.perf_counter()
             self._under_way += 1
+            body: str | None = None
+            text = status = reason = ""
             try:
                 async with asyncio.timeout_at(deadline.starts()):
                     body = await self._create(request)
-                status = "ok"
             except TimeoutError:
                 text, status, reason = "", "timeout", f"no answer within {self.settings.deadline_seconds:g} s"
             except openai.APIError as error:
@@ -200,11 +201,12 @@ class Endpoint:
             finally:
                 self._under_way -= 1
             seconds = time.perf_counter() - started
-            if status == "ok":
+            said = None
+            if body is not None:
                 said = self.keep(asked, body, seconds, len(sent))
                 self._prove(said, body)
             self._settled |= strange == self._strange  # else the next one is a probe too
-        if status == "ok":
+        if said is not None:
             return said
         reply = Reply(text, status, "", self.settings.model or "", 0, 0, seconds, len(sent))
         return Said(reply, f"{reason} (tries: {len(sent)})")

@@ -503,7 +503,9 @@ class LoopbackVlm:
             "status": status,
         }
 
-    def _handler(outer) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
@@ -541,7 +543,7 @@ class LoopbackVlm:
                 else:
                     outer.answered += answer.status == 200 and self.path == "/v1/chat/completions"
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         return Handler

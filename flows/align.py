@@ -9,13 +9,13 @@ from prefect.states import Completed
 
 from flows.progress import stage
 from flows.run_benchmark import benchmark
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from flows.sample_groups import find, sample
 from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
-from hmr.base_model import load_model
 from hmr.headroom_record import measured_headroom
-from hmr.sampler import PUBLISHED
+from storage.finished_file import write_text
 from tasks.artifacts import leave_page, leave_table
 from tasks.benchmarking import (
     benchmark_sampler,
@@ -47,13 +47,14 @@ from tasks.report import (
     summary_table_markdown,
     write_report,
 )
-from tasks.sampling import body
+from tasks.sampling import body, model
 from tasks.settings import Sample, Settings, differences, settings_sha256
 from tasks.showing import Shown, show_groups
 from tasks.training import Trained, train_settings
 
 
 @flow(name="align", **labelled("align", critic=True))
+@alone_in_its_folder
 def align(settings: Settings) -> Any:
     """Align a base model to photographs; returns the path of the run's `summary.json`.
 
@@ -144,8 +145,8 @@ def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:
     if not plan.on_studio:
         return tuple(order[:most])
     store = plan.store
-    wild = [p.group_id for shard in store.people_shards() for p in store.read_people(shard)
-            if p.group_id.startswith("wild-")]  # fmt: skip
+    real_shards = plan.photographed()
+    wild = [p.group_id for shard in store.people_shards() if shard not in real_shards for p in store.read_people(shard)]
     if plan.truth is not None:  # the free photographs have no ground truth
         return tuple(wild[:most])
     real = order[: most - min(len(wild), most // 2)]
@@ -188,9 +189,10 @@ def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, afte
     settings, monitor = plan.settings, plan.settings.critic.monitor
     frame = body(plan.body_path)
     improvement = compare(before, after, settings.benchmark.bootstrap)
+    base = model(plan.base)
     # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
-    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample) == PUBLISHED
-    headroom = measured_headroom(load_model(plan.base).digest(), settings.studio.wild) if as_probed else None
+    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample, base) == base.sampler
+    headroom = measured_headroom(base.digest(), settings.studio.wild) if as_probed else None
     share = headroom and {
         e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
     }
@@ -246,9 +248,7 @@ def publish(
     skipped = [row for one in found for row in one.skipped]
     write_report(plan.folder, summary, shown, records, skipped, pictured)
     path = plan.folder / "summary.json"
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(summary, indent=1))
-    unfinished.replace(path)
+    write_text(path, json.dumps(summary, indent=1))
     leave_table("benchmark", benchmark_rows(summary), "before and after alignment, test split")
     leave_page("summary", summary_table_markdown(summary), f"what run {plan.settings.run.name} gained")
     return str(path)

@@ -47,18 +47,16 @@ def settings_of(path: Path | None, **flags: dict[str, Any]) -> "Settings":
 
 def settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
     """The same, but without a file the run's own settings come first, where it has been started already."""
-    import json
-
-    from tasks.settings import Settings, load_settings, validate
+    from tasks.settings import Settings, kept_settings, load_settings, validate
 
     chosen = load_settings(path, flags)
-    kept = chosen.run.folder / "settings.json"
-    if path is not None or not kept.exists():
+    kept = None if path is not None else kept_settings(chosen.run.folder)
+    if kept is None:
         return chosen
-    values = json.loads(kept.read_text())["settings"]
+    values = kept["settings"]
     for section, keys in flags.items():  # a run of an older version may lack a section
         values[section] = values.get(section, {}) | {key: value for key, value in keys.items() if value is not None}
-    return validate(Settings, values, where=str(kept))
+    return validate(Settings, values, where=str(chosen.run.folder / "settings.json"))
 
 
 def refuse(where: str, **flags: object) -> None:

@@ -43,7 +43,6 @@ from flows.command_output import (
     tell_table,
 )
 from flows.faults import is_ours, take_debug_flag, tell
-from flows.measurements import measured
 from flows.recording import recorded
 
 MISUSE = 2  # exit code for what the user can mend
@@ -299,12 +298,16 @@ def critique(
             from flows.plant_controls import plant_controls
 
             found = plant_controls(chosen, controls)
+        from flows.measurements import measured
+
         tell_measurements([measured(f"controls.{name}", value) for name, value in found.items()], json_file)
         return
     with recorded():
         from flows.score_groups import score_groups as run
 
         counts = run(chosen, retry_abstained=retry_abstained)
+    from flows.measurements import measured
+
     tell_measurements([measured(f"critique.{name}", count) for name, count in counts.items()], json_file)
     if counts["failed_groups"]:
         raise typer.Exit(PARTLY)
@@ -342,6 +345,8 @@ def reflect(
         done = run(chosen)
     tell_events(done.events)
     numbers = {metric: value for metric, value in done.numbers.items() if math.isfinite(value)}
+    from flows.measurements import measured
+
     tell_measurements([measured(f"reflection.{metric}", value) for metric, value in numbers.items()], json_file)
     typer.echo(f'{done.memory}, version {done.version}. To use it: [critic] vlm = {{ memory = "{done.memory}", ... }}')
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.progress import stage, tracked
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from tasks.artifacts import leave_counts
 from tasks.drawing import draw_pictures
@@ -13,6 +14,7 @@ from tasks.settings import Settings, SettingsError
 
 
 @flow(name="draw-groups", **labelled("draw"))
+@alone_in_its_folder
 def draw_groups(settings: Settings, gen: str | None = None) -> str:
     """Draw the first groups of a generation (the newest by default); returns the folder of the pictures."""
     plan = Plan(settings)

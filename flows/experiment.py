@@ -19,6 +19,7 @@ from flows.run_labels import labelled
 from hmr.evaluation import Evaluation
 from hmr.metrics import bootstrap_improvement
 from hmr.sampler import PUBLISHED, SamplerSettings
+from storage.finished_file import finished_folder, remove_strays
 from tasks.artifacts import leave_table
 from tasks.benchmarking import StudioPeople, draw_people, evaluate_people, look_at
 from tasks.plan import Plan
@@ -27,7 +28,7 @@ from tasks.settings import Settings
 
 CRITICS = ("evidence", "oracle", "shuffled")
 ESTIMATES = ("zero_noise", "best_of_g")
-SHARED = ("photographs", "skipped", "store/people", "benchmark/before.npz")
+SHARED = ("photographs", "skipped", "store/images.parquet", "store/people", "benchmark/before.npz")
 """What does not depend on critic or seed, and is taken over from the first run."""
 SAMPLERS = {
     **{f"ddim_{calls}": SamplerSettings(calls) for calls in (4, 10, 50)},
@@ -121,16 +122,15 @@ def take_over(source: Path | None, target: Path, shared: Sequence[str] = SHARED)
     """Link the first run's photographs and people into a new run, so that they are not found again."""
     if source is None or target.exists():
         return
-    unfinished = target.with_name(target.name + ".tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for name in shared:
-        there, here = source / name, unfinished / name
-        here.parent.mkdir(parents=True, exist_ok=True)
-        if there.is_dir():
-            shutil.copytree(there, here, copy_function=os.link)
-        else:
-            os.link(there, here)
-    unfinished.replace(target)
+    remove_strays(target.parent)
+    with finished_folder(target) as unfinished:
+        for name in shared:
+            there, here = source / name, unfinished / name
+            here.parent.mkdir(parents=True, exist_ok=True)
+            if there.is_dir():
+                shutil.copytree(there, here, copy_function=os.link)
+            else:
+                os.link(there, here)
 
 
 def _row(summary: dict[str, Any], critic: str, seed: int, estimate: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from prefect import flow
 from flows.measurements import cells
 from flows.run_labels import labelled
 from hmr.coverage import LEVELS, coverage
-from hmr.sampler import SamplerSettings
+from hmr.sampler import PUBLISHED, SamplerSettings
 from hmr.skeleton import JOINT_NAMES
 from tasks.artifacts import leave_table
 from tasks.benchmarking import benchmark_sampler, draw_people
@@ -16,17 +16,17 @@ from tasks.plan import Plan
 from tasks.settings import Settings
 
 HYPOTHESES = 100
-FINER = SamplerSettings(calls=10, solver="second_order")
 
 
 @flow(name="experiment-coverage", **labelled("experiment coverage"))
 def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
     """Coverage of 100 hypotheses of the base, x, y and z of each joint about the pelvis; returns measurement rows.
 
-    Twice: with the sampler of `[sample]`, and with a finer one, whose groups are nearer to what the model says: four
-    calls of DDIM lose about half of the spread.
+    Twice: with the sampler of `[sample]`, and with the published one, whose four calls of DDIM lose about half of the
+    spread.
     """
-    samplers = {"coverage": benchmark_sampler(settings.sample), "coverage_second_order_10": FINER}
+    base = model(str(settings.base.checkpoint or "default"))
+    samplers = {"coverage": benchmark_sampler(settings.sample, base), "coverage_published": PUBLISHED}
     rows = [row for prefix, sampler in samplers.items() for row in _rows(settings, prefix, sampler)]
     leave_table("experiment coverage", list(map(cells, rows)), "how often the truth lies within the spread")
     return rows

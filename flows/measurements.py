@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from storage.finished_file import write_text
+
 KEYS = ("metric", "value", "unit", "baseline", "ratio")
 
 
@@ -19,8 +21,7 @@ def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None
     """
     rows = [{**{key: result[key] for key in KEYS}, **result} for result in results]
     report = {"device": device(), "commit": commit(), "results": rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    write_text(path, json.dumps(report, indent=2) + "\n")
 
 
 def measured(metric: str, value: float) -> dict[str, Any]:

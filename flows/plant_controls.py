@@ -3,10 +3,12 @@
 from prefect import flow
 
 from flows.progress import stage, tracked
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from tasks.artifacts import leave_counts
 from tasks.controls import measure_controls
-from tasks.finding import find_people, shards_of
+from tasks.finding import find_people, list_photographs
+from tasks.image_search import Source
 from tasks.photographs import studio_photographs
 from tasks.plan import Plan
 from tasks.settings import Settings
@@ -15,18 +17,19 @@ SPLIT = "val"
 
 
 @flow(name="plant-controls", **labelled("planted controls", critic=True))
+@alone_in_its_folder
 def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 8) -> dict[str, float]:
     """Have the critic judge planted groups of `val`; returns shares of groups, see `control_rates`."""
     plan = Plan(settings)
     folder = plan.folder / "controls" / f"{SPLIT}-{photographs}"
     with stage(plan, "planted controls") as progress:
         pictures = studio_photographs(SPLIT, photographs, folder / "photographs", settings.run.processes)
-        for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
-            find_people(
-                shard, folder / "store", None, settings.photographs.crop_margin, processes=settings.run.processes
-            )
+        store = folder / "store"
+        listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
+        for shard in tracked(listed.shards, "find people"):
+            find_people(shard, store, None, settings.photographs.crop_margin, processes=settings.run.processes)
         found = measure_controls(
-            folder / "store", SPLIT, plan.body_path, settings.critic, settings.overlay, hypotheses,
+            store, SPLIT, plan.body_path, settings.critic, settings.overlay, hypotheses,
             settings.run.seed, plan.folder,
         )  # fmt: skip
         progress.items = int(found["groups"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.progress import stage
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from hmr.pretraining import PretrainSettings
 from tasks.artifacts import leave_counts
@@ -15,7 +16,7 @@ from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
     "lab": {
-        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0,
+        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0, "guidance": 0.0,
         "width": 384, "blocks": 3, "predictor_width": 384,
     },
     "default": {},
@@ -27,6 +28,7 @@ UNDRAWN = {"lab": 60_000, "default": 120_000}
 
 
 @flow(name="pretrain", **labelled("pretrain"))
+@alone_in_its_folder
 def pretrain(settings: Settings, which: str = "default") -> str:
     """Train the base `lab` or `default` into the run's folder; returns the path of its weights.
 

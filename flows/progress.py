@@ -10,6 +10,7 @@ from typing import TypeVar
 from prefect.artifacts import update_progress_artifact
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from storage.finished_file import read_again, write_text
 from tasks.artifacts import begin_progress
 from tasks.plan import Plan
 
@@ -30,13 +31,10 @@ def stage(plan: Plan, name: str) -> Iterator[Stage]:
     yield done
     seconds = time.monotonic() - start
     path = plan.folder / "stages.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = read_again(path, lambda path: json.loads(path.read_text())) or {}
     if seconds >= kept.get(name, {}).get("seconds", 0.0):
         kept[name] = {"seconds": round(seconds, 2), "items": done.items}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(kept, indent=1))
-        unfinished.replace(path)
+        write_text(path, json.dumps(kept, indent=1))
 
 
 def tracked(items: Sequence[T], what: str) -> Iterator[T]:

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hmr.photograph import PhotographError
 from hmr.processes import ProcessDiedError, in_processes
+from storage.finished_file import remove_strays
 from tasks.photograph_list import folder_names, inputs_sha256, name_of, photographs_of
-from tasks.recovery_record import Job, Record, clear_unfinished, is_done, records_in, recovery_sha256
+from tasks.recovery_record import Job, Record, is_done, records_in, recovery_sha256
 from tasks.settings import Settings
 
 MOST_PROCESSES = 4
@@ -90,7 +91,7 @@ def _jobs(photographs: Sequence[Path], settings: Settings, tally: Tally) -> list
             todo.append(job)
     if todo:
         results.mkdir(parents=True, exist_ok=True)
-        clear_unfinished(results)
+        remove_strays(results)
     return todo
 
 

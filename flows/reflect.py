@@ -5,10 +5,12 @@ import logging
 from prefect import flow
 
 from flows.progress import stage, tracked
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from storage.group_store import GroupStore
 from tasks.artifacts import leave_counts, leave_table
-from tasks.finding import find_people, shards_of
+from tasks.finding import find_people, list_photographs
+from tasks.image_search import Source
 from tasks.photographs import studio_photographs
 from tasks.plan import Plan
 from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic, session_plan, write_session
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @flow(name="reflect", **labelled("reflect", critic=True))
+@alone_in_its_folder
 def reflect(settings: Settings) -> Reflected:
     """Hold one session of reflection; the memory gains a version, and what became of each rule is in its ledger.
 
@@ -35,7 +38,8 @@ def reflect(settings: Settings) -> Reflected:
     gen = draw_name(plan)
     with stage(plan, f"groups of {chosen.split}") as progress:
         pictures = studio_photographs(chosen.split, photographs, folder / "photographs", settings.run.processes)
-        for shard in tracked(shards_of(pictures, settings.run.shard_size, thorough=False), "find people"):
+        listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
+        for shard in tracked(listed.shards, "find people"):
             find_people(shard, store, None, margin, processes=settings.run.processes)
         shards = GroupStore(store).people_shards()
         progress.items = sum(

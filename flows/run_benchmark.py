@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows.measurements import cells, measured
 from flows.progress import stage
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from hmr.base_model import SHIPPED
 from hmr.studio import Split
@@ -45,6 +46,7 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
 
 
 @flow(name="run-benchmark", **labelled("benchmark"))
+@alone_in_its_folder
 def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> list[dict[str, Any]]:
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 

@@ -5,10 +5,12 @@ import logging
 from prefect import flow
 
 from flows.progress import stage, tracked
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from hmr.photograph import PhotographError
 from tasks.artifacts import leave_counts, leave_table
-from tasks.finding import Found, Shard, find_people, shards_of
+from tasks.finding import Found, Listed, find_people, list_photographs
+from tasks.image_search import Source
 from tasks.photographs import free_photographs, studio_photographs
 from tasks.plan import FREE, Plan
 from tasks.sampling import sample_groups as sample_shard
@@ -17,23 +19,26 @@ from tasks.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def photograph_shards(plan: Plan) -> list[Shard]:
-    """The photographs of the run, cut into shards; the embedded ones are made first."""
-    size = plan.settings.run.shard_size
-    if plan.settings.photographs.folder is not None:
-        return shards_of(plan.settings.photographs.folder, size, thorough=True)
-    free = free_photographs(plan.folder / "photographs" / FREE)
-    wild = studio_photographs(
-        "wild", plan.settings.studio.wild, plan.folder / "photographs" / "wild", plan.settings.run.processes
-    )
-    return shards_of(free, size, thorough=True) + shards_of(wild, size, thorough=False)
+def photographs(plan: Plan) -> Listed:
+    """The photographs of the run, cut into shards before any is looked at; the embedded ones are made first."""
+    folder, size = plan.settings.photographs.folder, plan.settings.run.shard_size
+    if folder is not None:
+        sources, root = [Source(folder, nested=plan.settings.photographs.nested)], folder
+    else:
+        root = plan.folder / "photographs"
+        free, wild = root / FREE, root / "wild"
+        free_photographs(free)
+        studio_photographs("wild", plan.settings.studio.wild, wild, plan.settings.run.processes)
+        sources = [Source(free), Source(wild, thorough=False)]
+    return list_photographs(sources, root, plan.store_root, size)
 
 
 def find(plan: Plan) -> list[Found]:
     """Find the people in all photographs; raises PhotographError if there is nobody in any."""
     with stage(plan, "find people") as progress:
-        shards = photograph_shards(plan)
-        how = plan.settings.photographs
+        listed = photographs(plan)
+        say_changes(listed, plan.trained)
+        shards, how = listed.shards, plan.settings.photographs
         found = [
             find_people(
                 shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described, plan.settings.run.processes
@@ -41,9 +46,11 @@ def find(plan: Plan) -> list[Found]:
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)
+    found.append(Found(0, listed.skipped))
+    drawn = {path.name for shard in shards if not shard.thorough for path, _ in shard.photographs}
     skipped = [row for one in found for row in one.skipped]
     leave_table("skipped", [{"file": name, "why": why} for name, why in skipped], "what could not be used")
-    for name, why in (row for row in skipped if not row[0].startswith("wild-")):
+    for name, why in (row for row in skipped if row[0] not in drawn):
         log.warning("skipped %s: %s", name, why)
     for name, remark in (row for one in found for row in one.told):
         log.info("%s: %s", name, remark)
@@ -51,6 +58,20 @@ def find(plan: Plan) -> list[Found]:
         reasons = "; ".join(f"{name}: {why}" for one in found for name, why in one.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
     return found
+
+
+def say_changes(listed: Listed, trained: bool) -> None:
+    """Tell what has become of the photographs since an earlier run in the same folder."""
+    anew, left_out = "changed; its people are found anew", "gone; its people are left out"
+    for what, paths in ((anew, listed.changed), (left_out, listed.gone)):
+        for path in paths[:MOST_TOLD]:
+            log.warning("%s: %s", path, what)
+        if len(paths) > MOST_TOLD:
+            log.warning("... and %d more: %s", len(paths) - MOST_TOLD, what)
+    if listed.added:
+        log.info("%d photographs are new since this run was begun", listed.added)
+    if trained and (listed.added or listed.changed or listed.gone):
+        log.warning("training was done before that and stays as it is: another --name trains on what is here now")
 
 
 def sample(plan: Plan, round_number: int) -> int:
@@ -66,7 +87,11 @@ def sample(plan: Plan, round_number: int) -> int:
     return sum(counts)
 
 
+MOST_TOLD = 20  # photographs that have changed, or gone
+
+
 @flow(name="sample-groups", **labelled("sample"))
+@alone_in_its_folder
 def sample_groups(settings: Settings, round_number: int = 0) -> int:
     """Find people and draw their groups with the policy after `round_number` rounds (0 = the base)."""
     plan = Plan(settings)

@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.progress import stage, tracked
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from tasks.artifacts import leave_counts, leave_table
 from tasks.judging import judge_groups
@@ -76,6 +77,7 @@ def _nothing(critic: str, rows: list[Unjudged]) -> str:
 
 
 @flow(name="score-groups", **labelled("score", critic=True))
+@alone_in_its_folder
 def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
     """Judge the groups of some generations, of all by default; run nightly it is `rescore`.
 

@@ -44,6 +44,7 @@ from flows.server_environment import (
     without_proxy,
 )
 from flows.server_key import key_file, read_key, server_key
+from storage.finished_file import write_text
 
 USUAL_PORT = 4200
 START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
@@ -269,9 +270,7 @@ def _launch(home: Path, port: int, lock: IO[str]) -> Server:
 
 
 def _write_address(home: Path, server: Server) -> None:
-    fresh = home / "_tmp-server.json"
-    fresh.write_text(json.dumps({"url": server.url, "pid": server.pid}))
-    fresh.replace(home / "server.json")
+    write_text(home / "server.json", json.dumps({"url": server.url, "pid": server.pid}))
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from prefect import flow
 
 from flows.measurements import cells
 from flows.progress import stage
+from flows.run_folder import alone_in_its_folder
 from flows.run_labels import labelled
 from hmr.headroom import HeadroomSettings
+from storage.finished_file import write_text
 from tasks.artifacts import leave_table
 from tasks.plan import Plan
 from tasks.pretraining import probe_headroom as probe
@@ -41,6 +43,7 @@ def train(plan: Plan, round_number: int) -> Trained:
 
 
 @flow(name="train-policy", **labelled("train", critic=True))
+@alone_in_its_folder
 def train_policy(settings: Settings, round_number: int = 1) -> str:
     """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
     plan = Plan(settings)
@@ -49,6 +52,7 @@ def train_policy(settings: Settings, round_number: int = 1) -> str:
 
 
 @flow(name="probe-headroom", **labelled("probe headroom"))
+@alone_in_its_folder
 def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
     """Measure the headroom of the run's base: supervised fine-tuning on the true labels of `wild`, which this reads."""
     plan = Plan(settings)
@@ -58,8 +62,7 @@ def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
             settings.benchmark.hypotheses, HeadroomSettings(seed=settings.run.seed),
         )  # fmt: skip
     path = plan.folder / "headroom.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([found], indent=1) + "\n")
+    write_text(path, json.dumps([found], indent=1) + "\n")
     rows = [
         {"metric": f"headroom.{e}", "value": found[e]["value"], "unit": "% of the base's MPJPE on test",
          "baseline": f"base {plan.base}, {found[e]['before_mm']:.1f} mm",

@@ -15,7 +15,8 @@
 | how good a critic is | `perturbation` (groups about the truth), `critic_quality` |
 | baselines | `pretraining` (the shipped bases), `lifting` (the floor), `headroom` (the ceiling) |
 
-May import: none of our other folders, and no prefect. Arrays in, arrays out; what reads or writes files says so.
+May import: of our other folders `storage.finished_file` and `storage.safe_pickle` alone, and no prefect. Arrays in,
+arrays out; what reads or writes files says so.
 
 Shapes stand in the signatures. Units: metres in the camera frame (x right, y down, z forward), pixels where a name
 says so, millimetres for errors (`_mm`).

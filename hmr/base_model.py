@@ -6,20 +6,23 @@ Files are safetensors: tensors only, no code. Their metadata hold the architectu
 
 import hashlib
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from hmr.condition import Condition, CropEncoder, LandmarkEncoder, Observation
-from hmr.inverse_kinematics import PelvisRule
+from hmr.latent import Decoding
 from hmr.noise_predictor import ResidualMlp
 from hmr.published.hrnet import HRNetCondition
 from hmr.published.hyponet import HypoNet
+from hmr.sampler import PUBLISHED, WHOLE_SPREAD, SamplerSettings
+from storage.finished_file import write_bytes
 
 SHIPPED = ("lab", "default")
 FORMAT = "hmr-align/base-model/1"
@@ -36,21 +39,23 @@ class Network(NamedTuple):
 
     encoder: type[nn.Module]
     predictor: type[nn.Module]
-    pelvis: PelvisRule  # what inverse kinematics takes the turn about the spine from
+    decoding: Decoding  # how its diffused vectors become bodies
+    sampler: SamplerSettings  # what its groups are drawn with, unless asked otherwise
     batch: int  # people encoded at once
 
 
 NETWORKS = {
-    "embedded": Network(CropEncoder, ResidualMlp, "hip_line", 256),  # of version 0.1
-    "landmarks": Network(LandmarkEncoder, ResidualMlp, "hip_line", 1024),
-    "hyponet": Network(HRNetCondition, HypoNet, "hip_mean", 8),
+    "embedded": Network(CropEncoder, ResidualMlp, Decoding("hip_line"), PUBLISHED, 256),  # of version 0.1
+    "landmarks": Network(LandmarkEncoder, ResidualMlp, Decoding("hip_line", rounds=1), WHOLE_SPREAD, 1024),
+    "hyponet": Network(HRNetCondition, HypoNet, Decoding("hip_mean"), PUBLISHED, 8),
 }
 
 
 class BaseModel(nn.Module):
     """An encoder and a noise predictor of one network.
 
-    architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments}.
+    architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments, "sampler": what
+    is other than in the network's sampler}.
     """
 
     def __init__(self, architecture: dict[str, Any] | None = None) -> None:
@@ -66,9 +71,14 @@ class BaseModel(nn.Module):
         return self.encoder.picture_side  # type: ignore[return-value]
 
     @property
-    def pelvis(self) -> PelvisRule:
-        """How inverse kinematics turns this network's joints into a pelvis rotation."""
-        return self.network.pelvis
+    def decoding(self) -> Decoding:
+        """How this network's diffused vectors become bodies."""
+        return self.network.decoding
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """What this model's groups are drawn with, unless asked otherwise."""
+        return replace(self.network.sampler, **self.architecture.get("sampler", {}))
 
     @torch.no_grad()
     def observe(self, observation: Observation, batch: int | None = None) -> Condition:
@@ -131,10 +141,7 @@ def save_weights(module: nn.Module, path: Path, file_format: str, about: dict[st
         for name, t in module.state_dict().items()
     }
     metadata = {"format": file_format, **{name: json.dumps(value) for name, value in about.items()}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    save_file(tensors, unfinished, metadata=metadata)
-    unfinished.replace(path)
+    write_bytes(path, save(tensors, metadata=metadata))
 
 
 def read_weights(path: Path, file_format: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

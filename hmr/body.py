@@ -7,6 +7,7 @@ errors do not compare with published ones; nor are SMPL-X's betas SMPL's.
 """
 
 import contextlib
+import hashlib
 import os
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,9 @@ from torch import Tensor, nn
 from hmr.body_file import BodyArrays, BodyFileError, read_body_file
 from hmr.skeleton import PARENTS, SMPL_JOINTS
 
-__all__ = ["Body", "BodyFileError", "BodyOutput", "load_body"]
+__all__ = ["Body", "BodyFileError", "BodyOutput", "body_digest", "load_body"]
+
+_SHIPPED = resources.files("hmr") / "assets" / "body_light.npz"
 
 # SMPL's keypoints, in the order of KEYPOINT_NAMES: surface points of face and feet, joints for the limbs.
 _FACE = ("nose", "leye", "reye", "lear", "rear")
@@ -132,5 +135,10 @@ def load_body(path: Path | None = None) -> Body:
     """The body in the file, or the free body shipped with the project; raises BodyFileError."""
     if path is not None:
         return Body(read_body_file(Path(path)))
-    with resources.as_file(resources.files("hmr") / "assets" / "body_light.npz") as shipped:
+    with resources.as_file(_SHIPPED) as shipped:
         return Body(read_body_file(shipped))
+
+
+def body_digest(path: Path | None = None) -> str:
+    """First 16 hex digits of the sha256 of a body's file, or of the free body's."""
+    return hashlib.sha256((_SHIPPED if path is None else Path(path)).read_bytes()).hexdigest()[:16]

@@ -1,13 +1,12 @@
 """Reads a body in SMPL's or SMPL-X's file format, `.npz` or `.pkl`, without running any code that the file may hold.
 
 A pickle is a program. The licensed SMPL files are pickles of Python 2 with objects of `chumpy`, a library
-that no longer installs; so they are read through an allow-list, and each chumpy or scipy object becomes an
-inert bag of its stored state. Whatever else a file names is refused, and the error prints the name.
+that no longer installs; so they are read through an allow-list (storage/safe_pickle.py), and each chumpy or scipy
+object becomes an inert bag of its stored state. Whatever else a file names is refused, and the error prints the name.
 """
 
 import io
 import json
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from smplx.vertex_ids import vertex_ids as smplx_vertex_ids
 
 from hmr.skeleton import KEYPOINT_NAMES, PARENTS, SMPL_JOINTS
 from hmr.smplx_fold import HEAD, SMPLX_JOINTS, SMPLX_PARENTS, fold_smplx
+from storage.safe_pickle import RefusedName, read_npy, read_pickle
 
 SHAPE_COMPONENTS = 10
 POSE_COMPONENTS = 207  # 23 joints x 9 entries of a rotation matrix
@@ -67,7 +67,7 @@ def read_body_file(path: Path) -> BodyArrays:
     try:
         fields = _npz_fields(content) if content[:2] == b"PK" else _pickle_fields(content)
         arrays = _body_arrays(fields)
-    except _Refused as error:
+    except RefusedName as error:
         raise BodyFileError(
             f"{path}: the pickle names {error}, which no body file needs, so nothing of it was run. "
             "Use a file from the official download; if this is one, report the name."
@@ -82,10 +82,6 @@ def read_body_file(path: Path) -> BodyArrays:
     return arrays
 
 
-class _Refused(Exception):
-    """A global that the allow-list does not hold."""
-
-
 class _Unfit(Exception):
     """A readable file whose contents are not a body."""
 
@@ -96,17 +92,7 @@ def _npz_fields(content: bytes) -> dict[str, Any]:
         if damaged:
             raise _Unfit(f"array '{damaged}' is damaged (its checksum is wrong). Fetch the file again.")
         held = set(archive.namelist())
-        return {name: _npy(archive.read(f"{name}.npy")) for name in FIELDS if f"{name}.npy" in held}
-
-
-def _npy(content: bytes) -> Any:
-    """One array of an archive. Objects (a pickled SMPL saved by `np.savez(**dict)`) go through the allow-list."""
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    if not read(stream)[2].hasobject:
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    return _BodyUnpickler(stream, encoding="latin1").load()
+        return {name: read_npy(archive.read(f"{name}.npy"), _stand_in) for name in FIELDS if f"{name}.npy" in held}
 
 
 class _Inert:
@@ -119,39 +105,22 @@ class _InertTable(_Inert, dict):
     """The same for a sparse matrix that is a dictionary, `dok_matrix`."""
 
 
-_ALLOWED = {
-    "builtins": {"object", "set", "dict"},
-    "copyreg": {"_reconstructor"},
-    "_codecs": {"encode"},
-    "numpy": {"ndarray", "dtype"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.numeric": {"_frombuffer"},
-}
-_RENAMED = {
-    "__builtin__": "builtins",
-    "copy_reg": "copyreg",
-    "numpy.core.multiarray": "numpy._core.multiarray",
-    "numpy.core.numeric": "numpy._core.numeric",
-}
 _SPARSE = tuple(
     f"{kind}_{form}" for kind in ("csc", "csr", "coo", "bsr", "dia", "lil", "dok") for form in ("matrix", "array")
 )
 
 
-class _BodyUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] == "chumpy":
-            return type("Inert", (_Inert,), {"origin": "chumpy"})
-        if module.startswith("scipy.sparse") and name in _SPARSE:
-            return type("Inert", (_InertTable if name.startswith("dok") else _Inert,), {"origin": name})
-        module = _RENAMED.get(module, module)
-        if name not in _ALLOWED.get(module, ()):
-            raise _Refused(f"{module}.{name}")
-        return super().find_class(module, name)
+def _stand_in(module: str, name: str) -> type | None:
+    """An inert class, a new one at each call, for chumpy's and scipy's."""
+    if module.partition(".")[0] == "chumpy":
+        return type("Inert", (_Inert,), {"origin": "chumpy"})
+    if module.startswith("scipy.sparse") and name in _SPARSE:
+        return type("Inert", (_InertTable if name.startswith("dok") else _Inert,), {"origin": name})
+    return None
 
 
 def _pickle_fields(content: bytes) -> dict[str, Any]:
-    fields = _BodyUnpickler(io.BytesIO(content), encoding="latin1").load()
+    fields = read_pickle(content, _stand_in)
     if not isinstance(fields, dict):
         raise _Unfit(f"holds a {type(fields).__name__} where a body file holds a dictionary. Give a body file.")
     return fields

@@ -1,5 +1,6 @@
 """Keypoints that the user brings take the place of the detector's landmarks, person by person."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ class Matched(NamedTuple):
 def keypoint_file(photograph: Path) -> Path | None:
     """The user's keypoints of a photograph: `<name>.json` or OpenPose's `<name>_keypoints.json` beside it."""
     names = [f"{photograph.stem}{end}" for end in (".json", "_keypoints.json", ".JSON", "_keypoints.JSON")]
-    return next((file for name in names if (file := photograph.with_name(name)).is_file()), None)
+    # A name may be too long with its ending: os.path says no to it where Path raises.
+    return next((file for name in names if os.path.isfile(file := photograph.with_name(name))), None)
 
 
 def use_keypoints(found: Sequence[FoundPerson], brought: Sequence[NDArray[np.float32]]) -> Matched:

@@ -74,7 +74,7 @@ def world_quality(people: PlacedPeople, seen: Detections) -> dict[str, float]:
 
 def _limb_lengths(points: NDArray) -> NDArray:
     pairs = ((11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28))
-    return sum(np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in pairs)
+    return np.sum([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in pairs], axis=0)
 
 
 def _aligned(points: NDArray, goal: NDArray) -> NDArray:

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from hmr.body import Body
 from hmr.camera import project, step_back
-from hmr.inverse_kinematics import PelvisRule
-from hmr.latent import decode, mean_latent
+from hmr.latent import Decoding, decode, mean_latent
 from hmr.metrics import critic_choice, diversity, joint_spread, keypoint_error_px, medoid, mpjpe, pa_mpjpe, top_ranked
 from hmr.skeleton import EVAL_14
 
@@ -45,7 +44,7 @@ class Framing(NamedTuple):
     betas: Float[Tensor, "n 10"]
     camera: Float[Tensor, "n 4"]
     crop: Float[Tensor, "n 3"]
-    pelvis: PelvisRule
+    decoding: Decoding
     root_depth: Float[Tensor, " n"] | None = None  # metres; none = fitted, as it must be without ground truth
 
 
@@ -93,7 +92,7 @@ def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing,
         betas, camera, crop = (x[some] for x in (framing.betas, framing.camera, framing.crop))
         posed = decode(
             latents[some].flatten(0, 1), repeated(body.rest_joints(betas)), repeated(camera), repeated(crop),
-            pelvis=framing.pelvis,
+            framing.decoding,
             root_depth=None if framing.root_depth is None else repeated(framing.root_depth[some]),
         )  # fmt: skip
         back = step_back(posed.joints)  # a camera inside a body sees nothing but skin

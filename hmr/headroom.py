@@ -6,6 +6,7 @@ the number to look at before any preference run: gains of an alignment are share
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -46,7 +47,7 @@ def fine_tune_on_labels(
     divided by c_out, at steps from `lowest_step` up.
     """
     tuned = copy.deepcopy(model)
-    predictor = tuned.predictor.train()
+    predictor: Any = tuned.predictor.train()  # any network's: the buffers and `spread_of` are of ours
     optimiser = torch.optim.Adam(predictor.parameters(), settings.learning_rate)
     best, best_error, waited = copy.deepcopy(predictor.state_dict()), validate(model), 0
     if report:

@@ -24,6 +24,18 @@ _ENDS = [j for j in range(1, 25) if j not in (10, 11, 22, 23)]
 _STARTS = [PARENTS[j] for j in _ENDS]
 
 
+class Decoding(NamedTuple):
+    """How a network's diffused vectors become bodies."""
+
+    pelvis: PelvisRule = "hip_line"
+    """What inverse kinematics takes the turn about the spine from."""
+    rounds: int = 0
+    """How often joints are put back onto their rays, and the bones turned anew. 0 = as published."""
+
+
+PUBLISHED = Decoding()
+
+
 class Posed(NamedTuple):
     """Hypotheses as bodies; metres, camera frame."""
 
@@ -46,12 +58,16 @@ def encode(
 
 def decode(
     latents: Float[Tensor, "b 133"], rest: Float[Tensor, "b 29 3"], camera: Float[Tensor, "b 4"],
-    crop: Float[Tensor, "b 3"], *, pelvis: PelvisRule = "hip_line", root_depth: Float[Tensor, " b"] | None = None,
+    crop: Float[Tensor, "b 3"], how: Decoding = PUBLISHED, *, root_depth: Float[Tensor, " b"] | None = None,
 ) -> Posed:  # fmt: skip
     """Bodies from diffused vectors: root depth by fit, inverse kinematics, place by fit to (u, v). No ground truth.
 
-    pelvis: the network's rule for the pelvis (`inverse_kinematics`). root_depth: metres, where it is known, as the
-    published evaluation takes it from the ground truth; it shapes the pose, the place is fitted all the same.
+    Inverse kinematics keeps directions alone, so that joints slip off their (u, v) along a chain of bones whose lengths
+    are not the predicted ones. Each of `how.rounds` takes the posed joints at their depths back onto their rays and
+    turns the bones to them: the skeleton stays whole, and what is seen comes before what is guessed in depth.
+
+    root_depth: metres, where it is known, as the published evaluation takes it from the ground truth; it shapes the
+    pose, the place is fitted all the same.
     """
     joints = latents[:, :JOINT_DIMS].unflatten(1, (29, 3)) / DATA_SCALE
     twists = latents[:, JOINT_DIMS:].unflatten(1, (23, 2))
@@ -59,10 +75,21 @@ def decode(
     depths = joints[..., 2] - joints[:, :1, 2]
     lengths = (rest[:, _ENDS] - rest[:, _STARTS]).norm(dim=-1)
     root = fit_root_depth(rays, depths, lengths, _STARTS, _ENDS) if root_depth is None else root_depth
-    rotations = inverse_kinematics(back_project(rays, depths, root), twists, rest, pelvis)
-    posed = forward_kinematics(rotations, rest).joints
     weights = torch.ones_like(depths)
     weights[:, [25, 26, 27, 28]] = 0.2  # tips of fingers and toes hang on the ends of the chain
+    wanted = back_project(rays, depths, root)
+    for _ in range(how.rounds):
+        reached = _bodies(wanted, twists, rest, rays, weights, how.pelvis).joints[..., 2:]
+        wanted = torch.cat([rays * reached, reached], -1)
+    return _bodies(wanted, twists, rest, rays, weights, how.pelvis)
+
+
+def _bodies(
+    wanted: Tensor, twists: Tensor, rest: Tensor, rays: Tensor, weights: Tensor, pelvis: PelvisRule
+) -> Posed:
+    """Bodies whose bones point as those between the wanted joints, where their joints lie best on the rays."""
+    rotations = inverse_kinematics(wanted, twists, rest, pelvis)
+    posed = forward_kinematics(rotations, rest).joints
     translation = fit_translation(posed, rays, weights)
     return Posed(rotations, translation, posed + translation[:, None])
 

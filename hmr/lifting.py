@@ -14,6 +14,7 @@ from hmr.labels import KnownPeople
 from hmr.metrics import mpjpe, pa_mpjpe
 from hmr.observation import SeenPeople, landmarks_in_crop
 from hmr.skeleton import EVAL_14
+from storage.finished_file import finished_file
 
 Floats = NDArray[np.float64]
 INPUTS = ("places", "landmarks", "world", "everything")
@@ -43,7 +44,8 @@ def fit_ridge(features: NDArray, joints: NDArray, ridge: float = 1e-2) -> Ridge:
     mean, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64) + 1e-6
     inputs = _inputs(features, mean, scale)
     gram = inputs.T @ inputs + ridge * len(inputs) * np.eye(inputs.shape[1])
-    return Ridge(mean, scale, np.linalg.solve(gram, inputs.T @ joints.reshape(len(joints), -1)))
+    weights: Floats = np.linalg.solve(gram, inputs.T @ joints.reshape(len(joints), -1)).astype(np.float64, copy=False)
+    return Ridge(mean, scale, weights)
 
 
 def lift(ridge: Ridge, features: NDArray) -> Floats:
@@ -55,7 +57,7 @@ def fit_liftings(parts: list[tuple[SeenPeople, NDArray]]) -> Liftings:
     """Fit on seen people and their true joints (n, 14, 3)."""
     joints = np.concatenate([true for _, true in parts])
     features = {name: np.concatenate([_features(seen, name) for seen, _ in parts]) for name in INPUTS}
-    return Liftings(*(fit_ridge(features[name], joints) for name in INPUTS), joints.mean(0))
+    return Liftings(**{name: fit_ridge(features[name], joints) for name in INPUTS}, mean_pose=joints.mean(0))
 
 
 class LiftingErrors(NamedTuple):
@@ -91,14 +93,15 @@ def save_liftings(liftings: Liftings, path: Path) -> None:
     """Write as .npz, float32."""
     ridges = {name: getattr(liftings, name) for name in INPUTS}
     arrays = {f"{n}_{f}": v.astype(np.float32) for n, r in ridges.items() for f, v in r._asdict().items()}
-    np.savez_compressed(path, mean_pose=liftings.mean_pose.astype(np.float32), **arrays)
+    with finished_file(path) as unfinished:
+        np.savez_compressed(unfinished, mean_pose=liftings.mean_pose.astype(np.float32), **arrays)
 
 
 def load_liftings(base: str) -> Liftings:
     """The liftings fitted on a shipped base's own training people."""
     with resources.as_file(resources.files("hmr") / "assets" / f"lifting_{base}.npz") as path, np.load(path) as kept:
-        ridges = [Ridge(*(kept[f"{n}_{f}"].astype(np.float64) for f in Ridge._fields)) for n in INPUTS]
-        return Liftings(*ridges, kept["mean_pose"].astype(np.float64))
+        ridges = {n: Ridge._make(kept[f"{n}_{f}"].astype(np.float64) for f in Ridge._fields) for n in INPUTS}
+        return Liftings(**ridges, mean_pose=kept["mean_pose"].astype(np.float64))
 
 
 def _features(seen: SeenPeople, name: str) -> NDArray:

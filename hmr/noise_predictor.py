@@ -52,9 +52,10 @@ class ResidualMlp(nn.Module):
         self.condition = nn.Linear(features, width)
         self.time_net = nn.Sequential(nn.Linear(time, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
-        self.final = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, DIMS))
-        nn.init.zeros_(self.final[1].weight)
-        nn.init.zeros_(self.final[1].bias)
+        last = nn.Linear(width, DIMS)
+        self.final = nn.Sequential(nn.LayerNorm(width), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.spread: Tensor
         self.register_buffer("spread", torch.full((DIMS,), 0.2 * DATA_SCALE))  # s: residual std per dimension
         self.alpha_bars: Tensor

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
 from hmr.processes import in_processes
 from hmr.studio import LABELLED, Split, photographs
+from storage.finished_file import finished_file, read_again, remove_strays
 
 Floats = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ def as_observation(pictures: NDArray, masks: NDArray, landmarks: Floats, world: 
 class SeenPeople(NamedTuple):
     """People of one studio split as detection saw them; n rows, people who were not found left out."""
 
-    index: NDArray[np.int64]  # (n,) scene of the split
+    index: NDArray[np.int64]  # type: ignore[assignment]  # (n,) scene of the split; no tuple's method
     picture: NDArray[np.uint8]  # (n, 128, 128, 3)
     mask: NDArray[np.uint8]  # (n, 64, 64)
     landmarks: Floats  # (n, 33, 4) px of the picture
@@ -79,13 +79,28 @@ def see_scenes(body: Body, finder: PersonFinder, split: Split, indices: Sequence
 
 def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, shard: int = 250) -> SeenPeople:
     """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run goes on where it was."""
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(split, start, min(start + shard, count), folder) for start in range(0, count, shard)]
-    missing = [job for job in jobs if not _shard_path(*job).exists()]
+    remove_strays(folder)
+    jobs: list[tuple[Split, int, int, Path]] = [
+        (split, start, min(start + shard, count), folder) for start in range(0, count, shard)
+    ]
+    kept = {job: read_again(_shard_path(*job), read_seen) for job in jobs}
+    missing = [job for job, seen in kept.items() if seen is None]
     for _ in in_processes(_see_shard, missing, processes):
         pass
-    shards = [np.load(_shard_path(*job)) for job in jobs]
-    return SeenPeople(*(np.concatenate([s[name] for s in shards]) for name in SeenPeople._fields))
+    shards = [seen if seen is not None else read_seen(_shard_path(*job)) for job, seen in kept.items()]
+    return SeenPeople(*(np.concatenate(part) for part in zip(*shards)))
+
+
+def read_seen(path: Path) -> SeenPeople:
+    """What `write_seen` wrote; a damaged file raises, since reading an array checks its checksum."""
+    with np.load(path) as kept:
+        return SeenPeople(*(kept[name] for name in SeenPeople._fields))
+
+
+def write_seen(seen: SeenPeople, path: Path) -> None:
+    """Write people as .npz."""
+    with finished_file(path) as unfinished:
+        np.savez(unfinished, **seen._asdict())
 
 
 def _shard_path(split: Split, start: int, stop: int, folder: Path) -> Path:
@@ -100,11 +115,7 @@ def _see_shard(job: tuple[Split, int, int, Path]) -> None:
     # Critics judge all but the people that bases are trained on, and they hear a second witness.
     finder = PersonFinder(thorough=False, second_look=split not in LABELLED)
     seen = see_scenes(load_body(), finder, split, range(start, stop))
-    path = _shard_path(*job)
-    with TemporaryDirectory(dir=path.parent, prefix=f"{path.stem}-") as own:  # several runs may share the folder
-        unfinished = Path(own) / path.name
-        np.savez(unfinished, **seen._asdict())
-        unfinished.replace(path)
+    write_seen(seen, _shard_path(*job))
 
 
 def _row(pixels: NDArray[np.uint8], person: FoundPerson) -> tuple:
@@ -119,4 +130,4 @@ def _stack(rows: list[tuple]) -> SeenPeople:
     shapes = ((), (PICTURE, PICTURE, 3), (64, 64), (33, 4), (33, 3), (3,), (4,), (33, 7))
     kinds = (np.int64, np.uint8, np.uint8, *[np.float32] * 5)
     columns = zip(*rows) if rows else ([] for _ in shapes)
-    return SeenPeople(*(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes)))
+    return SeenPeople._make(np.array(c, k).reshape(-1, *s) for c, k, s in zip(columns, kinds, shapes))

@@ -6,6 +6,7 @@ run in this process, on one thread; nothing is sent anywhere.
 """
 
 import functools
+import hashlib
 import math
 import threading
 import zipfile
@@ -158,6 +159,15 @@ class PoseNetworks:
             square=square,
             better=body_square(placed[33], placed[34]),
         )
+
+
+@functools.cache
+def detector_digest() -> str:
+    """First 16 hex digits of the sha256 of the networks' files."""
+    assets, total = resources.files("hmr") / "assets", hashlib.sha256()
+    for name in ("pose_landmarker_full.task", "pose_landmark_heavy.tflite"):
+        total.update((assets / name).read_bytes())
+    return total.hexdigest()[:16]
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,11 +25,13 @@ from hmr.camera import project, to_crop
 from hmr.condition import Condition, Observation, numbers_read
 from hmr.inverse_kinematics import forward_kinematics
 from hmr.landmark_points import landmark_places
-from hmr.latent import JOINT_DIMS, decode
+from hmr.latent import JOINT_DIMS, Decoding, decode
 from hmr.mirror import JOINT_SWAP, LANDMARK_SWAP, mirror_latents
 from hmr.noise_schedule import DATA_SCALE, STEPS, diffuse
 from hmr.photograph import default_camera
 from hmr.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
+from hmr.spread_calibration import calibrate_spread
+from storage.finished_file import finished_file
 
 _FACE, _SHOULDERS, _HIPS = (0, 2, 5, 7, 8), (11, 12), (23, 24)
 _CARRIERS = (
@@ -42,7 +44,7 @@ CARRIED = torch.stack([torch.zeros(33).index_fill(0, torch.tensor(m), 1 / len(m)
 
 LEAST_SPREAD = 0.01 * DATA_SCALE
 TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: worth less
-ROWS_POSED = 512  # people posed at once while measuring
+CALIBRATED = 300  # held-out people on whom the hypotheses' spread is calibrated
 
 
 class PretrainSettings(Settings):
@@ -69,6 +71,8 @@ class PretrainSettings(Settings):
     beta_weight: float = 0.02
     held_out: float = 0.06  # share of the drawn people kept for calibration and for the log
     ema: float = 0.999
+    guidance: float = 0.2  # of the groups that the model will draw, where nothing else is asked
+    calibrate: bool = True  # their temperature, so that their spread means something
     reads: Literal["everything", "places"] = "everything"
     detections: bool = False  # whether the noise predictor is told them beside the features
     width: int = 640
@@ -122,7 +126,7 @@ def pretrain(
         drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :])
     )
     model = BaseModel(architecture(settings))
-    average = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
+    average: Any = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     first = 0
     if state_path.exists():
@@ -152,7 +156,12 @@ def pretrain(
             _save(state_path, model, average, optimiser, step + 1)
             report({"step": step + 1, **{name: float(value.detach()) for name, value in losses.items()},
                     **_held_out(average.module.eval(), skeleton, kept)})  # fmt: skip
-    return _calibrated(average.module.eval(), kept)
+    trained = _calibrated(average.module.eval(), kept)
+    if settings.calibrate:
+        some = torch.arange(min(CALIBRATED, len(kept.crop)))
+        view = (kept.camera[some], kept.crop[some], kept.joints[some])
+        report({"step": last, **calibrate_spread(trained, body, kept.observation.select(some), *view)})
+    return trained
 
 
 def architecture(settings: PretrainSettings) -> dict[str, object]:
@@ -163,6 +172,7 @@ def architecture(settings: PretrainSettings) -> dict[str, object]:
         "network": "landmarks",
         "encoder": {"reads": settings.reads, "detections": settings.detections, **sizes},
         "predictor": {"width": settings.predictor_width, "features": features},
+        "sampler": {"guidance": settings.guidance},
     }
 
 
@@ -269,7 +279,7 @@ def _losses(
     mean, spread = condition.memory["mean"], condition.memory["spread"]
     residual = batch.latents - mean
     size = (residual / DATA_SCALE).abs()
-    joints, places = _posed_errors(skeleton, batch, mean, condition.betas)
+    joints, places = _posed_errors(skeleton, batch, mean, condition.betas, model.decoding)
     known, reach = residual.detach(), spread.detach().clamp(min=LEAST_SPREAD)
     ratio = known / spread.clamp(min=LEAST_SPREAD)
     losses = {
@@ -296,14 +306,14 @@ def _denoising(
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Mean squared error of F in the equation of `ResidualMlp`, of unit variance at every noise level."""
-    predictor = model.predictor
+    predictor: Any = model.predictor
     mean, spread = memory["mean"][:, None], memory["spread"][:, None]
     size = (len(latents), settings.draws)
     steps = torch.randint(settings.lowest_step, STEPS, size, generator=generator)
     noise = torch.randn(*size, latents.shape[1], generator=generator)
-    kept = predictor.alpha_bars[steps][..., None]  # type: ignore[index]
+    kept = predictor.alpha_bars[steps][..., None]
     sigma = ((1 - kept) / kept).sqrt() / spread
-    noisy = diffuse(latents[:, None].expand_as(noise), noise, steps, predictor.alpha_bars)  # type: ignore[arg-type]
+    noisy = diffuse(latents[:, None].expand_as(noise), noise, steps, predictor.alpha_bars)
     deviation = (noisy / kept.sqrt() - mean) / spread
     scale = (sigma.square() + 1).sqrt()
     wanted = ((latents[:, None] - mean) / spread - deviation / scale.square()) * scale / sigma
@@ -311,10 +321,12 @@ def _denoising(
     return (answered - wanted).clamp(-20, 20).square().mean()
 
 
-def _posed_errors(skeleton: Skeleton, batch: Examples, latents: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
+def _posed_errors(
+    skeleton: Skeleton, batch: Examples, latents: Tensor, betas: Tensor, how: Decoding
+) -> tuple[Tensor, Tensor]:
     """What diffused vectors become: errors of joints (n, 29), metres about the pelvis, and of landmarks (n, 33)."""
     rest = skeleton.rest(betas)
-    posed = decode(latents, rest, batch.camera, batch.crop)
+    posed = decode(latents, rest, batch.camera, batch.crop, how)
     turned = forward_kinematics(posed.rotations, rest, posed.translation).rotations
     seen = to_crop(project(landmark_places(posed.joints, turned), batch.camera), batch.crop)
     weights = torch.ones(29)
@@ -324,7 +336,7 @@ def _posed_errors(skeleton: Skeleton, batch: Examples, latents: Tensor, betas: T
 
 
 @torch.no_grad()
-def _follow(decay: float, average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
+def _follow(decay: float, average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
     """Exponential moving average that forgets the untrained start: decay min(decay, (1 + n) / (10 + n))."""
     reached = min(decay, (1 + int(updates)) / (10 + int(updates)))
     for mine, theirs in zip(average, current):
@@ -343,7 +355,7 @@ def _schedule(step: int, settings: PretrainSettings) -> float:
 def _held_out(model: BaseModel, skeleton: Skeleton, kept: Examples) -> dict[str, float]:
     """Figures of the Gaussian answer on drawn people whom training did not see."""
     condition = model.observe(kept.observation)
-    joints, places = _posed_errors(skeleton, kept, condition.memory["mean"], condition.betas)
+    joints, places = _posed_errors(skeleton, kept, condition.memory["mean"], condition.betas, model.decoding)
     ratio = (kept.latents - condition.memory["mean"]) / condition.memory["spread"].clamp(min=LEAST_SPREAD)
     return {
         "held_out_mpjpe_mm": 1000 * float(joints[:, :25].mean()),
@@ -365,8 +377,6 @@ def _calibrated(model: BaseModel, kept: Examples) -> BaseModel:
 
 
 def _save(path: Path, model: BaseModel, average: AveragedModel, optimiser: torch.optim.Optimizer, step: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save({**state, "step": step}, unfinished)
-    unfinished.replace(path)
+    with finished_file(path) as unfinished, unfinished.open("wb") as file:  # given a path, torch writes its name too
+        torch.save({**state, "step": step}, file)

@@ -42,7 +42,10 @@ class SamplerSettings:
     eta: int | float = 0.0
     """Share of fresh noise in each DDIM step: 0 deterministic, 1 ancestral sampling (Song et al. 2021, equation 16)."""
     temperature: int | float = 1.0
-    """Factor on the noise that the first call leaves: 1 samples the model, above 1 spreads the group (exploration)."""
+    """Factor on the noise that the first call leaves: 1 samples the model, above 1 spreads the group (exploration).
+
+    A start from zero noise has none to scale: it ends in the same place at any temperature.
+    """
     guidance: int | float = 0.0
     """Strength 0..1 with which detected keypoints pull at each predicted x0; see `hmr.guidance`."""
 
@@ -63,6 +66,12 @@ class SamplerSettings:
 
 PUBLISHED = SamplerSettings()
 """Four calls of DDIM with eta 0, as in ScoreHypo and ADHMR."""
+
+WHOLE_SPREAD = SamplerSettings(calls=10, solver="second_order")
+"""For the embedded networks, whose calls are cheap: four calls of DDIM lose half of the spread that they learnt.
+
+What a base was calibrated to beside this (guidance, temperature) is in its file: `architecture["sampler"]`.
+"""
 
 
 def group_seeds(seed: int, draw: str, group_ids: Sequence[str], hypotheses: int) -> NDArray[np.int64]:
@@ -167,6 +176,7 @@ def denoise(
     change = torch.logit(table[visited].double()).diff() / 2  # h of each step but the last jump
     sigmas = _sigmas(kept, settings.eta)
     latents, earlier = noise, noise
+    heat = torch.where((noise != 0).any(-1, keepdim=True), settings.temperature, 1.0).to(noise.dtype)
     for call, step in enumerate(visited):
         now, after = kept[call], kept[call + 1]
         steps = torch.full(noise.shape[:2], step, dtype=torch.long, device=noise.device)
@@ -179,7 +189,7 @@ def denoise(
         if settings.eta and streams is not None:
             sigma = sigmas[call] * streams.noisy[..., None].to(noise.device)
             renewed = (1 - after - sigma**2).sqrt() * predicted + sigma * streams.draw().to(noise.device)
-        latents = after.sqrt() * clean + renewed * (settings.temperature if call == 0 else 1.0)
+        latents = after.sqrt() * clean + renewed * (heat if call == 0 else 1.0)
         if settings.solver == "second_order" and 0 < call < len(visited) - 1:
             share = (after.sqrt() - (now * (1 - after) / (1 - now)).sqrt()) * change[call] / (2 * change[call - 1])
             latents = latents + share.to(latents.dtype) * (clean - earlier)

@@ -28,13 +28,14 @@ def measure_sampler(*, rounds: int = 7, images: int | None = None) -> list[dict[
     a value is the median of the rounds. Each result has metric, value, unit, baseline and ratio (above 1 is better).
     """
     on_gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if on_gpu else "cpu")
+    kind = "cuda" if on_gpu else "cpu"
+    device = torch.device(kind)
     count = images or (8 if on_gpu else 1)
     torch.manual_seed(0)
     network = HypoNet().eval().to(device)
     memory = {"global": torch.randn(count, 512, 8, 8), "local": torch.randn(count, 52, 256)}
     condition = Condition(torch.zeros(count, 10), memory).to(device)
-    predictor = PlacedPredictor(network, Compute(device.type, bf16=on_gpu, compiled=on_gpu))
+    predictor = PlacedPredictor(network, Compute(kind, bf16=on_gpu, compiled=on_gpu))
 
     def ours(size: int) -> torch.Tensor:
         seeds = torch.arange(count * size).reshape(count, size)

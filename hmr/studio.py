@@ -164,8 +164,9 @@ def _free_poses(rest: torch.Tensor, looks: Sequence[Look], rngs: Sequence[np.ran
     poses = to_rotations(np.stack([sample_angles(r, k.poses) for k, r in zip(looks, rngs)]))
     for _ in range(8):
         joints = forward_kinematics(torch.from_numpy(poses), rest).joints.numpy()
-        deep = np.flatnonzero(_in_trunk(joints) | (self_penetration(joints) > SKIN))
-        if not len(deep):
+        bad = _in_trunk(joints) | (self_penetration(joints) > SKIN)
+        deep = [int(row) for row in np.flatnonzero(bad)]
+        if not deep:
             break
         poses[deep] = to_rotations(np.stack([sample_angles(rngs[i], looks[i].poses) for i in deep]))
     posed = forward_kinematics(torch.from_numpy(poses), rest)
@@ -311,10 +312,11 @@ def _backgrounds() -> list[Floats]:
     pool, side = [], 480
     for _ in range(40):
         low, high = (rng.uniform(0.05, 0.95) + rng.normal(0, 0.12, 3) for _ in range(2))
-        mix = sum(
+        layers = (
             a * gaussian_filter(rng.standard_normal((side, side)), s, mode="wrap") * s
             for a, s in zip(rng.uniform(0, 1, 4), (1.5, 5, 16, 50))
         )
+        mix = sum(layers, start=np.zeros((side, side)))
         mix = (mix - mix.min()) / (np.ptp(mix) + 1e-9)
         picture = low + (high - low) * mix[..., None]
         for _ in range(rng.integers(0, 12)):  # panels, posts, windows

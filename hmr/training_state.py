@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from storage.finished_file import finished_file
+
 __all__ = ["StateError", "load_state", "save_state"]
 
 
@@ -16,11 +18,8 @@ class StateError(ValueError):
 
 def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> None:
     """Write the state after `step` steps, in one move, and remove all but the newest `keep`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{step:08d}.pt"
-    unfinished = path.with_suffix(".tmp")
-    torch.save(state, unfinished)
-    unfinished.replace(path)
+    with finished_file(folder / f"step-{step:08d}.pt") as unfinished, unfinished.open("wb") as file:
+        torch.save(state, file)  # given a path, torch would write its name too
     for old in _states(folder)[keep:]:
         old.unlink()
 

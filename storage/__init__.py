@@ -1,14 +1,17 @@
 """What the stages hand to each other, and the store that keeps it.
 
-    records.py      Person, Group, DrawnGroup, Verdict: numpy, no I/O; the one module that `critique` imports
-    schema.py       the one Parquet schema of each table: units, shapes, meanings in its fields
-    rows.py         records to tables and back
-    manifest.py     the atomic commit: files first, the manifest last; readers trust the manifest alone
-    group_store.py  GroupStore: append and read
-    memory_store.py MemoryStore: a critic's rules, prototypes and ledger, version by version
-    sources/        readers of datasets' files, one module a format
+    records.py        Person, Group, DrawnGroup, Verdict: numpy, no I/O; the one module that `critique` imports
+    schema.py         the one Parquet schema of each table: units, shapes, meanings in its fields
+    rows.py           records to tables and back
+    manifest.py       the atomic commit: files first, the manifest last; readers trust the manifest alone
+    group_store.py    GroupStore: append and read
+    memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
+    sources/          readers of datasets' files, one module a format
+    finished_file.py  files that are whole or not there: how every folder writes
+    safe_pickle.py    pickles read without running what they hold
 
-Imports nothing else of ours; `tasks` and `flows` use it. To look into a store, no code of ours is needed:
+Imports nothing else of ours; `tasks` and `flows` use it. The last two import nothing of ours at all, and every folder
+may import them. To look into a store, no code of ours is needed:
 
     pandas.read_parquet("store/scores")                        # NaN in `score`: not judged, `status` says why
     pyarrow.parquet.read_schema("store/people/0.parquet")      # what each column means, and its unit

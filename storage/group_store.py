@@ -1,5 +1,6 @@
 """The group store: people, groups of hypotheses and verdicts in Parquet files. Append and read.
 
+    images.parquet                                the photographs: see `storage.image_list`
     people/<shard>.parquet
     groups/gen=V/<shard>.parquet                  one row per group: the person, and what its hypotheses share
     hyps/gen=V/<shard>.parquet                    one row per hypothesis, in the order of `groups`
@@ -10,25 +11,29 @@
 Verdicts on a part of a shard's groups are in `<shard>+1.parquet`, `+2` and so on: groups that were pending and were
 judged later, or were judged again. Of several verdicts on a group the newest counts. A hypothesis that was not
 judged is a row with a status and a NULL score. Writing a shard again with equal content does nothing (durations do
-not count); with other content it is an error. An empty shard is a shard.
+not count); with other content it is an error. An empty shard is a shard. What is of a photograph that has changed or
+gone since stays in the files, and no method hands it out.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
 
 Source: the layout and its measurements are our own.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
-from storage.manifest import Manifest, natural, put_file
+from storage.finished_file import read_again, write_bytes
+from storage.image_list import ImageList, read_images, write_images
+from storage.manifest import Manifest, natural
 from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
     content_digest,
@@ -77,19 +82,35 @@ class GroupStore:
 
     def write_people(self, shard: str, people: Sequence[Person]) -> None:
         """Add the people found in one shard of the photographs (none, if none were found)."""
-        self._write(self._people(), shard, rows_of_people(people))
+        self._write(self._people(), shard, rows_of_people([self.images.as_stored(person) for person in people]))
+
+    @property
+    def images(self) -> ImageList:
+        """The photographs; none are named where the store keeps no list of them."""
+        return read_images(self.root) or ImageList(Path(), ())
+
+    def write_images(self, images: ImageList) -> None:
+        """Put a list of photographs in the place of the one before; what is of those that went is hidden."""
+        write_images(self.root, images)
 
     def people_shards(self) -> list[str]:
-        return list(self._people().shards())
+        return self._shown(self._people())
 
     def read_people(self, shard: str | None = None) -> list[Person]:
         """The people of one shard, or of all."""
         shards = self.people_shards() if shard is None else [shard]
-        return [person for name in shards for person in people_of_rows(_read(self._people(), "people", name))]
+        images = self.images
+        return [
+            images.placed(person)
+            for name in shards
+            for person in people_of_rows(_read(self._people(), "people", name))
+            if images.holds(person.group_id)
+        ]
 
     def write_groups(self, gen: str, shard: str, groups: Sequence[Group]) -> None:
         """Add the groups drawn for one shard of people in one generation (for example "round0")."""
-        self._write(self._groups(gen), shard, rows_of_groups(groups))
+        stored = [replace(group, person=self.images.as_stored(group.person)) for group in groups]
+        self._write(self._groups(gen), shard, rows_of_groups(stored))
 
     def gens(self) -> list[str]:
         """The generations that have groups."""
@@ -97,27 +118,37 @@ class GroupStore:
         return sorted((path.parent.name.removeprefix("gen=") for path in found), key=natural)
 
     def group_shards(self, gen: str) -> list[str]:
-        return list(self._groups(gen).shards())
+        return self._shown(self._groups(gen))
 
     def group_contents(self, gen: str) -> dict[str, str]:
-        """A digest of what each shard of groups says; another one if the shard was lost and drawn anew."""
-        return {name: shard.content for name, shard in self._groups(gen).shards().items()}
+        """A digest of what each shard of groups says; another one if it was drawn anew, or if photographs went."""
+        hidden: dict[str, list[str]] = {}
+        for image in self.images.exceptions.values():
+            if not image.present:
+                hidden.setdefault(image.shard, []).append(image.image_id)
+        found = self._groups(gen).shards()
+        return {name: _digest(found[name].content, hidden.get(name, [])) for name in self.group_shards(gen)}
 
     def read_groups(self, gen: str, shard: str) -> list[Group]:
         manifest = self._groups(gen)
         groups, hyps = (_read(manifest, table, shard) for table in manifest.folders)
-        return groups_of_rows(groups, hyps)
+        images = self.images
+        return [
+            replace(group, person=images.placed(group.person))
+            for group in groups_of_rows(groups, hyps)
+            if images.holds(group.person.group_id)
+        ]
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """Hypotheses of each group of a shard."""
-        return _read(self._groups(gen), "groups", shard, "hypotheses")["hypotheses"].to_pylist()
+        return list(self.hypotheses_of(gen, shard).values())
 
     def write_verdicts(
         self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]
     ) -> None:
         """Add a critic's verdicts on one shard of groups: one on each, in the order of the groups."""
         self._check_names(gen, critic, shard, verdicts)
-        drawn = list(self.hypotheses_of(gen, shard).items())
+        drawn = list(self._drawn(gen, shard).items())
         judged = [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]
         if drawn != judged:
             counts = (len(drawn), len(judged))
@@ -131,7 +162,7 @@ class GroupStore:
 
     def add_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         """Add a critic's verdicts on some groups of a shard; those that it judged before are superseded."""
-        drawn, manifest = self.hypotheses_of(gen, shard), self._scores(critic, gen, run)
+        drawn, manifest = self._drawn(gen, shard), self._scores(critic, gen, run)
         taken = [_part(name, drawn_shard=shard) for name in manifest.shards()]
         numbers = [number for number in taken if number is not None]
         if not numbers and [verdict.group_id for verdict in verdicts] == list(drawn):
@@ -152,12 +183,11 @@ class GroupStore:
         path = self._about(critic)
         content = json.dumps(about, indent=1, sort_keys=True).encode()
         if not path.exists() or path.read_bytes() != content:
-            put_file(path, content)
+            write_bytes(path, content)
 
     def critic_description(self, critic: str) -> dict[str, Any] | None:
         """What was kept of a critic's name and version; None for verdicts from before it was."""
-        path = self._about(critic)
-        return json.loads(path.read_bytes()) if path.exists() else None
+        return read_again(self._about(critic), lambda path: json.loads(path.read_bytes()))
 
     def all_critics(self) -> list[str]:
         """The critics that have judged, or were about to judge, groups of any generation."""
@@ -176,6 +206,11 @@ class GroupStore:
 
     def hypotheses_of(self, gen: str, shard: str) -> dict[str, int]:
         """The groups of a shard in their order, and how many hypotheses each has."""
+        images = self.images
+        return {key: size for key, size in self._drawn(gen, shard).items() if images.holds(key)}
+
+    def _drawn(self, gen: str, shard: str) -> dict[str, int]:
+        """The same of all that is in the files."""
         groups = _read(self._groups(gen), "groups", shard, "group_id", "hypotheses")
         return dict(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
 
@@ -195,12 +230,17 @@ class GroupStore:
             raise StoreError(
                 f"{self.root}: no verdicts of critic '{critic}' on shard '{shard}' of '{gen}'; score it first"
             )
-        return self._verdicts(gen, critic, shard, parts[shard])
+        images = self.images
+        return [one for one in self._verdicts(gen, critic, shard, parts[shard]) if images.holds(one.group_id)]
 
     def lacking(self, gen: str, critic: str) -> list[str]:
         """The shards of groups of which this critic has not judged every one yet."""
         parts = self._parts(gen, critic)
-        return [shard for shard in self.group_shards(gen) if shard not in parts or self.unjudged(gen, critic, shard)]
+        return [
+            shard
+            for shard in self.group_shards(gen)
+            if self.unjudged(gen, critic, shard) or (shard not in parts and not self._drawn(gen, shard))
+        ]
 
     def unjudged(self, gen: str, critic: str, shard: str) -> list[str]:
         """Groups of a shard without a verdict, or whose newest one is of a fault that can pass, as older stores have.
@@ -223,9 +263,11 @@ class GroupStore:
 
     def verdict_summary(self, gen: str, critic: str) -> VerdictSummary:
         """Counts of what the newest verdicts of a critic say."""
-        groups, statuses = 0, Counter()
+        groups, statuses, images = 0, Counter(), self.images
         for shard, parts in self._parts(gen, critic).items():
             for verdict in self._verdicts(gen, critic, shard, parts):
+                if not images.holds(verdict.group_id):
+                    continue
                 groups += 1
                 statuses.update(verdict.statuses)
         return VerdictSummary(groups, statuses["ok"], statuses.total() - statuses["ok"], dict(statuses))
@@ -256,7 +298,7 @@ class GroupStore:
         """The newest verdict on each group, in the groups' order. `parts`: newest first."""
         if len(parts) == 1 and parts[0].name == shard:
             return _verdicts_in(parts[0], critic)
-        drawn, found = self.hypotheses_of(gen, shard), dict[str, Verdict]()
+        drawn, found = self._drawn(gen, shard), dict[str, Verdict]()
         for part in parts:
             for verdict in _verdicts_in(part, critic):
                 if drawn.get(verdict.group_id) != len(verdict.scores):
@@ -270,7 +312,8 @@ class GroupStore:
         self, gen: str, shard: str, parts: Sequence[_Part], critic: str
     ) -> Iterator[tuple[Group, Verdict]]:
         groups = {group.person.group_id: group for group in self.read_groups(gen, shard)}
-        verdicts = self._verdicts(gen, critic, shard, parts)
+        images = self.images
+        verdicts = [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]
         for place, verdict in enumerate(verdicts):
             group = groups.pop(verdict.group_id, None)
             verdicts[place] = None  # type: ignore[call-overload]  # what was handed out is not held
@@ -290,7 +333,13 @@ class GroupStore:
                 found.setdefault(base, []).append(_Part(shard.written_ns, run, name, manifest))
         for parts in found.values():
             parts.sort(key=lambda part: part[:2], reverse=True)
-        return {name: found[name] for name in sorted(found, key=natural)}
+        emptied = self.images.emptied
+        return {name: found[name] for name in sorted(found, key=natural) if name not in emptied}
+
+    def _shown(self, manifest: Manifest) -> list[str]:
+        """The shards but for those whose photographs have all gone."""
+        emptied = self.images.emptied
+        return [shard for shard in manifest.shards() if shard not in emptied]
 
     def _people(self) -> Manifest:
         return self._manifest(("people",), "")
@@ -319,6 +368,11 @@ class GroupStore:
                 }
             )
         ]
+
+
+def _digest(content: str, hidden: Sequence[str]) -> str:
+    """Of a shard's content without what is hidden of it."""
+    return hashlib.sha256("/".join([content, *sorted(hidden)]).encode()).hexdigest() if hidden else content
 
 
 def _read(manifest: Manifest, table: str, shard: str, *columns: str) -> pa.Table:

@@ -10,7 +10,6 @@ to replacing it keeps two writers from losing each other's shards.
 import fcntl
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -19,10 +18,11 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from storage.finished_file import UNFINISHED, make_folder, remove_strays, write_bytes, write_text
 from storage.schema import VERSION, StoreError
 
 # A leading underscore hides a file from what reads a folder of Parquet files (pandas, Spark).
-_MANIFEST, _LOCK, _TEMPORARY = "_manifest.json", "_lock", "_tmp-"
+_MANIFEST, _LOCK, _TEMPORARY = "_manifest.json", "_lock", "_tmp-"  # the last by programs of version 0.1
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Manifest:
             if known and not self.damage(shard):
                 return False
             for table, (_, data) in files.items():
-                _put(self.file(table, shard), data)
+                write_bytes(self.file(table, shard), data)
             stored = {
                 table: StoredFile(rows, hashlib.sha256(data).hexdigest())
                 for table, (rows, data) in files.items()
@@ -130,20 +130,20 @@ class Manifest:
             kept = {self.file(table, name) for table in self.folders for name in shards}
             found = {path for folder in self.folders.values() for path in folder.glob("*.parquet")}
             found |= {path for folder in self.folders.values() for path in folder.glob(f"{_TEMPORARY}*")}
-            strays = sorted(found - kept)
+            strays = sorted(path for path in found - kept if not path.name.startswith(UNFINISHED))
             for path in strays:
                 path.unlink()
-            return strays
+            return strays + [path for folder in self.folders.values() for path in remove_strays(folder)]
 
     def _replace(self, shards: dict[str, Shard]) -> None:
         told = {"schema": VERSION, "shards": {name: asdict(shard) for name, shard in shards.items()}}
-        _put(self.path, json.dumps(told, indent=1).encode())
+        write_text(self.path, json.dumps(told, indent=1))
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Hold the one lock of this manifest; it goes with the process, however that ends."""
         for folder in self.folders.values():
-            _make(folder)
+            make_folder(folder)
         with open(self.path.with_name(_LOCK), "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -181,36 +181,3 @@ def _told(path: Path) -> dict[str, Shard]:
 def natural(name: str) -> list[str | int]:
     """Sort key under which "round2" comes before "round10"."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Make `path` hold `content`: wholly or, if the machine stops before, not at all."""
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _sync(path.parent)
-
-
-def put_file(path: Path, content: bytes) -> None:
-    """Write a small file of the store that no manifest names, wholly or not at all."""
-    _make(path.parent)
-    _put(path, content)
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, each written through to the disk."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

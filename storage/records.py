@@ -41,7 +41,7 @@ UNREADABLE = frozenset({"refused", "filtered", "bad_json", "schema", "missing_it
 class Person:
     """One person found in one photograph: everything that later stages may know about them."""
 
-    group_id: str  # unique in a store: "<photo stem>-<first 8 hex digits of its sha256>-p<index>"
+    group_id: str  # unique in a store: "<short name of the photograph>-<digest of its contents>-p<index>"
     photo: str  # absolute path of the photograph
     photo_sha256: str
     width: int  # of the photograph after its EXIF rotation, px

@@ -112,7 +112,9 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
     """The verdicts of one shard, in the order in which they were written. A NULL becomes NaN."""
     calls: dict[str, list[Reply]] = {}
     for row in replies.to_pylist():
-        reply = Reply(**{name: row[name] for name in REPLIES.names[2:]} | {"order": tuple(row["order"] or ())})
+        told = {name: row[name] for name in REPLIES.names[2:]}
+        told["order"] = tuple(row["order"] or ())
+        reply = Reply(**told)
         calls.setdefault(row["group_id"], []).append(reply)
     verdicts = []
     for group_id, found in groupby(scores.to_pylist(), key=lambda row: row["group_id"]):

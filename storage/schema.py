@@ -48,7 +48,7 @@ _HYPOTHESIS = _column("hypothesis", pa.int32(), "place in the group, from 0")
 
 _PERSON = [
     _GROUP_ID,
-    _column("photo", pa.string(), "absolute path of the photograph"),
+    _column("photo", pa.string(), "path of the photograph, relative to the root in images.parquet, or absolute"),
     _column("photo_sha256", pa.string(), "of the photograph's file"),
     _column("width", pa.int64(), "of the photograph, upright", "px"),
     _column("height", pa.int64(), "of the photograph, upright", "px"),
@@ -137,13 +137,14 @@ def encode(table: pa.Table) -> bytes:
     Small row groups: one of pictures has a few MB, and a single group of hypotheses is found in milliseconds.
     """
     arrays = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    words = [field.name for field in table.schema if pa.types.is_string(field.type)]
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata({_VERSION_KEY: str(VERSION)}),
         sink,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[field.name for field in table.schema if pa.types.is_string(field.type)],
+        use_dictionary=words,  # type: ignore[arg-type]  # a list of names is documented, the stubs say bool
         column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in arrays},
         row_group_size=512 if "picture" in table.schema.names else 8192,
     )

@@ -1,7 +1,8 @@
 """Thin shells around one pure call each: read a shard, call one function, write a shard.
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
-request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store.
+request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other
+files are written by `storage.finished_file`: whole under their final name, or not there.
 
 `settings.py` is the one reader of settings files.
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,14 +25,15 @@ from hmr.evaluation import (
     joint_errors,
     pose_groups,
 )  # fmt: skip
-from hmr.inverse_kinematics import PelvisRule
 from hmr.labels import KnownPeople, known_people
+from hmr.latent import Decoding
 from hmr.lifting import lifting_errors, load_liftings
 from hmr.metrics import bootstrap_improvement, rank_correlations, spread_correlations
 from hmr.observation import SeenPeople, landmarks_in_crop, see_split, sure_detections
-from hmr.sampler import PUBLISHED, SamplerSettings, draw_latents, group_seeds
+from hmr.sampler import SamplerSettings, draw_latents, group_seeds
 from hmr.skeleton import JOINT_NAMES
 from hmr.studio import SIZE, Purpose, Split, truths
+from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
 from tasks.devices import compute_for
 from tasks.judging import judge_all, make_critic
@@ -46,7 +46,7 @@ class StudioPeople(NamedTuple):
     """Where the people of a studio split lie, and how many scenes it has."""
 
     split: Split
-    count: int
+    count: int  # type: ignore[assignment]  # no tuple's method
     cache: Path
     processes: int = 1
 
@@ -91,7 +91,7 @@ def look_at(people: StudioPeople) -> int:
     return len(see_split(people.split, people.count, people.cache, processes=people.processes).index)
 
 
-def framing(known: Known, betas: torch.Tensor, pelvis: PelvisRule, frame: Body, protocol: Protocol = "fit") -> Framing:
+def framing(known: Known, betas: torch.Tensor, how: Decoding, frame: Body, protocol: Protocol = "fit") -> Framing:
     """How a split's diffused vectors become bodies.
 
     `fit` takes the camera as guessed from the picture and fits the root's depth. `published` takes camera and root
@@ -99,8 +99,8 @@ def framing(known: Known, betas: torch.Tensor, pelvis: PelvisRule, frame: Body, 
     """
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
-        return Framing(betas, torch.from_numpy(known.seen.camera), crop, pelvis)
-    return Framing(betas, known.truth.camera, crop, pelvis, frame(*known.truth.bodies).joints[:, 0, 2])
+        return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
+    return Framing(betas, known.truth.camera, crop, how, frame(*known.truth.bodies).joints[:, 0, 2])
 
 
 def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
@@ -111,16 +111,18 @@ def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Co
 
 @torch.no_grad()
 def draw_people(
-    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings = PUBLISHED,
+    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
     protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
 ) -> DrawnPeople:  # fmt: skip
     """Draw groups for a split, always from the same noise, and pose them.
 
-    condition: what `encode_split` gave, for models that share an encoder; none = made here.
+    sampler: none = the model's own. condition: what `encode_split` gave, for models that share an encoder; none = made
+    here.
     """
     data = known(frame, people)
     told = encode_split(base, frame, people, compute) if condition is None else condition
     ids = [f"{people.split}-{i}" for i in data.seen.index]
+    sampler = base.sampler if sampler is None else sampler
     seeds = torch.from_numpy(group_seeds(0, "benchmark", ids, hypotheses))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
@@ -128,7 +130,7 @@ def draw_people(
         PlacedPredictor(base.predictor, compute), told.to(torch.device(compute.device)), seeds, zero, sampler,
         landmarks=torch.from_numpy(landmarks_in_crop(data.seen.landmarks, data.seen.crop)),
     )  # fmt: skip
-    view = framing(data, told.betas, base.pelvis, frame, protocol)
+    view = framing(data, told.betas, base.decoding, frame, protocol)
     return DrawnPeople(data, seeds, latents, view, pose_groups(frame, latents, view))
 
 
@@ -173,9 +175,9 @@ def choosing_critic(section: CriticSection) -> CriticSection:
     return section if able else section.model_copy(update={"name": "evidence"})
 
 
-def benchmark_sampler(sample: Sample) -> SamplerSettings:
+def benchmark_sampler(sample: Sample, base: BaseModel) -> SamplerSettings:
     """The run's sampler at the model's own spread."""
-    return replace(sampler_settings(sample), temperature=1.0)
+    return sampler_settings(sample.model_copy(update={"temperature": 1.0}), base.sampler)
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="benchmark {people.split}: {name}")
@@ -194,10 +196,10 @@ def benchmark_model(
 
     Groups are drawn with the sampler of `sample`, where and as it says, at temperature 1.
     """
-    if result.exists():
+    if read_again(result, _arrays) is not None:
         return result
     base, frame = model(model_path), body(body_path)
-    sampler = benchmark_sampler(sample)
+    sampler = benchmark_sampler(sample, base)
     drawn = draw_people(
         base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
         compute=compute_for(sample),
@@ -212,17 +214,21 @@ def benchmark_model(
     found = evaluate_people(frame, drawn, vertices=True, scores=scores)
     quality = rank_correlations(scores, found.group.mpjpe_mm)
     flat: dict[str, Any] = {f"{e}/{m}": v for e, by in found.errors.items() for m, v in by.items()}
-    result.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = result.with_suffix(".tmp.npz")
-    np.savez(
-        unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
-        joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
-        srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
-        index=seen.index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
-        protocol=section.protocol,
-    )  # fmt: skip
-    unfinished.replace(result)
+    with finished_file(result) as unfinished:
+        np.savez(
+            unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
+            joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
+            srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
+            index=seen.index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
+            protocol=section.protocol,
+        )  # fmt: skip
     return result
+
+
+def _arrays(path: Path) -> dict[str, NDArray]:
+    """All of an .npz file; reading an array checks its checksum."""
+    with np.load(path) as kept:
+        return {name: kept[name] for name in kept.files}
 
 
 def table(result: Path) -> dict[str, dict[str, float]]:

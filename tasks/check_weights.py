@@ -5,7 +5,6 @@ deploy/assets/build_evidence.py and deploy/assets/build_scorer.py call it; nothi
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 
 from hmr.body import Body
 from hmr.labels import known_people
-from hmr.observation import SeenPeople, see_scenes
+from hmr.observation import SeenPeople, read_seen, see_scenes, write_seen
 from hmr.people import PersonFinder
+from storage.finished_file import read_again
 from tasks import benchmarking
 from tasks.benchmarking import Known, StudioPeople
 from tasks.critic_benchmark import KnownGroups, model_groups, perturbed_groups
@@ -30,19 +30,16 @@ SHARD = 25
 
 def see_held_out(frame: Body, cache: Path) -> SeenPeople:
     """The held-out people, seen with the second look; kept in `cache` in shards, a minute and a half the first time."""
-    cache.mkdir(parents=True, exist_ok=True)
     finder = PersonFinder(thorough=False, second_look=True)
     shards = []
     for start in range(HELD_OUT.start, HELD_OUT.stop, SHARD):
         scenes = range(start, min(start + SHARD, HELD_OUT.stop))
         path = cache / f"broad-second-{scenes.start:06d}-{scenes.stop:06d}.npz"
-        if not path.exists():
-            with TemporaryDirectory(dir=cache, prefix=path.stem) as own:  # several runs may share the folder
-                unfinished = Path(own) / path.name
-                np.savez(unfinished, **see_scenes(frame, finder, "broad", scenes)._asdict())
-                unfinished.replace(path)
-        with np.load(path) as kept:
-            shards.append([kept[name] for name in SeenPeople._fields])
+        seen = read_again(path, read_seen)
+        if seen is None:
+            seen = see_scenes(frame, finder, "broad", scenes)
+            write_seen(seen, path)
+        shards.append(seen)
     return SeenPeople(*(np.concatenate(part) for part in zip(*shards)))
 
 

@@ -27,7 +27,6 @@ from hmr.labels import KnownPeople
 from hmr.metrics import Interval, bootstrap_interval, rank_correlations
 from hmr.perturbation import mixed_levels, perturb
 from hmr.photograph import read_photograph
-from hmr.sampler import SamplerSettings
 from hmr.studio import Split
 from storage.records import DrawnGroup, Group, Person, Verdict
 from tasks.benchmarking import StudioPeople, draw_people, known, person_records
@@ -83,7 +82,7 @@ def model_groups(
     base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
 ) -> KnownGroups:
     """The groups that the benchmark of models draws, as a critic is shown them."""
-    sampler = SamplerSettings(temperature=temperature)
+    sampler = replace(base.sampler, temperature=temperature * base.sampler.temperature)
     drawn = draw_people(base, frame, people, hypotheses=hypotheses, sampler=sampler)
     records = person_records(people, drawn.known.seen)
     groups = groups_from(

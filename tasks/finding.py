@@ -1,6 +1,7 @@
 """Stage 1: from photographs to people. A photograph that cannot be used is named with its reason, never lost."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,15 +9,17 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.brought_keypoints import keypoint_file
 from hmr.photograph import PhotographError, read_photograph
 from hmr.processes import in_processes
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
+from storage.image_list import Image, ImageList, image_of, updated
 from storage.records import Person
+from tasks.image_search import Source, search
 from tasks.people import IMAGES, Looked, finder, people_in, person_record
 from tasks.retrying import may_pass
 
-__all__ = ["IMAGES", "Found", "Shard", "find_people", "finder", "person_record", "shards_of"]
+__all__ = ["IMAGES", "Found", "Listed", "Shard", "find_people", "finder", "list_photographs", "person_record"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,19 @@ class Shard:
     """Some photographs that are worked on together."""
 
     name: str
-    photographs: tuple[Path, ...]
-    thorough: bool  # look for several people, at several scales
+    photographs: tuple[tuple[Path, str], ...]  # file, our name of it
+    thorough: bool = True  # look for several people, at several scales
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The photographs of a run as they are now."""
+
+    shards: tuple[Shard, ...]
+    skipped: tuple[tuple[str, str], ...]  # name, reason
+    added: int  # since the last look; 0 at the first
+    changed: tuple[str, ...]  # paths of those with other contents than at the last look
+    gone: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,26 +51,52 @@ class Found:
     told: tuple[tuple[str, str], ...] = ()  # file name, remark, of photographs that were searched now
 
 
-def shards_of(folder: Path, size: int, *, thorough: bool) -> list[Shard]:
-    """The files of a folder in order, cut into shards; raises PhotographError if there is nothing to look at.
+@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
+def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, size: int) -> Listed:
+    """Name the photographs of some folders below `root` by their contents, and cut what is new into shards.
 
-    Every file counts, so that one which is no picture is reported rather than passed over; hidden files do not.
+    The list is kept in the store: what an earlier look named keeps its name and shard, and what has changed or gone is
+    hidden. Raises PhotographError if there is nothing to look at.
     """
-    if not folder.is_dir():
-        raise PhotographError(f"no folder {folder}: give --images a folder with photographs in it")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    keypoints = {keypoint_file(path) for path in files if path.suffix.lower() != ".json"}
-    files = [path for path in files if path not in keypoints]
-    if not files:
-        raise PhotographError(f"{folder} is empty: put photographs in it ({', '.join(IMAGES)})")
-    parts = [files[i : i + size] for i in range(0, len(files), size)]
-    return [Shard(f"{folder.name}-{k:04d}", tuple(part), thorough) for k, part in enumerate(parts)]
+    store = GroupStore(store_root)
+    before = store.images.images or _listed_in_old_stores(store, root)
+    images: list[Image] = []
+    skipped: list[tuple[str, str]] = []
+    thorough = {}
+    for source in sources:
+        seen = search(source)
+        skipped += seen.skipped
+        places = {key: (path.relative_to(root).as_posix(), short) for key, (path, short) in seen.found.items()}
+        own = [image for image in before if image.shard.rpartition("-")[0] == source.prefix]
+        images += updated(own, places, size, source.prefix)
+        thorough[source.prefix] = source.thorough
+    images += [i._replace(status="gone") for i in before if i.shard.rpartition("-")[0] not in thorough]
+    if not any(image.present for image in images):
+        reasons = "; ".join(f"{name}: {why}" for name, why in skipped[:5])
+        folders = ", ".join(str(source.folder) for source in sources)
+        told = f" ({reasons})" if reasons else ""
+        raise PhotographError(f"no photographs in {folders}{told}: put some in it ({', '.join(IMAGES)})")
+    if [*before] != images or store.images.root != root:
+        store.write_images(ImageList(root, images))
+    shards: dict[str, list[tuple[Path, str]]] = {}
+    for image in images:
+        if image.present:
+            shards.setdefault(image.shard, []).append((root / image.path, image.image_id))
+    states = {image.image_id: image.status for image in before}
+    return Listed(
+        shards=tuple(Shard(name, tuple(p), thorough[name.rpartition("-")[0]]) for name, p in shards.items()),
+        skipped=tuple(skipped),
+        added=sum(image.image_id not in states for image in images) if before else 0,
+        changed=tuple(i.path for i in images if i.status == "changed" != states.get(i.image_id)),
+        gone=tuple(i.path for i in images if i.status == "gone" != states.get(i.image_id)),
+    )
 
 
 class _Photograph(NamedTuple):
     """A photograph to be looked at, and how."""
 
     path: Path
+    image_id: str
     thorough: bool
     crop_margin: float
     focal_px: float | None
@@ -69,8 +109,8 @@ def _look(job: _Photograph) -> Looked:
     except PhotographError as error:
         return Looked([], [(job.path.name, str(error).removeprefix(f"{job.path}: "))], [])
     return people_in(
-        job.path, photograph, thorough=job.thorough, crop_margin=job.crop_margin, focal_px=job.focal_px,
-        only_described=job.only_described,
+        job.path, photograph, image_id=job.image_id, thorough=job.thorough, crop_margin=job.crop_margin,
+        focal_px=job.focal_px, only_described=job.only_described,
     )  # fmt: skip
 
 
@@ -91,20 +131,30 @@ def find_people(
     """
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
-    if shard.name in store.people_shards() and note.exists():
-        kept = [tuple(row) for row in json.loads(note.read_text())]
+    rows = read_again(note, lambda path: [(key, name, why) for key, name, why in json.loads(path.read_text())])
+    if shard.name in store.people_shards() and rows is not None:
+        here = {image_id for _, image_id in shard.photographs}
+        kept = [(name, why) for image_id, name, why in rows if image_id in here]
         return Found(len(store.read_people(shard.name)), tuple(kept))
     people: list[Person] = []
-    skipped: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str, str]] = []  # our name of the photograph, file name, reason
     told: list[tuple[str, str]] = []
-    jobs = [_Photograph(path, shard.thorough, crop_margin, focal_px, only_described) for path in shard.photographs]
-    for looked in in_processes(_look, jobs, processes):
+    jobs = [_Photograph(*one, shard.thorough, crop_margin, focal_px, only_described) for one in shard.photographs]
+    for job, looked in zip(jobs, in_processes(_look, jobs, processes)):
         people += looked.people
-        skipped += looked.skipped
+        skipped += [(job.image_id, *row) for row in looked.skipped]
         told += looked.told
-    note.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(skipped))
-    unfinished.replace(note)
+    write_text(note, json.dumps(skipped))
     store.write_people(shard.name, people)
-    return Found(len(people), tuple(skipped), tuple(told))
+    return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(told))
+
+
+def _listed_in_old_stores(store: GroupStore, root: Path) -> list[Image]:
+    """The photographs of a store that keeps no list of them, of version 0.1: those with people in them."""
+    images = {}
+    for shard in store.people_shards():
+        for person in store.read_people(shard):
+            image_id, path = image_of(person.group_id), Path(person.photo)
+            place = path.relative_to(root) if path.is_relative_to(root) else path
+            images[image_id] = Image(image_id, place.as_posix(), person.photo_sha256, shard)
+    return list(images.values())

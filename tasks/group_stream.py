@@ -15,7 +15,7 @@ import roma
 import torch
 from jaxtyping import Float, Int
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from hmr.base_model import BaseModel, weights_digest
@@ -25,6 +25,7 @@ from hmr.condition import Condition, Observation
 from hmr.group_source import GroupBatch
 from hmr.latent import DIMS
 from hmr.trainer import TrainError
+from storage.finished_file import read_again, write_bytes
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.sampling import observe
@@ -235,11 +236,13 @@ def _precision(compute: Compute) -> str:
 
 
 def _about(path: Path) -> dict[str, str] | None:
-    """The metadata of a file laid out before; None if there is none."""
-    if not path.exists():
-        return None
-    with safe_open(path, framework="pt") as file:
-        return file.metadata()
+    """The metadata of a whole file laid out before; None if there is none."""
+
+    def read(path: Path) -> dict[str, str]:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata()
+
+    return read_again(path, read)
 
 
 def _lay_out(
@@ -263,10 +266,7 @@ def _lay_out(
 
 
 def _write(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=about)
-    unfinished.replace(path)
+    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=about))
 
 
 def _named(told: Condition | Observation) -> Iterator[tuple[str, Tensor]]:

@@ -45,9 +45,17 @@ def observe(people: Sequence[Person], side: int = PICTURE) -> Observation:
     )
 
 
-def sampler_settings(sample: Sample) -> SamplerSettings:
-    """The sampler's settings from those of the run; raises SamplerError if they do not fit together."""
-    return SamplerSettings(sample.steps, sample.solver, sample.eta, sample.temperature, sample.guidance)
+def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
+    """The sampler's settings from those of the run, and from the model's own where the run leaves them open.
+
+    Fresh noise belongs to DDIM: a run that asks for it alone gets that. The run's temperature is a factor on the
+    model's own, at which its spread is calibrated. Raises SamplerError for what does not fit.
+    """
+    solver = sample.solver or ("ddim" if sample.eta else own.solver)
+    guidance = own.guidance if sample.guidance is None else sample.guidance
+    return SamplerSettings(
+        sample.steps or own.calls, solver, sample.eta, sample.temperature * own.temperature, guidance
+    )
 
 
 @torch.no_grad()
@@ -69,10 +77,10 @@ def draw_groups(
     zero[:, 0] = True
     latents = draw_latents(
         PlacedPredictor(base.predictor, compute), condition.to(torch.device(compute.device)), seeds, zero,
-        sampler_settings(sample), landmarks=seen.landmarks,
+        sampler_settings(sample, base.sampler), landmarks=seen.landmarks,
     )  # fmt: skip
     camera, crop = (torch.from_numpy(np.stack(x)) for x in zip(*((p.camera, p.crop) for p in people)))
-    posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.pelvis))
+    posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.decoding))
     return groups_from(people, latents, posed, condition.betas, body, base.digest(), sample.temperature, seeds.numpy())
 
 

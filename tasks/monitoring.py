@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from critique.panel import agreement
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 
 Rows = list[dict[str, str | float]]
@@ -26,9 +27,7 @@ def watch(store: GroupStore, gen: str, critic: str, monitor: str, folder: Path) 
     path, rows = folder / FILE, _kept(folder)
     key = {"gen": gen, "critic": critic, "monitor": monitor}
     rows = [row for row in rows if any(row[name] != value for name, value in key.items())] + [key | found]
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(rows, indent=1))
-    unfinished.replace(path)
+    write_text(path, json.dumps(rows, indent=1))
     return watched(folder, critic, monitor)
 
 
@@ -56,5 +55,4 @@ def drift(rows: Rows) -> str | None:
 
 
 def _kept(folder: Path) -> Rows:
-    path = folder / FILE
-    return json.loads(path.read_text()) if path.exists() else []
+    return read_again(folder / FILE, lambda path: json.loads(path.read_text())) or []

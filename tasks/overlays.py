@@ -16,10 +16,11 @@ from PIL import Image
 from hmr.body import Body
 from hmr.overlay import OverlayRenderer, open_renderer, side_view
 from hmr.penetration import self_penetration
-from hmr.photograph import crop_square, read_photograph
+from hmr.photograph import PhotographError, crop_square, read_photograph
 from hmr.processes import in_processes
 from hmr.rasterizer import draw_silhouettes, project
 from hmr.rotations import rotation_matrices
+from storage.finished_file import finished_file
 from storage.records import DrawnGroup, Group, Person
 from tasks.groups import body
 from tasks.settings import Overlay
@@ -91,9 +92,7 @@ def drawn_groups(
 
 
 def _draw(job: _Drawing) -> DrawnGroup:
-    return draw_group(
-        body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, whole=job.whole
-    )
+    return draw_group(body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, whole=job.whole)
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +108,18 @@ def framed_photograph(
 
     Where a body runs on beyond the photograph, the frame ends with the photograph.
     """
-    return framed(read_photograph(Path(group.person.photo)).pixels, group.person, size, whole)
+    return framed(photograph_of(group.person), group.person, size, whole)
+
+
+def photograph_of(person: Person) -> NDArray[np.uint8]:
+    """The pixels (h, w, 3) of a person's photograph; raises PhotographError if it is gone or is another one now."""
+    photograph = read_photograph(Path(person.photo))
+    if photograph.sha256 != person.photo_sha256:
+        raise PhotographError(
+            f"{person.photo}: has changed since its people were found, so their meshes belong to another picture. "
+            "Put it back, or run `hmr-align sample` again: it is then looked at anew"
+        )
+    return photograph.pixels
 
 
 def framed(
@@ -126,7 +136,6 @@ def framed(
 
 def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
     """Write photograph, overlays and side views as JPEG files; returns their paths, the photograph first."""
-    folder.mkdir(parents=True, exist_ok=True)
     pictures: Sequence[tuple[str, NDArray[np.uint8] | None]] = [
         ("photograph.jpg", drawn.photograph),
         *((f"overlay_{k:02d}.jpg", picture) for k, picture in enumerate(drawn.overlays)),
@@ -135,9 +144,15 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
     written = []
     for name, picture in pictures:
         if picture is not None:
-            Image.fromarray(picture).save(folder / name, quality=88)
+            save_jpeg(picture, folder / name)
             written.append(folder / name)
     return written
+
+
+def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write RGB (h, w, 3)."""
+    with finished_file(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, quality=88)
 
 
 def frame(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.records import PASSING, UNREADABLE, Verdict
 
@@ -60,10 +61,7 @@ def note_pending(
         }
     if table == _read(folder) or not (known or (folder / FILE).exists()):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = (folder / FILE).with_suffix(".tmp")
-    unfinished.write_text(json.dumps(table, indent=1))
-    unfinished.replace(folder / FILE)
+    write_text(folder / FILE, json.dumps(table, indent=1))
 
 
 def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) -> list[Unjudged]:
@@ -110,5 +108,4 @@ def _plain(reason: str) -> str:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    path = folder / FILE
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_again(folder / FILE, lambda path: json.loads(path.read_text())) or {}

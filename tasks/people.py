@@ -16,6 +16,7 @@ from hmr.keypoint_person import person_at
 from hmr.people import LONG_SIDE, FoundPerson, PersonFinder
 from hmr.photograph import Photograph, crop_square, default_camera
 from storage.records import Person
+from tasks.photograph_list import UNNAMED, short_form
 
 LEAST_FOCAL, MOST_FOCAL = 0.1, 200.0
 """Of a picture's longer side: from a fisheye lens of 157 degrees to a telescope."""
@@ -41,8 +42,11 @@ def people_in(
     crop_margin: float,
     focal_px: float | None,
     only_described: bool = False,
+    image_id: str | None = None,
 ) -> Looked:
     """The people of a photograph, and what is to be said of it.
+
+    image_id: our name of the photograph; None makes one of its file's name and contents.
 
     Keypoints that the user put beside the photograph take the place of the detector's; people whom they describe
     and whom the detector missed are added. The others stay, unless `only_described`.
@@ -73,7 +77,7 @@ def people_in(
             skipped.append((brought.name, str(error).removeprefix(f"{brought}: ")))
     if not found:
         skipped.append((path.name, "nobody was found in it"))
-    people = [person_record(path, photograph, k, one, focal_px) for k, one in enumerate(found)]
+    people = [person_record(path, photograph, k, one, focal_px, image_id) for k, one in enumerate(found)]
     return Looked(people, skipped, told)
 
 
@@ -102,11 +106,17 @@ def finder(thorough: bool, crop_margin: float) -> PersonFinder:
     return PersonFinder(thorough=thorough, crop_margin=crop_margin, second_look=True)
 
 
-def person_record(path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None) -> Person:
-    """A found person as the store keeps it. Focal length: the user's, else EXIF, else the diagonal."""
+def person_record(
+    path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None,
+    image_id: str | None = None,
+) -> Person:  # fmt: skip
+    """A found person as the store keeps it. Focal length: the user's, else EXIF, else the diagonal.
+
+    image_id: our name of the photograph; None makes one of its file's name and contents.
+    """
     height, width = photograph.pixels.shape[:2]
     return Person(
-        group_id=f"{path.stem}-{photograph.sha256[:8]}-p{index}",
+        group_id=f"{image_id or f'{short_form(path.stem) or UNNAMED}-{photograph.sha256[:8]}'}-p{index}",
         photo=str(path.absolute()),
         photo_sha256=photograph.sha256,
         width=width,

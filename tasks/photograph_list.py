@@ -13,6 +13,9 @@ from hmr.brought_keypoints import keypoint_file
 from hmr.photograph import PhotographError
 
 LONGEST = 40  # characters of a folder's name, before its digest
+UNNAMED = "photograph"
+"""Short name of a file of whose name nothing can be kept."""
+
 RESERVED = {"index.html", "results.parquet", "readme.txt"}
 """What lies beside the folders, in lower case."""
 
@@ -73,7 +76,7 @@ def folder_names(photographs: Sequence[Path], taken: Mapping[str, Path]) -> list
             continue
         clear = name == path.stem and name.lower() not in others | RESERVED and common[name.lower()] == 1
         digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        names.append(name if clear else f"{name or 'photograph'}-{digest}")
+        names.append(name if clear else f"{name or UNNAMED}-{digest}")
     return names
 
 

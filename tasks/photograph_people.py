@@ -1,6 +1,5 @@
 """People of a run's real photographs: the zero-noise body of a model on each, measured, and drawn for the report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan, nan
@@ -8,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hmr.photograph import whole_picture
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.drawing import drawn_groups
 from tasks.judging import judge_all, make_critic
+from tasks.kept_note import made_of, read_note, write_note
+from tasks.overlays import save_jpeg
 from tasks.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
 from tasks.report import PhotographPerson, ShownBody, ShownHypothesis
 from tasks.retrying import may_pass
@@ -71,22 +72,22 @@ def measure_photographs(
     folder: Path,
 ) -> list[Measured]:
     """Measure one model on all people of some shards; what is on disk already is read back."""
+    frame, base, store = body(body_path), model(model_path), GroupStore(store_root)
+    people = {shard: store.read_people(shard) for shard in shards}
     note = folder / f"{name}.json"
-    if note.exists():
-        return [_measured(row) for row in json.loads(note.read_text())]
-    frame, base = body(body_path), model(model_path)
+    of = made_of(base.digest(), sample.model_dump(), seed, [p.group_id for found in people.values() for p in found])
+    if (kept := read_note(note, of, lambda rows: [_measured(row) for row in rows])) is not None:
+        return kept
     small = sample.model_copy(update={"hypotheses": 2})  # hypothesis 0 does not depend on how many there are
     rows = [
         Measured(
             group.person.group_id, Path(group.person.photo).name, size_in_picture(group),
             tuple((float(x), float(y)) for x, y in places_in_crop(group)), agreement(frame, group),
         )
-        for shard in shards
-        for group in draw_groups(
-            GroupStore(store_root).read_people(shard), base, frame, small, seed=seed, draw="shown"
-        )
+        for found in people.values()
+        for group in draw_groups(found, base, frame, small, seed=seed, draw="shown")
     ]  # fmt: skip
-    _write(note, [asdict(row) for row in rows])
+    write_note(note, of, [asdict(row) for row in rows])
     return rows
 
 
@@ -109,8 +110,10 @@ def show_bodies(
     A critic that costs money, or needs truth, is not asked: groups that were judged for the report have its score.
     """
     note = folder / "bodies.json"
-    if note.exists():
-        return {key: _shown(row, folder) for key, row in json.loads(note.read_text()).items()}
+    of = made_of(model(model_path).digest(), sample.model_dump(), section.model_dump(), overlay.model_dump(), seed,
+                 group_ids)  # fmt: skip
+    if (kept := read_note(note, of, lambda rows: _pictured(rows, folder))) is not None:
+        return kept
     wanted = set(group_ids)
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
     critic = None if section.asks_server or section.needs_truth else make_critic(section, seed)
@@ -122,10 +125,9 @@ def show_bodies(
     bodies = drawn_groups([only(group) for group in groups], body_path, overlay, pictures=True, processes=processes)
     for group, drawn, verdict in zip(groups, bodies, verdicts):
         place = folder / group.person.group_id
-        place.mkdir(parents=True, exist_ok=True)
         assert drawn.photograph is not None
-        Image.fromarray(drawn.photograph).save(place / "photograph.jpg", quality=88)
-        Image.fromarray(drawn.overlays[0]).save(place / "overlay.jpg", quality=88)
+        save_jpeg(drawn.photograph, place / "photograph.jpg")
+        save_jpeg(drawn.overlays[0], place / "overlay.jpg")
         score, status = nan, NOT_JUDGED
         if verdict is not None:
             score, status = float(verdict.scores[0]), verdict.statuses[0]
@@ -135,7 +137,7 @@ def show_bodies(
             "score": None if isnan(score) else score,
             "status": status,
         }
-    _write(note, rows)
+    write_note(note, of, rows)
     return {key: _shown(row, folder) for key, row in rows.items()}
 
 
@@ -214,14 +216,16 @@ def _measured(row: dict[str, Any]) -> Measured:
     return Measured(**{**row, "places": places, "agreement": Agreement(**row["agreement"])})
 
 
+def _pictured(rows: Mapping[str, dict[str, Any]], folder: Path) -> dict[str, Pictured]:
+    """What `show_bodies` left, with pictures that can be read."""
+    kept = {key: _shown(row, folder) for key, row in rows.items()}
+    for one in kept.values():
+        whole_picture(one.photograph)
+        whole_picture(one.overlay)
+    return kept
+
+
 def _shown(row: dict[str, Any], folder: Path) -> Pictured:
     """Paths in the note are relative to its folder, so that a run may be moved."""
     score = nan if row["score"] is None else row["score"]
     return Pictured(folder / row["photograph"], folder / row["overlay"], score, row["status"])
-
-
-def _write(path: Path, rows: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(rows))
-    unfinished.replace(path)

@@ -9,8 +9,10 @@ from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from hmr.photograph import whole_picture
 from hmr.processes import in_processes
 from hmr.studio import Split, photographs
+from storage.finished_file import finished_file, read_again, write_bytes
 from tasks.retrying import may_pass
 from tasks.sampling import body
 
@@ -20,13 +22,10 @@ CHUNK = 64
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="copy free photographs")
 def free_photographs(folder: Path) -> Path:
     """Put the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` tells whose they are."""
-    folder.mkdir(parents=True, exist_ok=True)
     for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
-        path = folder / shipped.name
-        if path.suffix == ".jpg" and not path.exists():
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_bytes(shipped.read_bytes())
-            unfinished.replace(path)
+        path, content = folder / shipped.name, shipped.read_bytes()
+        if path.suffix == ".jpg" and not (path.exists() and path.read_bytes() == content):
+            write_bytes(path, content)
     return folder
 
 
@@ -41,26 +40,31 @@ def studio_photographs(split: Split, count: int, folder: Path, processes: int = 
 
 
 def save_scenes(split: Split, scenes: Iterable[int], folder: Path, processes: int = 1) -> None:
-    """Draw these scenes as `studio_photographs` does; those that are there stay."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in scenes if not (folder / f"{split}-{i:06d}.png").exists()]
-    parts = [_Scenes(split, missing[start : start + CHUNK], folder) for start in range(0, len(missing), CHUNK)]
-    for _ in in_processes(_draw_scenes, parts, processes):
+    """Draw these scenes as `studio_photographs` does; those that are there stay.
+
+    The scenes of a chunk are placed together whichever of them are lacking: another batch would change the last bits.
+    """
+    every = list(scenes)
+    parts = [_Chunk(split, every[start : start + CHUNK], folder) for start in range(0, len(every), CHUNK)]
+    for _ in in_processes(_save_chunk, parts, processes):
         pass
 
 
-class _Scenes(NamedTuple):
+class _Chunk(NamedTuple):
     split: Split
     scenes: list[int]
     folder: Path
 
 
-def _draw_scenes(part: _Scenes) -> None:
-    for index, pixels in zip(part.scenes, photographs(body(None), part.split, part.scenes)):
-        _save(Image.fromarray(pixels), part.folder / f"{part.split}-{index:06d}.png")
+def _save_chunk(chunk: _Chunk) -> None:
+    paths = {index: chunk.folder / f"{chunk.split}-{index:06d}.png" for index in chunk.scenes}
+    missing = [index for index, path in paths.items() if read_again(path, whole_picture) is None]
+    if missing:
+        for index, pixels in zip(chunk.scenes, photographs(body(None), chunk.split, chunk.scenes)):
+            if index in missing:
+                _save(Image.fromarray(pixels), paths[index])
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    unfinished = path.with_suffix(".tmp")
-    picture.save(unfinished, format="PNG", compress_level=1)
-    unfinished.replace(path)
+    with finished_file(path) as unfinished:
+        picture.save(unfinished, compress_level=1)

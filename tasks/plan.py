@@ -10,15 +10,28 @@ from pathlib import Path
 
 from critique.critic import Critic
 from critique.vlm_settings import VlmSettings
+from hmr.body import body_digest
+from hmr.pose_networks import detector_digest
 from hmr.studio import VERSION, Split
+from storage.finished_file import remove_strays, write_text
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.critic_names import stored_name
 from tasks.devices import compute_for
 from tasks.judging import Errors, make_critic
 from tasks.remembering import pin_memory
+from tasks.run_lock import held
 from tasks.sampling import body, model, sampler_settings
-from tasks.settings import Settings, SettingsError, Train, differences, settings_sha256, validate
+from tasks.settings import (
+    Settings,
+    SettingsError,
+    Train,
+    changed_since,
+    differences,
+    kept_settings,
+    settings_sha256,
+    validate,
+)
 from tasks.training import train_settings
 
 FREE = "free"
@@ -91,6 +104,11 @@ class Plan:
         """Name of the groups that the policy after some rounds draws."""
         return f"round{round_number}"
 
+    @property
+    def trained(self) -> bool:
+        """Whether a round of this run was trained."""
+        return (self.round_folder(1) / "result.json").exists()
+
     def older_gens(self, round_number: int) -> tuple[str, ...]:
         """The generations before its own that round 1, 2, ... trains on too, oldest first."""
         own = round_number - 1
@@ -123,9 +141,8 @@ class Plan:
         self.check_second_critic()
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
-        sampler_settings(self.settings.sample)
         compute_for(self.settings.sample)
-        model(self.base)
+        sampler_settings(self.settings.sample, model(self.base).sampler)
 
     def check_second_critic(self) -> None:
         """Refuse a second critic that could judge no group of `val`: they have neither pictures nor labels to give."""
@@ -149,34 +166,47 @@ class Plan:
         """The memory that the remote critic is shown."""
         return validate(VlmSettings, self.settings.critic.vlm, "settings", "critic.vlm").memory
 
-    def claim(self) -> None:
-        """Make the folder of the run this run's own, and keep it to the memory as it is now.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Work in the folder of the run, alone, with the memory that the run began with.
 
-        Raises SettingsError if other settings filled it.
+        What killed processes left unfinished in it goes. Raises RunInUse if another process works there.
+        """
+        with held(self.folder):
+            remove_strays(self.folder)
+            if self.memory is not None:
+                pin_memory(self.folder, self.memory)
+            yield
+
+    def claim(self) -> None:
+        """Make the folder of the run this run's own.
+
+        Raises SettingsError if other settings filled it, or if files that it is made with have changed since.
         """
         path = self.folder / "settings.json"
-        digest = settings_sha256(self.settings)
-        if path.exists():
-            kept = json.loads(path.read_text())
-            if kept["sha256"] != digest:
+        base, body_ = model(self.base).digest(), body_digest(self.body_path)
+        sampler = str(sampler_settings(self.settings.sample, model(self.base).sampler))
+        made_with = {"detector": detector_digest(), "base": base, "body": body_, "sampler": sampler}
+        kept = kept_settings(self.folder)
+        if kept is not None:
+            known = kept["made_with"]
+            other = list(changed_since(kept["settings"], self.settings))
+            other += [f"the {what} was {known[what]}, is {now}" for what, now in made_with.items()
+                      if known.get(what, now) != now]  # fmt: skip
+            if other:
                 raise SettingsError(
-                    f"{self.folder} holds a run with other settings ({'; '.join(kept['differences']) or 'the defaults'}"
-                    f"; now {'; '.join(differences(self.settings)) or 'the defaults'}): "
+                    f"{self.folder} holds a run with other settings ({'; '.join(other)}): "
                     "choose another --name, or remove the folder to start anew"
                 )
-        if self.memory is not None:
-            pin_memory(self.folder, self.memory)
-        if path.exists():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
+            if known == made_with:
+                return
         values = {
-            "sha256": digest,
+            "sha256": settings_sha256(self.settings),
             "differences": list(differences(self.settings)),
             "settings": self.settings.model_dump(mode="json"),
+            "made_with": made_with,
         }
-        unfinished.write_text(json.dumps(values, indent=1))
-        unfinished.replace(path)
+        write_text(path, json.dumps(values, indent=1))
 
 
 @contextmanager

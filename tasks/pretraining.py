@@ -20,6 +20,7 @@ from hmr.pretraining import PretrainSettings, TrainingPeople, pretrain
 from hmr.simulated_detection import Detections, PlacedPeople, simulate
 from hmr.skeleton import EVAL_14
 from hmr.studio import VERSION, Look, Split
+from storage.finished_file import write_text
 from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def pretrain_base(
         seen = see_split(split, counts[split], cache, processes=processes)
         placed = placed_people(frame, split, seen, purpose="pretrain")
         turned = facing(placed.joints.numpy()) <= FACING.get(name, 180.0)
-        seen = SeenPeople(*(part[turned] for part in seen))
+        seen = SeenPeople._make(part[turned] for part in seen)
         parts.append((placed.select(torch.from_numpy(turned)), detections_of(seen)))
         joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
     undrawn = undrawn_people(frame, counts["undrawn"], EVERYBODY)
@@ -93,7 +94,7 @@ def pretrain_base(
     }
     save_model(base, out / f"base_{name}.safetensors", provenance, half=True)
     save_liftings(fit_liftings(joints), out / f"lifting_{name}.npz")
-    (out / f"base_{name}.log.json").write_text(json.dumps({**provenance, "log": rows}, indent=1))
+    write_text(out / f"base_{name}.log.json", json.dumps({**provenance, "log": rows}, indent=1))
     return provenance
 
 

@@ -15,8 +15,7 @@ from hmr.agreement import cells_inside, keypoint_distance, mask_iou
 from hmr.base_model import BaseModel
 from hmr.body import Body
 from hmr.evaluation import Framing, pose_groups
-from hmr.inverse_kinematics import PelvisRule
-from hmr.latent import mean_latent
+from hmr.latent import Decoding, mean_latent
 from hmr.metrics import critic_choice, joint_spread, medoid
 from hmr.rasterizer import draw_silhouettes, project
 from hmr.refinement import refine
@@ -66,7 +65,7 @@ def recover_people(people: Sequence[Person], base: BaseModel, body: Body, settin
     sample = settings.sample.model_copy(update={"hypotheses": chosen.hypotheses, "temperature": chosen.temperature})
     groups = draw_groups(people, base, body, sample, seed=settings.run.seed, draw="recover")
     critic = EvidenceCritic(validate(EvidenceSettings, settings.critic.evidence, "settings", "critic.evidence"))
-    return [_recovered(group, base.pelvis, body, critic, settings) for group in groups]
+    return [_recovered(group, base.decoding, body, critic, settings) for group in groups]
 
 
 def pick(group: Group, scores: NDArray[np.float64], how: str) -> int:
@@ -83,12 +82,12 @@ def pick(group: Group, scores: NDArray[np.float64], how: str) -> int:
 
 
 @torch.no_grad()
-def with_mean(group: Group, body: Body, pelvis: PelvisRule) -> Group:
+def with_mean(group: Group, body: Body, how: Decoding) -> Group:
     """The group and, as its last and only synthetic hypothesis, the mean in the model's own space."""
     latents = mean_latent(torch.from_numpy(group.latents))[None, None]
     betas = torch.from_numpy(group.betas)[None]
     camera, crop = (torch.from_numpy(x)[None] for x in (group.person.camera, group.person.crop))
-    posed = pose_groups(body, latents, Framing(betas, camera, crop, pelvis))
+    posed = pose_groups(body, latents, Framing(betas, camera, crop, how))
     digest, seeds = group.model_digest, np.zeros((1, 1), np.int64)
     (mean,) = groups_from([group.person], latents, posed, betas, body, digest, group.temperature, seeds)
     mean = replace(mean, zero_start=np.array([False]), synthetic=np.array([True]))
@@ -97,10 +96,10 @@ def with_mean(group: Group, body: Body, pelvis: PelvisRule) -> Group:
     return replace(group, **joined)
 
 
-def _recovered(group: Group, pelvis: PelvisRule, body: Body, critic: EvidenceCritic, settings: Settings) -> Recovered:
+def _recovered(group: Group, how: Decoding, body: Body, critic: EvidenceCritic, settings: Settings) -> Recovered:
     person, drawn_joints = group.person, group.joints
     if settings.recover.pick == "mean":
-        group = with_mean(group, body, pelvis)
+        group = with_mean(group, body, how)
     meshes = group_vertices(body, group)
     verdict = critic.judge(draw_group(body, group, vertices=meshes))
     picked = pick(group, verdict.scores, settings.recover.pick)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmr.skeleton import JOINT_NAMES, KEYPOINT_NAMES
+from storage.finished_file import finished_file
 
 if TYPE_CHECKING:
     from tasks.recovery import Recovered
@@ -167,9 +168,8 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     types = [kinds[kind] if isinstance(kind, str) else pa.list_(pa.float32(), kind) for kind in COLUMNS.values()]
     schema = pa.schema(list(zip(COLUMNS, types)))
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    unfinished = path.with_suffix(".tmp")
-    pq.write_table(pa.table(columns, schema=schema), unfinished)
-    unfinished.replace(path)
+    with finished_file(path) as unfinished:
+        pq.write_table(pa.table(columns, schema=schema), unfinished)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:

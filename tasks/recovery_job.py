@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +16,13 @@ from hmr.overlay import OverlayRenderer, open_renderer
 from hmr.photograph import PhotographError, read_photograph
 from hmr.pose_networks import pose_networks
 from hmr.skeleton import EVAL_14, JOINT_NAMES
+from storage.finished_file import finished_folder
 from tasks.groups import body, model
 from tasks.people import people_in
 from tasks.recovery import Recovered, recover_people
 from tasks.recovery_files import arrays_bytes, colour_of, person_arrays, write_mesh
 from tasks.recovery_pictures import everybody, group_sheet, person_picture
-from tasks.recovery_record import FILE, FORMAT, UNFINISHED, Job, Record, checkpoint_of, put_in_place
+from tasks.recovery_record import FILE, FORMAT, Job, Record, checkpoint_of
 
 CRITIC = "evidence"
 QUALITY = 88  # of JPEG files
@@ -50,9 +50,7 @@ def recover_photograph(job: Job) -> Record:
     frame, base = body(settings.base.body), model(checkpoint_of(settings))
     found = recover_people(people, base, frame, settings)
     notes += [(job.photograph.name, why) for k, one in enumerate(found) if (why := too_near(k, one.vertices))]
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{job.folder.name}-", dir=job.folder.parent))
-    try:
-        unfinished.chmod(0o777 & ~_umask())
+    with finished_folder(job.folder) as unfinished:
         renderer = _renderer(settings.overlay.backend)
         for name, picture in zip(("photograph", "overlay"), everybody(photograph.pixels, found, frame, renderer)):
             _save(picture, unfinished / f"{name}.jpg")
@@ -76,12 +74,9 @@ def recover_photograph(job: Job) -> Record:
             "temperature": settings.recover.temperature,
             "notes": [f"{name}: {why}" for name, why in notes],
             "people": rows,
-            "files": sorted(path.name for path in unfinished.iterdir()),
+            "files": {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())},
         }
         (unfinished / FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        put_in_place(unfinished, job.folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return record
 
 
@@ -162,9 +157,3 @@ def _no_stderr():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 
+from storage.finished_file import write_text
 from tasks.recovery_files import AXES, COLOURS, FIELDS, read_arrays, readme, table_row, write_table
 from tasks.recovery_record import Record, records_in
 
@@ -35,9 +36,9 @@ def write_results(results: Path, settings_sha256: str, faults: Sequence[tuple[st
         for k in range(len(record["people"]))
     ]
     write_table(results / "results.parquet", rows)
-    _write(results / "README.txt", readme())
+    write_text(results / "README.txt", readme())
     page = results / "index.html"
-    _write(page, page_text(results.name, records, settings_sha256, faults))
+    write_text(page, page_text(results.name, records, settings_sha256, faults))
     return page
 
 
@@ -72,9 +73,3 @@ def _photograph(folder: str, record: Record, settings_sha256: str) -> dict[str, 
 
 def _number(value: float | None, digits: int = 0) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

@@ -5,19 +5,17 @@ Free of prefect and torch: a second call that has nothing to do ends within a se
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from storage.finished_file import read_again
 from tasks.settings import Settings, SettingsError
 
 FILE = "photograph.json"
 FORMAT = "hmr-align/recovered/1"
-UNFINISHED = ".unfinished-"
 
 Record = dict[str, Any]
 
@@ -40,13 +38,20 @@ class Job:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a folder whose results are whole; None where there are none, or a file is gone."""
-    try:
-        record = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        whole = record["format"] == FORMAT and all((folder / name).is_file() for name in record["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return record if whole else None
+    """The record of a folder whose results are whole; None where there are none, or a file is gone or cut short."""
+    return read_again(folder / FILE, _whole)
+
+
+def _whole(path: Path) -> Record:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["format"] != FORMAT:
+        raise ValueError(f"of another format, {record['format']}")
+    files = record["files"]
+    sizes = files if isinstance(files, dict) else dict.fromkeys(files)  # version 0.1 kept the names alone
+    for name, size in sizes.items():
+        if not (path.parent / name).is_file() or size not in (None, (path.parent / name).stat().st_size):
+            raise ValueError(f"{name} beside it is lost or cut short")
+    return record
 
 
 def records_in(results: Path) -> dict[str, Record]:
@@ -91,23 +96,6 @@ def recovery_sha256(settings: Settings) -> str:
 def checkpoint_of(settings: Settings) -> str:
     """The model that draws the groups: the one that was named, else the default one."""
     return str(settings.base.checkpoint or "default")
-
-
-def put_in_place(unfinished: Path, folder: Path) -> None:
-    """A finished folder under its final name; what was there goes."""
-    if folder.exists():
-        old = folder.with_name(f"{UNFINISHED}old-{os.getpid()}-{folder.name}")
-        folder.rename(old)
-        unfinished.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        unfinished.rename(folder)
-
-
-def clear_unfinished(results: Path) -> None:
-    """Remove what killed calls left behind."""
-    for path in results.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _model_sha256(name: str) -> str:

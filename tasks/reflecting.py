@@ -28,6 +28,7 @@ from hmr.body import Body
 from hmr.evaluation import joint_errors
 from hmr.overlay import OverlayRenderer, open_renderer
 from hmr.studio import Split, truths
+from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.drawing import framed_photograph, group_vertices
@@ -157,9 +158,8 @@ def session_plan(memory_root: Path, reflect: Reflect) -> str:
 
 def write_session(reflected: Reflected, folder: Path) -> Path:
     """Keep the numbers and the ledger of a session as JSON; returns the file."""
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"session-{reflected.version}.json"
     numbers = {name: value if math.isfinite(value) else None for name, value in reflected.numbers.items()}
     content = {"memory": str(reflected.memory), "version": reflected.version, "numbers": numbers}
-    file.write_text(json.dumps({**content, "events": reflected.events}, indent=1))
+    write_text(file, json.dumps({**content, "events": reflected.events}, indent=1))
     return file

@@ -8,7 +8,9 @@ from critique.memory import Memory, from_rows, read_toml, to_rows, to_toml, untr
 from critique.memory_settings import RECALL
 from critique.vlm import VlmCritic
 from critique.vlm_settings import VlmSettings
+from storage.finished_file import write_bytes, write_text
 from storage.memory_store import MemoryStore
+from tasks.settings import SettingsError
 
 PINNED = "memory.json"
 """In a run's folder: which version of each memory it keeps to."""
@@ -33,10 +35,7 @@ def pin_memory(run: Path, root: Path) -> None:
     kept, name, version = _pinned(run), str(root.absolute()), newest(root)
     if version is None or name in kept:
         return
-    run.mkdir(parents=True, exist_ok=True)
-    unfinished = (run / PINNED).with_suffix(".tmp")
-    unfinished.write_text(json.dumps(kept | {name: version}, indent=1))
-    unfinished.replace(run / PINNED)
+    write_text(run / PINNED, json.dumps(kept | {name: version}, indent=1))
 
 
 def older_memory(run: Path, root: Path) -> str | None:
@@ -56,7 +55,13 @@ def version_of(settings: VlmSettings, run: Path | None = None) -> str | None:
 def _pinned(run: Path | None) -> dict[str, str]:
     """Memory -> version, as far as a run is pinned."""
     path = run and run / PINNED
-    return json.loads(path.read_text()) if path and path.exists() else {}
+    try:
+        return dict(json.loads(path.read_bytes())) if path and path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise SettingsError(
+            f"{path}: damaged ({error}), so nobody can tell which version of its memory this run keeps to. Restore the "
+            "file from a copy, or remove it to go on with the newest"
+        ) from None
 
 
 def load_memory(root: Path, critic: VlmSettings | None = None, version: str | None = None) -> Memory:
@@ -86,11 +91,10 @@ def newest(root: Path) -> str | None:
 def export_memory(root: Path, folder: Path) -> Path:
     """Write a memory as `memory.toml` and pictures into a folder; returns the TOML file."""
     text, pictures = to_toml(load_memory(root))
-    folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
-        (folder / name).write_bytes(picture)
+        write_bytes(folder / name, picture)
     file = folder / "memory.toml"
-    file.write_text(text, encoding="utf-8")
+    write_text(file, text)
     return file
 
 

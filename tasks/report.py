@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from storage.finished_file import write_text
 from tasks import report_tables as tables
 from tasks.monitoring import drift
 from tasks.photograph_agreement import Agreement
@@ -134,11 +135,8 @@ def write_report(
         kind_of_change=tables.kind_of_change,
         duration=tables.duration,
     )
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, text)
     return path
 
 

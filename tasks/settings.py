@@ -68,6 +68,7 @@ class Photographs(Section):
     """The user's pictures; without a folder the embedded default is used."""
 
     folder: FullPath | None = None
+    nested: bool = False  # search the folders in it too
     focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
     crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop over that of the landmarks' box
     only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
@@ -85,18 +86,18 @@ class Sample(Section):
     """How each group is drawn."""
 
     hypotheses: Hypotheses = 20  # in one group
-    steps: Annotated[int, Field(ge=2, le=1000)] = 4  # network calls of the sampler
+    steps: Annotated[int, Field(ge=2, le=1000)] | None = None  # network calls of the sampler; None = the model's own
     temperature: Temperature = 4.0  # scales the noise after the first call; 1 = the model's own spread
     device: Device = "auto"  # where networks run; auto = a GPU if there is one
     precision: Precision = "float32"  # of the networks; seeds and samples stay float32
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
-    solver: Literal["ddim", "second_order"] = "ddim"  # DDIM, or DPM-Solver++(2M)
+    solver: Literal["ddim", "second_order"] | None = None  # DDIM, or DPM-Solver++(2M); None = the model's own
     eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
-    guidance: Share = 0.0  # strength with which the detected keypoints pull at each predicted x0
+    guidance: Share | None = None  # how strongly detected keypoints pull at each predicted x0; None = the model's own
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Sample":
-        if self.eta and self.solver != "ddim":
+        if self.eta and self.solver == "second_order":
             raise ValueError(f"eta = {self.eta} belongs to solver = 'ddim': leave one of them out")
         return self
 
@@ -353,11 +354,46 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
         raise SettingsError("\n".join(lines)) from None
 
 
+_LEFT_OUT: Any = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
+"""Settings that cannot change a run: its name, folder and processes, and other commands' sections."""
+
+
+def changed_since(kept: Mapping[str, Mapping[str, Any]], settings: Settings) -> Iterator[str]:
+    """Each setting that can change a run and is not as it was kept, in words.
+
+    What an older version did not know counts as having been at its default.
+    """
+    defaults = Settings().model_dump(mode="json")
+    for section, keys in settings.model_dump(mode="json", exclude=_LEFT_OUT).items():
+        for key, value in keys.items():
+            was = kept.get(section, {}).get(key, defaults[section][key])
+            if was != value:
+                yield f"{section}.{key} was {_value(was)}, is {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    return "unset" if value is None else repr(value)
+
+
 def settings_sha256(settings: Settings) -> str:
-    """Digest of the settings that can change a run: not its name, folder or processes, nor other commands' sections."""
-    left_out = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
-    values = settings.model_dump(mode="json", exclude=left_out)
+    """Digest of the settings that can change a run."""
+    values = settings.model_dump(mode="json", exclude=_LEFT_OUT)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def kept_settings(folder: Path) -> dict[str, Any] | None:
+    """What `settings.json` of a run says, None where no run was started; raises SettingsError if it is damaged."""
+    path = folder / "settings.json"
+    try:
+        kept = json.loads(path.read_bytes())
+        return {"made_with": {}, **kept, "settings": dict(kept["settings"])}  # older ones do not say what with
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{path}: damaged ({error}), so nobody can tell which settings filled this folder. Restore the file from a "
+            "copy, or choose another --name"
+        ) from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """People shown in the report: their groups drawn at the model's own spread, judged, ranked and saved as pictures."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.advantage import group_advantages
+from hmr.photograph import whole_picture
 from hmr.trainer import TrainSettings
 from storage.group_store import GroupStore
 from tasks.drawing import drawn_groups, save_pictures
 from tasks.judging import Errors, make_critic
+from tasks.kept_note import made_of, read_note, write_note
 from tasks.report import ShownGroup, ShownHypothesis
 from tasks.retrying import may_pass
 from tasks.sampling import body, draw_groups, model
@@ -47,15 +50,17 @@ def show_groups(
 ) -> list[Shown]:
     """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
-    if note.exists():
-        return [_read(row, folder) for row in json.loads(note.read_text())]
+    critic = make_critic(section, seed, truth, folder.parents[1])
+    advantage = train.resolved().advantage
+    of = made_of(model(model_path).digest(), sample.model_dump(), critic.name, advantage.model_dump(),
+                 overlay.model_dump(), seed, group_ids)  # fmt: skip
+    if (kept := read_note(note, of, lambda rows: _kept(rows, folder))) is not None:
+        return kept
     places = {group_id: k for k, group_id in enumerate(group_ids)}
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
-    frame, critic = body(body_path), make_critic(section, seed, truth, folder.parents[1])
     shown = []
-    advantage = train.resolved().advantage
-    groups = draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown")
+    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
     for drawn in drawn_groups(groups, body_path, overlay, pictures=True, processes=processes):
         group, verdict = drawn.group, critic.judge(drawn)
         place = group.person.group_id
@@ -82,11 +87,19 @@ def show_groups(
         shown.append(
             Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_suffix(".tmp")
-    unfinished.write_text(json.dumps([asdict(one) for one in shown], default=str))
-    unfinished.replace(note)
+    write_note(note, of, [asdict(one) for one in shown])
     return [_placed(one, folder) for one in shown]
+
+
+def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[Shown]:
+    """What `show_groups` left, with pictures that can be read."""
+    kept = [_read(row, folder) for row in rows]
+    for one in kept:
+        whole_picture(one.group.photograph)
+        for hypothesis in one.group.hypotheses:
+            whole_picture(hypothesis.overlay)
+            whole_picture(hypothesis.side)
+    return kept
 
 
 def _read(row: dict, folder: Path) -> Shown:

@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from hmr.guard import Evaluation, Rule, StabilityGuard
 from hmr.objectives import advice_after
 from hmr.trainer import TrainResult, TrainSettings
+from storage.finished_file import write_text
 from tasks.report_figures import RoundRecord, learning_curves
 
 __all__ = ["NAME", "write_stop_page"]
@@ -72,9 +73,7 @@ def write_stop_page(folder: Path, result: TrainResult, settings: TrainSettings) 
         )
     )
     path = folder / NAME
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, text)
     return path
 
 

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +29,7 @@ from hmr.base_model import BaseModel, save_model
 from hmr.guard import Evaluation
 from hmr.objectives import advice_after, trainer_settings
 from hmr.trainer import TrainSettings, make_accelerator, train_policy
+from storage.finished_file import finished_file, read_again, write_text
 from storage.group_store import GroupStore
 from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
 from tasks.devices import compute_for
@@ -37,6 +38,12 @@ from tasks.judging import judge_all, make_critic
 from tasks.sampling import body, groups_from, model
 from tasks.settings import CriticSection, Overlay, Sample, SettingsError, Train, validate
 from tasks.stop_page import write_stop_page
+
+RESULT = "result.json"
+"""What a finished round has, written last."""
+
+CURVES = ("curves", "evaluations")
+"""Tables of a round: a row after each step, and one after each look at `val`."""
 
 MISUSE = 2  # exit code where the message is for the user
 OURS = ("flows", "tasks", "hmr", "critique", "storage")
@@ -93,12 +100,26 @@ def train_settings(section: Train, seed: int) -> TrainSettings:
 
 
 def finished(folder: Path) -> Trained | None:
-    """The result of a round that was trained before."""
-    path = folder / "result.json"
-    if not path.exists():
+    """The result of a round that was trained before; its curves are written again from it if they are damaged."""
+    kept = read_again(folder / RESULT, _result)
+    if kept is None:
         return None
-    kept = json.loads(path.read_text())
+    shutil.rmtree(folder / "states", ignore_errors=True)  # of a process killed between its last two steps
+    for name in CURVES:
+        path = folder / f"{name}.parquet"
+        if name in kept and read_again(path, pd.read_parquet) is None:
+            _write_rows(path, kept[name])
     return Trained(folder / "policy.safetensors", kept["best_step"], kept["reason"])
+
+
+def _result(path: Path) -> dict[str, Any]:
+    kept = json.loads(path.read_text())
+    return {**kept, "best_step": int(kept["best_step"]), "reason": str(kept["reason"])}
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with finished_file(path) as unfinished:
+        pd.DataFrame(rows).to_parquet(unfinished, index=False)
 
 
 def made_of(spec: RoundSpec) -> dict[str, Any]:
@@ -115,7 +136,7 @@ def made_of(spec: RoundSpec) -> dict[str, Any]:
 
 def refuse_other(spec: RoundSpec) -> None:
     """Raises SettingsError if the folder holds a round that was made of something else; older ones do not say."""
-    kept = json.loads((spec.folder / "result.json").read_text()).get("made_of", {})
+    kept = json.loads((spec.folder / RESULT).read_text()).get("made_of", {})
     now = made_of(spec)
     other = [name for name in kept if name in now and kept[name] != now[name]]
     if other:
@@ -152,10 +173,9 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
     trained = Trained(spec.folder / "policy.safetensors", best.step, result.decision.reason)
     if log is not None:
         log.end()
-        pd.DataFrame(result.curves).to_parquet(spec.folder / "curves.parquet", index=False)
-        pd.DataFrame([asdict(e) for e in result.evaluations]).to_parquet(
-            spec.folder / "evaluations.parquet", index=False
-        )
+        tables = dict(zip(CURVES, (result.curves, [asdict(one) for one in result.evaluations])))
+        for name, rows in tables.items():
+            _write_rows(spec.folder / f"{name}.parquet", rows)
         write_stop_page(spec.folder, result, settings)
         about = {
             "trained_on": ", ".join((*spec.older, spec.gen)), "critic": spec.critic, "from": base.digest(),
@@ -163,7 +183,8 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
         }  # fmt: skip
         save_model(result.model, trained.checkpoint, about)
         counts = {**result.counts._asdict(), "shards_without_verdict": len(source.skipped)}
-        _write_result(spec, trained, counts)
+        told = {"best_step": trained.best_step, "reason": trained.reason, "groups": counts, "made_of": made_of(spec)}
+        write_text(spec.folder / RESULT, json.dumps(told | tables))
         shutil.rmtree(spec.folder / "states", ignore_errors=True)
     accelerator.wait_for_everyone()
     return trained
@@ -247,14 +268,6 @@ def _wandb(spec: RoundSpec, settings: TrainSettings) -> Any:
     return wandb.init(
         project=spec.train.wandb, name=name, dir=str(spec.folder), config=settings.model_dump(mode="json")
     )
-
-
-def _write_result(spec: RoundSpec, trained: Trained, counts: dict[str, int]) -> None:
-    done = spec.folder / "result.json"
-    unfinished = done.with_suffix(".tmp")
-    told = {"best_step": trained.best_step, "reason": trained.reason, "groups": counts, "made_of": made_of(spec)}
-    unfinished.write_text(json.dumps(told))
-    unfinished.replace(done)
 
 
 def main(arguments: list[str]) -> int:

@@ -19,6 +19,7 @@ from prefect.artifacts import update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from hmr.trainer import TrainError
+from storage.finished_file import write_text
 from tasks.artifacts import begin_progress
 from tasks.benchmarking import StudioPeople
 from tasks.retrying import may_pass
@@ -91,7 +92,7 @@ def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
     """
     spec.folder.mkdir(parents=True, exist_ok=True)
     path, said = spec.folder / "spec.json", spec.folder / "worker.log"
-    path.write_text(spec.model_dump_json(indent=1))
+    write_text(path, spec.model_dump_json(indent=1))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count),
         "-m", "tasks.train_worker", str(path),

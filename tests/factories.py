@@ -8,6 +8,7 @@
 Every field of a record may be given by name: `make_person(rng, width=640)`.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -51,7 +52,8 @@ def store_in_one_photograph(folder: Path, people: int) -> GroupStore:
     rng = np.random.default_rng(0)
     photo = folder.parent / "photo.png"
     Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
-    place = {"photo": str(photo), "width": 90, "height": 60}
+    digest = hashlib.sha256(photo.read_bytes()).hexdigest()
+    place = {"photo": str(photo), "photo_sha256": digest, "width": 90, "height": 60}
     place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
     found = [make_person(rng, index=index, **place) for index in range(people)]
     store = GroupStore(folder / "store")

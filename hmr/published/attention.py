@@ -58,8 +58,8 @@ def linear(x: Float[Tensor, "*b into"], weight: Float[Tensor, "out into"], bias:
 class FastLinear(nn.Linear):
     """`nn.Linear` by way of `linear`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
 
 
 class MaskedLinear(nn.Linear):
@@ -71,8 +71,8 @@ class MaskedLinear(nn.Linear):
         super().__init__(mask.shape[1], mask.shape[0])
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight * self.mask, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.linear(input, self.weight * self.mask, self.bias)
 
 
 def start_tokens(

@@ -33,6 +33,7 @@ from hmr.published.hrnet import HRNetCondition
 from hmr.published.hyponet import HypoNet
 from hmr.published.scorenet import ScoreModel, ScoreNet
 from hmr.published.token_graph import ATTENTION_REACH, LINEAR_REACH, within
+from storage.finished_file import finished_file
 
 Kind = Literal["hyponet", "scorenet"]
 SCORE_FORMAT = "hmr-align/score-model/1"
@@ -142,10 +143,8 @@ def write_official(
     entries |= {name: {} for name in optimizers} | {"epoch": 0, "step": 0}
     entries |= {name: provenance[name] for name in RECORDS if provenance.get(name) is not None}
     entries[EXPORTED] = provenance
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    torch.save(entries, unfinished)
-    unfinished.replace(path)
+    with finished_file(path) as unfinished, unfinished.open("wb") as file:  # given a path, torch writes its name too
+        torch.save(entries, file)
 
 
 def load_scorehypo(path: str | Path, use_ema: bool = True) -> BaseModel:

@@ -27,7 +27,7 @@ def sample_plainly(
 ) -> Float[Tensor, "image hypothesis 133"]:
     """x0 by DDIM (eta 0) from start noise."""
     size = noise.shape[1]
-    weights = dict(network.named_parameters())
+    weights: dict[str, Tensor] = dict(network.named_parameters())
     global_map = condition.memory["global"].repeat_interleave(size, 0)
     local = condition.memory["local"].repeat_interleave(size, 0)
     table = alpha_bars().to(noise.device)
@@ -57,7 +57,8 @@ def predict_plainly(
     }
     tokens = []
     for name, (chosen, numbers, values) in parts.items():
-        adjacency.cache_clear(), within.cache_clear()
+        adjacency.cache_clear()
+        within.cache_clear()
         mask = linear_mask(chosen, JOINT_CHANNELS, numbers).to(device)
         raised = functional.linear(
             values, weights[f"linear_start_{name}.weight"] * mask, weights[f"linear_start_{name}.bias"]
@@ -74,7 +75,8 @@ def predict_plainly(
         block = {n.removeprefix(f"blocks.{index}."): w for n, w in weights.items() if n.startswith(f"blocks.{index}.")}
         code = sinusoid(torch.arange(TOKENS, device=device), WIDTH)
         cell_code = grid_code(WIDTH, MAP_SIDE).to(device)
-        adjacency.cache_clear(), within.cache_clear()
+        adjacency.cache_clear()
+        within.cache_clear()
         seen = within(reach).to(device)
         normed = _norm(x, block, "norm1")
         x = x + _attend(block, "self_attn", normed + code, normed + code, normed, seen)

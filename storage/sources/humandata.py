@@ -1,16 +1,14 @@
 """HumanData `.npz` files: one row for each person in each picture, with SMPL-X parameters in the camera frame.
 
 Such a file is a zip of arrays. `smplx`, `meta` and `misc` are dictionaries, which numpy stores as pickles, and a pickle
-is a program: so they are read through an allow-list of numpy's arrays, dtypes and scalars; whatever else a file names
-is refused by that name, and nothing of it is run. Only the arrays that are needed are unpacked.
+is a program: so they are read through an allow-list (storage/safe_pickle.py); whatever else a file names is refused by
+that name, and nothing of it is run. Only the arrays that are needed are unpacked.
 
 Source: the format's page in MMHuman3D (docs/human_data.md) and what the readers of GTA-Human II and DNA-Rendering
 expect: boxes (N, 5) with a confidence at the end, `meta` with focal length, principal point, size and gender by row.
 Keypoints are left alone. The files themselves were not at hand: this was written to their description.
 """
 
-import io
-import pickle
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -19,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from storage.safe_pickle import RefusedName, read_npy
 from storage.sources import SourceError
 
 __all__ = ["HumanData", "Instance", "SourceError", "read_humandata"]
@@ -76,7 +74,7 @@ def read_humandata(
         raise SourceError(
             f"{path}: cannot be read ({error.strerror}). Give the path of a HumanData .npz file."
         ) from error
-    except _Refused as error:
+    except RefusedName as error:
         raise SourceError(
             f"{path}: a pickle in it names {error}, which no HumanData file needs, so nothing of it was run. "
             "Use a file from the dataset's own page; if this is one, report the name."
@@ -91,34 +89,8 @@ def read_humandata(
     return found
 
 
-class _Refused(Exception):
-    """A global that the allow-list does not hold."""
-
-
 class _Unfit(Exception):
     """A readable file whose contents are not what is needed."""
-
-
-_ALLOWED = {
-    "builtins": {"set", "frozenset"},
-    "numpy": {"ndarray", "dtype"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.numeric": {"_frombuffer"},
-}
-_RENAMED = {
-    "numpy.core.multiarray": "numpy._core.multiarray",
-    "numpy.core.numeric": "numpy._core.numeric",
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Lists, dictionaries, texts and numbers need no global; numpy's own are allowed; there is nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = _RENAMED.get(module, module)
-        if name not in _ALLOWED.get(module, ()):
-            raise _Refused(f"{module}.{name}")
-        return super().find_class(module, name)
 
 
 def _read(path: Path, stride: int, count: int | None, seed: int, gender: str | None) -> HumanData:
@@ -222,15 +194,8 @@ def _fields(path: Path) -> dict[str, Any]:
 
 def _array(content: bytes) -> Any:
     """One `.npy` member: an array of numbers or texts, or what a pickle of plain things holds."""
-    stream = io.BytesIO(content)
-    version = npy.read_magic(stream)
-    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    _, _, kind = header(stream)
-    if not kind.hasobject:
-        stream.seek(0)
-        return npy.read_array(stream, allow_pickle=False)
-    value = _PlainUnpickler(stream).load()
-    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    value = read_npy(content)
+    return value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 0 else value
 
 
 def _field(fields: Mapping[str, Any], name: str) -> Any:

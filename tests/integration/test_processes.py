@@ -8,8 +8,9 @@ import pytest
 
 from storage.group_store import GroupStore
 from tasks.drawing import draw_pictures
-from tasks.finding import find_people, shards_of
+from tasks.finding import find_people, list_photographs
 from tasks.groups import body, draw_groups, model
+from tasks.image_search import Source
 from tasks.overlays import drawn_groups
 from tasks.photographs import save_scenes
 from tasks.settings import Overlay, Sample
@@ -28,10 +29,11 @@ def folder(tmp_path_factory) -> Path:
     for photograph in PHOTOGRAPHS:
         shutil.copy(photograph, folder / "photographs")
     (folder / "photographs" / "notes.txt").write_text("no picture")
-    (shard,) = shards_of(folder / "photographs", 10, thorough=True)
-    found = [
-        find_people.fn(shard, folder / str(count) / "store", None, 1.25, processes=count) for count in (1, 2)
-    ]
+    found = []
+    for count in (1, 2):
+        store = folder / str(count) / "store"
+        (shard,) = list_photographs.fn([Source(folder / "photographs")], folder / "photographs", store, 10).shards
+        found.append(find_people.fn(shard, store, None, 1.25, processes=count))
     assert found[0].people == found[1].people >= 3 and found[0].skipped == found[1].skipped != ()
     return folder
 

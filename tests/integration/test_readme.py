@@ -1,4 +1,4 @@
-"""Every command of README.md is run: a command that is not in the list below, or no longer in README, fails."""
+"""Every command of README.md and docs/ is run: one that is not in the list below, or no longer on a page, fails."""
 
 import json
 import re
@@ -17,14 +17,14 @@ from tests.integration.photograph_folder import make_folder
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def readme_commands() -> list[str]:
-    """The lines of README's bash blocks, without their comments."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+def documented_commands() -> set[str]:
+    """The lines of the pages' bash blocks, without their comments."""
+    blocks = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
     lines = [re.sub(r"\s+#.*", "", line).strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
+    return {line for line in lines if line}
 
 
 IN_ORDER = [
@@ -78,8 +78,8 @@ BY_OTHER_TESTS = {
 SMALLER = {"150": "4", "3": "1", "7": "1"}  # steps, seeds and rounds
 
 
-def test_readme_has_these_commands_and_no_others():
-    assert sorted(readme_commands()) == sorted([*IN_ORDER, *BY_OTHER_TESTS])
+def test_pages_have_these_commands_and_no_others():
+    assert sorted(documented_commands()) == sorted([*IN_ORDER, *BY_OTHER_TESTS])
 
 
 @pytest.mark.timeout(1500)  # some thirty commands, each of which starts python and a server anew

@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose
 
 from hmr.body import load_body
 from hmr.evaluation import ESTIMATES, METRICS, Framing, TrueBodies, evaluate_groups, group_errors, pose_groups
-from hmr.latent import encode, mean_latent
+from hmr.latent import Decoding, encode, mean_latent
 from hmr.skeleton import EVAL_14
 from hmr.studio import truths
 
@@ -20,7 +20,7 @@ def scene():
     truth = TrueBodies(*map(torch.from_numpy, (found.rotations, found.betas, found.translation)))
     camera = torch.from_numpy(found.camera)
     crop = torch.tensor([[160.0, 150.0, 260.0]]).repeat(PEOPLE, 1)
-    framing = Framing(truth.betas, camera, crop, "hip_line")
+    framing = Framing(truth.betas, camera, crop, Decoding("hip_line"))
     exact = encode(truth.rotations, truth.translation, body.rest_joints(truth.betas), camera, crop)
     noise = torch.randn(PEOPLE, SIZE, 133, generator=torch.Generator().manual_seed(0))
     noise[:, 3] = 0

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from hmr.body import load_body
 from hmr.labels import undrawn_people
-from hmr.latent import encode
+from hmr.latent import Decoding, encode
 from hmr.pretraining import (
     CARRIED,
     PretrainSettings,
@@ -21,6 +21,7 @@ from hmr.pretraining import (
 from hmr.simulated_detection import DetectionNoise, simulate
 from hmr.studio import Look, undrawn
 
+HOW = Decoding()
 LOOKS = (Look(lab=False, poses="hard"), Look(lab=True, poses="easy"))
 SMALL = PretrainSettings(
     steps=4, aimed_steps=2, batch=12, width=24, blocks=1, predictor_width=24, warmup=2, save_every=3
@@ -53,7 +54,7 @@ def test_true_latents_pose_the_true_body(body, people, seen):
     """The root's depth is fitted with a guessed focal length, so places fit better than millimetres."""
     unsure = seen._replace(landmarks=seen.landmarks * torch.tensor([1.0, 1.0, 1.0, 0.0]))  # aims at the truth alone
     batch = examples(people, unsure)
-    joints, places = _posed_errors(Skeleton.of(body), batch, batch.latents, batch.betas)
+    joints, places = _posed_errors(Skeleton.of(body), batch, batch.latents, batch.betas, HOW)
     assert joints.median() < 0.02 and places.median() < 0.01
 
 
@@ -81,8 +82,8 @@ def test_a_mirror_is_undone_by_a_mirror_and_keeps_errors(body, people, seen):
         assert_close(a, b, atol=1e-4, rtol=1e-5)
     skeleton = Skeleton.of(body)
     for straight, turned in zip(
-        _posed_errors(skeleton, batch, batch.latents, batch.betas),
-        _posed_errors(skeleton, image, image.latents, image.betas),
+        _posed_errors(skeleton, batch, batch.latents, batch.betas, HOW),
+        _posed_errors(skeleton, image, image.latents, image.betas, HOW),
     ):
         assert_close(turned.mean(1), straight.mean(1), atol=0.01, rtol=0.1)  # the body itself is not quite symmetric
 
@@ -125,7 +126,8 @@ def test_training_lowers_its_losses(body, people, seen, tmp_path):
     rows: list[dict] = []
     settings = SMALL.model_copy(update={"steps": 60, "aimed_steps": 0, "save_every": 20, "batch": 48})
     pretrain(TrainingPeople(people, people, seen), body, settings, tmp_path / "s", rows.append)
-    assert rows[-1]["all"] < 0.8 * rows[0]["all"] and rows[-1]["held_out_mpjpe_mm"] < rows[0]["held_out_mpjpe_mm"]
+    assert rows[-2]["all"] < 0.8 * rows[0]["all"] and rows[-2]["held_out_mpjpe_mm"] < rows[0]["held_out_mpjpe_mm"]
+    assert 0 < rows[-1]["coverage_50"] < rows[-1]["coverage_80"] < rows[-1]["coverage_95"] <= 1
 
 
 @pytest.mark.parametrize("reads", ["everything", "places"])

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -222,6 +223,14 @@ def test_eta_and_guidance_say_what_they_lack(predictor):
         draw_latents(predictor, condition(1), *seeds_of(1, 2), SamplerSettings(guidance=0.5))
     with pytest.raises(SamplerError, match="needs the streams"):
         denoise(predictor, condition(1), torch.zeros(1, 2, DIMS), SamplerSettings(eta=0.5))
+
+
+@pytest.mark.parametrize("settings", SOLVERS)
+def test_zero_noise_ends_in_one_place_at_any_temperature(predictor, settings):
+    told, (seeds, _) = condition(2), seeds_of(2, 3)
+    zero = torch.tensor([[True, False, False]] * 2)
+    cold, hot = (draw_latents(predictor, told, seeds, zero, replace(settings, temperature=t)) for t in (1.0, 3.0))
+    assert torch.equal(cold[:, 0], hot[:, 0]) and not torch.equal(cold[:, 1:], hot[:, 1:])
 
 
 def test_temperature_spreads_the_group(predictor):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from storage.finished_file import UNFINISHED
 from storage.group_store import GroupStore, StoreError
 from tests.factories import make_group, make_verdict, same
 
@@ -113,7 +114,9 @@ def test_killed_before_each_file_is_put_in_place(tmp_path):
         assert judged == known[: len(judged)]
     write_shards(tmp_path, range(9))
     assert_complete(store, 9)
-    assert store.sweep() == []  # whoever writes a shard puts its own files over the strays
+    assert all(path.name.startswith(UNFINISHED) for path in store.sweep())  # what was put in place is of a shard by now
+    assert_complete(store, 9)
+    assert store.sweep() == []
 
 
 def test_files_without_a_manifest_are_no_shard(tmp_path):
@@ -134,6 +137,7 @@ def test_strays_are_swept(tmp_path):
         tmp_path / "hyps/gen=round0/1.parquet",
         tmp_path / "hyps/gen=round1/0.parquet",
         tmp_path / "people/_tmp-_manifest.json",
+        tmp_path / "scores" / f"critic={CRITIC}" / "gen=round0" / "run=r" / ".unfinished-7-ab.parquet",
         tmp_path / f"replies/critic={CRITIC}/gen=round0/run=r9/0.parquet",
     ]
     for stray in strays:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from hmr.evaluation import ESTIMATES, METRICS
-from hmr.sampler import PUBLISHED, SamplerSettings
+from hmr.latent import Decoding
+from hmr.sampler import PUBLISHED, WHOLE_SPREAD, SamplerSettings
 from hmr.skeleton import EVAL_14
 from storage.records import Group
 from tasks.benchmarking import (
@@ -23,7 +24,7 @@ from tasks.benchmarking import (
     uncertainty,
     wild_errors,
 )
-from tasks.sampling import body, groups_from, model
+from tasks.sampling import body, groups_from, model, sampler_settings
 from tasks.settings import Benchmark, CriticSection, Overlay, Sample
 
 SIZE = 4
@@ -73,9 +74,9 @@ def test_the_protocol_stands_in_the_result_and_changes_it(results):
 def test_only_the_published_protocol_reads_the_truth(people):
     frame, data = body(None), known(body(None), people)
     betas = torch.zeros(len(data.seen.index), 10)
-    fit, published = (framing(data, betas, "hip_mean", frame, protocol) for protocol in ("fit", "published"))
+    fit, published = (framing(data, betas, Decoding("hip_mean"), frame, protocol) for protocol in ("fit", "published"))
     assert fit.root_depth is None and torch.equal(fit.camera, torch.from_numpy(data.seen.camera))
-    assert torch.equal(published.camera, data.truth.camera) and published.pelvis == fit.pelvis == "hip_mean"
+    assert torch.equal(published.camera, data.truth.camera) and fit.decoding.pelvis == "hip_mean"
     true = frame(*data.truth.bodies).joints
     assert torch.equal(published.root_depth, true[:, 0, 2])
     assert not torch.equal(fit.camera, published.camera)
@@ -115,9 +116,12 @@ def test_groups_carry_the_bodies_that_were_measured(people):
     assert np.isnan(wild_errors(frame)(groups[0])).all()  # it knows the people of `wild` alone
 
 
-def test_the_benchmark_samples_at_the_models_own_spread():
-    assert benchmark_sampler(Sample()) == PUBLISHED
-    chosen = Sample(steps=10, solver="second_order", guidance=0.5, temperature=3.0)
-    assert benchmark_sampler(chosen) == SamplerSettings(10, "second_order", 0.0, 1.0, 0.5)
+def test_the_benchmark_samples_as_the_model_does_at_its_own_spread():
+    base = model("lab")
+    assert benchmark_sampler(Sample(), base) == base.sampler == WHOLE_SPREAD
+    chosen = Sample(steps=6, solver="ddim", guidance=0.5, temperature=3.0)
+    assert benchmark_sampler(chosen, base) == SamplerSettings(6, "ddim", 0.0, 1.0, 0.5)
+    assert sampler_settings(Sample(eta=1.0), base.sampler).solver == "ddim"  # fresh noise belongs to it
+    assert sampler_settings(Sample(temperature=1.0), PUBLISHED) == PUBLISHED
     with pytest.raises(ValueError, match="ddim"):
         Sample(solver="second_order", eta=0.5)

@@ -9,7 +9,8 @@ from critique.loopback import LoopbackVlm, Manner
 from hmr.body import load_body
 from hmr.studio import truths
 from tasks.controls import measure_controls, planted
-from tasks.finding import find_people, shards_of
+from tasks.finding import find_people, list_photographs
+from tasks.image_search import Source
 from tasks.photographs import save_scenes
 from tasks.settings import CriticSection, Overlay
 from tests.factories import make_person
@@ -36,8 +37,9 @@ def store(tmp_path_factory):
     """People of six scenes of the studio, found in their photographs."""
     folder = tmp_path_factory.mktemp("controls")
     save_scenes("easy_val", range(6), folder / "photographs")
-    (shard,) = shards_of(folder / "photographs", 64, thorough=False)
-    find_people.fn(shard, folder / "store", None, 1.25)
+    source = Source(folder / "photographs", thorough=False)
+    listed = list_photographs.fn([source], source.folder, folder / "store", 64)
+    find_people.fn(*listed.shards, folder / "store", None, 1.25)
     return folder / "store"
 
 

@@ -95,7 +95,7 @@ def test_people_are_measured_once(run):
 
 
 @pytest.mark.parametrize(("critic", "judged"), [("evidence", True), ("oracle", False)])
-def test_bodies_are_pictured_once_and_judged_where_that_is_free(run, critic, judged):
+def test_bodies_are_pictured_once_and_judged_where_that_is_free(run, critic, judged, caplog):
     (first, *_) = GroupStore(run / "store").read_people()
     folder = run / critic
 
@@ -109,6 +109,9 @@ def test_bodies_are_pictured_once_and_judged_where_that_is_free(run, critic, jud
     (one,) = found.values()
     assert one.photograph.exists() and one.overlay.exists() and list(found) == [first.group_id]
     assert (one.status == NOT_JUDGED) != judged and isnan(one.score) != judged
-    one.photograph.unlink()
-    again = show()
-    assert again.keys() == found.keys() and not one.photograph.exists()
+    drawn = one.overlay.stat().st_mtime_ns
+    assert show().keys() == found.keys() and one.overlay.stat().st_mtime_ns == drawn
+    whole = one.photograph.read_bytes()
+    one.photograph.write_bytes(whole[: len(whole) // 2])
+    assert show().keys() == found.keys() and one.photograph.read_bytes() == whole
+    assert "bodies.json: damaged" in caplog.text

@@ -67,12 +67,12 @@ def test_a_run_keeps_to_the_memory_that_it_began_with(tmp_path, monkeypatch):
         return judging
 
     save_memory(memory, Memory(), None)
-    Plan(settings).claim()
-    first = name()
+    with Plan(settings).held():  # whatever command it is
+        first = name()
     rule = Rule.named("When a foot floats, take 5 points off.", tags=("foot_contact", "scale"), state="admitted")
     save_memory(memory, Memory((rule,)), "1")  # as `reflect` does, while the run is under way
-    Plan(settings).claim()
-    assert name() == first
+    with Plan(settings).held():
+        assert name() == first
     told = older_memory(tmp_path / "run", memory)
     assert "version 1, with which the run began, not 2; remove" in told and "run/memory.json" in told
     (tmp_path / "run" / "memory.json").unlink()

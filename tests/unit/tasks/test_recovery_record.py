@@ -5,17 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.recovery_record import (
-    FILE,
-    FORMAT,
-    UNFINISHED,
-    Job,
-    clear_unfinished,
-    is_done,
-    put_in_place,
-    records_in,
-    recovery_sha256,
-)
+from storage.finished_file import UNFINISHED
+from tasks.recovery_record import FILE, FORMAT, Job, is_done, records_in, recovery_sha256
 from tasks.settings import Settings, SettingsError, load_settings
 
 
@@ -57,15 +48,18 @@ def test_records_come_by_the_photographs_name(tmp_path):
     assert records_in(tmp_path / "gone") == {}
 
 
-def test_new_results_take_the_place_of_old_ones_and_leavings_go(tmp_path):
-    write(tmp_path / "a", old=True)
-    write(tmp_path / f"{UNFINISHED}a-1", new=True)
-    put_in_place(tmp_path / f"{UNFINISHED}a-1", tmp_path / "a")
-    assert records_in(tmp_path)["a"]["new"] and [path.name for path in tmp_path.iterdir()] == ["a"]
-    write(tmp_path / f"{UNFINISHED}b-2")
+def test_results_that_were_cut_short_are_not_done_and_it_is_told(tmp_path, caplog):
+    write(tmp_path / "a", files={"person0.npz": 1})
+    assert is_done(job(tmp_path / "a"))
+    (tmp_path / "a" / "person0.npz").write_bytes(b"")
+    assert not is_done(job(tmp_path / "a")) and records_in(tmp_path) == {}
+    assert "person0.npz beside it is lost or cut short" in caplog.text
+
+
+def test_unfinished_results_are_no_results(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / f"{UNFINISHED}1-b")
     assert list(records_in(tmp_path)) == ["a"]
-    clear_unfinished(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_the_digest_follows_what_changes_results_alone(tmp_path):

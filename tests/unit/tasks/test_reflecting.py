@@ -54,7 +54,7 @@ def test_a_critic_without_rules_cannot_reflect():
 def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
     """Pictures, requests, labels and stores are real; the second session starts from the first one's memory."""
     photographs = studio_photographs.fn("easy_val", 7, tmp_path / "photographs")
-    shard = Shard("easy_val-0000", tuple(sorted(photographs.iterdir())), thorough=False)
+    shard = Shard("easy_val-0000", tuple((path, path.stem) for path in sorted(photographs.iterdir())), thorough=False)
     store = tmp_path / "store"
     find_people.fn(shard, store, None, 1.25)
     sample_groups.fn(shard.name, "gen", store, "default", None, Sample(hypotheses=4, temperature=6.0), 0)

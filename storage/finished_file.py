@@ -1,0 +1,169 @@
+"""Files that are whole under their final name, or not there: written beside it, through to the disk, then renamed.
+
+    with finished_file(path) as unfinished:   # for whatever writes to a path
+        np.savez(unfinished, **arrays)
+    write_text(path, "...")                   # also write_bytes
+    with finished_folder(path) as unfinished: ...
+
+A writer holds a lock on what it is writing, and the lock goes with the process, however that ends. So what a killed
+one left is told from what a living one is still writing, and `remove_strays` takes it away. Names of unfinished files
+begin with a dot: what lists photographs or reads a folder of Parquet files passes them over.
+
+A leaf: it imports nothing of ours, and every folder may import it.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+__all__ = [
+    "UNFINISHED",
+    "finished_file",
+    "finished_folder",
+    "make_folder",
+    "read_again",
+    "remove_strays",
+    "write_bytes",
+    "write_text",
+]
+
+UNFINISHED = ".unfinished-"
+"""How the names of unfinished files and folders begin; a process id and a random part follow."""
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def finished_file(path: Path) -> Iterator[Path]:
+    """A path beside `path`, with its ending, to write to; it replaces `path` if the block ends without an exception.
+
+    Folders that are lacking are made. After an exception what was at `path` is still there, and nothing else.
+    """
+    make_folder(path.parent)
+    with _claimed(path.parent, path.suffix) as unfinished:
+        yield unfinished
+        _flush(unfinished)
+        os.replace(unfinished, path)
+        _flush(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Make `path` hold these bytes, wholly or not at all."""
+    with finished_file(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Make `path` hold this text as UTF-8, wholly or not at all."""
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def finished_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill; it replaces `path`, a folder or nothing, if the block ends well.
+
+    After an exception what was at `path` is still there. A process that is killed while it puts the new folder in
+    place of an old one may leave neither.
+    """
+    make_folder(path.parent)
+    with _claimed(path.parent, ".lock") as lock:
+        unfinished, old = lock.with_suffix(""), lock.with_suffix(".old")
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            for part in (*unfinished.rglob("*"), unfinished):
+                _flush(part)
+            if path.exists():
+                os.rename(path, old)
+            os.rename(unfinished, path)
+            _flush(path.parent)
+        finally:
+            if old.exists() and not path.exists():
+                os.rename(old, path)
+            for part in (unfinished, old):
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_strays(folder: Path) -> list[Path]:
+    """Remove and name what killed writers left in a folder and below it; what a living one is writing stays."""
+    found = sorted(folder.rglob(f"{UNFINISHED}*"), key=lambda path: (not path.is_dir(), path))  # folders before locks
+    return [path for path in found if _remove_if_dead(path)]
+
+
+def read_again(path: Path, read: Callable[[Path], T]) -> T | None:
+    """What `read` makes of a file that can be made again; None if there is none, or it is damaged.
+
+    A damaged one is told in the log; the caller makes it anew. For files that cannot be made again this is wrong:
+    they deserve an error.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # a broken file may fail in any way in which the readers of all formats can
+        log.warning("%s: damaged (%s: %s); it is made again", path, type(error).__name__, error)
+        return None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each written through to the disk."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
+
+
+@contextmanager
+def _claimed(folder: Path, ending: str) -> Iterator[Path]:
+    """A new empty file, locked as long as this process lives and the block lasts, and gone afterwards."""
+    while True:
+        path = folder / f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(6)}{ending}"
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:  # else it was swept between open and lock
+                yield path
+                return
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _remove_if_dead(path: Path) -> bool:
+    """Remove an unfinished file or folder unless its writer still holds the lock; whether it was removed."""
+    lock = path.with_suffix(".lock") if path.is_dir() else path
+    try:
+        handle = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:  # it is made before the folder and removed after it
+        shutil.rmtree(path, ignore_errors=True)
+        return not path.exists()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(handle)
+
+
+def _flush(path: Path) -> None:
+    """Have a file's bytes or a folder's names written to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

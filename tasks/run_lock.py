@@ -1,0 +1,80 @@
+"""One process at a time in a run's folder, by a lock that dies with its holder."""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+FILE = "run.lock"
+
+
+class RunInUse(RuntimeError):
+    """Another process works in this folder; the message says which."""
+
+
+_LOCK = threading.Lock()
+_HELD: dict[Path, tuple[IO[str], int]] = {}
+"""Folders that this process holds: the open file, and how many blocks are inside."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; raises RunInUse at once if another process does. Blocks in one process may be nested.
+
+    The lock is the kernel's (flock): it goes with the process, however that ends, and the file may stay. Processes on
+    other machines are kept out where the file system passes such locks on, as NFS 4 does; some cluster file systems
+    need a mount option for it.
+    """
+    folder = folder.absolute()
+    with _LOCK:
+        file, depth = _HELD.get(folder, (None, 0))
+        file = file or _taken(folder)
+        _HELD[folder] = (file, depth + 1)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            file, depth = _HELD.pop(folder)
+            if depth > 1:
+                _HELD[folder] = (file, depth - 1)
+            else:
+                file.close()
+
+
+def _taken(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / FILE).open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _holder(file)
+        file.close()
+        raise RunInUse(
+            f"{folder} is in use{holder}: wait until it is done, stop it, or choose another --name"
+        ) from None
+    about = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat("T", "seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    file.truncate(0)
+    file.write(json.dumps(about))
+    file.flush()
+    return file
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    try:
+        about = json.load(file)
+        return f" by process {about['pid']} on {about['host']} since {about['since']} ({about['command']})"
+    except (ValueError, KeyError, TypeError):  # it is being written
+        return " by another process"

@@ -1,0 +1,137 @@
+"""What README and docs/ claim: their figures are those of the committed files, what they link to and name is there."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "deploy" / "experiments"
+README, RESULTS_PAGE = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def measured(name: str) -> dict[str, float]:
+    """Metric to value, of a file that a measuring command wrote."""
+    return {row["metric"]: row["value"] for row in json.loads((RESULTS / name).read_text())["results"]}
+
+
+SUMMARY: dict[str, Any] = json.loads((RESULTS / "align_summary.json").read_text())
+DEFAULT, LAB = measured("base_default_test.json"), measured("base_lab_test.json")
+OTHERS, SHIPPED = measured("photographs_others_default.json"), measured("photographs_default.json")
+COVERAGE, SPEED = measured("coverage_default.json"), measured("render.json")
+HEADROOM: list[dict[str, Any]] = json.loads((RESULTS / "headroom.json").read_text())
+WEIGHTS: dict[str, Any] = json.loads((RESULTS / "evidence_weights.json").read_text())
+BEFORE, AFTER = (SUMMARY["benchmark"][when] for when in ("before", "after"))
+ON_PHOTOGRAPHS = SUMMARY["photographs"]
+
+
+def interval(found: dict[str, float], sign: str = "") -> str:
+    return f"{sign}{found['value']:.1f} % [{found['low']:.1f}, {found['high']:.1f}]"
+
+
+def gain(estimate: str) -> str:
+    """What alignment gains in an estimate's MPJPE, and its share of the headroom."""
+    share = SUMMARY["share_of_headroom"][estimate]
+    return f"{interval(SUMMARY['improvement_percent'][estimate]['mpjpe_mm'], '+')}; {100 * share:.0f} % of H"
+
+
+def hundredths(value: float) -> str:
+    return f"{value:.2f}".lstrip("0")
+
+
+def benchmark(rows: dict[str, float], estimate: str, error: str = "mpjpe") -> str:
+    return f"{rows[f'benchmark.{estimate}.{error}_mm']:.1f} mm"
+
+
+def coverage(level: int) -> str:
+    drawn = [f"{COVERAGE[f'{name}.{level}']:.0f} %" for name in ("coverage", "coverage_second_order_10")]
+    return f"| {level} % | {drawn[0]} | {drawn[1]} |"
+
+
+BOTH: dict[str, Callable[[], str]] = {
+    "people": lambda: f"{DEFAULT['benchmark.extras.people']:.0f}",
+    "lifting of the default base": lambda: benchmark(DEFAULT, "floor.lifting_everything"),
+    "default base, zero-noise": lambda: benchmark(DEFAULT, "zero_noise"),
+    "default base, best of 20": lambda: benchmark(DEFAULT, "best_of_g"),
+    "lifting of the lab base": lambda: benchmark(LAB, "floor.lifting_places"),
+    "lab base": lambda: f"| {benchmark(LAB, 'zero_noise')} | {benchmark(LAB, 'best_of_g')} |",
+    "gain": lambda: f"| {gain('zero_noise')} | {gain('best_of_g')} |",
+    "headroom": lambda: f"| H | {interval(HEADROOM[0]['zero_noise'])} | {interval(HEADROOM[0]['best_of_g'])} |",
+    "PA": lambda: f"{BEFORE['zero_noise']['pa_mpjpe_mm']:.1f} to {AFTER['zero_noise']['pa_mpjpe_mm']:.1f} mm",
+    "photographs": lambda: f"{OTHERS['photographs.keypoints_px']:.1f} px of a 256 px crop",
+    "people of photographs": lambda: f"{OTHERS['photographs.people']:.0f} people",
+}
+DETAILED: dict[str, Callable[[], str]] = {
+    "PA of lifting": lambda: benchmark(DEFAULT, "floor.lifting_everything", "pa_mpjpe"),
+    "PA of zero-noise": lambda: benchmark(DEFAULT, "zero_noise", "pa_mpjpe"),
+    "PA of best of 20": lambda: benchmark(DEFAULT, "best_of_g", "pa_mpjpe"),
+    "within 8 px": lambda: f"{100 * OTHERS['photographs.within_8px']:.0f} % are within 8 px",
+    "mask IoU": lambda: f"mask IoU is {hundredths(OTHERS['photographs.mask_iou'])} on whole people",
+    "shipped photographs": lambda: (
+        f"{SHIPPED['photographs.keypoints_px']:.1f} px and {100 * SHIPPED['photographs.within_8px']:.0f} %"
+    ),
+    "after": lambda: f"| {AFTER['zero_noise']['mpjpe_mm']:.1f} mm | {AFTER['best_of_g']['mpjpe_mm']:.1f} mm |",
+    "labels": lambda: f"{HEADROOM[0]['wild']} `wild` people",
+    "headroom of more people": lambda: (
+        f"| H from {HEADROOM[1]['wild']:,} people | {HEADROOM[1]['zero_noise']['value']:.1f} % "
+        f"| {HEADROOM[1]['best_of_g']['value']:.1f} % |"
+    ),
+    "2-D distance": lambda: "{:.1f} to {:.1f} px".format(
+        *(ON_PHOTOGRAPHS[when]["keypoints_px"] for when in ("before", "after"))
+    ),
+    "mask IoU of all, before": lambda: f"({hundredths(ON_PHOTOGRAPHS['before']['mask_iou_all'])} for all)",
+    "mask IoU of all, after": lambda: f"({hundredths(ON_PHOTOGRAPHS['after']['mask_iou_all'])} for all)",
+    "SRCC on test": lambda: f"| {hundredths(SUMMARY['critic_quality']['srcc'])} | `align_summary.json` |",
+    **{
+        f"SRCC, {base}": lambda base=base: (
+            f"| {hundredths(WEIGHTS['srcc']['evidence@2'][base])} | `evidence_weights.json` |"
+        )
+        for base in ("lab", "default", "perturbed")
+    },
+    "labelled people": lambda: f"{WEIGHTS['people']} labelled `broad` people",
+    **{f"coverage {level}": lambda level=level: coverage(level) for level in (50, 80, 95)},
+    **{
+        f"found in {where}": lambda where=where: "{:.0f} found, {:.0f} missed, {:.0f} false".format(
+            *(measured(f"people_found_{where}.json")[f"people.{what}"] for what in ("found", "missed", "false"))
+        )
+        for where in ("coco", "free")
+    },
+}
+
+
+@pytest.mark.parametrize("figure", BOTH)
+def test_figures_of_readme_are_those_of_the_files(figure):
+    assert BOTH[figure]() in " ".join(README.split())
+
+
+@pytest.mark.parametrize("figure", BOTH | DETAILED)
+def test_figures_of_the_results_page_are_those_of_the_files(figure):
+    assert (BOTH | DETAILED)[figure]() in " ".join(RESULTS_PAGE.split())
+
+
+def test_speed_of_overlays_is_that_of_the_file():
+    rows = json.loads((RESULTS / "render.json").read_text())["results"]
+    ratio = next(row["ratio"] for row in rows if row["metric"] == "render.raw")
+    assert f"{ratio:.0f} times (raw, 512 px)" in (ROOT / "docs" / "verified.md").read_text()
+
+
+def test_links_of_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert links and not [link for link in links if not (ROOT / link.partition("#")[0]).exists()]
+
+
+def test_files_that_pages_name_are_there():
+    """Paths in backticks that start in one of our folders; modules may move, and pages then move with them."""
+    ours = r"`((?:flows|tasks|hmr|critique|storage|tests|deploy|docs)/[\w./-]+)`"
+    named = {(page, path) for page in PAGES for path in re.findall(ours, page.read_text())}
+    assert named and not [f"{page.name}: {path}" for page, path in named if not (ROOT / path).exists()]
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "index.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
