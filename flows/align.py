@@ -131,7 +131,7 @@ def show(plan: Plan, measured: OnPhotographs) -> list[ShownPerson]:
             show_groups(
                 name, chosen, plan.store_root, model_path, plan.body_path, as_it_is(plan), settings.critic,
                 settings.overlay, train_settings(settings.train, settings.run.seed), plan.folder / "overlays" / name,
-                settings.run.seed, plan.truth,
+                settings.run.seed, plan.truth, settings.run.processes,
             )
             for name, model_path in models(plan).items()
         ]  # fmt: skip
@@ -161,6 +161,7 @@ def show_photographs(plan: Plan, measured: OnPhotographs, shown: list[ShownPerso
             name: show_bodies(
                 name, order, plan.store_root, model_path, plan.body_path, as_it_is(plan), settings.critic,
                 settings.overlay, settings.run.seed, plan.folder / "overlays" / f"photographs_{name}",
+                settings.run.processes,
             )
             for name, model_path in models(plan).items()
         }  # fmt: skip

@@ -115,7 +115,8 @@ def _judged_by_sight(plan: Plan, kind: Kind, groups: list[Group], critic: Critic
     size = len(groups) if settings.critic.vlm.get("batch") else settings.run.shard_size
     parts = [groups[k : k + size] for k in range(0, len(groups), size)]
     shown = tracked(parts, f"judge {kind} groups")
-    return stacked([v for part in shown for v in judge_all(part, critic, plan.body_path, settings.overlay)])
+    drawn_by = settings.run.processes
+    return stacked([v for part in shown for v in judge_all(part, critic, plan.body_path, settings.overlay, drawn_by)])
 
 
 def _of_studio(plan: Plan, kinds: tuple[Kind, ...], split: Split, temperature: float) -> Iterator[_Made]:
@@ -154,7 +155,7 @@ def _look_at_instances(plan: Plan) -> tuple[SeenInstances, dict[str, Any]]:
     margin, focal = settings.photographs.crop_margin, settings.photographs.focal_px
     store = instance_store(plan.folder, placed, margin, focal)
     for name, places in tracked(shards(placed, settings.run.shard_size), "find people"):
-        find_instances(placed, name, places, store, margin, focal)
+        find_instances(placed, name, places, store, margin, focal, settings.run.processes)
     seen = seen_instances(placed, store)
     about: dict[str, Any] = {
         "instances": placed.data.name,

@@ -29,7 +29,10 @@ def draw_groups(settings: Settings, gen: str | None = None) -> str:
         left = settings.overlay.groups_shown
         for shard in tracked(plan.store.group_shards(chosen), f"draw {chosen}"):
             if left > 0:
-                drawn = draw_pictures(shard, chosen, plan.store_root, plan.body_path, settings.overlay, left, folder)
+                drawn = draw_pictures(
+                    shard, chosen, plan.store_root, plan.body_path, settings.overlay, left, folder,
+                    settings.run.processes,
+                )  # fmt: skip
                 left -= drawn
                 progress.items += drawn
     leave_counts(f"pictures {chosen}", {"groups": progress.items, "folder": folder}, f"pictures of {chosen}")

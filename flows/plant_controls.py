@@ -23,11 +23,11 @@ def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 
     plan = Plan(settings)
     folder = plan.folder / "controls" / f"{SPLIT}-{photographs}"
     with stage(plan, "planted controls") as progress:
-        pictures = studio_photographs(SPLIT, photographs, folder / "photographs")
+        pictures = studio_photographs(SPLIT, photographs, folder / "photographs", settings.run.processes)
         store = folder / "store"
         listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
         for shard in tracked(listed.shards, "find people"):
-            find_people(shard, store, None, settings.photographs.crop_margin)
+            find_people(shard, store, None, settings.photographs.crop_margin, processes=settings.run.processes)
         found = measure_controls(
             store, SPLIT, plan.body_path, settings.critic, settings.overlay, hypotheses,
             settings.run.seed, plan.folder,

@@ -1,10 +1,7 @@
 """Photographs -> the best mesh of each person, its alternatives, a table and a page. No Prefect: it starts at once."""
 
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hmr.photograph import PhotographError
+from hmr.processes import ProcessDiedError, in_processes
 from storage.finished_file import remove_strays
 from tasks.photograph_list import folder_names, inputs_sha256, name_of, photographs_of
 from tasks.recovery_record import Job, Record, is_done, records_in, recovery_sha256
@@ -111,48 +109,24 @@ def _outcomes(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Record
 
 
 def _worked(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Record | str]]:
-    if processes == 1:
-        from tasks.recovery_job import recover_photograph
-
-        for job in jobs:
-            try:
-                yield job, recover_photograph(job)
-            except PhotographError as error:
-                yield job, str(error).removeprefix(f"{job.photograph}: ")
-        return
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
     try:
-        running = {pool.submit(_recover, job): job for job in jobs}
-        for future in as_completed(running):
-            job = running.pop(future)
-            try:
-                yield job, future.result()
-            except PhotographError as error:
-                yield job, str(error).removeprefix(f"{job.photograph}: ")
-    except BrokenProcessPool:
-        raise RecoverError(
-            "a process ended before its photograph was done, probably for want of memory. "
-            "What was done is kept: call again with --processes 1."
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        yield from zip(jobs, in_processes(_recover, jobs, processes))
+    except ProcessDiedError as error:
+        raise RecoverError(str(error)) from None
 
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _prepare() -> None:
-    """In a process of the pool; what is heavy is imported there alone."""
-    from tasks.recovery_job import prepare_process
-
-    prepare_process()
-
-
-def _recover(job: Job) -> Record:
+def _recover(job: Job) -> Record | str:
+    """Its record, or why there is none; what is heavy is imported here alone."""
     from tasks.recovery_job import recover_photograph
 
-    return recover_photograph(job)
+    try:
+        return recover_photograph(job)
+    except PhotographError as error:
+        return str(error).removeprefix(f"{job.photograph}: ")
 
 
 def _fitting(jobs: int) -> int:

@@ -37,10 +37,10 @@ def reflect(settings: Settings) -> Reflected:
     store = folder / "store"
     gen = draw_name(plan)
     with stage(plan, f"groups of {chosen.split}") as progress:
-        pictures = studio_photographs(chosen.split, photographs, folder / "photographs")
+        pictures = studio_photographs(chosen.split, photographs, folder / "photographs", settings.run.processes)
         listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
         for shard in tracked(listed.shards, "find people"):
-            find_people(shard, store, None, margin)
+            find_people(shard, store, None, margin, processes=settings.run.processes)
         shards = GroupStore(store).people_shards()
         progress.items = sum(
             sample_shard(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)

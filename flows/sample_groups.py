@@ -28,7 +28,7 @@ def photographs(plan: Plan) -> Listed:
         root = plan.folder / "photographs"
         free, wild = root / FREE, root / "wild"
         free_photographs(free)
-        studio_photographs("wild", plan.settings.studio.wild, wild)
+        studio_photographs("wild", plan.settings.studio.wild, wild, plan.settings.run.processes)
         sources = [Source(free), Source(wild, thorough=False)]
     return list_photographs(sources, root, plan.store_root, size)
 
@@ -40,7 +40,9 @@ def find(plan: Plan) -> list[Found]:
         say_changes(listed, plan.trained)
         shards, how = listed.shards, plan.settings.photographs
         found = [
-            find_people(shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described)
+            find_people(
+                shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described, plan.settings.run.processes
+            )
             for shard in tracked(shards, "find people")
         ]
         progress.items = sum(len(shard.photographs) for shard in shards)

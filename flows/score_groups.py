@@ -48,7 +48,7 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
         counts = [
             judge_groups(
                 shard, gen, settings.run.name, plan.store_root, plan.body_path, settings.critic, settings.overlay,
-                settings.run.seed, plan.truth, retry_abstained,
+                settings.run.seed, plan.truth, retry_abstained, settings.run.processes,
             )
             for shard in tracked(plan.store.group_shards(gen), f"judge {gen}")
         ]  # fmt: skip

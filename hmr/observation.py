@@ -12,6 +12,7 @@ from hmr.body import Body
 from hmr.condition import PICTURE, Observation
 from hmr.people import FoundPerson, PersonFinder
 from hmr.photograph import crop_square, default_camera
+from hmr.processes import in_processes
 from hmr.studio import LABELLED, Split, photographs
 from storage.finished_file import finished_file, read_again, remove_strays
 
@@ -78,21 +79,14 @@ def see_scenes(body: Body, finder: PersonFinder, split: Split, indices: Sequence
 
 def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, shard: int = 250) -> SeenPeople:
     """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run goes on where it was."""
-    import multiprocessing
-
     remove_strays(folder)
     jobs: list[tuple[Split, int, int, Path]] = [
         (split, start, min(start + shard, count), folder) for start in range(0, count, shard)
     ]
     kept = {job: read_again(_shard_path(*job), read_seen) for job in jobs}
     missing = [job for job, seen in kept.items() if seen is None]
-    if processes > 1 and len(missing) > 1:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for _ in pool.imap_unordered(_see_shard, missing):
-                pass
-    else:
-        for job in missing:
-            _see_shard(job)
+    for _ in in_processes(_see_shard, missing, processes):
+        pass
     shards = [seen if seen is not None else read_seen(_shard_path(*job)) for job, seen in kept.items()]
     return SeenPeople(*(np.concatenate(part) for part in zip(*shards)))
 

@@ -4,17 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.photograph import PhotographError, read_photograph
+from hmr.processes import in_processes
 from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.image_list import Image, ImageList, image_of, updated
 from storage.records import Person
 from tasks.image_search import Source, search
-from tasks.people import IMAGES, finder, people_in, person_record
+from tasks.people import IMAGES, Looked, finder, people_in, person_record
 from tasks.retrying import may_pass
 
 __all__ = ["IMAGES", "Found", "Listed", "Shard", "find_people", "finder", "list_photographs", "person_record"]
@@ -90,6 +92,28 @@ def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, si
     )
 
 
+class _Photograph(NamedTuple):
+    """A photograph to be looked at, and how."""
+
+    path: Path
+    image_id: str
+    thorough: bool
+    crop_margin: float
+    focal_px: float | None
+    only_described: bool
+
+
+def _look(job: _Photograph) -> Looked:
+    try:
+        photograph = read_photograph(job.path)
+    except PhotographError as error:
+        return Looked([], [(job.path.name, str(error).removeprefix(f"{job.path}: "))], [])
+    return people_in(
+        job.path, photograph, image_id=job.image_id, thorough=job.thorough, crop_margin=job.crop_margin,
+        focal_px=job.focal_px, only_described=job.only_described,
+    )  # fmt: skip
+
+
 @task(
     retries=2,
     retry_condition_fn=may_pass,
@@ -98,9 +122,13 @@ def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, si
     task_run_name="find people in {shard.name}",
 )
 def find_people(
-    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False
-) -> Found:
-    """Read each photograph of the shard, find its people, and commit them as one shard of the store."""
+    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False,
+    processes: int = 1,
+) -> Found:  # fmt: skip
+    """Read each photograph of the shard, find its people, and commit them as one shard of the store.
+
+    processes: how many photographs are looked at at a time.
+    """
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
     rows = read_again(note, lambda path: [(key, name, why) for key, name, why in json.loads(path.read_text())])
@@ -111,18 +139,10 @@ def find_people(
     people: list[Person] = []
     skipped: list[tuple[str, str, str]] = []  # our name of the photograph, file name, reason
     told: list[tuple[str, str]] = []
-    for path, image_id in shard.photographs:
-        try:
-            photograph = read_photograph(path)
-        except PhotographError as error:
-            skipped.append((image_id, path.name, str(error).removeprefix(f"{path}: ")))
-            continue
-        looked = people_in(
-            path, photograph, image_id=image_id, thorough=shard.thorough, crop_margin=crop_margin, focal_px=focal_px,
-            only_described=only_described,
-        )  # fmt: skip
+    jobs = [_Photograph(*one, shard.thorough, crop_margin, focal_px, only_described) for one in shard.photographs]
+    for job, looked in zip(jobs, in_processes(_look, jobs, processes)):
         people += looked.people
-        skipped += [(image_id, *row) for row in looked.skipped]
+        skipped += [(job.image_id, *row) for row in looked.skipped]
         told += looked.told
     write_text(note, json.dumps(skipped))
     store.write_people(shard.name, people)

@@ -25,7 +25,9 @@ from hmr.boxes import boxes_of, matches, overlaps, within
 from hmr.camera import project
 from hmr.evaluation import TrueBodies
 from hmr.labels import KnownPeople
-from hmr.photograph import PhotographError, photograph_size, read_photograph
+from hmr.people import FoundPerson
+from hmr.photograph import Photograph, PhotographError, photograph_size, read_photograph
+from hmr.processes import in_processes
 from hmr.skeleton import SMPL_JOINTS
 from storage.group_store import GroupStore
 from storage.records import Person
@@ -218,8 +220,9 @@ def shards(placed: Placed, size: int) -> list[tuple[str, list[int]]]:
 
 
 def find_instances(
-    placed: Placed, name: str, places: Sequence[int], store: GroupStore, crop_margin: float, focal_px: float | None
-) -> int:
+    placed: Placed, name: str, places: Sequence[int], store: GroupStore, crop_margin: float, focal_px: float | None,
+    processes: int = 1,
+) -> int:  # fmt: skip
     """Look for the people of one part and commit those who were found; what is there already is not done again.
 
     The found person whose box overlaps the annotated one best is taken, each for one row at most.
@@ -228,13 +231,12 @@ def find_instances(
         return len(store.read_people(name))
     boxes = _boxes(placed.instances, placed.sizes)
     people: list[Person] = []
-    for path in dict.fromkeys(placed.photos[k] for k in places):
-        wanted = [k for k in places if placed.photos[k] == path]
-        try:
-            photograph = read_photograph(path)
-        except PhotographError:  # its head could be read, the rest cannot; counted under NOT_FOUND
+    paths = list(dict.fromkeys(placed.photos[k] for k in places))
+    for path, seen_in in zip(paths, in_processes(_look, [(path, crop_margin) for path in paths], processes)):
+        if seen_in is None:
             continue
-        found = finder(True, crop_margin).find(photograph.pixels)
+        wanted = [k for k in places if placed.photos[k] == path]
+        photograph, found = seen_in
         seen = np.array([one.box for one in found], np.float64).reshape(-1, 4)
         for k, taken in zip(wanted, matches(overlaps(boxes[wanted], seen), LEAST_OVERLAP).tolist()):
             if taken >= 0:
@@ -243,6 +245,16 @@ def find_instances(
                 people.append(replace(person, group_id=group_id))
     store.write_people(name, people)
     return len(people)
+
+
+def _look(job: tuple[Path, float]) -> tuple[Photograph, list[FoundPerson]] | None:
+    """A photograph and who was found in it; none where its head could be read and the rest cannot: NOT_FOUND."""
+    path, crop_margin = job
+    try:
+        photograph = read_photograph(path)
+    except PhotographError:
+        return None
+    return photograph, finder(True, crop_margin).find(photograph.pixels)
 
 
 def row_of(person: Person) -> int:

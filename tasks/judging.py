@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,13 @@ from critique.scale import scale_told
 from critique.scorer import ScorerCritic, ScorerSettings
 from critique.shuffled import ShuffledCritic
 from critique.vlm_settings import VlmSettings
-from hmr.overlay import open_renderer
 from storage.group_store import GroupStore
 from storage.records import UNREADABLE, DrawnGroup, Group, Verdict
 from tasks.critic_record import about
-from tasks.drawing import draw_group
+from tasks.drawing import drawn_groups
 from tasks.pending import note_pending
 from tasks.remembering import vlm_critic
 from tasks.retrying import may_pass
-from tasks.sampling import body
 from tasks.scorenet import scorenet_critic
 from tasks.settings import CriticSection, Overlay, SettingsError, validate
 
@@ -108,6 +105,7 @@ def judge_groups(
     seed: int,
     truth: Errors | None = None,
     retry_abstained: bool = False,
+    processes: int = 1,
 ) -> dict[str, int]:
     """Have the groups of a shard judged that lack a verdict, and commit the verdicts.
 
@@ -126,7 +124,7 @@ def judge_groups(
     if open_ids or not judged:
         store.describe_critic(name, about(critic, settings, folder))
         asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
-        verdicts = judge_all(asked, critic, body_path, overlay)
+        verdicts = judge_all(asked, critic, body_path, overlay, processes)
         final = [verdict for verdict in verdicts if not verdict.pending]
         note_pending(folder, name, gen, shard, open_ids, (verdict for verdict in verdicts if verdict.pending))
         if final or not asked:
@@ -150,21 +148,21 @@ def _counts(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, in
     }
 
 
-def judge_all(groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay) -> list[Verdict]:
-    """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them."""
-    renderer = open_renderer(overlay.backend) if critic.needs_pictures else None
+def judge_all(
+    groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay, processes: int = 1
+) -> list[Verdict]:
+    """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them, by several processes."""
     whole = getattr(critic, "frame", "person") == "photograph"
-    draw: Callable[[Group], DrawnGroup] = partial(
-        draw_group, body(body_path), renderer=renderer, size=overlay.size, whole=whole
-    )
-    try:
-        hand_in: Any = getattr(critic, "hand_in", None)
-        if hand_in is not None and critic.settings.batch:  # type: ignore[attr-defined]
-            asyncio.run(hand_in(map(draw, groups)))  # what it brings, `judge_many` finds in the cache
-        many: Any = getattr(critic, "judge_many", None)
-        if many is not None:  # many requests in flight, or groups in batches; they are drawn as they are taken
-            return asyncio.run(many(map(draw, groups)))
-        return [critic.judge(draw(group)) for group in groups]
-    finally:
-        if renderer is not None:
-            renderer.close()
+
+    def drawn() -> Iterator[DrawnGroup]:
+        return drawn_groups(
+            groups, body_path, overlay, pictures=critic.needs_pictures, whole=whole, processes=processes
+        )
+
+    hand_in: Any = getattr(critic, "hand_in", None)
+    if hand_in is not None and critic.settings.batch:  # type: ignore[attr-defined]
+        asyncio.run(hand_in(drawn()))  # what it brings, `judge_many` finds in the cache
+    many: Any = getattr(critic, "judge_many", None)
+    if many is not None:  # many requests in flight, or groups in batches; they are drawn as they are taken
+        return asyncio.run(many(drawn()))
+    return [critic.judge(group) for group in drawn()]

@@ -3,8 +3,10 @@
 Free of prefect, so that a command without a server can use it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hmr.body import Body
-from hmr.overlay import OverlayRenderer, side_view
+from hmr.overlay import OverlayRenderer, open_renderer, side_view
 from hmr.penetration import self_penetration
 from hmr.photograph import PhotographError, crop_square, read_photograph
+from hmr.processes import in_processes
 from hmr.rasterizer import draw_silhouettes, project
 from hmr.rotations import rotation_matrices
 from storage.finished_file import finished_file
 from storage.records import DrawnGroup, Group, Person
+from tasks.groups import body
+from tasks.settings import Overlay
 
 SILHOUETTE = 64
 MARGIN = 1.25
@@ -56,6 +61,44 @@ def draw_group(
     overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
     sides = tuple(side_view(v, frame.faces, size) for v in vertices)
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
+
+
+class _Drawing(NamedTuple):
+    """A group to be drawn with pictures, and how."""
+
+    group: Group
+    body_path: Path | None
+    backend: str
+    size: int
+    whole: bool
+
+
+def drawn_groups(
+    groups: Sequence[Group], body_path: Path | None, overlay: Overlay, *, pictures: bool, whole: bool = False,
+    processes: int = 1,
+) -> Iterator[DrawnGroup]:  # fmt: skip
+    """The groups drawn, in order; with pictures in several processes at a time, which draw the same."""
+    if pictures and min(processes, len(groups)) > 1:
+        jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, whole) for group in groups]
+        yield from in_processes(_draw, jobs, processes)
+        return
+    renderer = open_renderer(overlay.backend) if pictures else None
+    try:
+        for group in groups:
+            yield draw_group(body(body_path), group, renderer=renderer, size=overlay.size, whole=whole)
+    finally:
+        if renderer is not None:
+            renderer.close()
+
+
+def _draw(job: _Drawing) -> DrawnGroup:
+    return draw_group(body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, whole=job.whole)
+
+
+@lru_cache(maxsize=1)
+def _renderer(backend: str) -> OverlayRenderer:
+    """One a process, which ends with it."""
+    return open_renderer(backend)
 
 
 def framed_photograph(

@@ -10,12 +10,11 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.overlay import open_renderer
 from hmr.photograph import whole_picture
 from storage.group_store import GroupStore
-from storage.records import Group
-from tasks.drawing import draw_group
-from tasks.judging import make_critic
+from storage.records import Group, Verdict
+from tasks.drawing import drawn_groups
+from tasks.judging import judge_all, make_critic
 from tasks.kept_note import made_of, read_note, write_note
 from tasks.overlays import save_jpeg
 from tasks.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
@@ -104,6 +103,7 @@ def show_bodies(
     overlay: Overlay,
     seed: int,
     folder: Path,
+    processes: int = 1,
 ) -> dict[str, Pictured]:
     """Judge and picture the zero-noise body of some people, by group id; what is on disk already is read back.
 
@@ -116,19 +116,20 @@ def show_bodies(
         return kept
     wanted = set(group_ids)
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
-    frame, renderer = body(body_path), open_renderer(overlay.backend)
     critic = None if section.asks_server or section.needs_truth else make_critic(section, seed)
     rows: dict[str, dict[str, Any]] = {}
-    for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
+    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
+    verdicts: list[Verdict | None] = [None] * len(groups)
+    if critic is not None:
+        verdicts = [*judge_all(groups, critic, body_path, overlay, processes)]
+    bodies = drawn_groups([only(group) for group in groups], body_path, overlay, pictures=True, processes=processes)
+    for group, drawn, verdict in zip(groups, bodies, verdicts):
         place = folder / group.person.group_id
-        drawn = draw_group(frame, only(group), renderer=renderer, size=overlay.size)
         assert drawn.photograph is not None
         save_jpeg(drawn.photograph, place / "photograph.jpg")
         save_jpeg(drawn.overlays[0], place / "overlay.jpg")
         score, status = nan, NOT_JUDGED
-        if critic is not None:
-            looked_at = renderer if critic.needs_pictures else None
-            verdict = critic.judge(draw_group(frame, group, renderer=looked_at, size=overlay.size))
+        if verdict is not None:
             score, status = float(verdict.scores[0]), verdict.statuses[0]
         rows[group.person.group_id] = {
             "photograph": f"{group.person.group_id}/photograph.jpg",
@@ -136,7 +137,6 @@ def show_bodies(
             "score": None if isnan(score) else score,
             "status": status,
         }
-    renderer.close()
     write_note(note, of, rows)
     return {key: _shown(row, folder) for key, row in rows.items()}
 

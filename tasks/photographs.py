@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.photograph import whole_picture
+from hmr.processes import in_processes
 from hmr.studio import Split, photographs
 from storage.finished_file import finished_file, read_again, write_bytes
 from tasks.retrying import may_pass
@@ -28,29 +30,39 @@ def free_photographs(folder: Path) -> Path:
 
 
 @task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="photograph {split}")
-def studio_photographs(split: Split, count: int, folder: Path) -> Path:
+def studio_photographs(split: Split, count: int, folder: Path, processes: int = 1) -> Path:
     """Draw a split of the studio as files `<split>-<scene>.png`: pictures, and nothing else about them.
 
     Always the embedded body: the studio is one fixed benchmark.
     """
-    save_scenes(split, range(count), folder)
+    save_scenes(split, range(count), folder, processes)
     return folder
 
 
-def save_scenes(split: Split, scenes: Iterable[int], folder: Path) -> None:
+def save_scenes(split: Split, scenes: Iterable[int], folder: Path, processes: int = 1) -> None:
     """Draw these scenes as `studio_photographs` does; those that are there stay.
 
     The scenes of a chunk are placed together whichever of them are lacking: another batch would change the last bits.
     """
     every = list(scenes)
-    for start in range(0, len(every), CHUNK):
-        part = every[start : start + CHUNK]
-        paths = {index: folder / f"{split}-{index:06d}.png" for index in part}
-        missing = [index for index, path in paths.items() if read_again(path, whole_picture) is None]
-        if missing:
-            for index, pixels in zip(part, photographs(body(None), split, part)):
-                if index in missing:
-                    _save(Image.fromarray(pixels), paths[index])
+    parts = [_Chunk(split, every[start : start + CHUNK], folder) for start in range(0, len(every), CHUNK)]
+    for _ in in_processes(_save_chunk, parts, processes):
+        pass
+
+
+class _Chunk(NamedTuple):
+    split: Split
+    scenes: list[int]
+    folder: Path
+
+
+def _save_chunk(chunk: _Chunk) -> None:
+    paths = {index: chunk.folder / f"{chunk.split}-{index:06d}.png" for index in chunk.scenes}
+    missing = [index for index, path in paths.items() if read_again(path, whole_picture) is None]
+    if missing:
+        for index, pixels in zip(chunk.scenes, photographs(body(None), chunk.split, chunk.scenes)):
+            if index in missing:
+                _save(Image.fromarray(pixels), paths[index])
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -30,16 +30,6 @@ NEAREST = 0.1  # metres before the camera, up to which a body is flagged
 UNSURE = 3  # of EVAL_14 (fingers and toes are never sure), named as the least sure
 
 
-def prepare_process() -> None:
-    """Make this process one of several: one thread each, and Ctrl-C is the parent's to handle."""
-    import signal
-
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-
-
 def recover_photograph(job: Job) -> Record:
     """Do one photograph; returns its record. Raises PhotographError if it cannot be read or nobody is in it.
 

@@ -56,7 +56,7 @@ class Run(Section):
     out: FullPath = Field(default_factory=lambda: Path(os.environ.get("HMR_ALIGN_RUNS", "runs")))
     seed: Seed = 0
     shard_size: Annotated[int, Field(ge=1, le=100_000)] = 64  # images in one shard
-    processes: Processes = 1  # stages that draw or detect may use so many
+    processes: Processes = 1  # that find people and draw pictures; results are the same, bit for bit
 
     @property
     def folder(self) -> Path:

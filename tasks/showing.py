@@ -11,11 +11,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from hmr.advantage import group_advantages
-from hmr.overlay import open_renderer
 from hmr.photograph import whole_picture
 from hmr.trainer import TrainSettings
 from storage.group_store import GroupStore
-from tasks.drawing import draw_group, save_pictures
+from tasks.drawing import drawn_groups, save_pictures
 from tasks.judging import Errors, make_critic
 from tasks.kept_note import made_of, read_note, write_note
 from tasks.report import ShownGroup, ShownHypothesis
@@ -47,6 +46,7 @@ def show_groups(
     folder: Path,
     seed: int,
     truth: Errors | None = None,
+    processes: int = 1,
 ) -> list[Shown]:
     """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
@@ -59,12 +59,10 @@ def show_groups(
     places = {group_id: k for k, group_id in enumerate(group_ids)}
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
-    frame = body(body_path)
-    renderer = open_renderer(overlay.backend)
     shown = []
-    for group in draw_groups(people, model(model_path), frame, sample, seed=seed, draw="shown"):
-        drawn = draw_group(frame, group, renderer=renderer, size=overlay.size)
-        verdict = critic.judge(drawn)
+    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
+    for drawn in drawn_groups(groups, body_path, overlay, pictures=True, processes=processes):
+        group, verdict = drawn.group, critic.judge(drawn)
         place = group.person.group_id
         save_pictures(drawn, folder / place)
         advantages = group_advantages(
@@ -89,7 +87,6 @@ def show_groups(
         shown.append(
             Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
         )
-    renderer.close()
     write_note(note, of, [asdict(one) for one in shown])
     return [_placed(one, folder) for one in shown]
 

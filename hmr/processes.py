@@ -1,0 +1,55 @@
+"""One way to work in several processes: the results of jobs, in their order, whatever the number of processes."""
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+AHEAD = 2
+"""Jobs for each process that are handed out before their results are wanted: results wait in memory."""
+
+
+class ProcessDiedError(RuntimeError):
+    """A process ended without a result; the message says what to do."""
+
+
+def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
+    """`work(job)` of each job in order; here and now with one process or one job.
+
+    Processes are spawned: torch and OpenGL do not survive a fork. `work` is a function of a module; it, the jobs and
+    the results are pickled. Each process has one thread, which changes no bit of what we compute.
+    """
+    count = min(processes, len(jobs))
+    if count <= 1:
+        yield from map(work, jobs)
+        return
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare)
+    try:
+        running: deque[Future[Result]] = deque()
+        for job in jobs:
+            if len(running) == AHEAD * count:
+                yield running.popleft().result()
+            running.append(pool.submit(work, job))
+        while running:
+            yield running.popleft().result()
+    except BrokenProcessPool:
+        raise ProcessDiedError(
+            "a process ended before its work was done, probably for want of memory. "
+            "What was done is kept: run again with fewer processes ([run] or [recover] processes)"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare() -> None:
+    """Ctrl-C is the parent's to handle, and the cores are shared out already."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch  # here, so that a parent which has nothing to do need not load it
+
+    torch.set_num_threads(1)

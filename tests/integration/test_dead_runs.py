@@ -1,0 +1,92 @@
+"""What a killed run leaves on a real server, and who tidies it up."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import pytest
+
+import flows.dead_runs
+from flows.dead_runs import TAG, free_flow_runs, free_task_runs
+from flows.server import prefect_server
+
+pytestmark = pytest.mark.slow
+PROGRAM = f"""
+import time
+from prefect import flow, tags, task
+
+@task
+def forever():
+    time.sleep(600)
+
+@flow(name="forever", flow_run_name="killed")
+def run():
+    forever()
+
+with tags("{TAG}"):
+    run()
+"""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    from prefect.client.orchestration import get_client
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HMR_ALIGN_HOME", str(tmp_path_factory.mktemp("home")))
+        with prefect_server(), get_client(sync_client=True) as made:
+            yield made
+
+
+def killed(client) -> tuple:
+    """The flow run and the task run of a program that was killed in its task."""
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = [one for one in client.read_task_runs() if one.state_type == "RUNNING"]
+        if found:
+            break
+        assert program.poll() is None
+        time.sleep(0.5)
+    os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
+    (task_run,) = found
+    return task_run.flow_run_id, task_run.id
+
+
+def states(client, flow_run, task_run) -> tuple[str, str]:
+    return client.read_flow_run(flow_run).state_type, client.read_task_run(task_run).state_type
+
+
+def test_doctor_frees_a_silent_run_with_its_tasks(client, monkeypatch):
+    run = killed(client)
+    assert free_flow_runs(client) == {} and states(client, *run) == ("RUNNING", "RUNNING")  # it may be alive
+    monkeypatch.setattr(flows.dead_runs, "SILENCE", timedelta(seconds=1))
+    time.sleep(2)
+    assert free_flow_runs(client) == {run[0]: "killed"}
+    assert states(client, *run) == ("CRASHED", "CRASHED")
+
+
+def test_the_next_run_marks_the_tasks_of_a_crashed_one(client, monkeypatch, tmp_path):
+    from prefect import flow
+    from prefect.states import Crashed
+
+    from flows.run_labels import labelled
+    from tasks.settings import Run, Settings
+
+    run = killed(client)
+    client.set_flow_run_state(run[0], Crashed(message="as the automation does"), force=True)
+    assert free_task_runs(client) == [] and states(client, *run) == ("CRASHED", "RUNNING")  # its end may be on its way
+    monkeypatch.setattr(flows.dead_runs, "RECORDED", timedelta(0))
+
+    @flow(name="next", **labelled("look"))
+    def look(settings: Settings, round_number: int = 0) -> None:
+        """Nothing but beginning."""
+
+    look(Settings(run=Run(name="mine", out=tmp_path)))
+    assert states(client, *run) == ("CRASHED", "CRASHED")
+    (begun,) = [one for one in client.read_flow_runs() if one.name == "look mine: round 0"]
+    assert set(begun.tags) == {TAG, "stage:look", "run:mine", "round:0"}
