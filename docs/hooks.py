@@ -37,19 +37,22 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add all pages that are not written in docs/, and the API reference to the navigation."""
-    pages: dict[str, str | Path] = dict(BESIDE)
-    pages |= {f"experiments/{path.relative_to(RESULTS)}": path for path in RESULTS.rglob("*") if path.is_file()}
+    copied = BESIDE | {
+        f"experiments/{path.relative_to(RESULTS)}": path for path in RESULTS.rglob("*") if path.is_file()
+    }
+    for uri, path in copied.items():
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
+    pages: dict[str, str] = {}
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
         pages[f"notebooks/{path.stem}.md"] = "\n\n".join(notebook_parts(json.loads(path.read_text())))
     navigation: list[Any] = ["reference/index.md"]
-    pages["reference/index.md"] = "# API reference\n\nEvery public module; each room opens with its own page.\n\n"
+    index = "# API reference\n\nEvery public module; each folder opens with its own page.\n\n"
     for package in packages():
         pages |= module_pages(ROOT / package)
         navigation.append({package: room_navigation(ROOT / package)})
-        pages["reference/index.md"] += f"- [`{package}`]({package}/index.md)\n"
-    for uri, source in pages.items():
-        made = {"content": source} if isinstance(source, str) else {"abs_src_path": str(source)}
-        files.append(File.generated(config, uri, **made))
+        index += f"- [`{package}`]({package}/index.md)\n"
+    for uri, content in {**pages, "reference/index.md": index}.items():
+        files.append(File.generated(config, uri, content=content))
     assert config.nav is not None
     config.nav.append({"API reference": navigation})
     return files

@@ -82,7 +82,7 @@ def accelerator() -> Finding:
         "GPU",
         "optional",
         f"none; {cores} do all the work",
-        "For a GPU install a CUDA build of torch (README).",
+        "For a GPU install a CUDA build of torch (docs/bring-your-own.md).",
     )
 
 
