@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from critique.critic import Critic
-from critique.stream import Judge, judge_all
+from critique.endpoint.stream import Judge, judge_all
 from storage.records import PASSING, DrawnGroup, Verdict
 
 Floats = NDArray[np.float64]

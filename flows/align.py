@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 from prefect import flow
 from prefect.states import Completed
 
-from flows.progress import stage
+from flows.record.progress import stage
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
 from flows.run_benchmark import benchmark
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
 from flows.sample_groups import find, sample
 from flows.score_groups import COUNTS, PARTLY, not_judged, score
 from flows.train_policy import train
-from hmr.headroom_record import measured_headroom
+from hmr.pretraining.headroom_record import measured_headroom
 from storage.finished_file import write_text
-from tasks.artifacts import leave_page, leave_table
 from tasks.benchmarking import (
     benchmark_sampler,
     compare,
@@ -27,8 +26,8 @@ from tasks.benchmarking import (
     table,
     uncertainty,
 )
+from tasks.critics.monitoring import watched
 from tasks.finding import Found
-from tasks.monitoring import watched
 from tasks.photograph_people import (
     MOST_SHOWN,
     Measured,
@@ -38,8 +37,7 @@ from tasks.photograph_people import (
     report_order,
     show_bodies,
 )
-from tasks.plan import Plan
-from tasks.report import (
+from tasks.report.report import (
     PhotographPerson,
     RoundRecord,
     ShownPerson,
@@ -47,8 +45,10 @@ from tasks.report import (
     summary_table_markdown,
     write_report,
 )
+from tasks.run.artifacts import leave_page, leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Sample, Settings, differences, settings_sha256
 from tasks.sampling import body, model
-from tasks.settings import Sample, Settings, differences, settings_sha256
 from tasks.showing import Shown, show_groups
 from tasks.training import Trained, train_settings
 

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from prefect import flow
 
 from critique.critic import Critic
-from flows.measurements import cells
-from flows.progress import tracked
+from flows.cli.measurements import cells
+from flows.record.progress import tracked
+from flows.record.run_labels import labelled
 from flows.run_benchmark import SPLITS
-from flows.run_labels import labelled
-from hmr.studio import Split
+from hmr.studio.studio import Split
 from storage.records import Group
-from tasks.artifacts import leave_table
-from tasks.critic_benchmark import (
+from tasks.benchmarks.critic_benchmark import (
     KINDS,
     Judged,
     Kind,
@@ -32,11 +31,12 @@ from tasks.critic_benchmark import (
     photographed,
     stacked,
 )
-from tasks.instances import SeenInstances, find_instances, instance_store, place, seen_instances, shards, told
+from tasks.groups.instances import SeenInstances, find_instances, instance_store, place, seen_instances, shards, told
 from tasks.judging import judge_all, make_critic
-from tasks.plan import Plan
+from tasks.run.artifacts import leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings, SettingsError
 from tasks.sampling import body, model
-from tasks.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.progress import stage, tracked
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from tasks.artifacts import leave_counts
+from flows.record.progress import stage, tracked
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
 from tasks.drawing import draw_pictures
-from tasks.plan import Plan
-from tasks.settings import Settings, SettingsError
+from tasks.run.artifacts import leave_counts
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings, SettingsError
 
 
 @flow(name="draw-groups", **labelled("draw"))

@@ -2,16 +2,16 @@
 
 from prefect import flow
 
-from flows.progress import stage, tracked
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from tasks.artifacts import leave_counts
+from flows.record.progress import stage, tracked
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
 from tasks.controls import measure_controls
 from tasks.finding import find_people, list_photographs
-from tasks.image_search import Source
+from tasks.groups.image_search import Source
 from tasks.photographs import studio_photographs
-from tasks.plan import Plan
-from tasks.settings import Settings
+from tasks.run.artifacts import leave_counts
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings
 
 SPLIT = "val"
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.progress import stage
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from hmr.pretraining import PretrainSettings
-from tasks.artifacts import leave_counts
-from tasks.plan import Plan, studio_cache
+from flows.record.progress import stage
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
+from hmr.pretraining.pretraining import PretrainSettings
 from tasks.pretraining import BASES, pretrain_base
+from tasks.run.artifacts import leave_counts
+from tasks.run.plan import Plan, studio_cache
+from tasks.run.settings import Settings, SettingsError
 from tasks.sampling import body
-from tasks.settings import Settings, SettingsError
 
 SHIPPED = {
     "lab": {

@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hmr.photograph import PhotographError
+from hmr.detection.photograph import PhotographError
 from hmr.processes import ProcessDiedError, in_processes
 from storage.finished_file import remove_strays
-from tasks.photograph_list import folder_names, inputs_sha256, name_of, photographs_of
-from tasks.recovery_record import Job, Record, is_done, records_in, recovery_sha256
-from tasks.settings import Settings
+from tasks.groups.photograph_list import folder_names, inputs_sha256, name_of, photographs_of
+from tasks.recovery.record import Job, Record, is_done, records_in, recovery_sha256
+from tasks.run.settings import Settings
 
 MOST_PROCESSES = 4
 WORTH_A_PROCESS = 3  # photographs for each: starting one takes as long as working on about five
@@ -65,7 +65,7 @@ def recover(arguments: Sequence[str], settings: Settings) -> Tally:
                     typer.echo(note, err=True)
     finally:
         if tally.done or tally.kept:
-            from tasks.recovery_page import write_results
+            from tasks.recovery.page import write_results
 
             write_results(results, recovery_sha256(settings), tally.faults)
     if not tally.done and not tally.kept:
@@ -121,7 +121,7 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 def _recover(job: Job) -> Record | str:
     """Its record, or why there is none; what is heavy is imported here alone."""
-    from tasks.recovery_job import recover_photograph
+    from tasks.recovery.job import recover_photograph
 
     try:
         return recover_photograph(job)

@@ -4,18 +4,18 @@ import logging
 
 from prefect import flow
 
-from flows.progress import stage, tracked
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
+from flows.record.progress import stage, tracked
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
 from storage.group_store import GroupStore
-from tasks.artifacts import leave_counts, leave_table
 from tasks.finding import find_people, list_photographs
-from tasks.image_search import Source
+from tasks.groups.image_search import Source
 from tasks.photographs import studio_photographs
-from tasks.plan import Plan
 from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic, session_plan, write_session
+from tasks.run.artifacts import leave_counts, leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings
 from tasks.sampling import sample_groups as sample_shard
-from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 

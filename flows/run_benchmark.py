@@ -7,18 +7,18 @@ from typing import Any, cast
 
 from prefect import flow
 
-from flows.measurements import cells, measured
-from flows.progress import stage
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from hmr.base_model import SHIPPED
-from hmr.studio import Split
-from tasks.artifacts import leave_table
+from flows.cli.measurements import cells, measured
+from flows.record.progress import stage
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
+from hmr.models.weights_file import SHIPPED
+from hmr.studio.studio import Split
 from tasks.benchmarking import benchmark_model, extras, floor_rows, look_at, quality, sure_rows, table, uncertainty
-from tasks.plan import Plan
-from tasks.report_tables import METRICS, PROTOCOLS, estimate_names
+from tasks.report.report_tables import METRICS, PROTOCOLS, estimate_names
+from tasks.run.artifacts import leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings, SettingsError
 from tasks.sampling import body, model
-from tasks.settings import Settings, SettingsError
 
 CHOSEN = ("selected", "fused")
 """Estimates that a critic makes."""

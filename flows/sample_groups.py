@@ -4,17 +4,17 @@ import logging
 
 from prefect import flow
 
-from flows.progress import stage, tracked
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from hmr.photograph import PhotographError
-from tasks.artifacts import leave_counts, leave_table
+from flows.record.progress import stage, tracked
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
+from hmr.detection.photograph import PhotographError
 from tasks.finding import Found, Listed, find_people, list_photographs
-from tasks.image_search import Source
+from tasks.groups.image_search import Source
 from tasks.photographs import free_photographs, studio_photographs
-from tasks.plan import FREE, Plan
+from tasks.run.artifacts import leave_counts, leave_table
+from tasks.run.plan import FREE, Plan
+from tasks.run.settings import Settings
 from tasks.sampling import sample_groups as sample_shard
-from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 

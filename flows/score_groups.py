@@ -6,16 +6,16 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from flows.progress import stage, tracked
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from tasks.artifacts import leave_counts, leave_table
+from flows.record.progress import stage, tracked
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
+from tasks.critics.monitoring import drift, told, watch
+from tasks.critics.pending import NotJudged, Unjudged, reasons_told, unjudged
+from tasks.critics.remembering import older_memory
 from tasks.judging import judge_groups
-from tasks.monitoring import drift, told, watch
-from tasks.pending import NotJudged, Unjudged, reasons_told, unjudged
-from tasks.plan import Plan
-from tasks.remembering import older_memory
-from tasks.settings import Settings, SettingsError
+from tasks.run.artifacts import leave_counts, leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 

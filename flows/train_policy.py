@@ -7,17 +7,17 @@ from typing import Any
 import pandas as pd
 from prefect import flow
 
-from flows.measurements import cells
-from flows.progress import stage
-from flows.run_folder import alone_in_its_folder
-from flows.run_labels import labelled
-from hmr.headroom import HeadroomSettings
+from flows.cli.measurements import cells
+from flows.record.progress import stage
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
+from hmr.pretraining.headroom import HeadroomSettings
 from storage.finished_file import write_text
-from tasks.artifacts import leave_table
-from tasks.plan import Plan
 from tasks.pretraining import probe_headroom as probe
+from tasks.run.artifacts import leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings
 from tasks.sampling import body
-from tasks.settings import Settings
 from tasks.training import Trained, train_round
 
 log = logging.getLogger(__name__)

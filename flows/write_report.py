@@ -1,8 +1,8 @@
 """What a run stored -> report.html and summary.json, without doing any of its work again."""
 
 from flows.align import align
-from tasks.plan import Plan
-from tasks.settings import Settings, SettingsError
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings, SettingsError
 
 
 def write_report(settings: Settings) -> str:

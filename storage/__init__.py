@@ -5,6 +5,7 @@
     rows.py           records to tables and back
     manifest.py       the atomic commit: files first, the manifest last; readers trust the manifest alone
     group_store.py    GroupStore: append and read
+    image_list.py     the photographs: our names of them, where they lie, which have gone
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
     sources/          readers of datasets' files, one module a format
     finished_file.py  files that are whole or not there: how every folder writes

@@ -8,7 +8,7 @@ the second is refused, and nothing is lost.
 
     pandas.read_parquet("memory/rules/3.parquet")
 
-What the columns may hold is the critic's affair (critique/memory.py); here they are rows of plain values.
+What the columns may hold is the critic's affair (critique/memory/memory.py); here they are rows of plain values.
 """
 
 import hashlib

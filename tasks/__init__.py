@@ -1,21 +1,33 @@
-"""Thin shells around one pure call each: read a shard, call one function, write a shard.
+"""The stages: a function with `@task` reads a shard, calls one pure function and writes a shard.
+
+| file or room | what |
+|---|---|
+| `photographs` | the photographs of a run: the user's, the free ones, drawn ones |
+| `finding` | stage 1: photographs to people |
+| `sampling` | stage 2: people to groups of hypotheses |
+| `drawing` | groups to pictures |
+| `judging` | stage 3: groups to verdicts |
+| `training` | stage 4: verdicts to a better model |
+| `benchmarking` | stage 5: a model against the truth |
+| `showing`, `photograph_people` | the people of the report, before and after |
+| `reflecting`, `controls`, `pretraining` | the critic's memory; planted controls; the shipped bases |
+| `run/` | what every stage shares: settings, paths, locks, retries |
+| `groups/` | from files to people and groups, without Prefect |
+| `critics/` | critics as a run has them: names, memory, records, pending groups |
+| `rounds/` | the process that trains |
+| `report/`, `benchmarks/`, `recovery/` | the report; measurements beside a run; `hmr-align recover` |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
 request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other
 files are written by `storage.finished_file`: whole under their final name, or not there.
 
-`settings.py` is the one reader of settings files.
-
-`people`, `groups` and `overlays` hold what tasks call, without prefect; `photograph_list` and `recovery*` are
-`hmr-align recover`, which needs no server and so no tasks. What a second call needs (`photograph_list`,
-`recovery_record`, `recovery_files`, `recovery_page`) imports no torch either; tests hold both.
+`recovery/`, and what it needs of `groups/`, is free of prefect; what a second call of `hmr-align recover` needs
+(`groups.photograph_list`, `recovery.record`, `recovery.files`, `recovery.page`) imports no torch either; tests hold both.
 
 May import: `hmr`, `critique`, `storage`, prefect. Only `flows` imports `tasks`.
 
-To add a stage: a pure function in the folder that owns its words; here a function with `@task` that reads,
-calls it and writes. Give it a cache key of stage, stage version, shard, settings digest and input digest
-(`INPUTS` alone leaves the task's own name out of the key), and retries only for faults that can pass.
-Test it with `the_task.fn(...)`, which needs no server.
+To add a stage: a pure function in the folder that owns its words; here a function with `@task` that reads, calls it
+and writes, with retries only for faults that can pass. Test it with `the_task.fn(...)`, which needs no server.
 """
 
 import os

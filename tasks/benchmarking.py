@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.base_model import BaseModel
-from hmr.body import Body
-from hmr.compute import Compute, PlacedPredictor, encode
-from hmr.condition import Condition
-from hmr.evaluation import (
+from hmr.body.body import Body
+from hmr.body.skeleton import JOINT_NAMES
+from hmr.diffusion.condition import Condition
+from hmr.diffusion.latent import Decoding
+from hmr.diffusion.sampler import SamplerSettings, draw_latents, group_seeds
+from hmr.metrics.evaluation import (
     ESTIMATES,
     METRICS,
     Evaluation,
@@ -25,21 +26,20 @@ from hmr.evaluation import (
     joint_errors,
     pose_groups,
 )  # fmt: skip
-from hmr.labels import KnownPeople, known_people
-from hmr.latent import Decoding
-from hmr.lifting import lifting_errors, load_liftings
-from hmr.metrics import bootstrap_improvement, rank_correlations, spread_correlations
-from hmr.observation import SeenPeople, landmarks_in_crop, see_split, sure_detections
-from hmr.sampler import SamplerSettings, draw_latents, group_seeds
-from hmr.skeleton import JOINT_NAMES
-from hmr.studio import SIZE, Purpose, Split, truths
+from hmr.metrics.pose_metrics import bootstrap_improvement, rank_correlations, spread_correlations
+from hmr.models.base_model import BaseModel
+from hmr.models.compute import Compute, PlacedPredictor, encode
+from hmr.pretraining.labels import KnownPeople, known_people
+from hmr.pretraining.lifting import lifting_errors, load_liftings
+from hmr.studio.observation import SeenPeople, landmarks_in_crop, see_split, sure_detections
+from hmr.studio.studio import SIZE, Purpose, Split, truths
 from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
-from tasks.devices import compute_for
 from tasks.judging import judge_all, make_critic
-from tasks.retrying import may_pass
+from tasks.run.devices import compute_for
+from tasks.run.retrying import may_pass
+from tasks.run.settings import Benchmark, CriticSection, Overlay, Sample
 from tasks.sampling import body, groups_from, model, observe, sampler_settings
-from tasks.settings import Benchmark, CriticSection, Overlay, Sample
 
 
 class StudioPeople(NamedTuple):

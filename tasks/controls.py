@@ -11,14 +11,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from critique.controls import control_rates
-from hmr.body import Body
-from hmr.studio import Split, truths
+from hmr.body.body import Body
+from hmr.studio.studio import Split, truths
 from storage.group_store import GroupStore
 from storage.records import Group, Person
+from tasks.groups.known_groups import known_group
 from tasks.judging import judge_all, make_critic
-from tasks.known_groups import known_group
+from tasks.run.settings import CriticSection, Overlay
 from tasks.sampling import body
-from tasks.settings import CriticSection, Overlay
 
 NEAR = 0.15
 """Standard deviation of a near miss's joint rotations, rad: about 60 mm of MPJPE."""

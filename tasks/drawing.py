@@ -1,4 +1,4 @@
-"""The pictures of a shard's groups as files; how they are drawn stands in `tasks.overlays`."""
+"""The pictures of a shard's groups as files; how they are drawn stands in `tasks.groups.overlays`."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.group_store import GroupStore
-from tasks.overlays import draw_group, drawn_groups, framed_photograph, group_vertices, save_pictures
-from tasks.retrying import may_pass
-from tasks.settings import Overlay
+from tasks.groups.overlays import draw_group, drawn_groups, framed_photograph, group_vertices, save_pictures
+from tasks.run.retrying import may_pass
+from tasks.run.settings import Overlay
 
 __all__ = ["draw_group", "draw_pictures", "drawn_groups", "framed_photograph", "group_vertices", "save_pictures"]
 

@@ -9,15 +9,15 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.photograph import PhotographError, read_photograph
+from hmr.detection.photograph import PhotographError, read_photograph
 from hmr.processes import in_processes
 from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.image_list import Image, ImageList, image_of, updated
 from storage.records import Person
-from tasks.image_search import Source, search
-from tasks.people import IMAGES, Looked, finder, people_in, person_record
-from tasks.retrying import may_pass
+from tasks.groups.image_search import Source, search
+from tasks.groups.people import IMAGES, Looked, finder, people_in, person_record
+from tasks.run.retrying import may_pass
 
 __all__ = ["IMAGES", "Found", "Listed", "Shard", "find_people", "finder", "list_photographs", "person_record"]
 

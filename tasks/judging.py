@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from critique.cache import FILE
 from critique.critic import Critic
+from critique.endpoint.cache import FILE
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
 from critique.panel import Member, PanelCritic
 from critique.scale import scale_told
 from critique.scorer import ScorerCritic, ScorerSettings
 from critique.shuffled import ShuffledCritic
-from critique.vlm_settings import VlmSettings
+from critique.vlm.vlm_settings import VlmSettings
 from storage.group_store import GroupStore
 from storage.records import UNREADABLE, DrawnGroup, Group, Verdict
-from tasks.critic_record import about
+from tasks.critics.critic_record import about
+from tasks.critics.pending import note_pending
+from tasks.critics.remembering import vlm_critic
+from tasks.critics.scorenet import scorenet_critic
 from tasks.drawing import drawn_groups
-from tasks.pending import note_pending
-from tasks.remembering import vlm_critic
-from tasks.retrying import may_pass
-from tasks.scorenet import scorenet_critic
-from tasks.settings import CriticSection, Overlay, SettingsError, validate
+from tasks.run.retrying import may_pass
+from tasks.run.settings import CriticSection, Overlay, SettingsError, validate
 
 log = logging.getLogger(__name__)
 

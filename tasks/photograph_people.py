@@ -10,18 +10,18 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.photograph import whole_picture
+from hmr.detection.photograph import whole_picture
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.drawing import drawn_groups
+from tasks.groups.overlays import save_jpeg
 from tasks.judging import judge_all, make_critic
-from tasks.kept_note import made_of, read_note, write_note
-from tasks.overlays import save_jpeg
-from tasks.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
-from tasks.report import PhotographPerson, ShownBody, ShownHypothesis
-from tasks.retrying import may_pass
+from tasks.report.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
+from tasks.report.report import PhotographPerson, ShownBody, ShownHypothesis
+from tasks.run.kept_note import made_of, read_note, write_note
+from tasks.run.retrying import may_pass
+from tasks.run.settings import CriticSection, Overlay, Sample
 from tasks.sampling import body, draw_groups, model
-from tasks.settings import CriticSection, Overlay, Sample
 
 MOST_SHOWN = 40
 """People in the report; all are measured."""

@@ -9,11 +9,11 @@ from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.photograph import whole_picture
+from hmr.detection.photograph import whole_picture
 from hmr.processes import in_processes
-from hmr.studio import Split, photographs
+from hmr.studio.studio import Split, photographs
 from storage.finished_file import finished_file, read_again, write_bytes
-from tasks.retrying import may_pass
+from tasks.run.retrying import may_pass
 from tasks.sampling import body
 
 CHUNK = 64

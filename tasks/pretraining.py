@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hmr.base_model import load_model, save_model
-from hmr.body import Body
-from hmr.headroom import HeadroomSettings, fine_tune_on_labels
-from hmr.labels import detections_of, known_people, labelled_people, placed_people, undrawn_people
-from hmr.lifting import fit_liftings, save_liftings, true_joints
-from hmr.metrics import bootstrap_improvement
-from hmr.observation import SeenPeople, see_split
-from hmr.pretraining import PretrainSettings, TrainingPeople, pretrain
-from hmr.simulated_detection import Detections, PlacedPeople, simulate
-from hmr.skeleton import EVAL_14
-from hmr.studio import VERSION, Look, Split
+from hmr.body.body import Body
+from hmr.body.skeleton import EVAL_14
+from hmr.metrics.pose_metrics import bootstrap_improvement
+from hmr.models.base_model import save_model
+from hmr.models.model_file import load_model
+from hmr.pretraining.headroom import HeadroomSettings, fine_tune_on_labels
+from hmr.pretraining.labels import detections_of, known_people, labelled_people, placed_people, undrawn_people
+from hmr.pretraining.lifting import fit_liftings, save_liftings, true_joints
+from hmr.pretraining.pretraining import PretrainSettings, TrainingPeople, pretrain
+from hmr.studio.observation import SeenPeople, see_split
+from hmr.studio.simulated_detection import Detections, PlacedPeople, simulate
+from hmr.studio.studio import VERSION, Look, Split
 from storage.finished_file import write_text
 from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
 

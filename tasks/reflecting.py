@@ -18,25 +18,26 @@ from PIL import Image
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from critique.embedders import text_embedder
-from critique.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
-from critique.memory import Memory
-from critique.reflection import Auditor
-from critique.vlm import VlmCritic, name_of
-from critique.vlm_settings import VlmSettings
-from hmr.body import Body
-from hmr.evaluation import joint_errors
-from hmr.overlay import OverlayRenderer, open_renderer
-from hmr.studio import Split, truths
+from critique.memory.embedders import text_embedder
+from critique.memory.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
+from critique.memory.memory import Memory
+from critique.memory.reflection import Auditor
+from critique.vlm.vlm import VlmCritic, name_of
+from critique.vlm.vlm_settings import VlmSettings
+from hmr.body.body import Body
+from hmr.metrics.evaluation import joint_errors
+from hmr.rendering.overlay import OverlayRenderer
+from hmr.rendering.renderers import open_renderer
+from hmr.studio.studio import Split, truths
 from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
+from tasks.critics.remembering import embedder_of, load_memory, newest, save_memory
 from tasks.drawing import framed_photograph, group_vertices
 from tasks.judging import judge_all
-from tasks.plan import Plan
-from tasks.remembering import embedder_of, load_memory, newest, save_memory
+from tasks.run.plan import Plan
+from tasks.run.settings import CriticSection, Overlay, Reflect, SettingsError, validate
 from tasks.sampling import body, model
-from tasks.settings import CriticSection, Overlay, Reflect, SettingsError, validate
 
 PROTOTYPE_SIDE = 256  # px, of a prototype's picture
 

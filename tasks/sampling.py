@@ -6,9 +6,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.group_store import GroupStore
-from tasks.groups import body, draw_groups, groups_from, model, observe, sampler_settings
-from tasks.retrying import may_pass
-from tasks.settings import Sample
+from tasks.groups.drawn_groups import body, draw_groups, groups_from, model, observe, sampler_settings
+from tasks.run.retrying import may_pass
+from tasks.run.settings import Sample
 
 __all__ = ["body", "draw_groups", "groups_from", "model", "observe", "sample_groups", "sampler_settings"]
 

@@ -10,17 +10,17 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from hmr.advantage import group_advantages
-from hmr.photograph import whole_picture
-from hmr.trainer import TrainSettings
+from hmr.alignment.advantage import group_advantages
+from hmr.alignment.trainer import TrainSettings
+from hmr.detection.photograph import whole_picture
 from storage.group_store import GroupStore
 from tasks.drawing import drawn_groups, save_pictures
 from tasks.judging import Errors, make_critic
-from tasks.kept_note import made_of, read_note, write_note
-from tasks.report import ShownGroup, ShownHypothesis
-from tasks.retrying import may_pass
+from tasks.report.report import ShownGroup, ShownHypothesis
+from tasks.run.kept_note import made_of, read_note, write_note
+from tasks.run.retrying import may_pass
+from tasks.run.settings import CriticSection, Overlay, Sample
 from tasks.sampling import body, draw_groups, model
-from tasks.settings import CriticSection, Overlay, Sample
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from prefect import task
 from prefect.artifacts import update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
-from hmr.trainer import TrainError
+from hmr.alignment.trainer import TrainError
 from storage.finished_file import write_text
-from tasks.artifacts import begin_progress
 from tasks.benchmarking import StudioPeople
-from tasks.retrying import may_pass
-from tasks.settings import CriticSection, Sample, SettingsError, Train
-from tasks.train_worker import RoundSpec, Tell, Trained, finished, refuse_other, train, train_settings
+from tasks.rounds.train_worker import RoundSpec, Tell, Trained, finished, refuse_other, train, train_settings
+from tasks.run.artifacts import begin_progress
+from tasks.run.retrying import may_pass
+from tasks.run.settings import CriticSection, Sample, SettingsError, Train
 
 __all__ = ["Trained", "WorkerDied", "train_round", "train_settings"]
 
@@ -59,7 +59,7 @@ def train_round(
 
     A finished round is read back; raises SettingsError if it was made of something else than is asked for now.
     Of `sample`, it counts where and how precisely people are encoded, and groups drawn to look at `val`; `judge` has
-    the settings of the second critic. For what is written see `tasks.train_worker.train`.
+    the settings of the second critic. For what is written see `tasks.rounds.train_worker.train`.
     """
     spec = RoundSpec(
         gen=gen, critic=critic, store_root=store_root, model_path=model_path, body_path=body_path, folder=folder,
@@ -86,7 +86,7 @@ def _processes(spec: RoundSpec) -> int:
 
 
 def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
-    """Train in `count` processes of `tasks.train_worker`; what they write to standard error goes to `worker.log`.
+    """Train in `count` processes of `rounds.train_worker`; what they write to standard error goes to `worker.log`.
 
     Raises TrainError with a process's own message if it cannot train on what it was given, else WorkerDied.
     """
@@ -95,7 +95,7 @@ def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
     write_text(path, spec.model_dump_json(indent=1))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count),
-        "-m", "tasks.train_worker", str(path),
+        "-m", "tasks.rounds.train_worker", str(path),
     ]  # fmt: skip
     errors: list[str] = []
     with said.open("ab") as file, _running(command, file, spec.sample.device == "cpu") as (process, lines):

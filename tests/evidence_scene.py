@@ -14,10 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from critique.checks.fitted import fitted
 from critique.checks.landmarks import LANDMARK, trunk_axes
-from hmr.body import load_body
-from hmr.penetration import self_penetration
-from hmr.rasterizer import draw_silhouettes, project
-from hmr.skeleton import JOINT_NAMES
+from hmr.body.body import load_body
+from hmr.body.penetration import self_penetration
+from hmr.body.skeleton import JOINT_NAMES
+from hmr.rendering.rasterizer import draw_silhouettes, project
 from storage.records import DrawnGroup, Group, Person
 from tests.factories import make_person
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from critique.learning import Case
+from critique.memory.learning import Case
 from storage.records import DrawnGroup
 from tests.evidence_scene import TRUE_POSE, bent, hypotheses, person_in, posed
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from storage.finished_file import write_text
 from tasks.benchmarking import benchmark_model, compare, look_at, table
+from tasks.critics.monitoring import watch
 from tasks.finding import find_people, list_photographs
-from tasks.image_search import Source
+from tasks.groups.image_search import Source
 from tasks.judging import judge_groups
-from tasks.monitoring import watch
 from tasks.photograph_people import measure_photographs, show_bodies
 from tasks.photographs import studio_photographs
-from tasks.plan import Plan
+from tasks.rounds.train_worker import RoundSpec, Trained, finished, refuse_other, train
+from tasks.run.plan import Plan
+from tasks.run.settings import Sample, Settings
 from tasks.sampling import sample_groups
-from tasks.settings import Sample, Settings
 from tasks.showing import show_groups
-from tasks.train_worker import RoundSpec, Trained, finished, refuse_other, train
 from tasks.training import train_settings
 
 PEOPLE = 4

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from smplx.vertex_ids import vertex_ids
 
-from hmr.smplx_fold import KNUCKLES, SHARED, SMPLX_JOINTS, SMPLX_PARENTS
+from hmr.body.smplx_fold import KNUCKLES, SHARED, SMPLX_JOINTS, SMPLX_PARENTS
 
 COUNT = 10475
 TARGETS = [*range(SHARED), *KNUCKLES]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from critique.loopback import LoopbackVlm
-from critique.vlm_settings import VlmSettings
+from critique.endpoint.loopback import LoopbackVlm
+from critique.vlm.vlm_settings import VlmSettings
 from storage.records import DrawnGroup
 from tests.factories import make_group, make_person
 

@@ -24,10 +24,10 @@ from critique.ceiling import ceilings
 from critique.checks.fitted import fitted
 from critique.checks.landmarks import SWAPPED, heard, trunk_axes, turn_to_crop
 from critique.evidence import CHECKS, check_table, spread
-from hmr.body import Body, load_body
-from hmr.metrics import rank_correlations
+from hmr.body.body import Body, load_body
+from hmr.metrics.pose_metrics import rank_correlations
 from tasks.benchmarking import Known, StudioPeople, person_records
-from tasks.check_weights import HELD_OUT, chosen, fit_shares, groups_of, labelled, see_held_out
+from tasks.benchmarks.check_weights import HELD_OUT, chosen, fit_shares, groups_of, labelled, see_held_out
 from tasks.drawing import draw_group
 from tasks.sampling import model
 

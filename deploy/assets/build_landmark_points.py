@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hmr.body import load_body
-from hmr.camera import project
-from hmr.inverse_kinematics import forward_kinematics
-from hmr.labels import known_people
-from hmr.landmark_points import fit_landmark_points, landmark_places
-from hmr.observation import see_split
-from hmr.studio import VERSION
+from hmr.body.body import load_body
+from hmr.body.camera import project
+from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.landmark_points import fit_landmark_points, landmark_places
+from hmr.pretraining.labels import known_people
+from hmr.studio.observation import see_split
+from hmr.studio.studio import VERSION
 
 SCENES = 3000
 

@@ -28,14 +28,14 @@ from critique.expected_joints import (
     inputs,
     seen_by_the_crop,
 )  # fmt: skip
-from hmr.body import Body, load_body
-from hmr.inverse_kinematics import forward_kinematics
-from hmr.labels import known_people
-from hmr.mirror import JOINT_SWAP, LANDMARK_SWAP
-from hmr.observation import SeenPeople, see_split
+from hmr.body.body import Body, load_body
+from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.diffusion.mirror import JOINT_SWAP, LANDMARK_SWAP
+from hmr.pretraining.labels import known_people
+from hmr.studio.observation import SeenPeople, see_split
 from storage.records import Group
 from tasks.benchmarking import Known, StudioPeople, person_records
-from tasks.check_weights import HELD_OUT, chosen, correlation, groups_of, labelled, ranks, see_held_out
+from tasks.benchmarks.check_weights import HELD_OUT, chosen, correlation, groups_of, labelled, ranks, see_held_out
 from tasks.drawing import draw_group
 
 Floats = NDArray[np.float64]

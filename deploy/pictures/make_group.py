@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from hmr.overlay import NumbaRenderer, side_view
-from hmr.photograph import read_photograph
+from hmr.detection.photograph import read_photograph
+from hmr.rendering.overlay import NumbaRenderer, side_view
 from storage.records import DrawnGroup
-from tasks.groups import body, draw_groups, model
+from tasks.groups.drawn_groups import body, draw_groups, model
+from tasks.groups.overlays import draw_group, framed, group_vertices
+from tasks.groups.people import people_in
 from tasks.judging import make_critic
-from tasks.overlays import draw_group, framed, group_vertices
-from tasks.people import people_in
-from tasks.settings import CriticSection, Sample
+from tasks.run.settings import CriticSection, Sample
 
 WIDTH, GAP, LINE = 1200, 10, 26  # px: of the sheet, between its pictures, of a line of words
 ALTERNATIVES = 4

@@ -1,12 +1,17 @@
-"""The published networks: ScoreHypo's, which ADHMR and GPA-HMR fine-tune, behind our own protocols.
+"""The published networks, written anew: outputs equal to those of ScoreHypo and ADHMR.
 
-| step | module |
+| file | what |
 |---|---|
-| which tokens see each other | `token_graph` |
-| vectors to tokens, for both networks | `token_network` |
-| picture to condition | `hrnet` (`HRNetCondition`) |
-| noise predictor | `hyponet` (`HypoNet`), of `attention` |
-| judge of hypotheses | `scorenet` (`ScoreModel`) |
-| official files, there and back | `checkpoint` |
-| baseline of the speed measurement | `plain_hyponet` |
+| `attention` | What HypoNet and ScoreNet are both built of: position codes, masked linear layers and attention blocks |
+| `hrnet` | HRNetCondition, the condition encoder of the published networks: HRNet-W48 with heads (75,986 |
+| `hyponet` | HypoNet, the noise predictor of ScoreHypo, ADHMR and GPA-HMR, at published size (28,343,173 parameters) |
+| `plain_hyponet` | HypoNet's sampling written plainly, as the baseline that the sampler's speed is measured against |
+| `sampler_benchmark` | Speed and memory of the published sampler, against the same network written plainly |
+| `scorenet` | ScoreNet, the published judge of hypotheses (53,447,937 parameters), with an encoder of its own |
+| `token_graph` | The 52 tokens of the published networks, 29 joints and 23 twists |
+| `token_network` | What HypoNet and ScoreNet share: from a diffused vector to 52 tokens |
+
+May import: `hmr.diffusion`, `hmr.body.skeleton`.
+
+To add a network: one file, and golden outputs in `tests/golden`.
 """

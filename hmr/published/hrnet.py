@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from hmr.condition import Condition, Observation
+from hmr.body.skeleton import PARENTS
+from hmr.diffusion.condition import Condition, Observation
 from hmr.published.token_graph import JOINTS, TWISTS
-from hmr.skeleton import PARENTS
 
 CHANNELS = (48, 96, 192, 384)
 LOCAL = 256

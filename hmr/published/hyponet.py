@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hmr.condition import Condition
+from hmr.diffusion.condition import Condition
 from hmr.published.attention import WIDTH, Block, ImageMemory, MaskedLinear, initialise, sinusoid
 from hmr.published.token_graph import ATTENTION_REACH, JOINTS, linear_mask
 from hmr.published.token_network import OF_JOINTS, OF_TWISTS, TokenNetwork

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from hmr.condition import Condition
-from hmr.noise_schedule import alpha_bars, sampler_steps
+from hmr.diffusion.condition import Condition
+from hmr.diffusion.noise_schedule import alpha_bars, sampler_steps
 from hmr.published.attention import HEADS, WIDTH, grid_code, sinusoid
 from hmr.published.hyponet import TIME_CHANNELS, HypoNet
 from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS, adjacency, linear_mask, within

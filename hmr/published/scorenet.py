@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from hmr.base_model import weights_digest
-from hmr.latent import JOINT_DIMS
-from hmr.noise_schedule import DATA_SCALE
+from hmr.diffusion.latent import JOINT_DIMS
+from hmr.diffusion.noise_schedule import DATA_SCALE
+from hmr.models.weights_file import weights_digest
 from hmr.published.attention import WIDTH, Block, initialise
 from hmr.published.hrnet import HRNetCondition, sample_local
 from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hmr.skeleton import PARENTS
+from hmr.body.skeleton import PARENTS
 
 JOINTS = 29
 TWISTS = 23

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hmr.latent import JOINT_DIMS, TWIST_DIMS
+from hmr.diffusion.latent import JOINT_DIMS, TWIST_DIMS
 from hmr.published.attention import WIDTH, MaskedLinear, grid_code, sinusoid, start_tokens
 from hmr.published.token_graph import ATTENTION_REACH, JOINTS, TOKENS, TWISTS, linear_mask, within
 

@@ -7,7 +7,7 @@ relative to a folder that the caller knows, metres, radians, pixels, OpenCV came
 body, and decides nothing but which rows can be used; how many could not, and why, is part of what it returns.
 
 Imports none of our folders, and of the rest of `storage` the one reader of pickles, `safe_pickle`;
-`tasks/instances.py` makes people and true bodies of rows.
+`tasks/groups/instances.py` makes people and true bodies of rows.
 
 To add a format: a module named after it, with a function `read_<format>(path, ...)` that returns records and counts,
 and raises `SourceError` with what, where and the mend for a file that cannot be read; its test makes small files of its

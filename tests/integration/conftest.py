@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import client_environment, start_server, stop_server
+from flows.server.server import client_environment, start_server, stop_server
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -44,15 +44,15 @@ def watch(event, arguments):
     if event == "socket.getaddrinfo" and arguments[0] not in (None, "localhost", "127.0.0.1", "::1", ""):
         sys.stderr.write(f"OUTSIDE {arguments[0]}\\n")
 sys.addaudithook(watch)
-import hmr.studio
-real = hmr.studio.truths
+import hmr.studio.studio
+real = hmr.studio.studio.truths
 def sealed(body, split, indices, *, purpose):
     if split == "wild":
         sys.stderr.write("WILD LABELS READ\\n")
-        raise hmr.studio.SealedLabelsError("labels of wild were asked for")
+        raise hmr.studio.studio.SealedLabelsError("labels of wild were asked for")
     return real(body, split, indices, purpose=purpose)
-hmr.studio.truths = sealed
-from flows.command_line import main
+hmr.studio.studio.truths = sealed
+from flows.cli.command_line import main
 main()
 """
 """The command line in a process that names every connection beyond this machine and refuses labels of `wild`."""
@@ -65,7 +65,7 @@ class Programs:
         self.environment, self.tiny = environment, tiny
 
     def command(self, *arguments: str, watched: bool = False) -> list[str]:
-        start = ["-c", WATCHED] if watched else ["-m", "flows.command_line"]
+        start = ["-c", WATCHED] if watched else ["-m", "flows.cli.command_line"]
         return [sys.executable, *start, *map(str, arguments)]
 
     def run(self, *arguments: str, watched: bool = False, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from critique.loopback import LoopbackVlm, from_pixels, refusal
-from hmr.evaluation import ESTIMATES
+from critique.endpoint.loopback import LoopbackVlm, from_pixels, refusal
+from hmr.metrics.evaluation import ESTIMATES
 from storage.group_store import GroupStore
 from tests.factories import same
 from tests.integration.conftest import Programs

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from critique.loopback import LoopbackVlm, error, good
+from critique.endpoint.loopback import LoopbackVlm, error, good
 from tests.factories import store_in_one_photograph
 from tests.integration.conftest import Programs
 

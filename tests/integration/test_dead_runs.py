@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-import flows.dead_runs
-from flows.dead_runs import TAG, free_flow_runs, free_task_runs
-from flows.server import prefect_server
+import flows.record.dead_runs
+from flows.record.dead_runs import TAG, free_flow_runs, free_task_runs
+from flows.server.server import prefect_server
 
 pytestmark = pytest.mark.slow
 PROGRAM = f"""
@@ -64,7 +64,7 @@ def states(client, flow_run, task_run) -> tuple[str, str]:
 def test_doctor_frees_a_silent_run_with_its_tasks(client, monkeypatch):
     run = killed(client)
     assert free_flow_runs(client) == {} and states(client, *run) == ("RUNNING", "RUNNING")  # it may be alive
-    monkeypatch.setattr(flows.dead_runs, "SILENCE", timedelta(seconds=1))
+    monkeypatch.setattr(flows.record.dead_runs, "SILENCE", timedelta(seconds=1))
     time.sleep(2)
     assert free_flow_runs(client) == {run[0]: "killed"}
     assert states(client, *run) == ("CRASHED", "CRASHED")
@@ -74,13 +74,13 @@ def test_the_next_run_marks_the_tasks_of_a_crashed_one(client, monkeypatch, tmp_
     from prefect import flow
     from prefect.states import Crashed
 
-    from flows.run_labels import labelled
-    from tasks.settings import Run, Settings
+    from flows.record.run_labels import labelled
+    from tasks.run.settings import Run, Settings
 
     run = killed(client)
     client.set_flow_run_state(run[0], Crashed(message="as the automation does"), force=True)
     assert free_task_runs(client) == [] and states(client, *run) == ("CRASHED", "RUNNING")  # its end may be on its way
-    monkeypatch.setattr(flows.dead_runs, "RECORDED", timedelta(0))
+    monkeypatch.setattr(flows.record.dead_runs, "RECORDED", timedelta(0))
 
     @flow(name="next", **labelled("look"))
     def look(settings: Settings, round_number: int = 0) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import DEPLOYMENTS, POOL, ZOMBIES, deploy
-from flows.server import Server, prefect_server
-from tasks.settings import load_settings
+from flows.server.deployments import DEPLOYMENTS, POOL, ZOMBIES, deploy
+from flows.server.server import Server, prefect_server
+from tasks.run.settings import load_settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,8 @@ def sample_one_photograph(runs: Path) -> None:
     photographs = runs.parent / "photographs"
     photographs.mkdir(exist_ok=True)
     shutil.copy(sorted((ROOT / "tasks" / "assets" / "photographs").glob("*.jpg"))[0], photographs)
-    command = [sys.executable, "-m", "flows.command_line", "sample", "--images", str(photographs), "--out", str(runs)]
+    program = [sys.executable, "-m", "flows.cli.command_line", "sample"]
+    command = [*program, "--images", str(photographs), "--out", str(runs)]
     done = subprocess.run([*command, "--hypotheses", "4"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 

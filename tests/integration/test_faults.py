@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.faults import is_ours
+from flows.cli.faults import is_ours
 from tasks import benchmarking, groups
 from tests.injected_faults import contents
 from tests.smoke_run import smoke_settings, stages

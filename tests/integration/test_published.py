@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hmr.base_model import BaseModel, load_model, save_model
+from hmr.models.base_model import BaseModel, save_model
+from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 
 pytestmark = pytest.mark.slow

@@ -100,7 +100,7 @@ def test_commands_run_as_written(programs, tmp_path):
         if words[0] == "sample" or not of_a_run:
             words += ["--settings", str(tiny)]
         done = subprocess.run(
-            [sys.executable, "-m", "flows.command_line", *words],
+            [sys.executable, "-m", "flows.cli.command_line", *words],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -121,7 +121,7 @@ def test_dashboard_answers_at_the_address_it_prints(programs, tmp_path):
     environment = {k: v for k, v in programs.environment.items() if not k.startswith("PREFECT_API")}
     environment["HMR_ALIGN_HOME"] = str(tmp_path / "home")
     program = subprocess.Popen(
-        [sys.executable, "-m", "flows.command_line", "dashboard"],
+        [sys.executable, "-m", "flows.cli.command_line", "dashboard"],
         env=environment, stdout=subprocess.PIPE, text=True,
         # A shell that runs the tests in the background ignores Ctrl-C for all of its children; a terminal does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

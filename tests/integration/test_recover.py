@@ -15,16 +15,16 @@ import skimage.data
 import trimesh
 from PIL import Image
 
-from hmr.body import load_body
-from hmr.studio import photographs
-from tasks.recovery_files import FIELDS
+from hmr.body.body import load_body
+from hmr.studio.studio import photographs
+from tasks.recovery.files import FIELDS
 
 ODD = "Größe [2] 'a' #1.png"
 
 
 def run(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.command_line", "recover", *map(str, arguments)],
+        [sys.executable, "-m", "flows.cli.command_line", "recover", *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from critique.loopback import LoopbackVlm, Manner, agreement
-from critique.loopback_auditor import Auditing, overlooking_feet
+from critique.endpoint.loopback import LoopbackVlm, Manner, agreement
+from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
 from tests.integration.conftest import Programs
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from critique.ceiling import ceilings
 from critique.checks.reprojection import mean_distance
 from critique.evidence import CHECKS, EvidenceCritic, EvidenceSettings, members, spread
-from hmr.agreement import cells_inside, mask_iou
+from hmr.detection.agreement import cells_inside, mask_iou
 from storage.records import DrawnGroup
 from tests.evidence_scene import PLACE, TRUE_POSE, bent, hypotheses, person_in
 

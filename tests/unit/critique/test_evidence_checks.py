@@ -30,7 +30,7 @@ from critique.checks.limb_lengths import limb_lengths
 from critique.checks.orientation import orientation
 from critique.checks.penetration import penetration
 from critique.checks.world_distance import world_distance
-from hmr.skeleton import JOINT_NAMES, KEYPOINT_NAMES
+from hmr.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from storage.records import DrawnGroup
 from tests.evidence_scene import PLACE, TRUE_POSE, bent, hypotheses, person_in, with_second_look
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from critique.endpoint.loopback import LoopbackVlm, good, refusal
 from critique.evidence import EvidenceCritic, EvidenceSettings
-from critique.loopback import LoopbackVlm, good, refusal
 from critique.panel import Member, PanelCritic, agreement, common_points, weighed
 from critique.scripted import ScriptedCritic
-from critique.vlm import VlmCritic
+from critique.vlm.vlm import VlmCritic
 from tests.factories import make_verdict
 from tests.vlm_cases import figures, settings
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flows.align import shown_groups
-from tasks.plan import Plan
-from tasks.settings import load_settings
+from tasks.run.plan import Plan
+from tasks.run.settings import load_settings
 from tests.factories import make_person
 
 

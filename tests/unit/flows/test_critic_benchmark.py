@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from critique.cache import read_ledger
-from critique.loopback import LoopbackVlm, Manner, error
-from critique.stream import BudgetSpent
+from critique.endpoint.cache import read_ledger
+from critique.endpoint.loopback import LoopbackVlm, Manner, error
+from critique.endpoint.stream import BudgetSpent
 from flows.critic_benchmark import critic_benchmark
-from tasks.critic_benchmark import NothingJudgedError
-from tasks.settings import Settings, SettingsError, load_settings
+from tasks.benchmarks.critic_benchmark import NothingJudgedError
+from tasks.run.settings import Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)

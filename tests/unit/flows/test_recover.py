@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 import flows.recover
-from flows.command_line import app
+from flows.cli.command_line import app
 from flows.recover import RecoverError, recover
-from hmr.photograph import PhotographError
-from tasks.settings import Recover, Settings, SettingsError
+from hmr.detection.photograph import PhotographError
+from tasks.run.settings import Recover, Settings, SettingsError
 
 
 def settings(folder: Path, **given) -> Settings:
@@ -27,8 +27,8 @@ def test_nothing_at_all_is_an_error_with_the_reason(tmp_path, capsys):
 
 
 def test_one_bad_photograph_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
-    import tasks.recovery_job
-    import tasks.recovery_page
+    import tasks.recovery.job
+    import tasks.recovery.page
 
     seen = []
 
@@ -38,8 +38,8 @@ def test_one_bad_photograph_does_not_stop_the_others(tmp_path, monkeypatch, caps
             raise PhotographError(f"{job.photograph}: damaged")
         return {"people": [1, 2], "notes": []}
 
-    monkeypatch.setattr(tasks.recovery_job, "recover_photograph", work)
-    monkeypatch.setattr(tasks.recovery_page, "write_results", lambda *_: None)
+    monkeypatch.setattr(tasks.recovery.job, "recover_photograph", work)
+    monkeypatch.setattr(tasks.recovery.page, "write_results", lambda *_: None)
     for name in ("bad.jpg", "good.jpg"):
         (tmp_path / name).write_bytes(name.encode())
     tally = recover([str(tmp_path)], settings(tmp_path))
@@ -62,8 +62,8 @@ def test_a_format_that_is_unknown_is_refused():
 @pytest.mark.parametrize(
     ("modules", "without"),
     [
-        ("flows.recover, tasks.recovery_job", ("prefect", "roma", "torch._dynamo", "pandas")),
-        ("flows.recover, tasks.recovery_page", ("prefect", "torch", "pandas")),
+        ("flows.recover, tasks.recovery.job", ("prefect", "roma", "torch._dynamo", "pandas")),
+        ("flows.recover, tasks.recovery.page", ("prefect", "torch", "pandas")),
     ],
 )
 def test_nothing_heavy_is_imported_in_vain(modules, without):

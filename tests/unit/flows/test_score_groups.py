@@ -7,8 +7,8 @@ import flows.score_groups
 from flows.score_groups import score
 from storage.group_store import GroupStore
 from tasks.judging import judge_groups
-from tasks.plan import Plan
-from tasks.settings import CriticSection, Photographs, Run, Settings, SettingsError
+from tasks.run.plan import Plan
+from tasks.run.settings import CriticSection, Photographs, Run, Settings, SettingsError
 from tests.factories import make_group, make_person
 
 ORACLE_AND_PHYSICS = CriticSection(name="panel", panel={"members": {"oracle": 1.0, "physics": 1.0}})

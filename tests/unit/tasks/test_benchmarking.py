@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hmr.evaluation import ESTIMATES, METRICS
-from hmr.latent import Decoding
-from hmr.sampler import PUBLISHED, WHOLE_SPREAD, SamplerSettings
-from hmr.skeleton import EVAL_14
+from hmr.body.skeleton import EVAL_14
+from hmr.diffusion.latent import Decoding
+from hmr.diffusion.sampler import PUBLISHED, WHOLE_SPREAD, SamplerSettings
+from hmr.metrics.evaluation import ESTIMATES, METRICS
 from storage.records import Group
 from tasks.benchmarking import (
     StudioPeople,
@@ -24,8 +24,8 @@ from tasks.benchmarking import (
     uncertainty,
     wild_errors,
 )
+from tasks.run.settings import Benchmark, CriticSection, Overlay, Sample
 from tasks.sampling import body, groups_from, model, sampler_settings
-from tasks.settings import Benchmark, CriticSection, Overlay, Sample
 
 SIZE = 4
 

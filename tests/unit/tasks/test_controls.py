@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from critique.cache import read_ledger
-from critique.loopback import LoopbackVlm, Manner
-from hmr.body import load_body
-from hmr.studio import truths
+from critique.endpoint.cache import read_ledger
+from critique.endpoint.loopback import LoopbackVlm, Manner
+from hmr.body.body import load_body
+from hmr.studio.studio import truths
 from tasks.controls import measure_controls, planted
 from tasks.finding import find_people, list_photographs
-from tasks.image_search import Source
+from tasks.groups.image_search import Source
 from tasks.photographs import save_scenes
-from tasks.settings import CriticSection, Overlay
+from tasks.run.settings import CriticSection, Overlay
 from tests.factories import make_person
 
 

@@ -5,10 +5,10 @@ import shutil
 import pytest
 
 import tasks.finding
-from hmr.photograph import PhotographError
+from hmr.detection.photograph import PhotographError
 from storage.group_store import GroupStore
 from tasks.finding import Listed, find_people, list_photographs
-from tasks.image_search import Source
+from tasks.groups.image_search import Source
 from tasks.photographs import save_scenes
 
 

@@ -5,18 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from critique.cache import read_ledger
-from critique.loopback import LoopbackVlm, error, from_pixels, good, prose, refusal, truncated
+from critique.endpoint.cache import read_ledger
+from critique.endpoint.loopback import LoopbackVlm, error, from_pixels, good, prose, refusal, truncated
 from critique.panel import PanelCritic
 from storage.group_store import GroupStore
-from tasks.critic_names import stored_name
-from tasks.critic_record import explained
+from tasks.critics.critic_names import stored_name
+from tasks.critics.critic_record import explained
+from tasks.critics.monitoring import drift, told, watch, watched
+from tasks.critics.pending import reasons_told, unjudged
+from tasks.critics.request_plan import request_plan
 from tasks.drawing import framed_photograph
 from tasks.judging import judge_groups, make_critic
-from tasks.monitoring import drift, told, watch, watched
-from tasks.pending import reasons_told, unjudged
-from tasks.request_plan import request_plan
-from tasks.settings import CriticSection, Overlay, SettingsError, load_settings
+from tasks.run.settings import CriticSection, Overlay, SettingsError, load_settings
 from tests.factories import make_verdict, store_in_one_photograph
 
 OVERLAY = Overlay(backend="numba", size=64)

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hmr.photograph import read_photograph
+from hmr.detection.photograph import read_photograph
 from storage.group_store import GroupStore
-from tasks.people import people_in
-from tasks.photograph_agreement import Agreement
+from tasks.groups.people import people_in
 from tasks.photograph_people import (
     NOT_JUDGED,
     Measured,
@@ -22,8 +21,9 @@ from tasks.photograph_people import (
     show_bodies,
 )
 from tasks.photographs import free_photographs
-from tasks.report import ShownHypothesis
-from tasks.settings import CriticSection, Overlay, Sample
+from tasks.report.photograph_agreement import Agreement
+from tasks.report.report import ShownHypothesis
+from tasks.run.settings import CriticSection, Overlay, Sample
 
 SAMPLE = Sample(hypotheses=4, temperature=1.0)
 

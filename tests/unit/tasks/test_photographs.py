@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import tasks
-from hmr.photograph import read_photograph
+from hmr.detection.photograph import read_photograph
 from tasks.photographs import free_photographs
 
 SHIPPED = Path(tasks.__file__).parent / "assets" / "photographs"

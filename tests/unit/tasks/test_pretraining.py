@@ -3,9 +3,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from hmr.body import load_body
-from hmr.inverse_kinematics import forward_kinematics
-from hmr.pose_prior import EASY, to_rotations
+from hmr.body.body import load_body
+from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.studio.pose_prior import EASY, to_rotations
 from tasks.pretraining import facing
 
 

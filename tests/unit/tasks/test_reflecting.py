@@ -7,20 +7,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from critique.loopback import LoopbackVlm, Manner, agreement
-from critique.loopback_auditor import Auditing, overlooking_feet
-from critique.memory import Memory, MemoryStoreError
-from critique.rules import Rule
-from critique.vlm_settings import VlmSettings
-from hmr.studio import SealedLabelsError
+from critique.endpoint.loopback import LoopbackVlm, Manner, agreement
+from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
+from critique.memory.memory import Memory, MemoryStoreError
+from critique.memory.rules import Rule
+from critique.vlm.vlm_settings import VlmSettings
+from hmr.studio.studio import SealedLabelsError
 from storage.group_store import GroupStore
 from storage.schema import StoreError
+from tasks.critics.remembering import (
+    embedder_of,
+    export_memory,
+    import_memory,
+    load_memory,
+    newest,
+    save_memory,
+    vlm_critic,
+)
 from tasks.finding import Shard, find_people
 from tasks.photographs import studio_photographs
 from tasks.reflecting import labelled_errors, reflect_on, reflecting_critic
-from tasks.remembering import embedder_of, export_memory, import_memory, load_memory, newest, save_memory, vlm_critic
+from tasks.run.settings import CriticSection, Overlay, Reflect, Sample, SettingsError
 from tasks.sampling import body, sample_groups
-from tasks.settings import CriticSection, Overlay, Reflect, Sample, SettingsError
 from tests.factories import make_group, make_person
 
 RULE = Rule.named("When a foot floats, take 5 points off.", tags=("foot_contact", "scale"), state="admitted")
@@ -86,7 +94,7 @@ def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
 
 
 def _drawn(store, overlay):
-    from hmr.overlay import open_renderer
+    from hmr.rendering.renderers import open_renderer
     from tasks.drawing import draw_group
 
     group = GroupStore(store).read_groups("gen", "easy_val-0000")[0]

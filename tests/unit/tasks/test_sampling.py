@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.groups
-from hmr.base_model import BaseModel, load_model
-from hmr.body import Body, load_body
-from hmr.condition import Condition, Observation
-from hmr.photograph import PhotographError
+import tasks.groups.drawn_groups
+from hmr.body.body import Body, load_body
+from hmr.detection.photograph import PhotographError
+from hmr.diffusion.condition import Condition, Observation
+from hmr.models.base_model import BaseModel
+from hmr.models.model_file import load_model
 from storage.records import Group, Person
-from tasks.devices import compute_for
-from tasks.pictures import pictures
+from tasks.groups.pictures import pictures
+from tasks.run.devices import compute_for
+from tasks.run.settings import Sample, ScoreNetSettings, SettingsError
 from tasks.sampling import draw_groups, observe
-from tasks.settings import Sample, ScoreNetSettings, SettingsError
 from tests.factories import make_person
 
 SAMPLE = Sample(hypotheses=5, device="cpu")
@@ -60,8 +61,8 @@ def test_a_group_is_the_same_in_any_shard(people, base, body):
 def test_a_group_is_the_same_for_any_batch_of_the_networks(people, base, body, monkeypatch):
     whole = drawn(people, base, body)
     monkeypatch.setattr(base, "network", base.network._replace(batch=2))
-    real = tasks.groups.draw_latents
-    monkeypatch.setattr(tasks.groups, "draw_latents", lambda *a, **k: real(*a, **k, rows=3))
+    real = tasks.groups.drawn_groups.draw_latents
+    monkeypatch.setattr(tasks.groups.drawn_groups, "draw_latents", lambda *a, **k: real(*a, **k, rows=3))
     assert alike(whole, drawn(people, base, body))
 
 

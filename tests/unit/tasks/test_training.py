@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from prefect.logging import disable_run_logger
 
-from hmr.base_model import BaseModel, load_model
-from hmr.body import load_body
+from hmr.body.body import load_body
+from hmr.models.base_model import BaseModel
+from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
+from tasks.run.settings import Sample, SettingsError, Train
 from tasks.sampling import draw_groups
-from tasks.settings import Sample, SettingsError, Train
 from tasks.training import Trained, train_round
 from tests.factories import make_person, make_verdict
 

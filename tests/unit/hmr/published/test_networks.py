@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hmr.condition import Condition, Observation
-from hmr.noise_predictor import NoisePredictor, PreparingPredictor
+from hmr.body.skeleton import CHILDREN, PARENTS
+from hmr.diffusion.condition import Condition, Observation
+from hmr.diffusion.noise_predictor import NoisePredictor, PreparingPredictor
+from hmr.diffusion.sampler import denoise
 from hmr.published.attention import linear, sinusoid
 from hmr.published.hrnet import HRNetCondition, heat_joints, normalised, sample_local
 from hmr.published.hyponet import HypoNet
 from hmr.published.plain_hyponet import sample_plainly
 from hmr.published.scorenet import ScoreModel, ScoreNet
 from hmr.published.token_graph import ATTENTION_REACH, adjacency, linear_mask, within
-from hmr.sampler import denoise
-from hmr.skeleton import CHILDREN, PARENTS
 from tests.golden_networks import deviation, official_names, outputs, recipe_input, with_recipe_weights
 
 NEAR = 1e-4

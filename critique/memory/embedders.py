@@ -1,0 +1,278 @@
+"""Embedders: where a case lies among the prototypes, and which rules say the same. One protocol for each.
+
+    case embedders   a person -> a vector. `pose` is embedded; CLIP and SigLIP come through open_clip or
+                     transformers, if the user has them, and any served model through an embeddings endpoint
+    text embedders   sentences -> vectors of length 1. `ngrams` is embedded; sentence_transformers, an endpoint
+
+Neither needs a download by default. Packages that are not ours are imported only when they are asked for.
+
+To add one: a class or function here, and a line in `case_embedder` or `text_embedder`.
+"""
+
+import base64
+import importlib
+import io
+import os
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import openai
+from numpy.typing import NDArray
+from PIL import Image
+
+from critique.memory.rules import TextEmbedder
+from storage.records import Person
+
+
+class EmbedderError(ValueError):
+    """An embedder that cannot be had or used; the message says which and the mend."""
+
+
+@runtime_checkable
+class CaseEmbedder(Protocol):
+    """Places a person among others: people in like poses, seen alike, lie near each other."""
+
+    @property
+    def name(self) -> str:
+        """Name and version; prototypes keep it, for vectors of two embedders cannot be compared."""
+        ...
+
+    def __call__(self, person: Person) -> NDArray[np.floating]:
+        """A vector (d,) of length 1, or of zeros where nothing is seen."""
+        ...
+
+
+# --- cases ------------------------------------------------------------------------------------------------
+
+# Segments between BlazePose landmarks; several landmarks stand for their middle.
+_SEGMENTS = (
+    ((12,), (11,)), ((24,), (23,)), ((23, 24), (11, 12)), ((11, 12), (0,)), ((7, 8), (0,)),
+    ((11,), (13,)), ((12,), (14,)), ((13,), (15,)), ((14,), (16,)),
+    ((23,), (25,)), ((24,), (26,)), ((25,), (27,)), ((26,), (28,)), ((29,), (31,)), ((30,), (32,)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PoseEmbedder:
+    """Directions of the segments of the body as the detector sees them, each weighted by how well it is seen.
+
+    The cosine of two people is then the weighted mean cosine between their segments: 1 for the same pose from the
+    same side, whatever the clothes, the scene and the size.
+    """
+
+    name: str = "pose@1"
+
+    def __call__(self, person: Person) -> NDArray[np.float64]:
+        """(45,): 15 segments x 3, from world landmarks."""
+        points = np.nan_to_num(person.world_landmarks.astype(np.float64))
+        seen = np.clip(np.nan_to_num(person.landmarks[:, 3].astype(np.float64)), 0, 1)
+        lines = np.array([points[list(end)].mean(0) - points[list(start)].mean(0) for start, end in _SEGMENTS])
+        weights = np.array([seen[[*start, *end]].min() for start, end in _SEGMENTS])
+        return _unit((_unit(lines) * np.sqrt(weights)[:, None]).ravel())
+
+
+@dataclass(frozen=True)
+class OpenClipEmbedder:
+    """An image tower of open_clip on the person's crop; `weights` is a file or a tag of that package."""
+
+    model: str
+    weights: str
+
+    @property
+    def name(self) -> str:
+        return f"open_clip:{self.model}:{os.path.basename(self.weights)}"
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        open_clip = _package("open_clip", "open_clip_torch")
+        model, _, transform = open_clip.create_model_and_transforms(self.model, pretrained=self.weights)
+        return model.eval(), transform
+
+    def __call__(self, person: Person) -> NDArray[np.float64]:
+        import torch
+
+        model, transform = self._loaded
+        with torch.no_grad():
+            return _unit(model.encode_image(transform(Image.fromarray(person.picture))[None])[0].double().numpy())
+
+
+@dataclass(frozen=True)
+class TransformersEmbedder:
+    """A CLIP or SigLIP of transformers on the person's crop; `model` is a folder or a name of that package."""
+
+    model: str
+
+    @property
+    def name(self) -> str:
+        return f"transformers:{os.path.basename(self.model.rstrip('/'))}"
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        transformers = _package("transformers", "transformers")
+        return (
+            transformers.AutoModel.from_pretrained(self.model).eval(),
+            transformers.AutoImageProcessor.from_pretrained(self.model),
+        )
+
+    def __call__(self, person: Person) -> NDArray[np.float64]:
+        import torch
+
+        model, process = self._loaded
+        with torch.no_grad():
+            found = model.get_image_features(**process(images=Image.fromarray(person.picture), return_tensors="pt"))
+        features = getattr(found, "pooler_output", found)  # newer versions wrap the tensor
+        return _unit(features[0].double().numpy())
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible embeddings endpoint. Pictures and texts go to this address and nowhere else."""
+
+    model: str
+    base_url: str
+    key_variable: str = "OPENAI_API_KEY"
+    seconds: float = 60.0
+
+    @property
+    def name(self) -> str:
+        return f"endpoint:{self.model}"
+
+    def __call__(self, person: Person) -> NDArray[np.float64]:
+        """The picture's vector, asked for as a chat message, which is how servers of image embedders take it."""
+        buffer = io.BytesIO()
+        Image.fromarray(person.picture).save(buffer, "jpeg", quality=90)
+        url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        content = [{"type": "image_url", "image_url": {"url": url}}]
+        return self._ask({"messages": [{"role": "user", "content": content}]}, 1)[0]
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Vectors of sentences, (texts, d)."""
+        return self._ask({"input": list(texts)}, len(texts))
+
+    def _ask(self, question: dict[str, Any], count: int) -> NDArray[np.float64]:
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key:
+            raise EmbedderError(
+                f"no key for the embeddings endpoint: set {self.key_variable} (to any word if it needs none)"
+            )
+        client = openai.OpenAI(
+            api_key=key,
+            base_url=self.base_url,
+            timeout=self.seconds,
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+        )
+        with client:
+            try:
+                body = {"model": self.model, "encoding_format": "float", **question}
+                answer: Any = client.post("/embeddings", cast_to=object, body=body)
+            except openai.APIError as error:
+                status = getattr(error, "status_code", None)
+                raise EmbedderError(
+                    f"the embeddings endpoint {self.base_url} does not answer ({status or type(error).__name__}); "
+                    f"check the address and the model '{self.model}', or choose another embedder"
+                ) from None
+        try:
+            rows = sorted(answer["data"], key=lambda row: row.get("index", 0))
+            vectors = np.array([row["embedding"] for row in rows], np.float64)
+            if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
+                raise ValueError
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise EmbedderError(
+                f"the answer of {self.base_url} holds no embeddings; is '{self.model}' a model of embeddings?"
+            ) from None
+        return _unit(vectors)
+
+
+# --- texts ------------------------------------------------------------------------------------------------
+
+SIZE = 2048  # numbers of an n-gram vector
+_NUMBER = re.compile(r"\d+")
+
+
+def ngrams(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Texts as hashed counts of their words and of character runs of 3 to 5 letters, (texts, SIZE).
+
+    Needs no download. Near-copies have a cosine above 0.9; two sentences of like sense in other words do not.
+    Numbers count as equal: "take 5 off" and "take 8 off" are one rule. A sign hashed beside the place keeps
+    chance collisions from adding up. Source: feature hashing (Weinberger et al. 2009).
+    """
+    vectors = np.zeros((len(texts), SIZE))
+    for row, text in enumerate(texts):
+        words = re.findall(r"\w+", _NUMBER.sub("0", text.lower()))
+        line = f" {' '.join(words)} "
+        runs = [line[at : at + size] for size in (3, 4, 5) for at in range(len(line) - size + 1)]
+        for piece in (*words, *runs):
+            code = zlib.crc32(piece.encode())
+            vectors[row, code % SIZE] += 1.0 if code & 0x80000000 else -1.0
+    return _unit(vectors)
+
+
+def _sentence_transformers(model: str) -> TextEmbedder:
+    loaded = _package("sentence_transformers", "sentence-transformers").SentenceTransformer(model)
+    return lambda texts: _unit(np.asarray(loaded.encode(list(texts)), np.float64))
+
+
+# --- choice -----------------------------------------------------------------------------------------------
+
+
+def case_embedder(choice: str, base_url: str | None = None, key_variable: str = "OPENAI_API_KEY") -> CaseEmbedder:
+    """The case embedder of that name: pose, open_clip:MODEL:WEIGHTS, transformers:MODEL or endpoint:MODEL.
+
+    Names under which embedders write their prototypes are choices too. Nothing is loaded yet.
+    """
+    kind, _, rest = choice.partition(":")
+    if choice in ("pose", PoseEmbedder.name):
+        return PoseEmbedder()
+    if kind == "open_clip" and ":" in rest:
+        return OpenClipEmbedder(*rest.split(":", 1))
+    if kind == "transformers" and rest:
+        return TransformersEmbedder(rest)
+    if kind == "endpoint" and rest:
+        return _endpoint(rest, base_url, key_variable)
+    raise EmbedderError(
+        f"there is no case embedder '{choice}'; there are pose, open_clip:MODEL:WEIGHTS, transformers:MODEL and "
+        "endpoint:MODEL"
+    )
+
+
+def text_embedder(choice: str, base_url: str | None = None, key_variable: str = "OPENAI_API_KEY") -> TextEmbedder:
+    """The text embedder of that name: ngrams, sentence_transformers:MODEL or endpoint:MODEL."""
+    kind, _, rest = choice.partition(":")
+    if choice == "ngrams":
+        return ngrams
+    if kind == "sentence_transformers" and rest:
+        return _sentence_transformers(rest)
+    if kind == "endpoint" and rest:
+        return _endpoint(rest, base_url, key_variable).texts
+    raise EmbedderError(
+        f"there is no text embedder '{choice}'; there are ngrams, sentence_transformers:MODEL and endpoint:MODEL"
+    )
+
+
+def _endpoint(model: str, base_url: str | None, key_variable: str) -> Endpoint:
+    if base_url is None:
+        raise EmbedderError(
+            f"no address for the embedder endpoint:{model}: nothing is sent to a server that you have not named"
+        )
+    return Endpoint(model, base_url, key_variable)
+
+
+def _package(name: str, distribution: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EmbedderError(
+            f"this embedder needs the package {distribution}, which is not installed ({error}): "
+            f"pip install {distribution}, or choose the embedded one"
+        ) from error
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row (or the one vector) at length 1; zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

@@ -1,0 +1,19 @@
+"""A vision-language model as a critic: what it is shown, how its answers are read, what it costs.
+
+| file | what |
+|---|---|
+| `aggregate` | Scores of several calls about one group become one score and one standard error for each hypothesis |
+| `batch` | First questions as a batch: one JSONL file, answered within a day, often at half the price |
+| `blocks` | Which hypotheses a remote critic is shown together, and in which order: one showing for each call. Pure |
+| `cost` | What judging will cost, before anything is sent: requests, tokens, money and hours. Pure |
+| `expectation` | Scores as expectations over a model's token probabilities, where the server tells them. Pure |
+| `loose_json` | JSON as models write it: also with single quotes, trailing commas, Python's words and bare keys. Pure |
+| `prompt` | Builds the messages of one call to a vision-language critic: role and task, memory, photograph, overlays |
+| `reply` | Reads a remote critic's answer: one rule, one place, every spelling. Whatever it says is untrusted text |
+| `vlm` | A vision-language model behind any OpenAI-compatible chat-completions endpoint, as a critic |
+| `vlm_settings` | Settings of a remote critic, read once, and the checks that stop a run before it spends anything |
+
+May import: `critique.endpoint`, `critique.memory`.
+
+To add a way of showing a group: `blocks`; a spelling of answers: `reply`.
+"""

@@ -1,0 +1,114 @@
+"""What judging will cost, before anything is sent: requests, tokens, money and hours. Pure.
+
+Where the run's ledger already has answers of this critic, their means are taken; else rough rules: a picture is
+ceil(w / 28) x ceil(h / 28) tokens, as in the Qwen-VL family (other models differ by up to a factor of three).
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple
+
+from critique.endpoint.cache import Spent
+from critique.vlm.blocks import calls
+from critique.vlm.vlm_settings import VlmSettings
+
+PATCH = 28  # px of a picture's side that make one token
+TASK_TOKENS = 330  # of the words of a request
+LABEL_TOKENS = 6  # of a picture's label
+VERDICT_TOKENS = 35  # of a score with its comment
+MEMORY_TOKENS = 200  # of five rules
+PROTOTYPE_TOKENS = 60  # of a rationale, without its picture
+LETTERS = 4  # of a token of English text
+ASSUMED_SECONDS = 15.0  # of an answer, where none was measured
+
+
+class Tokens(NamedTuple):
+    """Of one request and its answer."""
+
+    prompt: int | float
+    completion: int | float
+
+
+class Estimate(NamedTuple):
+    """What judging some groups takes."""
+
+    requests: int
+    pictures: int
+    prompt_tokens: int
+    completion_tokens: int
+    money: float
+    hours: float
+    measured: bool  # by means of answers that the ledger has, not by rule
+
+
+def picture_tokens(settings: VlmSettings, size: int) -> int:
+    """Tokens of one overlay that is drawn `size` px high and wide."""
+    width = 2 * size if settings.views == "front+side" else size
+    shrink = min(1.0, settings.long_side / width)
+    return ceil(width * shrink / PATCH) * ceil(size * shrink / PATCH)
+
+
+def request_tokens(settings: VlmSettings, overlays: int, size: int, prototypes: int = 0) -> Tokens:
+    """By rule, of a request that shows so many overlays, drawn `size` px; repairs and retries not counted."""
+    pictures = overlays + 1 + prototypes
+    words = TASK_TOKENS + (MEMORY_TOKENS if settings.memory else 0) + prototypes * PROTOTYPE_TOKENS
+    return Tokens(pictures * (picture_tokens(settings, size) + LABEL_TOKENS) + words, overlays * VERDICT_TOKENS)
+
+
+def text_tokens(text: str, sentences: int) -> Tokens:
+    """By rule, of a request without pictures that is answered by so many sentences."""
+    return Tokens(len(text) // LETTERS, sentences * VERDICT_TOKENS)
+
+
+def price(settings: VlmSettings, tokens: Tokens) -> float:
+    """Money, in the currency of the configured prices; not by batch."""
+    return (tokens.prompt * settings.prompt_price + tokens.completion * settings.completion_price) / 1e6
+
+
+def estimate(
+    settings: VlmSettings,
+    groups: Mapping[int, int],
+    size: int,
+    prototypes: int = 0,
+    known: Spent | None = None,
+) -> Estimate:
+    """The cost of judging `groups[g]` groups of g hypotheses, drawn `size` px; repairs and retries not counted.
+
+    prototypes: pictures that the memory adds to each request. known: what answers of this very critic took.
+    """
+    s = settings
+    shown = [
+        (overlays, count)
+        for hypotheses, count in groups.items()
+        for overlays in calls(s.mode, hypotheses, s.repeats, s.block_size, s.anchors)
+    ]
+    requests = sum(count for _, count in shown)
+    overlays = sum(count * number for number, count in shown)
+    pictures = overlays + requests * (1 + prototypes)
+    if known is not None and known.answers:
+        prompt = requests * known.prompt_tokens // known.answers
+        completion = requests * known.completion_tokens // known.answers
+        seconds = known.seconds / known.answers
+    else:
+        each = [(count, request_tokens(s, number, size, prototypes)) for number, count in shown]
+        prompt = sum(count * int(tokens.prompt) for count, tokens in each)
+        completion = sum(count * int(tokens.completion) for count, tokens in each)
+        seconds = ASSUMED_SECONDS
+    money = (s.batch_price if s.batch else 1.0) * price(s, Tokens(prompt, completion))
+    hours = requests * seconds / s.max_in_flight / 3600
+    return Estimate(requests, pictures, prompt, completion, money, hours, bool(known and known.answers))
+
+
+MODES: dict[str, dict[str, object]] = {
+    "list, once (as in the paper)": {"mode": "list", "repeats": 1},
+    "list, 3 orders": {"mode": "list", "repeats": 3},
+    "blocks, once": {"mode": "blocks", "repeats": 1},
+    "blocks, twice": {"mode": "blocks", "repeats": 2},
+    "pairs, 2 rings": {"mode": "pairs", "repeats": 2},
+}
+"""Ways of judging whose costs are shown beside the chosen one."""
+
+
+def alternatives(settings: VlmSettings) -> dict[str, VlmSettings]:
+    """The settings with each other way of judging, by its name."""
+    return {name: settings.model_copy(update=change) for name, change in MODES.items()}

@@ -1,0 +1,375 @@
+"""A vision-language model behind any OpenAI-compatible chat-completions endpoint, as a critic.
+
+Each group is shown in one or several calls (blocks.py), and what they say is linked (aggregate.py). Whatever an
+answer holds, it ends as a verdict: scores, or abstentions whose status says what happened, with the raw answers
+beside it. What is asked and kept is endpoint.py's.
+"""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from critique.critic import seeded_random
+from critique.endpoint.cache import AnswerCache
+from critique.endpoint.endpoint import Deadline, Endpoint, Look, NotKept, TooManyPictures, cost
+from critique.endpoint.stream import Judge, for_each, judge_all
+from critique.memory.memory import Memory
+from critique.vlm import batch
+from critique.vlm.aggregate import link
+from critique.vlm.blocks import Showing, calls, showings
+from critique.vlm.cost import Tokens, request_tokens
+from critique.vlm.expectation import expected_scores
+from critique.vlm.prompt import (
+    PROMPT_VERSION,
+    Part,
+    PictureEncoder,
+    Pictures,
+    encode,
+    first_message,
+    memory_parts,
+    repair_messages,
+    task_text,
+)
+from critique.vlm.reply import ParsedReply, ReplyError, parse_reply
+from critique.vlm.vlm_settings import VlmConfigError, VlmSettings, check_model
+from storage.records import UNREADABLE, DrawnGroup, Reply, Verdict
+
+__all__ = ["VlmConfigError", "VlmCritic", "VlmSettings", "name_of"]
+
+REPAIRS = 2  # times that an unusable answer is sent back
+
+# Settings that can change a score: they, the prompt and the memory make the critic's version.
+_ANSWER_SETTINGS = {
+    "model", "max_tokens", "temperature", "structured", "long_side", "encoding", "detail", "views", "frame",
+    "prompt_order", "shuffle", "seed", "mode", "repeats", "block_size", "anchors", "link", "expected_scores",
+}  # fmt: skip
+
+
+def name_of(settings: VlmSettings, memory: Memory) -> str:
+    """The model and a digest of all that shapes its answers: after a change, groups count as unjudged."""
+    shaping = (settings.model_dump_json(include=_ANSWER_SETTINGS), PROMPT_VERSION, memory.digest)
+    version = hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]
+    return f"vlm-{re.sub(r'[^A-Za-z0-9._-]+', '-', settings.model or '')}@{version}"
+
+
+@dataclass
+class _Judgement:
+    """What one showing came to: a reading of the last answer, or a status and reason; and all answers on the way."""
+
+    order: Showing
+    parsed: ParsedReply | None = None
+    status: str = "ok"
+    reason: str = ""
+    replies: list[Reply] = field(default_factory=list)
+
+    @property
+    def judged(self) -> bool:
+        return self.parsed is not None and "ok" in self.parsed.statuses
+
+
+@dataclass(frozen=True)
+class _Case:
+    """All that calls about one group are made of."""
+
+    pictures: Pictures
+    memory: tuple[Part, ...]
+    side: int  # px of a picture as drawn
+    prototypes: int  # pictures among the memory
+
+
+class VlmCritic:
+    """Asks a vision-language model for the scores of a group. The memory is read, and never written.
+
+    `cache` is the file of the run's answers and ledger; without it every judgement is paid for anew. `anew` asks
+    again where kept answers could not be read.
+    """
+
+    needs_pictures = True
+
+    def __init__(
+        self, settings: VlmSettings, *, memory: Memory | None = None, cache: Path | None = None, anew: bool = False
+    ) -> None:
+        if settings.memory is not None and memory is None:
+            raise VlmConfigError(f"the memory {settings.memory} was not read; give VlmCritic its content as `memory`")
+        check_model(settings)
+        self.settings = settings
+        self.cache = cache
+        self.anew = anew
+        self._memory = memory or Memory()
+        self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
+        self._refused: set[str] = set()  # what the server was found not to take
+        self._name = name_of(settings, self._memory)
+
+    def __repr__(self) -> str:
+        return f"VlmCritic({self.name!r} at {self.settings.address})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def frame(self) -> str:
+        """What the pictures should show, see the setting."""
+        return self.settings.frame
+
+    def about(self) -> dict[str, Any]:
+        """What the version in the name stands for: model, prompt, memory, settings and rules. No key is in it."""
+        prompt = repr((PROMPT_VERSION, task_text(3, self.settings.views)))
+        rules = [rule for rule in self._memory.rules if rule.state == "admitted"]
+        return {
+            "model": self.settings.model,
+            "address": self.settings.address,
+            "prompt_version": PROMPT_VERSION,
+            "prompt_digest": hashlib.sha256(prompt.encode()).hexdigest()[:16],
+            "memory": None if self.settings.memory is None else str(self.settings.memory),
+            "memory_digest": self._memory.digest[:16],
+            "prototypes": len(self._memory.prototypes),
+            "rules": [{"id": rule.id, "text": rule.text} for rule in (*self._memory.pinned, *rules)],
+            "settings": self.settings.model_dump(mode="json", include=_ANSWER_SETTINGS),
+        }
+
+    def showings(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Showing]:
+        """Who is shown in each call, in which order; it depends on the settings and the group alone."""
+        s = settings or self.settings
+        rng = seeded_random(s.seed, group_id)
+        return showings(s.mode, size, s.repeats, s.block_size, s.anchors, rng, s.shuffle)
+
+    def judge(self, group: DrawnGroup) -> Verdict:
+        """One group's verdict. Not for use inside a running event loop: await `judge_many` there."""
+        return asyncio.run(self.judge_many([group]))[0]
+
+    async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
+        """The verdicts of all groups in their order, `max_in_flight` requests under way at a time.
+
+        Groups are taken one by one as places come free, so a generator need not hold all pictures at once.
+        """
+        async with self.open() as judge:
+            return await judge_all(judge, groups, self.groups_at_once)
+
+    async def judge_each(self, groups: Iterable[DrawnGroup], done: Callable[[int, Verdict], None]) -> None:
+        """As `judge_many`, but each verdict is handed on as it comes, with the group's place, and not kept."""
+        async with self.open() as judge:
+            await for_each(judge, groups, self.groups_at_once, done)
+
+    @property
+    def groups_at_once(self) -> int:
+        """Groups under way: enough for `max_in_flight` requests, and some that are drawn and encoded meanwhile."""
+        s = self.settings
+        each = len(calls(s.mode, 20, s.repeats, s.block_size, s.anchors))
+        return -(-s.max_in_flight // each) + 1 + s.max_in_flight // 8
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Judge]:
+        """A function that judges one group, as long as the context lasts."""
+        with AnswerCache(self.cache) as cache:
+            async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
+                async def judge(group: DrawnGroup) -> Verdict:
+                    return await self._judge(endpoint, group)
+
+                yield judge
+
+    async def hand_in(self, groups: Iterable[DrawnGroup]) -> int:
+        """Have the first questions about groups answered by batch, into the cache; returns how many were.
+
+        What it leaves open (rows that expired, repairs, all if the server takes no batches) `judge_many` asks.
+        """
+        if self.cache is None:
+            raise VlmConfigError("answers by batch are collected in the run's cache; give VlmCritic a `cache`")
+        with AnswerCache(self.cache) as cache:
+            async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
+                return await batch.collect(endpoint, cache, self.name, self._first_questions(endpoint, groups))
+
+    def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable[batch.Question]:
+        for group in groups:
+            case = self._case(group)
+            chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
+            for order in self.showings(group.group.person.group_id, len(group.group), chosen):
+                request = endpoint.request([self._message(case, order)], self.settings.max_tokens, len(order))
+                yield batch.Question(endpoint.asked(request), request, self._guess(case, order))
+
+    async def _judge(self, endpoint: Endpoint, group: DrawnGroup) -> Verdict:
+        """All showings of a group at the same time, as far as there are places."""
+        started = time.perf_counter()
+        case = await asyncio.to_thread(self._case, group)
+        while True:
+            chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
+            shown = self.showings(group.group.person.group_id, len(group.group), chosen)
+            asked = (self._judgement(endpoint, case, order) for order in shown)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            faults = [judgement for judgement in found if isinstance(judgement, BaseException)]
+            for fault in faults:
+                if not isinstance(fault, TooManyPictures):  # raised only now, so that what is under way is kept
+                    raise fault
+            if not faults:
+                break
+        judgements = [judgement for judgement in found if isinstance(judgement, _Judgement)]
+        return self._verdict(group, judgements, time.perf_counter() - started, chosen)
+
+    async def _judgement(self, endpoint: Endpoint, case: _Case, order: Showing) -> _Judgement:
+        """One showing; after a failure again, each time from another place of its order."""
+        if self.anew:
+            try:
+                kept = await self._tried(endpoint, case, order, "kept")
+            except NotKept:
+                pass
+            else:
+                if kept.judged:
+                    return kept
+        return await self._tried(endpoint, case, order, "new" if self.anew else "kept or new")
+
+    async def _tried(self, endpoint: Endpoint, case: _Case, order: Showing, look: Look) -> _Judgement:
+        deadline = Deadline(self.settings.deadline_seconds)
+        judgement, chances = _Judgement(order), self.settings.second_chances + 1
+        for chance in range(chances):
+            turn = chance * -(-len(order) // chances)
+            replies = judgement.replies
+            judgement = await self._asked(endpoint, case, order[turn:] + order[:turn], deadline, look)
+            judgement.replies = replies + judgement.replies
+            if deadline.over or judgement.judged:
+                break
+        if judgement.status in UNREADABLE:
+            judgement.reason = f"{judgement.reason} (tries: {len(judgement.replies)})"
+        return judgement
+
+    async def _asked(
+        self, endpoint: Endpoint, case: _Case, order: Showing, deadline: Deadline, look: Look
+    ) -> _Judgement:
+        """Ask; widen the cap of a cut answer once; send an unusable or incomplete one back."""
+        size, judgement = len(order), _Judgement(order)
+        message = self._message(case, order)
+        messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
+        while True:
+            # an answer that was cut at the widened cap too is no judgement: the next run asks for it again
+            said = await endpoint.ask(messages, cap, size, deadline, self._guess(case, order), look, whole=widened)
+            status, text = said.reply.status, said.reply.text
+            judgement.replies.append(replace(said.reply, order=order))
+            if status not in ("ok", "truncated"):
+                if judgement.parsed is None:
+                    judgement.status, judgement.reason = status, said.reason
+                return judgement
+            parsed, fault = _parsed(text, size)
+            if said.reason and not text.strip():
+                fault = ReplyError(said.reason)
+            if parsed is not None and "ok" in parsed.statuses and (status == "ok" or _complete(parsed)):
+                judgement.replies[-1] = replace(judgement.replies[-1], status="ok")  # cut in its trailing white space
+                if self.settings.expected_scores:
+                    parsed = replace(parsed, scores=expected_scores(text, said.tokens, parsed.scores))
+                judgement.parsed = _better(judgement.parsed, parsed)
+                if _complete(judgement.parsed) or repairs:
+                    return judgement
+            elif status == "truncated":
+                if widened:
+                    judgement.status = "truncated"
+                    judgement.reason = f"the answer was cut off at {cap} tokens; raise max_tokens"
+                    return judgement
+                cap, widened = 2 * cap, True
+                continue
+            else:
+                judgement.replies[-1] = replace(
+                    judgement.replies[-1], status="bad_json" if parsed is None else "schema"
+                )
+                if repairs == REPAIRS:
+                    judgement.parsed = judgement.parsed or parsed
+                    judgement.status = "bad_json"
+                    judgement.reason = f"no usable answer after {REPAIRS} repairs: {fault}"
+                    return judgement
+            repairs += 1
+            messages = [message, *repair_messages(text, fault, size)]
+
+    def _verdict(
+        self, group: DrawnGroup, judgements: Sequence[_Judgement], seconds: float, chosen: VlmSettings
+    ) -> Verdict:
+        """The linked scores; a hypothesis that no call judged has the status and the words of the last that failed."""
+        size = len(group.group)
+        read = [(judgement.order, judgement.parsed) for judgement in judgements if judgement.parsed is not None]
+        scores = [parsed.scores for _, parsed in read]
+        linked = link(size, [order for order, _ in read], scores, chosen.linked_by)
+        statuses, comments = [""] * size, [""] * size
+        for judgement in judgements:
+            for place, index in enumerate(judgement.order):
+                if statuses[index] == "ok":
+                    continue
+                parsed = judgement.parsed
+                statuses[index] = judgement.status if parsed is None else parsed.statuses[place]
+                comments[index] = judgement.reason if parsed is None else parsed.comments[place]
+        replies = tuple(reply for judgement in judgements for reply in judgement.replies)
+        return Verdict(
+            group_id=group.group.person.group_id,
+            critic=self.name,
+            scores=linked.scores,
+            statuses=tuple(statuses),
+            comments=tuple(comments),
+            seconds=seconds,
+            cost=sum(cost(self.settings, reply) for reply in replies),
+            replies=replies,
+            uncertainty=linked.uncertainty,
+            rules=tuple(rule.id for rule in self._memory.rules_for(group.group.person)),
+        )
+
+    def _case(self, group: DrawnGroup) -> _Case:
+        recalled = self._memory.recall(group.group.person)
+        pictures = encode(group, self.settings.views, self._picture_part)
+        shown = sum(picture is not None for picture in recalled.pictures)
+        side = 0 if group.photograph is None else len(group.photograph)
+        return _Case(pictures, tuple(memory_parts(recalled, self._picture_part)), side, shown)
+
+    def _guess(self, case: _Case, order: Showing) -> Tokens:
+        return request_tokens(self.settings, len(order), case.side, case.prototypes)
+
+    def _message(self, case: _Case, order: Showing) -> dict[str, Any]:
+        return first_message(case.pictures, order, case.memory, self.settings.views, self.settings.prompt_order)
+
+
+def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int) -> VlmSettings:
+    """The settings, in blocks or pairs where a server takes `most` pictures a request (0: it does not say how many).
+
+    The photograph, the memory's prototypes and the overlays are pictures. VlmConfigError where not even two overlays
+    have room.
+    """
+    shown = max(calls(settings.mode, size, 1, settings.block_size, settings.anchors))
+    if most is None or 1 + prototypes + shown <= most:
+        return settings
+    room = most - 1 - prototypes
+    if most and room >= 3:
+        block = min(room, settings.block_size)
+        own = {"mode": "blocks", "block_size": block, "anchors": min(settings.anchors, block - 2), "link": None}
+        return settings.model_copy(update=own)
+    if most and room == 2:
+        return settings.model_copy(update={"mode": "pairs", "link": None})
+    told = f"at most {most} pictures" if most else "fewer pictures, and does not say how many,"
+    raise VlmConfigError(
+        f"the server at {settings.address} takes {told} in one request, and {1 + prototypes + shown} are to be shown: "
+        f"the photograph, {f'{prototypes} prototypes, ' if prototypes else ''}and two overlays at least. Raise "
+        "the server's limit (vLLM: --limit-mm-per-prompt), or set mode to \"blocks\" with a smaller block_size, or to "
+        '"pairs"'
+        f"{', or recall fewer prototypes' if prototypes else ''}"
+    )
+
+
+def _parsed(text: str, size: int) -> tuple[ParsedReply | None, ReplyError]:
+    """The reading of an answer, and what to say of it if it is sent back."""
+    try:
+        parsed = parse_reply(text, size)
+    except ReplyError as error:
+        return None, error
+    lacking = [f"image_{place + 2}" for place, status in enumerate(parsed.statuses) if status != "ok"]
+    if len(lacking) == size:
+        return parsed, ReplyError("no score in it is a number from 0 to 100")
+    return parsed, ReplyError(f"there is no score from 0 to 100 for {', '.join(lacking)}")
+
+
+def _complete(parsed: ParsedReply) -> bool:
+    return set(parsed.statuses) == {"ok"}
+
+
+def _better(first: ParsedReply | None, second: ParsedReply) -> ParsedReply:
+    """The reading that judges more pictures."""
+    if first is None or second.statuses.count("ok") >= first.statuses.count("ok"):
+        return second
+    return first

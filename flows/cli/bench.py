@@ -1,0 +1,75 @@
+"""`hmr-align bench`: the speed of a part, as ratios in one run."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.flags import Body, JsonFile
+from flows.cli.output import tell_measurements
+
+bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@bench.command("render")
+def bench_render(
+    size: Annotated[int, typer.Option(metavar="PX", min=16, max=4096, help="Side of a picture.")] = 512,
+    body: Body = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Overlays per second of each back end, against pyrender used naively.
+
+    Example: hmr-align bench render --json render.json
+    """
+    import numpy as np
+
+    from hmr.body.body import load_body
+    from hmr.rendering.render_benchmark import measure_renderers
+
+    model = load_body(body)
+    upright = model.template * np.array([1, -1, -1], dtype=np.float32)  # y down, as the camera has it
+    tell_measurements(measure_renderers(upright, model.faces, size=size), json_file)
+
+
+@bench.command("sampler")
+def bench_sampler(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
+    json_file: JsonFile = None,
+) -> None:
+    """Images per second of the published network's sampler, against the same network written plainly.
+
+    Example: hmr-align bench sampler --json sampler.json
+    """
+    from hmr.published.sampler_benchmark import measure_sampler
+
+    tell_measurements(measure_sampler(rounds=rounds), json_file)
+
+
+@bench.command("critic")
+def bench_critic(
+    seconds: Annotated[float, typer.Option(metavar="S", min=0.001, help="That the server takes for an answer.")] = 0.3,
+    in_flight: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at a time.")] = 32,
+    groups: Annotated[int, typer.Option(metavar="N", min=64, help="Groups to judge.")] = 2000,
+    json_file: JsonFile = None,
+) -> None:
+    """Rate of the VLM client against the ideal of a slow loopback server, and its memory over many groups.
+
+    Example: hmr-align bench critic --groups 10000 --json critic.json
+    """
+    from tasks.benchmarks.client_benchmark import measure_client
+
+    tell_measurements(measure_client(seconds, in_flight, groups), json_file)
+
+
+@bench.command("train")
+def bench_train(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each kind; their median counts.")] = 40,
+    json_file: JsonFile = None,
+) -> None:
+    """Speed of a training step with and without the reference, share of loading, memory over a large store.
+
+    Example: hmr-align bench train --json train.json
+    """
+    from hmr.alignment.train_benchmark import measure_device, measure_reference
+    from tasks.benchmarks.train_benchmark import measure_streaming
+
+    tell_measurements([*measure_reference(rounds=rounds), *measure_streaming(), *measure_device()], json_file)

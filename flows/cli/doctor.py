@@ -1,0 +1,233 @@
+"""`hmr-align doctor`: what this machine has, and the mend for what it lacks.
+
+Every check returns a `Finding` and never raises. To add one: a function here, a line in `examine`.
+No value of a secret is ever printed: variables are named, and of an address only its host and port.
+"""
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from critique.vlm.vlm_settings import VlmConfigError, check_address
+from flows.cli.faults import one_line
+from flows.record.dead_runs import free_flow_runs, silent_runs
+from flows.server.prefect_settings import PrefectSettingsError, load_prefect
+from flows.server.server import Server, ServerError, find_server, recording_into
+from tasks.run.settings import Settings
+
+ROOM_WANTED = 2e9  # bytes free for the embedded main job, with some to spare
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    name: str
+    state: Literal["ok", "optional", "missing"]  # only `missing` stops the main job
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings for these settings, those that the main job needs first."""
+    return [
+        python(),
+        torch(),
+        accelerator(),
+        *assets(),
+        body(settings),
+        weights(settings),
+        room(settings.run.out),
+        gl(),
+        vlm(settings.critic.vlm),
+        *prefect(),
+    ]
+
+
+def python() -> Finding:
+    """The interpreter, and whether its version is one we run on."""
+    found = f"{sys.version.split()[0]} at {sys.executable}"
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding("Python", "ok", found)
+    return Finding("Python", "missing", found, "Use Python 3.11, 3.12 or 3.13.")
+
+
+def torch() -> Finding:
+    """The installed PyTorch."""
+    try:
+        return Finding("PyTorch", "ok", importlib.import_module("torch").__version__)
+    except ImportError as error:
+        return Finding("PyTorch", "missing", str(error), "pip install -c constraints.txt -e .")
+
+
+def accelerator() -> Finding:
+    """The GPU that torch sees, if any."""
+    cores = f"{len(os.sched_getaffinity(0))} CPU cores"
+    try:
+        cuda = importlib.import_module("torch").cuda
+        if cuda.is_available():
+            gigabytes = cuda.get_device_properties(0).total_memory / 1e9
+            return Finding("GPU", "ok", f"{cuda.get_device_name(0)}, {gigabytes:.0f} GB; {cores}")
+    except (ImportError, RuntimeError, AssertionError) as error:
+        return Finding("GPU", "optional", f"{error}; {cores}")
+    return Finding(
+        "GPU",
+        "optional",
+        f"none; {cores} do all the work",
+        "For a GPU install a CUDA build of torch (docs/bring-your-own.md).",
+    )
+
+
+def assets() -> Iterator[Finding]:
+    """The files shipped in hmr/assets."""
+    files = {
+        "Embedded body": "body_light.npz",
+        "Person detector": "pose_landmarker_full.task",
+        "Second look": "pose_landmark_heavy.tflite",
+    }
+    for name, file in files.items():
+        yield _asset(name, file)
+
+
+def _asset(name: str, file: str) -> Finding:
+    try:
+        with resources.as_file(resources.files("hmr") / "assets" / file) as path:
+            return Finding(name, "ok", f"hmr/assets/{file}, {path.stat().st_size / 1e6:.1f} MB")
+    except OSError:
+        return Finding(name, "missing", f"no hmr/assets/{file}", f"git checkout hmr/assets/{file}")
+
+
+def body(settings: Settings) -> Finding:
+    """The licensed body file that the settings name, if any."""
+    path = settings.base.body
+    if path is None:
+        return Finding(
+            "Licensed body",
+            "optional",
+            "none given; the embedded body is used",
+            "Give SMPL_NEUTRAL.pkl or .npz: --body FILE.",
+        )
+    try:
+        loaded = importlib.import_module("hmr.body.body").load_body(path)
+    except (OSError, ValueError) as error:
+        return Finding("Licensed body", "missing", str(error), "Correct [base] body or --body.")
+    return Finding("Licensed body", "ok", f"{path}: {loaded.name}, {loaded.vertex_count} vertices")
+
+
+def weights(settings: Settings) -> Finding:
+    """The weights that the settings start from."""
+    chosen = settings.base.checkpoint or ("default" if settings.photographs.folder else "lab")
+    if isinstance(chosen, str):
+        finding = _asset("Model weights", f"base_{chosen}.safetensors")
+        return (
+            finding
+            if finding.state == "ok"
+            else Finding(
+                finding.name,
+                "missing",
+                finding.found,
+                f"{finding.mend}, or train them: hmr-align pretrain {chosen}",
+            )
+        )
+    if chosen.is_file():
+        return Finding("Model weights", "ok", f"{chosen}, {chosen.stat().st_size / 1e6:.1f} MB")
+    return Finding("Model weights", "missing", f"no file {chosen}", "Correct [base] checkpoint or --checkpoint.")
+
+
+def room(out: Path) -> Finding:
+    """Whether results can be written, and how much fits."""
+    folder = next(place for place in (out, *out.parents) if place.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{out}: {free / 1e9:.1f} GB free"
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return Finding("Results folder", "missing", f"{out} cannot be written", "Choose another: --out DIR.")
+    if free < ROOM_WANTED:
+        return Finding("Results folder", "optional", found, f"{ROOM_WANTED / 1e9:.0f} GB are wanted: --out DIR.")
+    return Finding("Results folder", "ok", found)
+
+
+def gl() -> Finding:
+    """Whether pyrender can draw here."""
+    works, how = importlib.import_module("hmr.rendering.overlay").check_gl()
+    if works:
+        return Finding("OpenGL", "ok", how)
+    mend = "Nothing needs it. For pyrender's pictures: apt-get install libegl1, or libosmesa6."
+    return Finding("OpenGL", "optional", f"{how}; the software rasteriser draws", mend)
+
+
+def vlm(table: dict[str, Any]) -> Finding:
+    """Whether a remote critic could be asked, and where pictures would then be sent."""
+    key = str(table.get("api_key_variable", "OPENAI_API_KEY"))
+    set_here = table.get("base_url")
+    address = str(set_here or os.environ.get("OPENAI_BASE_URL", "").strip())
+    where = "[critic.vlm] base_url" if set_here else "OPENAI_BASE_URL"
+    if address:
+        try:
+            check_address(address, where)
+        except VlmConfigError as error:
+            mend = f"Only for --critic vlm: correct {where}."
+            return Finding("VLM critic", "optional", f"no picture can be sent: {error}", mend)
+    unset = [] if os.environ.get(key) else [key]
+    unset += [] if address else ["OPENAI_BASE_URL"]
+    unset += [] if table.get("model") else ["[critic.vlm] model"]
+    goal = f"pictures would be sent to {_host(address)}" if address else "no address, so no picture can be sent"
+    if not unset:
+        return Finding("VLM critic", "ok", f"{key} is set; {goal}")
+    mend = "Only for --critic vlm: set " + ", ".join(unset) + "."
+    return Finding("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", mend)
+
+
+def _host(address: str) -> str:
+    """host:port of an address, the port also where it is the scheme's own."""
+    url = urlsplit(address)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
+
+
+def prefect() -> Iterator[Finding]:
+    """The Prefect server, and runs of ours that are stuck on it."""
+    try:
+        server = find_server()
+    except (ServerError, PrefectSettingsError) as error:
+        yield Finding("Prefect server", "missing", str(error), "Mend what it says, or unset PREFECT_API_URL.")
+        return
+    if server is None:
+        yield Finding("Prefect server", "ok", "none runs; each command starts its own and stops it")
+        return
+    yield Finding("Prefect server", "ok", server.url)
+    try:
+        stuck = stuck_runs(server)
+    except Exception as error:  # whatever a foreign server does: a check never raises
+        yield Finding("Dead runs", "optional", one_line(error), "hmr-align doctor --debug says more.")
+        return
+    if stuck:
+        found = ", ".join(f"{name} ({run})" for run, name in stuck.items())
+        yield Finding("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
+
+
+def stuck_runs(server: Server) -> dict[UUID, str]:
+    """Runs of ours that say Running but are silent: id -> name."""
+    with recording_into(server):
+        load_prefect()
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            return silent_runs(client)
+
+
+def free_runs(server: Server) -> dict[UUID, str]:
+    """Mark them and their tasks Crashed."""
+    with recording_into(server):
+        load_prefect()
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            return free_flow_runs(client)

@@ -1,0 +1,171 @@
+"""`hmr-align experiment`: studies of several runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.flags import Body, Checkpoint, Hypotheses, JsonFile, Name, Out, SettingsFile, settings_of
+from flows.cli.output import tell_measurements
+from flows.record.recording import recorded
+
+experiment = typer.Typer(help="Run a study of several runs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@experiment.command("alignment")
+def experiment_alignment(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each critic.")] = 3,
+    critics: Annotated[str, typer.Option(metavar="A,B", help="Critics.")] = "evidence,oracle,shuffled",
+    json_file: JsonFile = None,
+) -> None:
+    """The same alignment with several critics and seeds: what the critic adds, and what luck does.
+
+    Example: hmr-align experiment alignment --name study --seeds 3 --json alignment.json
+    """
+    chosen = settings_of(settings, run={"out": out, "name": name})
+    with recorded():
+        from flows.experiments.alignment import alignment
+
+        rows = alignment(chosen, seeds, tuple(critics.split(",")))
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("sampler")
+def experiment_sampler(
+    settings: SettingsFile = None, hypotheses: Hypotheses = None, json_file: JsonFile = None
+) -> None:
+    """What more calls, the second-order solver, fresh noise and keypoint guidance do, on val with both bases.
+
+    Example: hmr-align experiment sampler --json sampler_val.json
+    """
+    chosen = settings_of(settings, benchmark={"hypotheses": hypotheses})
+    with recorded():
+        from flows.experiments.alignment import sampler
+
+        rows = sampler(chosen)
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("rounds")
+def experiment_rounds(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each arm.")] = 3,
+    arms: Annotated[
+        str | None, typer.Option(metavar="A,B", help="These arms (or parts) alone. [group,dpo,scorer,oracle,shuffled]")
+    ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Instead: change one thing at a time, one seed, on val.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Rounds of group preference against DPO, other critics and shuffled scores, as shares of the headroom, on test.
+
+    Example: hmr-align experiment rounds --name rounds --seeds 3 --json rounds.json
+    """
+    chosen = settings_of(settings, run={"out": out, "name": name})
+    with recorded():
+        from flows.experiments.rounds import ARMS, rounds, rounds_parts
+
+        named = tuple(arms.split(",")) if arms else None
+        rows = rounds_parts(chosen, named) if parts else rounds(chosen, seeds, named or tuple(ARMS))
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("refine")
+def experiment_refine(
+    settings: SettingsFile = None,
+    checkpoint: Checkpoint = None,
+    people: Annotated[int | None, typer.Option(metavar="N", min=2, help="Scenes of val that are drawn. [300]")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """What the short fit of `recover --refine` does to the zero-noise mesh of people of val, at several strengths.
+
+    Example: hmr-align experiment refine --people 60 --json refine.json
+    """
+    chosen = settings_of(settings, base={"checkpoint": checkpoint}, studio={"val": people})
+    with recorded():
+        from flows.experiments.refine import refine
+
+        rows = refine(chosen)
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("photographs")
+def experiment_photographs(
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Photographs with people in them.")],
+    settings: SettingsFile = None,
+    checkpoint: Checkpoint = None,
+    body: Body = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Do bodies land on people? 2-D distance and mask overlap of a base on photographs; evidence, not accuracy.
+
+    Example: hmr-align experiment photographs --images photos --json photographs.json
+    """
+    chosen = settings_of(settings, base={"checkpoint": checkpoint, "body": body})
+    with recorded():
+        from flows.experiments.photographs import photographs
+
+        rows = photographs(chosen, images.expanduser().absolute())
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("people")
+def experiment_people(
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Photographs.")],
+    counts: Annotated[Path, typer.Option(metavar="FILE", help="People by file name: a number, or boxes.")],
+    settings: SettingsFile = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Who is found? Found, missed and false people of photographs whose people you counted, and what was refused.
+
+    Example: hmr-align experiment people --images photos --counts counts.json --json people.json
+    """
+    chosen = settings_of(settings)
+    with recorded():
+        from flows.experiments.people import people_found
+
+        rows = people_found(chosen, images.expanduser().absolute(), counts.expanduser().absolute())
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("coverage")
+def experiment_coverage(
+    settings: SettingsFile = None, checkpoint: Checkpoint = None, json_file: JsonFile = None
+) -> None:
+    """Does the spread mean something? How often the truth lies within 50, 80 and 95 % intervals of the hypotheses.
+
+    Example: hmr-align experiment coverage --json coverage_default.json
+    """
+    chosen = settings_of(settings, base={"checkpoint": checkpoint})
+    with recorded():
+        from flows.experiments.coverage import spread_coverage
+
+        rows = spread_coverage(chosen)
+    tell_measurements(rows, json_file)
+
+
+@experiment.command("detector")
+def experiment_detector(
+    settings: SettingsFile = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="COCO keypoints of photographs.")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The photographs that they are of.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """How the detector errs on drawn people, how simulated detections do, and how on annotated photographs.
+
+    Example: hmr-align experiment detector --annotations person_keypoints.json --images photos --json detector.json
+    """
+    chosen = settings_of(settings)
+    if (annotations is None) != (images is None):
+        raise typer.BadParameter("--annotations and --images belong together: give both, or neither")
+    with recorded():
+        from flows.experiments.detector import detector
+
+        rows = detector(chosen, annotations and annotations.absolute(), images and images.absolute())
+    tell_measurements(rows, json_file)

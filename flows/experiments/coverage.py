@@ -1,0 +1,59 @@
+"""The study of spread: nominal against observed coverage of the hypotheses on `val`, joint by joint."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.cli.measurements import cells
+from flows.record.run_labels import labelled
+from hmr.body.skeleton import JOINT_NAMES
+from hmr.diffusion.sampler import PUBLISHED, SamplerSettings
+from hmr.metrics.coverage import LEVELS, coverage
+from tasks.benchmarking import benchmark_sampler, draw_people
+from tasks.groups.drawn_groups import body, model
+from tasks.run.artifacts import leave_table
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings
+
+HYPOTHESES = 100
+
+
+@flow(name="experiment-coverage", **labelled("experiment coverage"))
+def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
+    """Coverage of 100 hypotheses of the base, x, y and z of each joint about the pelvis; returns measurement rows.
+
+    Twice: with the sampler of `[sample]`, and with the published one, whose four calls of DDIM lose about half of the
+    spread.
+    """
+    base = model(str(settings.base.checkpoint or "default"))
+    samplers = {"coverage": benchmark_sampler(settings.sample, base), "coverage_published": PUBLISHED}
+    rows = [row for prefix, sampler in samplers.items() for row in _rows(settings, prefix, sampler)]
+    leave_table("experiment coverage", list(map(cells, rows)), "how often the truth lies within the spread")
+    return rows
+
+
+def _rows(settings: Settings, prefix: str, sampler: SamplerSettings) -> list[dict[str, Any]]:
+    plan = Plan(settings)
+    name = str(settings.base.checkpoint or "default")
+    frame = body(None)
+    drawn = draw_people(model(name), frame, plan.people("val"), hypotheses=HYPOTHESES + 1, sampler=sampler)
+    joints = drawn.posed.joints[:, 1:].numpy()  # the first starts from zero noise: it is no sample
+    truth = frame(*drawn.known.truth.bodies).joints.detach().numpy()
+    joints, truth = joints - joints[:, :, :1], truth - truth[:, :1]
+    rows: list[dict[str, Any]] = []
+    for level in LEVELS:
+        found = coverage(joints[:, :, 1:], truth[:, 1:], level)
+        percent = round(100 * level)
+        rows.append(_row(f"{prefix}.{percent}", float(found.mean()), level, len(truth)))
+        rows += [_row(f"{prefix}.{percent}.{axis}", float(v), level, len(truth))
+                 for axis, v in zip(("x", "y", "depth"), found.mean(0))]  # fmt: skip
+        rows += [_row(f"{prefix}.{percent}.{joint}", float(v), level, len(truth))
+                 for joint, v in zip(JOINT_NAMES[1:], found.mean(1))]  # fmt: skip
+    return rows
+
+
+def _row(metric: str, value: float, level: float, people: int) -> dict[str, Any]:
+    return {
+        "metric": metric, "value": 100 * value, "unit": "% of val people", "baseline": f"nominal {100 * level:.0f}",
+        "ratio": None, "people": people,
+    }  # fmt: skip

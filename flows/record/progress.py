@@ -1,0 +1,50 @@
+"""How far a run is: bars in the terminal, a progress artifact per stage on the dashboard, seconds per stage on disk."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from prefect.artifacts import update_progress_artifact
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from storage.finished_file import read_again, write_text
+from tasks.run.artifacts import begin_progress
+from tasks.run.plan import Plan
+
+T = TypeVar("T")
+
+
+@dataclass
+class Stage:
+    """What one stage did; set `items` before it ends."""
+
+    items: int = 0
+
+
+@contextmanager
+def stage(plan: Plan, name: str) -> Iterator[Stage]:
+    """Time a stage and keep the longest time it took in `stages.json`: a rerun that skips it says nothing new."""
+    done, start = Stage(), time.monotonic()
+    yield done
+    seconds = time.monotonic() - start
+    path = plan.folder / "stages.json"
+    kept = read_again(path, lambda path: json.loads(path.read_text())) or {}
+    if seconds >= kept.get(name, {}).get("seconds", 0.0):
+        kept[name] = {"seconds": round(seconds, 2), "items": done.items}
+        write_text(path, json.dumps(kept, indent=1))
+
+
+def tracked(items: Sequence[T], what: str) -> Iterator[T]:
+    """The items one by one, with a bar in the terminal and a progress artifact in the flow run."""
+    artifact = begin_progress(what)
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=False) as bar:
+        task = bar.add_task(what, total=len(items))
+        for done, item in enumerate(items, 1):
+            yield item
+            bar.update(task, completed=done)
+            if artifact is not None:
+                update_progress_artifact(artifact_id=artifact, progress=100 * done / len(items))

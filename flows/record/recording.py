@@ -1,0 +1,37 @@
+"""Flows that a command calls, in the history of a Prefect server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import typer
+
+from flows.cli.faults import debugging
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Flows called inside are recorded by the running server, or by one started for them."""
+    from flows.server.prefect_settings import load_prefect
+    from flows.server.server import prefect_server
+
+    with prefect_server() as server:
+        load_prefect()
+        from prefect import tags
+        from prefect.client.orchestration import get_client
+
+        from flows.record.console import send_logs, terminal
+        from flows.record.dead_runs import TAG, free_task_runs
+        from flows.server.deployments import set_up_automation
+
+        how = "   (hmr-align dashboard logs your browser in)" if server.pid else ""
+        typer.echo(f"Dashboard: {server.url}{how}", err=True)
+        with get_client(sync_client=True) as client:
+            if server.pid:  # another server's automations are set up by `hmr-align deploy` alone
+                set_up_automation(client)
+            try:
+                with tags(TAG), terminal(debugging()):
+                    yield
+            finally:
+                send_logs()
+                with suppress(Exception):  # tidying up must not hide what went wrong
+                    free_task_runs(client)

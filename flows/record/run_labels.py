@@ -1,0 +1,84 @@
+"""How a run of a flow is called and tagged on the dashboard: stage, run, critic, split and round."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import FlowStateHook
+from prefect.runtime import flow_run as current
+
+from flows.cli.faults import is_ours
+from flows.record.dead_runs import TAG, free_task_runs
+from flows.record.run_log import keep_in_run_logs
+from tasks.run.plan import Plan
+from tasks.run.settings import Settings
+
+EVERY = "every"
+"""Round of what is done to all that there are."""
+
+
+class Labelled(TypedDict):
+    """What `@flow` is told by `labelled`."""
+
+    flow_run_name: Callable[[], str]
+    on_running: list[FlowStateHook[..., Any]]
+
+
+def labelled(stage: str, *, critic: bool = False) -> Labelled:
+    """For `@flow(name=..., **labelled("score", critic=True))`: names and tags of its runs, and how each begins.
+
+    critic: whether the run's critic has a part in what the flow does.
+    """
+
+    def name() -> str:
+        return run_name(stage, current.parameters, critic)
+
+    def begin(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+        """Keep what our modules log, tag the run, and tidy up after killed ones."""
+        keep_in_run_logs()
+        given = flow.validate_parameters(flow_run.parameters)
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, tags={*flow_run.tags, TAG, *run_tags(stage, given, critic)})
+            free_task_runs(client)
+
+    return Labelled(flow_run_name=name, on_running=[begin])
+
+
+def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:
+    """What ran, for example "score default: evidence@2, round 1"."""
+    told = details(parameters, critic)
+    if (number := told.get("round")) is not None:
+        told["round"] = "every round" if number == EVERY else f"round {number}"
+    run = parameters["settings"].run.name
+    return f"{stage} {run}: {', '.join(told.values())}" if told else f"{stage} {run}"
+
+
+def run_tags(stage: str, parameters: Mapping[str, Any], critic: bool) -> list[str]:
+    """The same, to filter by: "stage:score", "run:default", "critic:evidence@2", "round:1"."""
+    told = {"stage": stage, "run": parameters["settings"].run.name, **details(parameters, critic)}
+    return [f"{what}:{value}" for what, value in told.items()]
+
+
+def details(parameters: Mapping[str, Any], critic: bool) -> dict[str, str]:
+    """What tells this run of a stage from others, by kind."""
+    told = {"critic": critic_of(parameters["settings"])} if critic else {}
+    told |= {key: str(parameters[key]) for key in ("which", "kind", "split") if parameters.get(key) is not None}
+    if "round_number" in parameters:
+        told["round"] = str(parameters["round_number"])
+    elif "gens" in parameters:
+        told["round"] = ", ".join(gen.removeprefix("round") for gen in parameters["gens"] or ()) or EVERY
+    elif parameters.get("gen") is not None:
+        told["round"] = parameters["gen"].removeprefix("round")
+    return told
+
+
+def critic_of(settings: Settings) -> str:
+    """Name and version of the critic; only its name where that cannot be had, which the flow itself will say."""
+    try:
+        return Plan(settings).critic_name
+    except Exception as error:
+        if not is_ours(error):
+            raise
+        return settings.critic.name

@@ -1,0 +1,103 @@
+"""Our Prefect server behind a doorkeeper: started by `server.py` and by nobody else.
+
+Prefect asks for the key and a CSRF token, but answers any Host. A page that is open in the user's browser could
+therefore reach it under a name of its own (DNS rebinding). The doorkeeper lets in whoever asks for this very
+address and does not come from a page of another: the rules are those of `admits`, for pages and websockets.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ENTER = "/enter"
+"""The page that takes the key from the part of its address after # (which no browser sends) and opens the dashboard."""
+
+_ENTER_PAGE = b"""<!doctype html><title>HMR-Align</title><p>One moment.<script>
+const key = decodeURIComponent(location.hash.slice(1));
+if (key) localStorage.setItem("prefect-password", btoa(key));
+location.replace("/");
+</script>"""
+_NO_FRAMES = [(b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-ancestors 'none'")]
+
+
+def admits(headers: Mapping[str, str], place: str) -> bool:
+    """Whether a request with these headers (names in lower case) may reach the server at `place`, host:port.
+
+    It must ask for that very place; if a page sends it, the page must be one of ours, or the user followed a link.
+    """
+    if headers.get("host") != place:
+        return False
+    if "origin" in headers and headers["origin"] != f"http://{place}":
+        return False
+    of_another = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    return not of_another or headers.get("sec-fetch-mode") == "navigate"
+
+
+class Doorkeeper:
+    """An application that hands to another what `admits` lets in, and keeps all of it out of foreign frames."""
+
+    def __init__(self, inside: Application, place: str) -> None:
+        self.inside, self.place = inside, place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.inside(scope, receive, send)
+        if not admits(_headers(scope), self.place):
+            return await self._refuse(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == ENTER:
+            return await _reply(send, 200, b"text/html; charset=utf-8", _ENTER_PAGE)
+
+        async def unframed(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_NO_FRAMES]
+            await send(message)
+
+        return await self.inside(scope, receive, unframed)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            return await send({"type": "websocket.close", "code": 1008})
+        told = f"Only pages and programs of this machine are answered here. Open http://{self.place}\n"
+        return await _reply(send, 403, b"text/plain; charset=utf-8", told.encode())
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """The headers by name. One that is given twice is joined, so that it equals nothing that is asked for."""
+    joined: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]):
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+async def _reply(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *_NO_FRAMES]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def main() -> None:
+    """Serve until told to stop; all settings come from the environment that `server_environment` writes."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().server.api
+    uvicorn.run(
+        Doorkeeper(create_app(final=True), f"{api.host}:{api.port}"),
+        host=api.host,
+        port=api.port,
+        timeout_keep_alive=api.keepalive_timeout,
+        ws_ping_interval=api.websocket_ping_interval,
+        ws_ping_timeout=api.websocket_ping_timeout,
+        proxy_headers=False,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,354 @@
+"""The local Prefect server that keeps the history of every run: found, started, shared and stopped here.
+
+It is a real server, never Prefect's ephemeral one, which loses task runs when a script ends. All its files
+lie under one home (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, key, and `server.json` with its address.
+What it inherits is in `server_environment.py`, whom it answers in `guarded_server.py`.
+
+Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one out
+finds nobody else and stops it. The kernel frees the lock of a killed program, and the next program takes over
+a server that was left behind. Whoever sets PREFECT_API_URL in the environment brings a server of their own
+(`named_server.py`): it is used, never stopped.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from flows.server import named_server
+from flows.server.direct_clients import reach_loopback_directly
+from flows.server.prefect_settings import load_prefect
+from flows.server.server_environment import (
+    CLIENT_ENVIRONMENT,
+    HOST,
+    is_loopback,
+    leads_elsewhere,
+    own_client_environment,
+    proxies_in,
+    server_environment,
+    without_proxy,
+)
+from flows.server.server_key import key_file, read_key, server_key
+from storage.finished_file import write_text
+
+USUAL_PORT = 4200
+START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
+START_NOTICE = 30.0  # seconds, after which the user is told to be patient
+AUTH = "PREFECT_API_AUTH_STRING"
+STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks our own server, past any proxy."""
+
+
+class ServerError(RuntimeError):
+    """The Prefect server cannot be used; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server that answers."""
+
+    url: str  # of the dashboard, for example http://127.0.0.1:4200
+    pid: int | None = None  # of the server's process group; None = brought by the user
+    api: str | None = None  # address of its API, where that is not `url`/api
+
+    @property
+    def api_url(self) -> str:
+        return self.api or f"{self.url}/api"
+
+
+def server_home() -> Path:
+    """Where our server keeps its files."""
+    return Path(os.environ.get("HMR_ALIGN_HOME") or "~/.hmr-align").expanduser().absolute()
+
+
+def client_environment(server: Server) -> dict[str, str]:
+    """Variables with which any program, a worker too, records into `server` and tells nobody else.
+
+    They hold the key of our server: give them to programs, never to a log.
+    """
+    if server.pid:
+        return own_client_environment(os.environ, server_home(), server.api_url, server_key(server_home()))
+    direct = without_proxy(os.environ) if is_loopback(server.api_url) else {}
+    return {**CLIENT_ENVIRONMENT, "PREFECT_API_URL": server.api_url, **direct}
+
+
+def shell_variables(server: Server) -> str:
+    """The same for a shell, to be printed: the key is read from its file, not written out."""
+    variables = client_environment(server)
+    if named_server.without_secrets(server.api_url) != server.api_url:
+        del variables["PREFECT_API_URL"]  # it holds a password; the user's shell has it
+    words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if name != AUTH]
+    if AUTH in variables:
+        words.append(f'{AUTH}="$(cat {shlex.quote(str(key_file(server_home())))})"')
+    socks = [name for name in proxies_in(os.environ) if os.environ[name].strip().lower().startswith("socks")]
+    if socks and is_loopback(server.api_url) and not find_spec("socksio"):
+        words.append("env " + " ".join(f"-u {name}" for name in socks))  # prefect fails on what it cannot use
+    return " ".join(words)
+
+
+def find_server() -> Server | None:
+    """The server that PREFECT_API_URL names, else ours if it runs, else None."""
+    named = os.environ.get("PREFECT_API_URL", "").strip()
+    return _named_server(named) if named else _own_server()
+
+
+def _named_server(named: str) -> Server:
+    """The user's server, asked as flows will ask it."""
+    told = f"PREFECT_API_URL is {named_server.without_secrets(named)}"
+    mend = "Or unset PREFECT_API_URL, to let hmr-align start a server of its own."
+    try:
+        api = named_server.api_address(named)
+    except ValueError as error:
+        raise ServerError(f"{told}: {error}. {mend}") from None
+    server = Server(named_server.dashboard_address(api, os.environ), api=api)
+    with recording_into(server):
+        load_prefect()
+        reason = named_server.why_unusable(api, os.environ)
+    if reason:
+        raise ServerError(f"{told}, {reason}. {mend}")
+    return server
+
+
+def _own_server() -> Server | None:
+    """Ours, if it runs and knows the key in our file."""
+    try:
+        server = Server(**json.loads((server_home() / "server.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    whole = isinstance(server.url, str) and isinstance(server.pid, int) and server.pid > 0
+    if not whole or not _lives(server.pid or 0) or not answers(server):
+        return None
+    try:
+        _DIRECT.open(_with_key(f"{server.api_url}/admin/version"), timeout=5.0).close()
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 403):
+            return server  # busy, say
+        raise ServerError(
+            f"our Prefect server at {server.url} refuses the key in {key_file(server_home())} (HTTP {error.code}). "
+            f"The file was changed while it ran: end it (kill {server.pid}), and the next command starts it anew."
+        ) from None
+    except OSError:
+        return None
+    return server
+
+
+def _lives(group: int) -> bool:
+    """Whether a process group is there: else whoever answers at its address is another server."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # it ended, or its number is another user's by now
+        return False
+    return True
+
+
+def _with_key(address: str) -> urllib.request.Request:
+    key = base64.b64encode(read_key(server_home()).encode()).decode()
+    return urllib.request.Request(address, headers={"Authorization": f"Basic {key}"})
+
+
+def start_server(port: int | None = None) -> Server:
+    """Our server, started in the background unless it runs already; safe to repeat and to race.
+
+    Without `port` it is 4200, or any free one where that is taken.
+    """
+    with _locked(server_home()) as home:
+        running = find_server()
+        if running:
+            return running
+        with _reserved(port) as (chosen, lock):
+            return _launch(home, chosen, lock)
+
+
+def stop_server(server: Server) -> None:
+    """End a server of ours with all its processes; one that the user brought is left alone."""
+    if server.pid is None:
+        return
+    for sign, limit in ((signal.SIGTERM, STOP_LIMIT), (signal.SIGKILL, STOP_LIMIT)):
+        try:
+            os.killpg(server.pid, sign)
+        except ProcessLookupError:
+            break
+        if _ended(server.pid, limit):
+            break
+    (server_home() / "server.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def prefect_server(port: int | None = None) -> Iterator[Server]:
+    """A server into which every flow of this program records; stopped at the end if nobody else uses it.
+
+    Enter it before the first import of prefect where you can: that is when prefect reads its environment.
+    """
+    with _locked(server_home()) as home:
+        users = (home / "server.users").open("a")
+        fcntl.flock(users, fcntl.LOCK_SH)
+    with users:
+        server = start_server(port)
+        try:
+            with recording_into(server):
+                yield server
+        finally:
+            with _locked(home):  # nobody can come in between the question and the stop
+                if _is_last(users):
+                    stop_server(server)
+
+
+def answers(server: Server, seconds: float = 5.0) -> bool:
+    """Whether our server's health check says yes; its pages are made in the browser and cannot tell."""
+    try:
+        with _DIRECT.open(f"{server.api_url}/health", timeout=seconds) as reply:
+            return reply.status == 200
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[Path]:
+    """The home, made if need be, with no other program starting or stopping a server in it."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (home / "server.lock").open("w")
+    except OSError as error:
+        raise ServerError(
+            f"{home}, where the Prefect server keeps its files, cannot be used ({error.strerror}). "
+            "Name another folder in HMR_ALIGN_HOME."
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield home
+
+
+def _launch(home: Path, port: int, lock: IO[str]) -> Server:
+    url = f"http://{HOST}:{port}"
+    environment = server_environment(os.environ, home, port, server_key(home))
+    folder = home / "prefect"
+    folder.mkdir(exist_ok=True)
+    log = home / "server.log"
+    with log.open("w") as output:
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.server.guarded_server"],
+            env=environment,
+            cwd=folder,  # not the user's, whose .env and prefect.toml would be read
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+            **quiet,
+        )
+    server = Server(url, process.pid)
+    begun = time.monotonic()
+    deadline, notice = begun + START_LIMIT, begun + START_NOTICE
+    while process.poll() is None and time.monotonic() < deadline:
+        if answers(server, 1.0):
+            _write_address(home, server)
+            return server
+        if time.monotonic() > notice:
+            notice = deadline
+            sys.stderr.write(f"INFO: the Prefect server is still starting; its log is {log}\n")
+        time.sleep(0.2)
+    code = process.poll()
+    reason = f"is silent after {START_LIMIT:.0f} s" if code is None else f"ended with exit code {code}"
+    stop_server(server)
+    said = " ".join(log.read_text(errors="replace").split()[-30:]) or "nothing"
+    raise ServerError(f"the Prefect server {reason}. It said: {said} (The whole log is in {log}.)")
+
+
+def _write_address(home: Path, server: Server) -> None:
+    write_text(home / "server.json", json.dumps({"url": server.url, "pid": server.pid}))
+
+
+@contextmanager
+def _reserved(wanted: int | None) -> Iterator[tuple[int, IO[str]]]:
+    """A port that nobody listens on and no other server of ours is about to take, and the lock that says so.
+
+    A server needs seconds before it listens. Two programs with homes of their own would meanwhile both find 4200
+    free, and one would record into the other's server. So the server inherits the lock and holds it while it lives.
+    """
+    for port in (wanted,) if wanted else (USUAL_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            port = probe.getsockname()[1]
+        with (Path(tempfile.gettempdir()) / f"hmr-align-{os.getuid()}-{port}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield port, lock
+            return
+    which = f"port {wanted} of {HOST} is taken" if wanted else f"no port of {HOST} is free"
+    raise ServerError(f"{which}: close programs that hold ports, or name another with --port.")
+
+
+def _ended(group: int, limit: float) -> bool:
+    """Whether every process of the group has ended within `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        with suppress(ChildProcessError):
+            os.waitpid(group, os.WNOHANG)  # a child of ours stays in the table until it is asked for
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _is_last(users: IO[str]) -> bool:
+    """Whether no other program holds the users' lock; gives up our own share of it."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def recording_into(server: Server) -> Iterator[None]:
+    """The environment, and prefect's settings if it is imported already, point to `server`."""
+    wanted = client_environment(server)
+    unwanted = leads_elsewhere(os.environ) if server.pid else set()
+    before = {name: os.environ.get(name) for name in {*wanted, *unwanted}}
+    for name in unwanted:
+        del os.environ[name]
+    os.environ.update(wanted)
+    try:
+        with _fresh_prefect_settings() if "prefect" in sys.modules else nullcontext():
+            if is_loopback(server.api_url) and proxies_in(os.environ):
+                reach_loopback_directly()
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _fresh_prefect_settings() -> Iterator[None]:
+    """Prefect's settings as they would be, were it imported only now."""
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.settings import Settings
+
+    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
+        yield

@@ -1,0 +1,164 @@
+"""Speed of training: what the skipped reference saves, how long loading takes, how memory grows; on a GPU, groups/s."""
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from statistics import median
+from typing import Any
+
+import psutil
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from hmr.alignment.group_source import GroupBatch, GroupSource, ScoredGroups
+from hmr.alignment.train_settings import TrainSettings
+from hmr.alignment.trainer import StepTaker
+from hmr.diffusion.condition import PICTURE, Condition, Observation
+from hmr.diffusion.latent import DIMS
+from hmr.models.base_model import BaseModel
+
+__all__ = ["measure_device", "measure_reference", "measure_stream"]
+
+GROUP = 20
+
+
+def measure_reference(*, rounds: int = 40, groups: int = 12) -> list[dict[str, Any]]:
+    """Steps per second of the paper's linear objective without its reference, against the same steps with it.
+
+    The embedded network, with all its weights trained, and with adapters where peft is installed. Each round takes
+    one step of each in turn; a rate is that of the median. A network whose backward pass costs two forward ones can
+    gain 4 / 3 at most; adapters need half of the backward pass, and can gain 3 / 2.
+    """
+    model = BaseModel().eval()
+    source = _made_up(model, 4 * groups)
+    rows = []
+    for name, rank in (("train.skip_reference", 0), ("train.skip_reference_lora", 8)):
+        if rank and find_spec("peft") is None:
+            continue
+        takers = {
+            "without": _taker(model, source, groups, watch_every=10**9, lora_rank=rank),
+            "with": _taker(model, source, groups, watch_every=1, lora_rank=rank),
+        }
+        rates = _rates(takers, rounds)
+        rows.append(
+            {
+                "metric": name,
+                "value": rates["without"],
+                "unit": "steps/s",
+                "baseline": "the same step with the reference's forward pass",
+                "ratio": rates["without"] / rates["with"],
+            }
+        )
+    return rows
+
+
+def measure_stream(model: BaseModel, source: GroupSource, seen: GroupSource, *, steps: int) -> list[dict[str, Any]]:
+    """Share of loading in the time of a step, percent, and growth of resident memory over two epochs, percent.
+
+    source: conditions, which training takes its steps on; seen: observations, which are larger, and only loaded.
+    Memory counts from when the source's window is full.
+    """
+    timed = _Timed(source)
+    taker = StepTaker(model, timed, TrainSettings(groups_per_step=12, warmup=0))
+    taker.take(0)
+    timed.seconds, start = 0.0, time.perf_counter()
+    for step in range(1, steps):
+        taker.take(step)
+    share = 100 * timed.seconds / (time.perf_counter() - start)
+    process = psutil.Process()
+    size, sizes = sum(seen.shards), []
+    full = sum(list(seen.shards)[: seen.window])
+    for turn in range(2):
+        for first in range(0, size, 4):
+            seen.fetch(torch.arange(first, min(first + 4, size)))
+            if turn or first >= full:
+                sizes.append(process.memory_info().rss)
+    growth = 100 * max(abs(one / sizes[0] - 1) for one in sizes)
+    return [
+        {"metric": "train.loading_percent", "value": share, "unit": "% of step time", "baseline": None, "ratio": None},
+        {
+            "metric": "train.memory_growth_percent",
+            "value": growth,
+            "unit": f"% over a store of {size / full:.0f} times what is held",
+            "baseline": None,
+            "ratio": None,
+        },
+    ]
+
+
+def measure_device(*, rounds: int = 7, groups: int = 8) -> list[dict[str, Any]]:
+    """On a GPU: groups of 20 per second that the published networks are trained on, with the encoder, in float32 and
+    with the encoder in bfloat16; and the memory of each, GB. Without a GPU, nothing."""
+    if not torch.cuda.is_available():
+        return []
+    model = BaseModel({"network": "hyponet"}).eval()
+    source = _made_up(model, 2 * groups, observations=True)
+    rates, rows = {}, []
+    for precision in ("float32", "bf16"):
+        torch.cuda.reset_peak_memory_stats()
+        taker = _taker(model, source, groups, train_encoder=True, encoder_precision=precision, preset="stable")
+        rates |= {name: groups * rate for name, rate in _rates({precision: taker}, rounds).items()}
+        del taker
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        torch.cuda.empty_cache()
+        baseline = None if precision == "float32" else "float32"
+        rows += [
+            {"metric": f"train.groups_{precision}_gpu", "value": rates[precision], "unit": "groups/s",
+             "baseline": baseline, "ratio": baseline and rates[precision] / rates[baseline]},
+            {"metric": f"train.memory_{precision}_gpu", "value": peak, "unit": "GB", "baseline": None, "ratio": None},
+        ]  # fmt: skip
+    return rows
+
+
+class _Timed:
+    """A source that keeps how long it takes."""
+
+    def __init__(self, inner: GroupSource) -> None:
+        self.inner, self.seconds = inner, 0.0
+        self.scores, self.uncertainty = inner.scores, inner.uncertainty
+        self.shards, self.window = inner.shards, inner.window
+
+    def fetch(self, rows: Int[Tensor, " some"]) -> GroupBatch:
+        start = time.perf_counter()
+        batch = self.inner.fetch(rows)
+        self.seconds += time.perf_counter() - start
+        return batch
+
+
+def _taker(model: BaseModel, source: GroupSource, groups: int, **given: Any) -> StepTaker:
+    settings = {"preset": "paper_eq6", "groups_per_step": groups, "evaluate_every": 10**9, "warmup": 0, **given}
+    return StepTaker(model, source, TrainSettings.model_validate(settings))
+
+
+def _made_up(model: BaseModel, count: int, *, observations: bool = False) -> ScoredGroups:
+    random = torch.Generator().manual_seed(0)
+    side = model.picture_side or PICTURE
+    seen = Observation(
+        torch.randint(256, (count, side, side, 3), generator=random, dtype=torch.uint8),
+        torch.randint(256, (count, 64, 64), generator=random, dtype=torch.uint8),
+        torch.randn(count, 33, 4, generator=random),
+        torch.randn(count, 33, 3, generator=random),
+    )
+    told: Condition | Observation = seen if observations else model.observe(seen)
+    latents = 10 * torch.randn(count, GROUP, DIMS, generator=random)
+    return ScoredGroups(told, latents, 100 * torch.rand(count, GROUP, generator=random, dtype=torch.float64))
+
+
+def _rates(takers: dict[str, StepTaker], rounds: int) -> dict[str, float]:
+    """Steps per second of each; the first round warms up, and counts for nothing."""
+    seconds: dict[str, list[float]] = {name: [] for name in takers}
+    for turn in range(rounds + 1):
+        for name, taker in takers.items():
+            taken = _timed(lambda taker=taker, turn=turn: taker.take(turn + 1))
+            if turn:
+                seconds[name].append(taken)
+    return {name: 1 / median(taken) for name, taken in seconds.items()}
+
+
+def _timed(job: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    job()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

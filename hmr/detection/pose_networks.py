@@ -1,0 +1,220 @@
+"""BlazePose's two networks: one finds heads and body circles, one places 33 landmarks in a square.
+
+Sources: Bazarevsky et al. 2020 (arXiv:2006.10204); Grishchenko et al. 2022 (arXiv:2206.11678); the published
+graphs `pose_detection` and `pose_landmark` of MediaPipe for anchors, thresholds and margins. The networks
+run in this process, on one thread; nothing is sent anywhere.
+"""
+
+import functools
+import hashlib
+import math
+import threading
+import zipfile
+from dataclasses import dataclass, replace
+from importlib import resources
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from hmr.detection.photograph import crop_square
+from hmr.detection.resampling import resample_affine
+
+DETECTOR_SIDE = 224  # px
+LANDMARK_SIDE = 256  # px
+MARGIN = 1.25  # side of the square over the diameter of the circle about the body
+OVERLAP = 0.3  # heads that share more than this (intersection over union) are one
+_GRIDS = ((28, 2), (14, 2), (7, 6))  # cells a side, anchors a cell: strides 8, 16 and three times 32
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """What the detector found, best first; n may be 0. Photograph pixels."""
+
+    scores: NDArray[np.float32]  # (n,) 0..1
+    boxes: NDArray[np.float32]  # (n, 4) x0, y0, x1, y1 of the head
+    points: NDArray[np.float32]  # (n, 4, 2) mid hip, top of the circle about the body, mid shoulder, another top
+
+
+@dataclass(frozen=True)
+class Square:
+    """A turned square of the photograph: its own up shows the body upright."""
+
+    x: float  # centre, px
+    y: float
+    side: float  # px
+    angle: float  # radians, from the photograph's axes to the square's, clockwise as seen
+
+    def scaled(self, factor: float) -> "Square":
+        """The same square of the picture drawn `factor` times as large."""
+        return Square(self.x * factor, self.y * factor, self.side * factor, self.angle)
+
+    def to_photograph(self, size: int) -> NDArray[np.float64]:
+        """(2, 3) map from points of the square drawn `size` pixels wide to points of the photograph."""
+        scale = self.side / size
+        cos, sin = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        half = size / 2
+        return np.array([[cos, -sin, self.x - half * (cos - sin)], [sin, cos, self.y - half * (sin + cos)]], np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """The landmark network's answer for one square, in photograph pixels."""
+
+    person: float  # 0..1 that the square shows a person
+    points: NDArray[np.float32]  # (33, 4) x, y, z (px; z about the hips, smaller = nearer), visibility 0..1
+    world: NDArray[np.float32]  # (33, 3) metres about the hips, axes of the photograph
+    mask: NDArray[np.float32]  # (256, 256, 1) person probability over the square
+    square: Square  # where it looked
+    better: Square  # where it would rather look
+
+    def scaled(self, factor: float) -> "Landmarks":
+        """The same in pixels of the picture drawn `factor` times as large."""
+        if factor == 1:
+            return self
+        points = self.points * np.array([factor, factor, factor, 1], np.float32)
+        return replace(self, points=points, square=self.square.scaled(factor), better=self.better.scaled(factor))
+
+
+def body_square(hip: NDArray, top: NDArray) -> Square:
+    """The square about a body whose circle is centred at `hip` and passes, above the head, through `top`."""
+    right, down = float(top[0] - hip[0]), float(top[1] - hip[1])
+    return Square(float(hip[0]), float(hip[1]), 2 * MARGIN * math.hypot(right, down), math.atan2(right, -down))
+
+
+@functools.cache
+def anchors() -> NDArray[np.float32]:
+    """(2254, 2) centres of the anchors, as shares of the detector's square; row by row, fine grid first."""
+    grids = []
+    for cells, repeats in _GRIDS:
+        centres = (np.arange(cells) + 0.5) / cells
+        x, y = np.meshgrid(centres, centres)
+        grids.append(np.repeat(np.stack([x.ravel(), y.ravel()], 1), repeats, axis=0))
+    return np.concatenate(grids).astype(np.float32)
+
+
+class PoseNetworks:
+    """Both networks, loaded once; calls from several threads wait for each other.
+
+    heavy: landmarks by the largest network of the family, which is slower and knows more; it finds the same heads.
+    """
+
+    def __init__(self, heavy: bool = False) -> None:
+        assets = resources.files("hmr") / "assets"
+        with (assets / "pose_landmarker_full.task").open("rb") as bundle:
+            networks = zipfile.ZipFile(bundle)
+            self._detector = Interpreter(model_content=networks.read("pose_detector.tflite"), num_threads=1)
+            landmarker = networks.read("pose_landmarks_detector.tflite")
+        if heavy:
+            landmarker = (assets / "pose_landmark_heavy.tflite").read_bytes()
+        self._landmarker = Interpreter(model_content=landmarker, num_threads=1)
+        self._detector.allocate_tensors()
+        self._landmarker.allocate_tensors()
+        self._lock = threading.Lock()
+
+    def _run(self, network: Interpreter, tensor: NDArray[np.float32]) -> dict[int, NDArray[np.float32]]:
+        """The outputs by their size."""
+        with self._lock:
+            network.set_tensor(network.get_input_details()[0]["index"], tensor[None])
+            network.invoke()
+            outputs = [network.get_tensor(output["index"]) for output in network.get_output_details()]
+        return {output.size: output for output in outputs}
+
+    def heads(self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], least: float) -> Heads:
+        """People in one square (centre x, y, side; px) of the picture, with a score of at least `least`."""
+        return self.sure_and_weak(pixels, crop, least, least)[0]
+
+    def sure_and_weak(
+        self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], least: float, weakest: float
+    ) -> tuple[Heads, Heads]:
+        """The same, and beside them those with a score from `weakest` up to `least`; one run of the network."""
+        x, y, side = crop
+        tensor = crop_square(pixels, crop, DETECTOR_SIDE).astype(np.float32) / 127.5 - 1
+        outputs = self._run(self._detector, tensor)
+        count = len(anchors())
+        scores = _sigmoid(outputs[count].reshape(count).clip(-100, 100))
+        values = outputs[count * 12].reshape(count, 6, 2)
+        sure = _blend(_placed(scores, values, scores >= least, (x - side / 2, y - side / 2), side))
+        if weakest >= least:
+            return sure, Heads(sure.scores[:0], sure.boxes[:0], sure.points[:0])
+        both = _blend(_placed(scores, values, scores >= weakest, (x - side / 2, y - side / 2), side))
+        weak = both.scores < least
+        return sure, Heads(both.scores[weak], both.boxes[weak], both.points[weak])
+
+    def landmarks(self, pixels: NDArray[np.uint8], square: Square) -> Landmarks:
+        """The landmarks of the person about whom the square lies."""
+        samples = min(4, max(1, math.ceil(square.side / LANDMARK_SIDE)))
+        matrix = square.to_photograph(LANDMARK_SIDE)
+        outputs = self._run(self._landmarker, resample_affine(pixels, matrix, LANDMARK_SIDE, samples) / np.float32(255))
+        raw = outputs[195].reshape(39, 5).astype(np.float64)
+        placed = raw[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        depth = raw[:, 2] * square.side / LANDMARK_SIDE
+        world = outputs[117].reshape(39, 3).astype(np.float64)
+        turn = matrix[:, :2] * LANDMARK_SIDE / square.side
+        return Landmarks(
+            person=float(outputs[1].ravel()[0]),
+            points=np.column_stack([placed, depth, _sigmoid(raw[:, 3])])[:33].astype(np.float32),
+            world=np.column_stack([world[:, :2] @ turn.T, world[:, 2]])[:33].astype(np.float32),
+            mask=_sigmoid(outputs[LANDMARK_SIDE**2].reshape(LANDMARK_SIDE, LANDMARK_SIDE, 1)),
+            square=square,
+            better=body_square(placed[33], placed[34]),
+        )
+
+
+@functools.cache
+def detector_digest() -> str:
+    """First 16 hex digits of the sha256 of the networks' files."""
+    assets, total = resources.files("hmr") / "assets", hashlib.sha256()
+    for name in ("pose_landmarker_full.task", "pose_landmark_heavy.tflite"):
+        total.update((assets / name).read_bytes())
+    return total.hexdigest()[:16]
+
+
+@functools.cache
+def pose_networks(heavy: bool = False) -> PoseNetworks:
+    """This process's networks."""
+    return PoseNetworks(heavy)
+
+
+def _placed(
+    scores: NDArray, values: NDArray, chosen: NDArray[np.bool_], corner: tuple[float, float], side: float
+) -> Heads:
+    """The chosen of the detector's (2254,) scores and (2254, 6, 2) values, in pixels of the picture."""
+    values = values[chosen] / DETECTOR_SIDE
+    origin = np.array(corner, np.float32)
+    centres = origin + (values[:, 0] + anchors()[chosen]) * side
+    extents = values[:, 1] * side / 2
+    points = origin + (values[:, 2:] + anchors()[chosen][:, None]) * side
+    boxes = np.concatenate([centres - extents, centres + extents], 1)
+    return Heads(scores[chosen], boxes.astype(np.float32), points.astype(np.float32))
+
+
+def _same_head(box: NDArray, boxes: NDArray) -> NDArray[np.bool_]:
+    """Which of (n, 4) boxes overlap one (4,) box so much that they are the same head."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = (high - low).clip(min=0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+    return shared > OVERLAP * (areas - shared)
+
+
+def _blend(heads: Heads) -> Heads:
+    """Each cluster of overlapping answers as its score-weighted mean, with its best score; best first."""
+    left = np.argsort(-heads.scores, kind="stable")
+    scores, boxes, points = [], [], []
+    while len(left):
+        mine = _same_head(heads.boxes[left[0]], heads.boxes[left])
+        mine[0] = True
+        members, left = left[mine], left[~mine]
+        weights = heads.scores[members] / heads.scores[members].sum()
+        scores.append(heads.scores[members[0]])
+        boxes.append(np.tensordot(weights, heads.boxes[members], 1))
+        points.append(np.tensordot(weights, heads.points[members], 1))
+    return Heads(
+        np.array(scores, np.float32),
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(points, np.float32).reshape(-1, 4, 2),
+    )
+
+
+def _sigmoid(logits: NDArray) -> NDArray:
+    return 0.5 * (1 + np.tanh(0.5 * logits))  # never overflows

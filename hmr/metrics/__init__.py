@@ -1,0 +1,14 @@
+"""How good hypotheses, spreads and critics are, where the truth is known.
+
+| file | what |
+|---|---|
+| `coverage` | Whether the spread of hypotheses means something |
+| `critic_quality` | How good a critic is, beside the rank correlations of `metrics`: pairs, the choice it makes |
+| `evaluation` | Errors of hypotheses against ground truth, image by image: the numbers behind every benchmark table |
+| `perturbation` | Hypotheses made from the truth: Gaussian noise of known levels on pose, root and shape |
+| `pose_metrics` | How far hypotheses are from the truth, how far from each other, and how well a critic ranks them |
+
+May import: `hmr.body`, `hmr.diffusion`.
+
+To add a metric: a function in `pose_metrics`, in millimetres, with a hand-worked test.
+"""

@@ -1,0 +1,203 @@
+"""Errors of hypotheses against ground truth, image by image: the numbers behind every benchmark table.
+
+All errors are millimetres after subtracting the pelvis, camera-aligned axes; MPJPE over `EVAL_14`, PVE over all
+vertices. The free body's errors do not compare with published ones, which are SMPL's.
+
+Groups are posed once (`pose_groups`); critics and errors then read the posed bodies.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hmr.body.body import Body
+from hmr.body.camera import project, step_back
+from hmr.body.skeleton import EVAL_14
+from hmr.diffusion.latent import Decoding, decode, mean_latent
+from hmr.metrics.pose_metrics import (
+    critic_choice,
+    diversity,
+    joint_spread,
+    keypoint_error_px,
+    medoid,
+    mpjpe,
+    pa_mpjpe,
+    top_ranked,
+)
+
+METRICS = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm")
+ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
+"""Ways to make one body of a group; see `evaluate_groups`."""
+FUSED = 5
+"""Hypotheses that the fused estimate is the mean of, as in ScoreHypo (Xu et al. 2024)."""
+CHUNK = 320
+"""Bodies made at once: vertices and all that skinning needs of them take a megabyte each."""
+_EVAL = list(EVAL_14)
+
+
+class TrueBodies(NamedTuple):
+    """Ground truth of n people; metres, camera frame."""
+
+    rotations: Float[Tensor, "n 24 3 3"]
+    betas: Float[Tensor, "n 10"]
+    translation: Float[Tensor, "n 3"]
+
+
+class Framing(NamedTuple):
+    """What turns the diffused vectors of n people into bodies."""
+
+    betas: Float[Tensor, "n 10"]
+    camera: Float[Tensor, "n 4"]
+    crop: Float[Tensor, "n 3"]
+    decoding: Decoding
+    root_depth: Float[Tensor, " n"] | None = None  # metres; none = fitted, as it must be without ground truth
+
+
+class PosedGroups(NamedTuple):
+    """Groups as bodies; metres, camera frame."""
+
+    rotations: Float[Tensor, "n g 24 3 3"]
+    translation: Float[Tensor, "n g 3"]
+    joints: Float[Tensor, "n g 29 3"]  # translation included
+
+
+class Errors(NamedTuple):
+    """Errors per image and hypothesis, mm; arrays (image, hypothesis)."""
+
+    mpjpe_mm: NDArray[np.float64]
+    pa_mpjpe_mm: NDArray[np.float64]
+    pve_mm: NDArray[np.float64]
+
+
+class Evaluation(NamedTuple):
+    """What a benchmark knows of one model on one split; every array has one row per image."""
+
+    errors: dict[str, dict[str, NDArray[np.float64]]]  # estimate -> metric -> (image,); best_of_g: per-metric minimum
+    group: Errors  # of every hypothesis
+    keypoint_px: NDArray[np.float64]  # mean 2-D error of the zero-noise hypothesis' 14 joints, px
+    diversity_mm: NDArray[np.float64]  # mean distance of joints to the group's mean joint, pelvis removed
+    joint_spread_mm: NDArray[np.float64]  # (image, 29) the same joint by joint: how unsure the group is of each
+    joint_error_mm: NDArray[np.float64]  # (image, 29) of the zero-noise hypothesis, pelvis removed
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """Means over images: {estimate: {metric: mm}}."""
+        return {e: {m: float(np.mean(v)) for m, v in by.items()} for e, by in self.errors.items()}
+
+
+@torch.no_grad()
+def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing, *, chunk: int = CHUNK) -> PosedGroups:
+    """Decode all hypotheses of n images. chunk: bodies posed at once, but a group is never parted."""
+    size = latents.shape[1]
+
+    def repeated(values: Tensor) -> Tensor:
+        return values.repeat_interleave(size, 0)
+
+    parts = []
+    for some in torch.arange(len(latents)).split(max(1, chunk // size)):
+        betas, camera, crop = (x[some] for x in (framing.betas, framing.camera, framing.crop))
+        posed = decode(
+            latents[some].flatten(0, 1), repeated(body.rest_joints(betas)), repeated(camera), repeated(crop),
+            framing.decoding,
+            root_depth=None if framing.root_depth is None else repeated(framing.root_depth[some]),
+        )  # fmt: skip
+        back = step_back(posed.joints)  # a camera inside a body sees nothing but skin
+        posed = posed._replace(translation=posed.translation + back, joints=posed.joints + back[:, None])
+        parts.append([x.unflatten(0, (len(some), size)) for x in posed])
+    return PosedGroups(*(torch.cat(x) for x in zip(*parts)))
+
+
+def joint_errors(
+    joints: Float[Tensor, "n g 29 3"], true: Float[Tensor, "n 29 3"]
+) -> tuple[Float[np.ndarray, "n g"], Float[np.ndarray, "n g"]]:
+    """MPJPE and PA-MPJPE of hypotheses, mm, from joints in metres with any translation."""
+    seen = (joints - joints[:, :, :1])[:, :, _EVAL].numpy()
+    want = (true - true[:, :1])[:, None, _EVAL].expand(seen.shape).numpy()
+    return mpjpe(seen, want), pa_mpjpe(seen, want)
+
+
+@torch.no_grad()
+def group_errors(
+    body: Body,
+    truth: TrueBodies,
+    posed: PosedGroups,
+    betas: Float[Tensor, "n 10"],
+    *,
+    vertices: bool = True,
+    chunk: int = CHUNK,
+) -> Errors:
+    """Errors of all hypotheses of n images.
+
+    vertices=False leaves PVE as NaN and saves most of the time. chunk: bodies whose vertices are made at once, but a
+    group is never parted.
+    """
+    count, size = posed.joints.shape[:2]
+    found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
+    for some in torch.arange(count).split(max(1, chunk // size)):
+        part = slice(int(some[0]), int(some[-1]) + 1)
+        true = body(truth.rotations[part], truth.betas[part], truth.translation[part])
+        found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true.joints)
+        if vertices:
+            rotations, translation, joints = (x[part].flatten(0, 1) for x in posed)
+            mesh = body(rotations, betas[part].repeat_interleave(size, 0), translation).vertices - joints[:, :1]
+            goal = true.vertices - true.joints[:, :1]
+            gaps = (mesh.unflatten(0, (len(some), size)) - goal[:, None]).norm(dim=-1).mean(-1)
+            found.pve_mm[part] = 1000 * gaps.double().numpy()
+    return found
+
+
+@torch.no_grad()
+def evaluate_groups(
+    body: Body,
+    truth: TrueBodies,
+    latents: Float[Tensor, "n g 133"],
+    posed: PosedGroups,
+    framing: Framing,
+    *,
+    true_camera: Float[Tensor, "n 4"],
+    scores: Float[np.ndarray, "n g"] | None = None,
+    vertices: bool = True,
+) -> Evaluation:
+    """Evaluate groups whose hypothesis 0 started from zero noise; `posed` is what `framing` makes of the latents.
+
+    zero_noise: hypothesis 0. mean: one mesh from the group's mean in the model's space. medoid: the hypothesis that
+    lies nearest to the rest. selected: the hypothesis that `scores` (NaN = abstained) ranks first. fused: one mesh
+    from the mean of the five that it ranks first. best_of_g: minimum over the group for each metric on its own, an
+    oracle's choice. Without scores, selected and fused are left out.
+    """
+    zero_start = np.zeros(latents.shape[:2], bool)
+    zero_start[:, 0] = True
+    centred = posed.joints - posed.joints[:, :, :1]
+    chosen = {"zero_noise": np.zeros(len(latents), np.int64), "medoid": medoid(centred[:, :, _EVAL])}
+    made = {"mean": [mean_latent(group) for group in latents]}
+    if scores is not None:
+        chosen["selected"] = critic_choice(scores, zero_start)
+        best = top_ranked(scores, zero_start, FUSED)
+        made["fused"] = [mean_latent(group[torch.from_numpy(places)]) for group, places in zip(latents, best)]
+    group = group_errors(body, truth, posed, framing.betas, vertices=vertices)
+    means = pose_groups(body, torch.stack([torch.stack(one) for one in made.values()], 1), framing)
+    of_means = group_errors(body, truth, means, framing.betas, vertices=vertices)
+    errors: dict[str, dict[str, NDArray]] = {estimate: {} for estimate in ESTIMATES if estimate in {*chosen, *made}}
+    errors["best_of_g"] = {}
+    for metric, values, averaged in zip(METRICS, group, of_means):
+        for estimate, places in chosen.items():
+            errors[estimate][metric] = values[np.arange(len(values)), places]
+        for estimate, column in zip(made, averaged.T):
+            errors[estimate][metric] = column
+        errors["best_of_g"][metric] = values.min(1)
+    true = body(truth.rotations, truth.betas, truth.translation).joints
+    return Evaluation(
+        errors=errors,
+        group=group,
+        keypoint_px=keypoint_error_px(
+            project(posed.joints[:, 0, _EVAL], framing.camera),
+            project(true[:, _EVAL], true_camera),
+            np.ones((len(true), len(_EVAL)), bool),
+        ),
+        diversity_mm=diversity(centred[:, :, _EVAL]),
+        joint_spread_mm=joint_spread(centred),
+        joint_error_mm=1000 * (centred[:, 0] - (true - true[:, :1])).norm(dim=-1).double().numpy(),
+    )

@@ -1,0 +1,70 @@
+"""Studio people with their ground truth: the only place where pixels and labels meet.
+
+Every caller declares what for; `hmr.studio.studio.truths` refuses purposes that a split does not allow.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from hmr.body.body import Body
+from hmr.body.inverse_kinematics import forward_kinematics, twists_of
+from hmr.body.landmark_points import landmark_places
+from hmr.diffusion.latent import encode
+from hmr.metrics.evaluation import TrueBodies
+from hmr.pretraining.pretraining import LabelledPeople
+from hmr.studio.observation import SeenPeople
+from hmr.studio.simulated_detection import Detections, PlacedPeople
+from hmr.studio.studio import SIZE, Look, Purpose, Split, truths, undrawn
+
+
+class KnownPeople(NamedTuple):
+    """Ground truth of seen people, row by row, and the camera that took the picture."""
+
+    bodies: TrueBodies
+    camera: torch.Tensor  # (n, 4) true intrinsics, px
+
+
+def known_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> KnownPeople:
+    """Ground truth of the people who were found in a split."""
+    truth = truths(body, split, seen.index.tolist(), purpose=purpose)
+    tensors = [torch.from_numpy(x) for x in (truth.rotations, truth.betas, truth.translation, truth.camera)]
+    return KnownPeople(TrueBodies(*tensors[:3]), tensors[3])
+
+
+def labelled_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> LabelledPeople:
+    """Observations with the diffused vectors that training aims at."""
+    known = known_people(body, split, seen, purpose=purpose)
+    rest = body.rest_joints(known.bodies.betas)
+    crop = torch.from_numpy(seen.crop)
+    latents = encode(known.bodies.rotations, known.bodies.translation, rest, known.camera, crop)
+    return LabelledPeople(seen.observation(), latents, known.bodies.betas)
+
+
+def placed_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> PlacedPeople:
+    """Seen people as they truly stood before the camera."""
+    known = known_people(body, split, seen, purpose=purpose)
+    return _placed(body, known.bodies, known.camera)
+
+
+def detections_of(seen: SeenPeople) -> Detections:
+    """What the detector saw of them."""
+    return Detections(*(torch.from_numpy(part) for part in (seen.landmarks, seen.world, seen.crop)))
+
+
+def undrawn_people(body: Body, count: int, looks: Sequence[Look], *, block: int = 2000) -> PlacedPeople:
+    """People made for training alone, whom nobody drew; every look of `looks` in turn."""
+    parts = []
+    for start in range(0, count, block):
+        truth = undrawn(body, range(start, min(start + block, count)), looks)
+        tensors = [torch.from_numpy(x) for x in (truth.rotations, truth.betas, truth.translation, truth.camera)]
+        parts.append(_placed(body, TrueBodies(*tensors[:3]), tensors[3]))
+    return PlacedPeople(*(torch.cat(part) for part in zip(*parts)))
+
+
+def _placed(body: Body, bodies: TrueBodies, camera: torch.Tensor) -> PlacedPeople:
+    rest = body.rest_joints(bodies.betas)
+    posed = forward_kinematics(bodies.rotations, rest, bodies.translation)
+    marks, twists = landmark_places(posed.joints, posed.rotations), twists_of(bodies.rotations, rest).flatten(1)
+    return PlacedPeople(posed.joints, marks, twists, bodies.betas, camera, torch.full((len(camera),), float(SIZE)))

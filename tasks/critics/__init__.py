@@ -1,0 +1,16 @@
+"""Critics as a run has them: by name, with memory, records, pending groups and a monitor.
+
+| file | what |
+|---|---|
+| `critic_names` | The name and version under which a critic's verdicts are stored, found without asking its server |
+| `critic_record` | What a critic's name and version stand for: kept beside its verdicts |
+| `monitoring` | A second critic of another family that training never sees |
+| `pending` | Groups that could not be judged, and why: those that are asked about again |
+| `remembering` | The critic's memory between its store, its readable form and the critics that are shown it |
+| `request_plan` | What judging the groups of a run would cost with a remote critic: nothing is sent |
+| `scorenet` | The published judge ScoreNet as a critic: it sees each person's photograph once more |
+
+May import: `tasks.run`, `tasks.groups`.
+
+To add a critic: its name in `tasks.judging.make_critic` and its settings in `tasks.run.settings`.
+"""

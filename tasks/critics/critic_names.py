@@ -1,0 +1,37 @@
+"""The name and version under which a critic's verdicts are stored, found without asking its server."""
+
+from pathlib import Path
+
+from critique.panel import Member, PanelCritic
+from critique.scripted import ScriptedCritic
+from critique.shuffled import ShuffledCritic
+from critique.vlm.vlm import name_of
+from critique.vlm.vlm_settings import VlmSettings
+from storage.records import DrawnGroup, Verdict
+from tasks.critics.remembering import memory_of
+from tasks.judging import make_critic
+from tasks.run.settings import CriticSection, SettingsError, validate
+
+
+def stored_name(section: CriticSection, seed: int, run: Path | None = None) -> str:
+    """What `make_critic` would call the critic; training and plans read its verdicts, and need neither key nor server.
+
+    run: folder of the run, whose version of the memory counts.
+    """
+    if section.name == "vlm":
+        vlm = validate(VlmSettings, section.vlm, "settings", "critic.vlm")
+        return name_of(vlm, memory_of(vlm, run))
+    if section.name == "shuffled":
+        inner = stored_name(section.named(section.shuffled.of), seed, run)
+        return ShuffledCritic(ScriptedCritic(_judges_nothing, inner), seed).name
+    if section.asks_server and "panel" not in section.judges:
+        members = (
+            Member(ScriptedCritic(_judges_nothing, stored_name(section.named(name), seed, run)), weight)
+            for name, weight in section.panel.members.items()
+        )
+        return PanelCritic(tuple(members), section.panel.combine).name
+    return make_critic(section, seed, truth=lambda group: group.latents).name
+
+
+def _judges_nothing(group: DrawnGroup) -> Verdict:
+    raise SettingsError(f"{group.group.person.group_id}: a critic that was only named judges nobody")

@@ -1,0 +1,17 @@
+"""From files to people, groups and drawn groups, without Prefect: what stages and `recover` share.
+
+| file | what |
+|---|---|
+| `drawn_groups` | From people to groups of hypotheses by one model. Free of prefect |
+| `image_search` | What photographs lie in a run's folders now, by their contents. Free of prefect and torch |
+| `instances` | People of a dataset with true bodies: rows of a file, matched to who is found in the photographs |
+| `known_groups` | Groups whose bodies are given rather than drawn by a model: planted controls |
+| `overlays` | From a group to a drawn group: silhouettes for every critic, pictures for those that look |
+| `people` | From a photograph to the records of its people. Free of prefect |
+| `photograph_list` | From what the user typed to photographs, and from photographs to names of folders |
+| `pictures` | Pictures of people at the side that a network wants: as stored, or cut anew from their photographs |
+
+May import: `tasks.run`.
+
+To add a source of people: a function that returns `Person` records.
+"""

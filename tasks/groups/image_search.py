@@ -1,0 +1,91 @@
+"""What photographs lie in a run's folders now, by their contents. Free of prefect and torch."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from hmr.detection.brought_keypoints import keypoint_file
+from hmr.detection.photograph import PhotographError
+from tasks.groups.photograph_list import UNNAMED, inputs_sha256, short_form
+
+
+class Source(NamedTuple):
+    """A folder with photographs of one kind."""
+
+    folder: Path
+    thorough: bool = True  # look for several people, at several scales
+    nested: bool = False  # search the folders in it too
+
+    @property
+    def prefix(self) -> str:
+        """Beginning of the names of its shards."""
+        return short_form(self.folder.name) or UNNAMED
+
+
+class Seen(NamedTuple):
+    """The photographs that a source holds now."""
+
+    found: dict[str, tuple[Path, str]]  # inputs_sha256 -> (file, short name for people to read), in order
+    skipped: list[tuple[str, str]]  # name as it can be shown, reason
+
+
+def search(source: Source) -> Seen:
+    """Name every file of a source by its contents; what cannot be used is named with its reason.
+
+    Every file counts, so that one which is no picture is reported rather than passed over; hidden files do not. Raises
+    PhotographError if there is no such folder.
+    """
+    if not source.folder.is_dir():
+        raise PhotographError(f"no folder {source.folder}: give --images a folder with photographs in it")
+    seen, names = Seen({}, []), {}
+    for path in _files(source, source.folder, seen.skipped):
+        name = _shown(path, source.folder)
+        if not _is_text(path.relative_to(source.folder)):
+            seen.skipped.append((name, "its name is not UTF-8 text, which no table can keep. Rename it"))
+            continue
+        try:
+            key = inputs_sha256(path)
+        except PhotographError as error:
+            seen.skipped.append((name, str(error).removeprefix(f"{path}: ")))
+            continue
+        if key in seen.found:
+            seen.skipped.append((name, f"the same picture as {names[key]}, which is taken"))
+            continue
+        seen.found[key], names[key] = (path, short_form(path.stem) or UNNAMED), name
+    return seen
+
+
+
+
+def _files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iterator[Path]:
+    """The files of a folder in the order of their names, keypoint files left out, then those of the folders in it."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    folders = [path for path in entries if path.is_dir()]
+    files = [path for path in entries if path.is_file()]
+    keypoints = {keypoint_file(path) for path in files if path.suffix.lower() != ".json"}
+    for path in entries:
+        if not path.exists():
+            skipped.append((_shown(path, source.folder), "a link to nothing. Mend or remove it"))
+    yield from (path for path in files if path not in keypoints)
+    for path in folders:
+        shown = _shown(path, source.folder)
+        if not source.nested:
+            skipped.append((f"{shown}/", "a folder: set [photographs] nested = true to search it"))
+        elif path.is_symlink():
+            skipped.append((f"{shown}/", "a link to a folder, not searched"))
+        else:
+            yield from _files(source, path, skipped)
+
+
+def _shown(path: Path, root: Path) -> str:
+    """The path below the root, as any terminal and table can show it."""
+    return os.fsencode(path.relative_to(root)).decode("utf-8", "replace")
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""Groups whose bodies are given rather than drawn by a model: planted controls, and noise about the truth."""
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hmr.body.body import Body
+from hmr.diffusion.latent import encode
+from storage.records import Group, Person
+
+
+@torch.no_grad()
+def known_group(
+    frame: Body,
+    person: Person,
+    rotations: Float[Tensor, "g 24 3 3"],
+    betas: Float[Tensor, " 10"],
+    translation: Float[Tensor, "g 3"],
+    made_by: str,
+) -> Group:
+    """The group of these bodies, seen by the person's camera; metres, camera frame. made_by: for `model_digest`."""
+    size = len(rotations)
+    shape, camera, crop = (
+        part.expand(size, -1) for part in (betas, *map(torch.from_numpy, (person.camera, person.crop)))
+    )
+    posed = frame(rotations, shape, translation)
+    return Group(
+        person=person,
+        model_digest=made_by,
+        temperature=1.0,
+        betas=betas.numpy().copy(),
+        seeds=np.arange(size),
+        zero_start=np.zeros(size, bool),
+        synthetic=np.ones(size, bool),
+        latents=encode(rotations, translation, frame.rest_joints(shape), camera, crop).numpy(),
+        pose=roma.rotmat_to_rotvec(rotations).numpy(),
+        translation=translation.numpy().copy(),
+        joints=posed.joints.numpy(),
+        keypoints=posed.keypoints.numpy(),
+    )

@@ -1,0 +1,171 @@
+"""From a group to a drawn group: silhouettes for every critic, pictures for those that look, files for people.
+
+Free of prefect, so that a command without a server can use it.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hmr.body.body import Body
+from hmr.body.penetration import self_penetration
+from hmr.body.rotations import rotation_matrices
+from hmr.detection.photograph import PhotographError, crop_square, read_photograph
+from hmr.processes import in_processes
+from hmr.rendering.overlay import OverlayRenderer, side_view
+from hmr.rendering.rasterizer import draw_silhouettes, project
+from hmr.rendering.renderers import open_renderer
+from storage.finished_file import finished_file
+from storage.records import DrawnGroup, Group, Person
+from tasks.groups.drawn_groups import body
+from tasks.run.settings import Overlay
+
+SILHOUETTE = 64
+MARGIN = 1.25
+"""Overlays show this many times the model crop, so that a mesh that leaves the person is seen to do so."""
+
+
+@torch.no_grad()
+def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
+    """Vertices (G, V, 3) of a group, metres, camera frame."""
+    rotations = rotation_matrices(torch.from_numpy(group.pose))
+    betas = torch.from_numpy(group.betas).expand(len(group), -1)
+    return frame(rotations, betas, torch.from_numpy(group.translation)).vertices.numpy()
+
+
+def draw_group(
+    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, whole: bool = False,
+    vertices: NDArray[np.float32] | None = None,
+) -> DrawnGroup:  # fmt: skip
+    """The group with its meshes drawn; overlays and side views only if a renderer is given.
+
+    whole: over the whole photograph, instead of the person's surroundings. vertices: (G, V, 3) of the group where they
+    are known already.
+    """
+    vertices = group_vertices(frame, group) if vertices is None else vertices
+    camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
+    points = np.stack([project(v, camera) for v in vertices])
+    drawn = DrawnGroup(
+        group=group,
+        silhouettes=draw_silhouettes(points, frame.faces, SILHOUETTE),
+        penetration=np.asarray(self_penetration(group.joints), np.float32),
+    )
+    if renderer is None:
+        return drawn
+    photograph, camera = framed_photograph(group, size, whole)
+    overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
+    sides = tuple(side_view(v, frame.faces, size) for v in vertices)
+    return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
+
+
+class _Drawing(NamedTuple):
+    """A group to be drawn with pictures, and how."""
+
+    group: Group
+    body_path: Path | None
+    backend: str
+    size: int
+    whole: bool
+
+
+def drawn_groups(
+    groups: Sequence[Group], body_path: Path | None, overlay: Overlay, *, pictures: bool, whole: bool = False,
+    processes: int = 1,
+) -> Iterator[DrawnGroup]:  # fmt: skip
+    """The groups drawn, in order; with pictures in several processes at a time, which draw the same."""
+    if pictures and min(processes, len(groups)) > 1:
+        jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, whole) for group in groups]
+        yield from in_processes(_draw, jobs, processes)
+        return
+    renderer = open_renderer(overlay.backend) if pictures else None
+    try:
+        for group in groups:
+            yield draw_group(body(body_path), group, renderer=renderer, size=overlay.size, whole=whole)
+    finally:
+        if renderer is not None:
+            renderer.close()
+
+
+def _draw(job: _Drawing) -> DrawnGroup:
+    return draw_group(body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, whole=job.whole)
+
+
+@lru_cache(maxsize=1)
+def _renderer(backend: str) -> OverlayRenderer:
+    """One a process, which ends with it."""
+    return open_renderer(backend)
+
+
+def framed_photograph(
+    group: Group, size: int, whole: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The photograph about the person or the whole of it, (size, size, 3), and the camera (4,) that belongs to it.
+
+    Where a body runs on beyond the photograph, the frame ends with the photograph.
+    """
+    return framed(photograph_of(group.person), group.person, size, whole)
+
+
+def photograph_of(person: Person) -> NDArray[np.uint8]:
+    """The pixels (h, w, 3) of a person's photograph; raises PhotographError if it is gone or is another one now."""
+    photograph = read_photograph(Path(person.photo))
+    if photograph.sha256 != person.photo_sha256:
+        raise PhotographError(
+            f"{person.photo}: has changed since its people were found, so their meshes belong to another picture. "
+            "Put it back, or run `hmr-align sample` again: it is then looked at anew"
+        )
+    return photograph.pixels
+
+
+def framed(
+    pixels: NDArray[np.uint8], person: Person, size: int, whole: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """`framed_photograph` of a photograph (h, w, 3) that has been read already."""
+    height, width = pixels.shape[:2]
+    if whole:
+        crop = np.array([width / 2, height / 2, max(width, height)], np.float32)
+    else:
+        crop = frame(person.crop, height, width)
+    return crop_square(pixels, crop, size), camera_of_crop(person.camera, crop, size)
+
+
+def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
+    """Write photograph, overlays and side views as JPEG files; returns their paths, the photograph first."""
+    pictures: Sequence[tuple[str, NDArray[np.uint8] | None]] = [
+        ("photograph.jpg", drawn.photograph),
+        *((f"overlay_{k:02d}.jpg", picture) for k, picture in enumerate(drawn.overlays)),
+        *((f"side_{k:02d}.jpg", picture) for k, picture in enumerate(drawn.sides)),
+    ]
+    written = []
+    for name, picture in pictures:
+        if picture is not None:
+            save_jpeg(picture, folder / name)
+            written.append(folder / name)
+    return written
+
+
+def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write RGB (h, w, 3)."""
+    with finished_file(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, quality=88)
+
+
+def frame(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """The square (centre x, y, side) about what a widened crop shows of a photograph of that size."""
+    reach = crop[2] * MARGIN / 2
+    low = np.clip(crop[:2] - reach, 0, (width, height))
+    high = np.clip(crop[:2] + reach, 0, (width, height))
+    return np.array([*((low + high) / 2), max((high - low).max(), 32.0)], np.float32)
+
+
+def camera_of_crop(camera: NDArray[np.float32], crop: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The photograph's camera as seen in a square of it that was resized to `size` px."""
+    factor = size / crop[2]
+    corner = crop[:2] - crop[2] / 2
+    return np.array([*(camera[:2] * factor), *((camera[2:] - corner) * factor)], np.float32)

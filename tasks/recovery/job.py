@@ -1,0 +1,160 @@
+"""One photograph -> its folder of results: read it, recover its people, write everything; the name comes last."""
+
+import json
+import math
+import os
+import shutil
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hmr.body.skeleton import EVAL_14, JOINT_NAMES
+from hmr.detection.photograph import PhotographError, read_photograph
+from hmr.detection.pose_networks import pose_networks
+from hmr.rendering.overlay import OverlayRenderer
+from hmr.rendering.renderers import open_renderer
+from storage.finished_file import finished_folder
+from tasks.groups.drawn_groups import body, model
+from tasks.groups.people import people_in
+from tasks.recovery.files import arrays_bytes, colour_of, person_arrays, write_mesh
+from tasks.recovery.pictures import everybody, group_sheet, person_picture
+from tasks.recovery.record import FILE, FORMAT, Job, Record, checkpoint_of
+from tasks.recovery.recovery import Recovered, recover_people
+
+CRITIC = "evidence"
+QUALITY = 88  # of JPEG files
+NEAREST = 0.1  # metres before the camera, up to which a body is flagged
+UNSURE = 3  # of EVAL_14 (fingers and toes are never sure), named as the least sure
+
+
+def recover_photograph(job: Job) -> Record:
+    """Do one photograph; returns its record. Raises PhotographError if it cannot be read or nobody is in it.
+
+    Results of an earlier call stay until the new ones are whole; they go where there is nobody any more.
+    """
+    settings = job.settings
+    _load_networks()
+    photograph = read_photograph(job.photograph)
+    looked = people_in(
+        job.photograph, photograph, thorough=True,
+        crop_margin=settings.photographs.crop_margin, focal_px=settings.photographs.focal_px,
+        only_described=settings.photographs.only_described,
+    )  # fmt: skip
+    people, notes = looked.people, [*looked.skipped, *looked.told]
+    if not people:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        raise PhotographError(f"{job.photograph}: {'; '.join(why for _, why in notes)}")
+    frame, base = body(settings.base.body), model(checkpoint_of(settings))
+    found = recover_people(people, base, frame, settings)
+    notes += [(job.photograph.name, why) for k, one in enumerate(found) if (why := too_near(k, one.vertices))]
+    with finished_folder(job.folder) as unfinished:
+        renderer = _renderer(settings.overlay.backend)
+        for name, picture in zip(("photograph", "overlay"), everybody(photograph.pixels, found, frame, renderer)):
+            _save(picture, unfinished / f"{name}.jpg")
+        rows = [_write_person(unfinished, k, one, photograph.pixels, job, frame) for k, one in enumerate(found)]
+        height, width = photograph.pixels.shape[:2]
+        record = {
+            "format": FORMAT,
+            "photo": str(job.photograph),
+            "inputs_sha256": job.inputs_sha256,
+            "settings_sha256": job.settings_sha256,
+            "width": width,
+            "height": height,
+            "focal_px": float(people[0].camera[0]),
+            "focal_from": _focal_from(settings.photographs.focal_px, photograph.focal_px),
+            "model": Path(checkpoint_of(settings)).name,
+            "model_digest": found[0].group.model_digest,
+            "body": frame.name,
+            "pick": settings.recover.pick,
+            "refined": settings.recover.refine,
+            "hypotheses": settings.recover.hypotheses,
+            "temperature": settings.recover.temperature,
+            "notes": [f"{name}: {why}" for name, why in notes],
+            "people": rows,
+            "files": {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())},
+        }
+        (unfinished / FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return record
+
+
+def too_near(index: int, vertices: np.ndarray) -> str:
+    """A warning if the camera lies in or at a body, (V, 3) metres in the camera's frame; empty = it does not."""
+    nearest = float(vertices[:, 2].min())
+    if nearest >= NEAREST:
+        return ""
+    return (
+        f"person {index}: the body comes within {max(nearest, 0.0):.2f} m of the camera, which no picture means; "
+        "do not trust its place. Give the true focal length (--focal), or a picture that shows more of the person"
+    )
+
+
+def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, frame: Any) -> dict[str, Any]:
+    """The files of one person; returns what the page tells of them."""
+    chosen, name = job.settings.recover, f"person{index}"
+    renderer = _renderer(job.settings.overlay.backend)
+    told = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}
+    (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, frame.name, told, frame.faces)))
+    formats = ["npz", *(kind for kind in ("obj", "glb") if kind in chosen.formats)]
+    for kind in formats[1:]:
+        write_mesh(folder / f"{name}.{kind}", one.vertices, frame.faces, colour_of(index))
+    _save(person_picture(pixels, one, index, frame, renderer, job.settings.overlay.size), folder / f"{name}.jpg")
+    _save(group_sheet(pixels, one, index, frame, renderer), folder / f"{name}_group.jpg")
+    order = sorted(EVAL_14, key=lambda joint: -one.spread_mm[joint])
+    return {
+        "box": [round(float(x), 1) for x in one.person.box],
+        "detection": round(float(one.person.detection), 3),
+        "picked": one.picked,
+        "rank": one.rank(one.picked),
+        "score": _number(one.scores[one.picked]),
+        "comment": one.comments[one.picked],
+        "distance_m": round(float(one.joints[0, 2]), 2),
+        "keypoints_px": _number(one.keypoints_px),
+        "keypoints_px_before": _number(one.keypoints_px_before),
+        "mask_iou": _number(one.mask_iou),
+        "spread_mm": _number(one.spread_mm.mean()),
+        "least_sure": [[JOINT_NAMES[j].replace("_", " "), _number(one.spread_mm[j])] for j in order[:UNSURE]],
+        "formats": formats,
+    }
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 3) if math.isfinite(value) else None
+
+
+def _focal_from(given: float | None, exif: float | None) -> str:
+    return "as given" if given else "from EXIF" if exif else "a guess: the picture's diagonal"
+
+
+def _save(picture: np.ndarray, path: Path) -> None:
+    Image.fromarray(picture).save(path, quality=QUALITY)
+
+
+@lru_cache(maxsize=1)
+def _renderer(backend: str) -> OverlayRenderer:
+    """One renderer a process; its buffers stay."""
+    return open_renderer(backend)
+
+
+@lru_cache(maxsize=1)
+def _load_networks() -> None:
+    """Load the detector without the line that its runtime prints."""
+    with _no_stderr():
+        pose_networks()
+
+
+@contextmanager
+def _no_stderr():
+    """Nothing that libraries write to the file of standard error is seen."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

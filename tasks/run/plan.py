@@ -1,0 +1,223 @@
+"""Where everything of a run lies, and which model, body and people each stage works with."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from critique.critic import Critic
+from critique.vlm.vlm_settings import VlmSettings
+from hmr.body.body import body_digest
+from hmr.detection.pose_networks import detector_digest
+from hmr.studio.studio import VERSION, Split
+from storage.finished_file import remove_strays, write_text
+from storage.group_store import GroupStore
+from tasks.benchmarking import StudioPeople, wild_errors
+from tasks.critics.critic_names import stored_name
+from tasks.critics.remembering import pin_memory
+from tasks.judging import Errors, make_critic
+from tasks.run.devices import compute_for
+from tasks.run.run_lock import held
+from tasks.run.settings import (
+    Settings,
+    SettingsError,
+    Train,
+    changed_since,
+    differences,
+    kept_settings,
+    settings_sha256,
+    validate,
+)
+from tasks.sampling import body, model, sampler_settings
+from tasks.training import train_settings
+
+FREE = "free"
+"""Folder of the free photographs, and so the beginning of the names of their shards."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The paths and choices that follow from the settings; no work is done here."""
+
+    settings: Settings
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.run.folder
+
+    @property
+    def store_root(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def store(self) -> GroupStore:
+        return GroupStore(self.store_root)
+
+    @property
+    def on_studio(self) -> bool:
+        """Whether the target domain is the embedded one."""
+        return self.settings.photographs.folder is None
+
+    @property
+    def base(self) -> str:
+        """Name or path of the model that alignment starts from."""
+        chosen = self.settings.base.checkpoint
+        return str(chosen) if chosen is not None else "lab" if self.on_studio else "default"
+
+    @property
+    def body_path(self) -> Path | None:
+        return self.settings.base.body
+
+    @cached_property
+    def critic_name(self) -> str:
+        """Name and version under which verdicts are stored."""
+        return stored_name(self.settings.critic, self.settings.run.seed, self.folder)
+
+    def judged_by(self, name: str) -> "Plan":
+        """The same run with another critic, and no monitor."""
+        return Plan(self.settings.model_copy(update={"critic": self.settings.critic.named(name)}))
+
+    @cached_property
+    def truth(self) -> Errors | None:
+        """True errors of a group, for a critic that judges by them; the user's photographs have none."""
+        return wild_errors(body(self.body_path)) if self.settings.critic.needs_truth and self.on_studio else None
+
+    def people(self, split: Split) -> StudioPeople:
+        """A studio split; what detection saw of it is shared by all runs."""
+        counts = self.settings.studio
+        count = {"wild": counts.wild, "val": counts.val, "easy_val": counts.val}.get(split, counts.test)
+        return StudioPeople(split, count, studio_cache(self.settings.run.out), self.settings.run.processes)
+
+    def photographed(self) -> tuple[str, ...]:
+        """Shards of the store with people of real photographs: beside those of the studio, the free ones."""
+        shards = self.store.people_shards()
+        return tuple(name for name in shards if not self.on_studio or name.startswith(f"{FREE}-"))
+
+    def policy(self, round_number: int) -> str:
+        """The model after some rounds; 0 = the base."""
+        return self.base if round_number == 0 else str(self.round_folder(round_number) / "policy.safetensors")
+
+    def gen(self, round_number: int) -> str:
+        """Name of the groups that the policy after some rounds draws."""
+        return f"round{round_number}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether a round of this run was trained."""
+        return (self.round_folder(1) / "result.json").exists()
+
+    def older_gens(self, round_number: int) -> tuple[str, ...]:
+        """The generations before its own that round 1, 2, ... trains on too, oldest first."""
+        own = round_number - 1
+        return tuple(self.gen(k) for k in range(max(own - self.settings.align.max_age, 0), own))
+
+    def temperature(self, round_number: int) -> float:
+        """Of the groups that the policy after some rounds draws."""
+        told = self.settings.align.temperatures
+        return told[min(round_number, len(told) - 1)] if told else self.settings.sample.temperature
+
+    def training(self, round_number: int) -> Train:
+        """[train] as round 1, 2, ... has it; `overrides` of later rounds are laid over those of the first."""
+        first, later = self.settings.train, self.settings.align.later
+        if round_number <= 1 or not later:
+            return first
+        values = first.model_dump() | later
+        values["overrides"] = first.overrides | later.get("overrides", {})
+        return validate(Train, values, "settings", "align.later")
+
+    def round_folder(self, round_number: int) -> Path:
+        return self.folder / "training" / f"round{round_number}"
+
+    def check(self) -> None:
+        """Refuse, before any work, what could only fail later: models, body and critic that cannot be had."""
+        body(self.body_path)
+        self._make_critic()
+        if (monitor := self.settings.critic.monitor) is not None:
+            with _about("[critic] monitor"):
+                self.judged_by(monitor)._make_critic()
+        self.check_second_critic()
+        for number in (1, 2):
+            train_settings(self.training(number), self.settings.run.seed)
+        compute_for(self.settings.sample)
+        sampler_settings(self.settings.sample, model(self.base).sampler)
+
+    def check_second_critic(self) -> None:
+        """Refuse a second critic that could judge no group of `val`: they have neither pictures nor labels to give."""
+        if (name := self.settings.train.second_critic) is None:
+            return
+        section, mend = self.settings.critic.named(name), "choose evidence, physics or scorer"
+        with _about("[train] second_critic"):
+            if section.needs_truth:
+                raise SettingsError(f"'{name}' judges by ground truth, which training may not read: {mend}")
+            if section.asks_server or make_critic(section, self.settings.run.seed).needs_pictures:
+                raise SettingsError(
+                    f"'{name}' looks at pictures, and none are drawn of the groups of val that it would score: {mend}, "
+                    "or have it watch as [critic] monitor"
+                )
+
+    def _make_critic(self) -> Critic:
+        return make_critic(self.settings.critic, self.settings.run.seed, self.truth)
+
+    @property
+    def memory(self) -> Path | None:
+        """The memory that the remote critic is shown."""
+        return validate(VlmSettings, self.settings.critic.vlm, "settings", "critic.vlm").memory
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Work in the folder of the run, alone, with the memory that the run began with.
+
+        What killed processes left unfinished in it goes. Raises RunInUse if another process works there.
+        """
+        with held(self.folder):
+            remove_strays(self.folder)
+            if self.memory is not None:
+                pin_memory(self.folder, self.memory)
+            yield
+
+    def claim(self) -> None:
+        """Make the folder of the run this run's own.
+
+        Raises SettingsError if other settings filled it, or if files that it is made with have changed since.
+        """
+        path = self.folder / "settings.json"
+        base, body_ = model(self.base).digest(), body_digest(self.body_path)
+        sampler = str(sampler_settings(self.settings.sample, model(self.base).sampler))
+        made_with = {"detector": detector_digest(), "base": base, "body": body_, "sampler": sampler}
+        kept = kept_settings(self.folder)
+        if kept is not None:
+            known = kept["made_with"]
+            other = list(changed_since(kept["settings"], self.settings))
+            other += [f"the {what} was {known[what]}, is {now}" for what, now in made_with.items()
+                      if known.get(what, now) != now]  # fmt: skip
+            if other:
+                raise SettingsError(
+                    f"{self.folder} holds a run with other settings ({'; '.join(other)}): "
+                    "choose another --name, or remove the folder to start anew"
+                )
+            if known == made_with:
+                return
+        values = {
+            "sha256": settings_sha256(self.settings),
+            "differences": list(differences(self.settings)),
+            "settings": self.settings.model_dump(mode="json"),
+            "made_with": made_with,
+        }
+        write_text(path, json.dumps(values, indent=1))
+
+
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """SettingsErrors inside name the key that they are about."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{key}: {error}") from None
+
+
+def studio_cache(out: Path) -> Path:
+    """Where detections of studio people are kept: HMR_ALIGN_CACHE, else beside the runs."""
+    return Path(os.environ.get("HMR_ALIGN_CACHE") or out / "studio-cache") / VERSION

@@ -1,0 +1,42 @@
+"""One process at a time in a run's folder: refused at once with the other's name, and free when it dies."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tasks.run.run_lock import FILE, RunInUse, held
+
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom tasks.run.run_lock import held\n" \
+       "with held(Path(sys.argv[1])):\n    print('in', flush=True)\n    time.sleep(60)"  # fmt: skip
+
+
+def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
+    folder = tmp_path / "run"
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"in\n"
+    try:
+        with pytest.raises(RunInUse) as told, held(folder):
+            pass
+        assert f"is in use by process {other.pid} on {socket.gethostname()} since 20" in str(told.value)
+        assert "choose another --name" in str(told.value)
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    with held(folder):
+        assert json.loads((folder / FILE).read_text())["pid"] == os.getpid()
+
+
+def test_blocks_in_one_process_may_be_nested(tmp_path):
+    with held(tmp_path), held(tmp_path / "."):
+        pass
+    with pytest.raises(KeyError), held(tmp_path):
+        raise KeyError
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"in\n"  # it was let go
+    other.kill()
+    other.wait()
