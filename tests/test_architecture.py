@@ -1,8 +1,10 @@
-"""The two facts about the layout that are guarded: which folder may import which, and who owns our names."""
+"""What is guarded of the layout: who imports whom, no circles, rooms whose pages name their files, our names."""
 
 import ast
 import importlib.metadata
+import re
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -64,11 +66,50 @@ def test_leaves_import_nothing_of_ours(leaf):
 
 def test_the_test_sees_bent_arrows():
     found = imports("from . import records\nfrom ..hmr import body\ndef f(): import prefect.flows", "storage")
-    assert found == {"storage.records", "hmr.body.body", "prefect.flows"}
-    assert forbidden(found, "critique") == {"hmr.body.body", "prefect.flows"}
+    assert found == {"storage.records", "hmr.body", "prefect.flows"}
+    assert forbidden(found, "critique") == {"hmr.body", "prefect.flows"}
     assert forbidden({"storage.group_store.GroupStore"}, "critique") == {"storage.group_store.GroupStore"}
     assert forbidden({"storage.finished_file.write_text", "storage.manifest"}, "hmr") == {"storage.manifest"}
     assert forbidden({"hmr.body.body.Body", "prefect.flow", "numpy"}, "tasks") == set()
+
+
+def modules() -> dict[str, Path]:
+    """Our modules by dotted name; a room is its page."""
+    found = {}
+    for path in (file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports inside functions count too."""
+    known = modules()
+    arrows = {
+        name: {
+            target if target in known else target.rpartition(".")[0]
+            for target in imports(path.read_text(), name if path.name == "__init__.py" else name.rpartition(".")[0])
+        }
+        & known.keys()
+        for name, path in known.items()
+    }
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+MOST_FILES = 17
+PAGES = sorted(path.relative_to(ROOT) for path in modules().values() if path.name == "__init__.py")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_room_s_page_names_each_of_its_files(page):
+    inside = [path for path in (ROOT / page).parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    names = {path.stem for path in inside} - {"__init__"}
+    words = set(re.findall(r"[A-Za-z_]+", ast.get_docstring(ast.parse((ROOT / page).read_text())) or ""))
+    assert names <= words, f"{page} does not name {', '.join(sorted(names - words))}"
+    assert len([path for path in inside if path.suffix == ".py"]) - 1 <= MOST_FILES, "find the next noun"
 
 
 def test_no_other_distribution_owns_our_names():

@@ -1,6 +1,19 @@
 """Deterministic checks of a drawn group: one check = one pure function `DrawnGroup -> Finding`, one file
 each.
 
+| file | what it looks at |
+|---|---|
+| `reprojection` | where the body's keypoints are in the picture |
+| `silhouette` | the drawn body against the person's mask |
+| `world_distance` | joints in space against the detector's world landmarks |
+| `depth_order` | which of two limbs is nearer |
+| `orientation` | which way trunk and head face |
+| `ground_contact`, `balance` | feet on one plane; the weight above them |
+| `joint_limits`, `limb_lengths`, `penetration` | what no body can do |
+| `landmarks` | what the networks saw: all checks hear it from there |
+| `finding` | what a check returns, and how faults become a penalty |
+| `fitted` | the numbers that were fitted on labelled people |
+
 May import: numpy, `storage.records` and its neighbours here. To add a check: write `<name>.py` with a
 function of the same name, measure a fault in a physical unit at every place (`finding.weigh`), name it in `CHECKS`
 and `EvidenceSettings` of `critique/evidence.py` and in `USED_BY` of `critique/scorer.py`, and run

@@ -22,6 +22,8 @@ and head weights are added to any of them by `loss.py`. Named settings with the 
 | `nft` | the group, from where the reference is | yes: it asks for kappa |
 | `positive_only`, `awr`, `best_of_group` | winners; all, by exp(A / tau); the best few as labels | yes |
 
+Shared: `draws` (noise level and noise), `errors` (of a policy and its reference), `step_weights`, `diagnostics`.
+
 To add one: write `<name>.py` beside `linear.py`, add it to `OBJECTIVES` in `loss.py` and to the names in
 `settings.py` (to `NEEDS_REFERENCE` too, if its gradient depends on the reference), and give it a hand-worked
 test.
