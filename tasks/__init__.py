@@ -21,8 +21,8 @@ A task is one stage on one shard of images (64 by default): at least some second
 request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other
 files are written by `storage.finished_file`: whole under their final name, or not there.
 
-`recovery/`, and what it needs of `groups/`, is free of prefect; what a second call of `hmr-align recover` needs
-(`groups.photograph_list`, `recovery.record`, `recovery.files`, `recovery.page`) imports no torch either; tests hold both.
+`recovery/`, and what it needs of `groups/`, is free of prefect; what a second call of `hmr-align recover` needs (the
+list of photographs, `record`, `files`, `page`) imports no torch either; tests hold both.
 
 May import: `hmr`, `critique`, `storage`, prefect. Only `flows` imports `tasks`.
 

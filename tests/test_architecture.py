@@ -105,7 +105,8 @@ PAGES = sorted(path.relative_to(ROOT) for path in modules().values() if path.nam
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_room_s_page_names_each_of_its_files(page):
-    inside = [path for path in (ROOT / page).parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    room = (ROOT / page).parent
+    inside = [path for path in room.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     names = {path.stem for path in inside} - {"__init__"}
     words = set(re.findall(r"[A-Za-z_]+", ast.get_docstring(ast.parse((ROOT / page).read_text())) or ""))
     assert names <= words, f"{page} does not name {', '.join(sorted(names - words))}"

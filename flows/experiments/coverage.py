@@ -1,5 +1,6 @@
 """The study of spread: nominal against observed coverage of the hypotheses on `val`, joint by joint."""
 
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -16,17 +17,20 @@ from tasks.run.plan import Plan
 from tasks.run.settings import Settings
 
 HYPOTHESES = 100
+HOTTER = 1.5
 
 
 @flow(name="experiment-coverage", **labelled("experiment coverage"))
 def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
     """Coverage of 100 hypotheses of the base, x, y and z of each joint about the pelvis; returns measurement rows.
 
-    Twice: with the sampler of `[sample]`, and with the published one, whose four calls of DDIM lose about half of the
-    spread.
+    With the sampler of `[sample]`, with the same at a higher temperature, and with the published one, whose four calls
+    of DDIM lose about half of the spread.
     """
     base = model(str(settings.base.checkpoint or "default"))
-    samplers = {"coverage": benchmark_sampler(settings.sample, base), "coverage_published": PUBLISHED}
+    own = benchmark_sampler(settings.sample, base)
+    hotter = replace(own, temperature=HOTTER * own.temperature)
+    samplers = {"coverage": own, f"coverage_temperature_{HOTTER}": hotter, "coverage_published": PUBLISHED}
     rows = [row for prefix, sampler in samplers.items() for row in _rows(settings, prefix, sampler)]
     leave_table("experiment coverage", list(map(cells, rows)), "how often the truth lies within the spread")
     return rows

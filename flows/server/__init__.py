@@ -4,7 +4,7 @@
 |---|---|
 | `deployments` | Every flow as a Prefect deployment: the work pool |
 | `direct_clients` | Prefect's clients reach this machine without a proxy, whatever the proxy variables say |
-| `guarded_server` | Our Prefect server behind a doorkeeper: `python -m flows.server.guarded_server` |
+| `guarded_server` | Our Prefect server behind a doorkeeper: started by `server.py` and by nobody else |
 | `named_server` | The Prefect server that PREFECT_API_URL names: its addresses, and in one line why it cannot be used |
 | `prefect_settings` | Prefect's settings, read for the first time where a fault in them can be told in one line |
 | `server` | The local Prefect server that keeps the history of every run: found, started, shared and stopped here |

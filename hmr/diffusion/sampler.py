@@ -70,7 +70,7 @@ PUBLISHED = SamplerSettings()
 WHOLE_SPREAD = SamplerSettings(calls=10, solver="second_order")
 """For the embedded networks, whose calls are cheap: four calls of DDIM lose half of the spread that they learnt.
 
-What a base was calibrated to beside this (guidance, temperature) is in its file: `architecture["sampler"]`.
+What a base wants other than this is in its file: `architecture["sampler"]`.
 """
 
 

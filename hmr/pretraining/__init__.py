@@ -7,7 +7,6 @@
 | `labels` | Studio people with their ground truth: the only place where pixels and labels meet |
 | `lifting` | Linear lifting: ridge regression from detections to 3-D joints |
 | `pretraining` | Pretraining of the embedded base models: simulated detections in bulk |
-| `spread_calibration` | Calibration of a base's spread |
 
 May import: all rooms but `hmr.alignment`.
 

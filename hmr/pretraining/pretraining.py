@@ -29,7 +29,6 @@ from hmr.diffusion.latent import JOINT_DIMS, Decoding, decode
 from hmr.diffusion.mirror import JOINT_SWAP, LANDMARK_SWAP, mirror_latents
 from hmr.diffusion.noise_schedule import DATA_SCALE, STEPS, diffuse
 from hmr.models.base_model import BaseModel
-from hmr.pretraining.spread_calibration import calibrate_spread
 from hmr.studio.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
 from storage.finished_file import finished_file
 
@@ -44,7 +43,6 @@ CARRIED = torch.stack([torch.zeros(33).index_fill(0, torch.tensor(m), 1 / len(m)
 
 LEAST_SPREAD = 0.01 * DATA_SCALE
 TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: worth less
-CALIBRATED = 300  # held-out people on whom the hypotheses' spread is calibrated
 
 
 class PretrainSettings(Settings):
@@ -71,8 +69,7 @@ class PretrainSettings(Settings):
     beta_weight: float = 0.02
     held_out: float = 0.06  # share of the drawn people kept for calibration and for the log
     ema: float = 0.999
-    guidance: float = 0.2  # of the groups that the model will draw, where nothing else is asked
-    calibrate: bool = True  # their temperature, so that their spread means something
+    sampler: dict[str, int | float | str] = {"guidance": 0.2}  # of groups, where it is not the network's
     reads: Literal["everything", "places"] = "everything"
     detections: bool = False  # whether the noise predictor is told them beside the features
     width: int = 640
@@ -156,12 +153,7 @@ def pretrain(
             _save(state_path, model, average, optimiser, step + 1)
             report({"step": step + 1, **{name: float(value.detach()) for name, value in losses.items()},
                     **_held_out(average.module.eval(), skeleton, kept)})  # fmt: skip
-    trained = _calibrated(average.module.eval(), kept)
-    if settings.calibrate:
-        some = torch.arange(min(CALIBRATED, len(kept.crop)))
-        view = (kept.camera[some], kept.crop[some], kept.joints[some])
-        report({"step": last, **calibrate_spread(trained, body, kept.observation.select(some), *view)})
-    return trained
+    return _calibrated(average.module.eval(), kept)
 
 
 def architecture(settings: PretrainSettings) -> dict[str, object]:
@@ -172,7 +164,7 @@ def architecture(settings: PretrainSettings) -> dict[str, object]:
         "network": "landmarks",
         "encoder": {"reads": settings.reads, "detections": settings.detections, **sizes},
         "predictor": {"width": settings.predictor_width, "features": features},
-        "sampler": {"guidance": settings.guidance},
+        "sampler": settings.sampler,
     }
 
 

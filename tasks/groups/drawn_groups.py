@@ -50,7 +50,7 @@ def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
     """The sampler's settings from those of the run, and from the model's own where the run leaves them open.
 
     Fresh noise belongs to DDIM: a run that asks for it alone gets that. The run's temperature is a factor on the
-    model's own, at which its spread is calibrated. Raises SamplerError for what does not fit.
+    model's own. Raises SamplerError for what does not fit.
     """
     solver = sample.solver or ("ddim" if sample.eta else own.solver)
     guidance = own.guidance if sample.guidance is None else sample.guidance

@@ -205,7 +205,7 @@ def test_a_server_left_behind_by_a_killed_program_is_taken_over(shared_home, nei
 @pytest.mark.slow
 def test_two_homes_never_share_a_port(tmp_path):
     """Started at the same moment, each program records into its own server."""
-    script = "from flows.server.server import prefect_server as start\nwith start() as s: print(s.url, flush=True); input()"
+    script = "from flows.server.server import prefect_server as run\nwith run() as s: print(s.url, flush=True); input()"
     programs = [
         subprocess.Popen(
             [sys.executable, "-c", script],
