@@ -8,6 +8,7 @@
     image_list.py     the photographs: our names of them, where they lie, which have gone
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
     sources/          readers of datasets' files, one module a format
+    predictions/      readers of other models' answers
     finished_file.py  files that are whole or not there: how every folder writes
     safe_pickle.py    pickles read without running what they hold
 

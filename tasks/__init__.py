@@ -15,7 +15,8 @@
 | `groups/` | from files to people and groups, without Prefect |
 | `critics/` | critics as a run has them: names, memory, records, pending groups |
 | `rounds/` | the process that trains |
-| `report/`, `benchmarks/`, `recovery/` | the report; measurements beside a run; `hmr-align recover` |
+| `report/`, `benchmarks/` | the report; measurements beside a run |
+| `recovery/`, `data/` | `hmr-align recover`; `hmr-align data import` |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
 request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other

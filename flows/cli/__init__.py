@@ -4,6 +4,7 @@
 |---|---|
 | `bench` | `hmr-align bench`: the speed of a part, as ratios in one run |
 | `command_line` | The console script `hmr-align`: flags and a settings file become `Settings`, and a flow does it |
+| `data` | `hmr-align data`: bring in labelled people of other people's files, and other models' predictions |
 | `doctor` | `hmr-align doctor`: what this machine has, and the mend for what it lacks |
 | `experiment` | `hmr-align experiment`: studies of several runs |
 | `faults` | What the user is told when a command fails: one line; the traceback only with --debug |

@@ -73,3 +73,18 @@ def bench_train(
     from tasks.benchmarks.train_benchmark import measure_streaming
 
     tell_measurements([*measure_reference(rounds=rounds), *measure_streaming(), *measure_device()], json_file)
+
+
+@bench.command("metrics")
+def bench_metrics(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 5,
+    share: Annotated[float, typer.Option(metavar="X", min=0.0001, max=1, help="Of the whole benchmark to run.")] = 0.1,
+    json_file: JsonFile = None,
+) -> None:
+    """Speed of PA-MPJPE against a loop over samples; time and memory of 3DPW's test people at M = 100.
+
+    Example: hmr-align bench metrics --json metrics.json
+    """
+    from hmr.metrics.metrics_benchmark import measure_metrics
+
+    tell_measurements(measure_metrics(rounds=rounds, share=share), json_file)

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.bench import bench
+from flows.cli.data import data
 from flows.cli.experiment import experiment
 from flows.cli.faults import is_ours, take_debug_flag, tell
 from flows.cli.flags import (
@@ -58,6 +59,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 110},
 )
 app.add_typer(bench, name="bench")
+app.add_typer(data, name="data")
 app.add_typer(experiment, name="experiment")
 app.add_typer(memory, name="memory")
 

@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
+from hmr.metrics.procrustes import aligned_errors, aligned_points, mean_distances
+
 __all__ = [
     "GroupSummary",
     "Interval",
     "RankCorrelations",
     "SpreadCorrelations",
+    "acceleration_error",
+    "auc",
     "bootstrap_improvement",
     "bootstrap_interval",
     "critic_choice",
@@ -26,7 +30,10 @@ __all__ = [
     "keypoint_error_px",
     "medoid",
     "mpjpe",
+    "n_mpjpe",
     "pa_mpjpe",
+    "pck",
+    "pck_2d",
     "procrustes_align",
     "pve",
     "rank_correlations",
@@ -44,13 +51,42 @@ Numbers = Tensor | np.ndarray
 
 
 def mpjpe(
-    predicted: Float[Numbers, "*batch joint 3"], true: Float[Numbers, "*batch joint 3"]
+    predicted: Float[Numbers, "*batch joint 3"],
+    true: Float[Numbers, "*batch joint 3"],
+    given: Bool[Numbers, "*batch joint"] | None = None,
 ) -> Float[np.ndarray, "*batch"]:
-    """Mean per-joint position error, mm: mean over joints of the Euclidean distance.
+    """Mean per-joint position error, mm: mean over the given joints of the Euclidean distance; NaN where none is given.
 
     Nothing is aligned here: subtract the pelvis from both first, and choose the joints (EVAL_14).
     """
-    return np.asarray(MM * _distances(predicted, true).mean(-1))
+    if given is not None:
+        return np.asarray(MM * _mean_of_given(_distances(predicted, true), given))
+    moving, fixed = _plain(predicted), _plain(true)
+    shape = moving.shape
+    if not any(fixed.strides[:-2]):  # one truth, broadcast
+        fixed = fixed[(0,) * (fixed.ndim - 2)]
+    errors = mean_distances(*(part.reshape(-1, *shape[-2:]) for part in (moving, fixed)))
+    return np.asarray(MM * errors.reshape(shape[:-2]))
+
+
+def n_mpjpe(
+    predicted: Float[Numbers, "*batch joint 3"],
+    true: Float[Numbers, "*batch joint 3"],
+    given: Bool[Numbers, "*batch joint"] | None = None,
+    *,
+    align_all: bool = False,
+) -> Float[np.ndarray, "*batch"]:
+    """MPJPE, mm, after the best scale of each prediction about the origin: s = sum p q / sum p p.
+
+    Source: Rhodin et al. 2018, "Learning monocular 3D human pose estimation from multi-view images". See `pa_mpjpe` for
+    given and align_all. A prediction that is zero throughout stays so.
+    """
+    moving, fixed = _exact(predicted), _exact(true)
+    weight = np.ones(moving.shape[:-1]) if given is None or align_all else np.asarray(given, float)
+    size = (weight * np.square(moving).sum(-1)).sum(-1)
+    shared = (weight * (moving * fixed).sum(-1)).sum(-1)
+    scale = np.divide(shared, size, out=np.zeros_like(size), where=size > 0)
+    return mpjpe(scale[..., None, None] * moving, fixed, given)
 
 
 def pve(
@@ -61,10 +97,23 @@ def pve(
 
 
 def pa_mpjpe(
-    predicted: Float[Numbers, "*batch joint 3"], true: Float[Numbers, "*batch joint 3"]
+    predicted: Float[Numbers, "*batch joint 3"],
+    true: Float[Numbers, "*batch joint 3"],
+    given: Bool[Numbers, "*batch joint"] | None = None,
+    *,
+    align_all: bool = False,
 ) -> Float[np.ndarray, "*batch"]:
-    """Procrustes-aligned MPJPE, mm: what is left after the best similarity of each prediction by itself."""
-    return mpjpe(procrustes_align(predicted, true), _exact(true))
+    """Procrustes-aligned MPJPE, mm: what is left after the best similarity of each prediction by itself.
+
+    given: the joints that are labels; the others are left out of the mean, and of the alignment too unless `align_all`
+    (as in mmpose, where a joint without a label still pulls at the others). NaN where none is given.
+    """
+    moving, fixed = _exact(predicted), _exact(true)
+    batch, joints = moving.shape[:-2], moving.shape[-2]
+    flags = None if given is None else np.asarray(given, bool).reshape(-1, joints)
+    moving, fixed = (part.reshape(-1, joints, 3) for part in (moving, fixed))
+    errors = aligned_errors(moving, fixed, None if align_all else flags, flags)
+    return np.asarray(MM * errors.reshape(batch))
 
 
 def procrustes_align(
@@ -72,19 +121,88 @@ def procrustes_align(
 ) -> Float[np.ndarray, "*batch point 3"]:
     """`points` moved by the rotation, scale > 0 and translation that bring them closest to `target`.
 
-    Source: Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
-    A mirror is never used: the least singular direction is turned instead. Points that all coincide (within
-    a nanometre) go to the target's centroid.
+    A mirror is never used. Points that all coincide (within a nanometre) go to the target's centroid. See
+    `hmr/metrics/procrustes.py` for the method and its sources.
     """
     moving, fixed = _exact(points), _exact(target)
-    centre = fixed.mean(-2, keepdims=True)
-    moving = moving - moving.mean(-2, keepdims=True)
-    u, singular, vt = np.linalg.svd(np.swapaxes(moving, -1, -2) @ (fixed - centre))
-    turned = np.ones_like(singular)
-    turned[..., 2] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
-    size = np.square(moving).sum((-1, -2))
-    scale = np.divide((singular * turned).sum(-1), size, out=np.zeros_like(size), where=size > 1e-18)
-    return scale[..., None, None] * (moving @ (u * turned[..., None, :]) @ vt) + centre
+    rows = (-1, *moving.shape[-2:])
+    return aligned_points(moving.reshape(rows), fixed.reshape(rows)).reshape(moving.shape)
+
+
+def pck(
+    predicted: Float[Numbers, "*batch joint 3"],
+    true: Float[Numbers, "*batch joint 3"],
+    given: Bool[Numbers, "*batch joint"] | None = None,
+    *,
+    within_mm: float = 150.0,
+    inclusive: bool = False,
+) -> float:
+    """Share of all given joints that lie nearer than `within_mm` (inclusive: or as near), 0..1; NaN without any.
+
+    MPI-INF-3DHP: 150 mm, strict, 14 joints about the pelvis (Mehta et al. 2017). 3DPW's challenge: 50 mm, inclusive.
+    """
+    return float(_shares(_distances(predicted, true), given, np.array([within_mm / MM]), inclusive)[0])
+
+
+def auc(
+    predicted: Float[Numbers, "*batch joint 3"],
+    true: Float[Numbers, "*batch joint 3"],
+    given: Bool[Numbers, "*batch joint"] | None = None,
+    *,
+    thresholds_mm: Float[Numbers, " threshold"] | None = None,
+    inclusive: bool = False,
+    trapezoid: bool = False,
+) -> float:
+    """Mean of `pck` over thresholds, 0..1; by default MPI-INF-3DHP's 31 from 0 to 150 mm.
+
+    With those nobody reaches 1: nothing is nearer than 0 mm, so that the truth itself has 30 / 31. 3DPW's challenge
+    takes 0, 1, ... 199 mm, inclusive, and the area by trapezoids.
+    """
+    steps = np.arange(0.0, 151.0, 5.0) if thresholds_mm is None else _exact(thresholds_mm)
+    shares = _shares(_distances(predicted, true), given, steps / MM, inclusive)
+    return float(np.trapezoid(shares, steps) / (steps[-1] - steps[0]) if trapezoid else shares.mean())
+
+
+def pck_2d(
+    predicted: Float[Numbers, "*batch keypoint 2"],
+    true: Float[Numbers, "*batch keypoint 2"],
+    size: Float[Numbers, "*batch"],
+    visible: Bool[Numbers, "*batch keypoint"],
+    *,
+    within: float = 0.05,
+) -> float:
+    """Share of all visible keypoints within `within` of the person's size (crop side, head, torso; px), 0..1.
+
+    4D-Humans: 0.05 and 0.1 of the crop's side, keypoints with confidence above 0.5. MPII's PCKh: 0.5 of the head.
+    """
+    relative = _distances(predicted, true) / _exact(size)[..., None]
+    return float(_shares(relative, visible, np.array([within]), False)[0])
+
+
+def acceleration_error(
+    predicted: Float[Numbers, "*batch frame joint 3"], true: Float[Numbers, "*batch frame joint 3"]
+) -> Float[np.ndarray, "*batch inner"]:
+    """How much a sequence shakes, mm / frame^2, of each frame but the first and last: mean over joints of
+
+        | (p[t-1] - 2 p[t] + p[t+1]) - (q[t-1] - 2 q[t] + q[t+1]) |
+
+    Source: Kanazawa et al. 2019, "Learning 3D human dynamics from video". A constant offset or drift costs nothing.
+    """
+    off = _exact(predicted) - _exact(true)
+    if off.shape[-3] < 3:
+        raise ValueError(f"acceleration_error: a sequence of {off.shape[-3]} frames has none; give 3 at least")
+    bent = off[..., :-2, :, :] - 2 * off[..., 1:-1, :, :] + off[..., 2:, :, :]
+    return MM * np.linalg.norm(bent, axis=-1).mean(-1)
+
+
+def _shares(
+    distances: NDArray, given: Numbers | None, thresholds: NDArray, inclusive: bool
+) -> NDArray[np.float64]:
+    """Share of the given distances within each threshold."""
+    kept = np.sort(distances[np.asarray(given, bool)] if given is not None else distances.ravel())
+    if not len(kept):
+        return np.full(len(thresholds), np.nan)
+    return np.searchsorted(kept, thresholds, side="right" if inclusive else "left") / len(kept)
 
 
 def keypoint_error_px(
@@ -93,9 +211,14 @@ def keypoint_error_px(
     visible: Bool[Numbers, "*batch keypoint"],
 ) -> Float[np.ndarray, "*batch"]:
     """Mean distance over the visible keypoints, px; NaN where none is visible."""
-    seen = np.asarray(visible)
-    total = np.where(seen, _distances(predicted, true), 0.0).sum(-1)
-    count = seen.sum(-1)
+    return _mean_of_given(_distances(predicted, true), visible)
+
+
+def _mean_of_given(distances: NDArray, given: Numbers) -> NDArray[np.float64]:
+    """Mean along the last axis of what is given, NaN where nothing is."""
+    flags = np.asarray(given, bool)
+    count = flags.sum(-1)
+    total = np.where(flags, distances, 0.0).sum(-1)
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
@@ -310,6 +433,12 @@ def spread_correlations(
 
 def _distances(predicted: Numbers, true: Numbers) -> NDArray:
     return np.linalg.norm(_exact(predicted) - _exact(true), axis=-1)
+
+
+def _plain(values: Numbers) -> NDArray:
+    """float32 and float64 as they are: they are subtracted in double precision."""
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def _exact(values: Numbers) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from hmr import metrics
+from hmr.metrics.metrics_benchmark import measure_metrics, pa_mpjpe_plainly
 
 NAN = math.nan
 TRIANGLE = np.array(
@@ -93,6 +94,134 @@ def test_keypoint_error_counts_the_visible():
     predicted = np.array([[[3.0, 4.0], [100.0, 0.0], [0.0, 1.0]]] * 2)
     visible = np.array([[True, False, True], [False, False, False]])
     assert_allclose(metrics.keypoint_error_px(predicted, np.zeros((2, 3, 2)), visible), [3.0, NAN])
+
+
+# --- test values of others -----------------------------------------------------------------------------------
+
+
+def mmpose_case():
+    """mmpose's own case (tests of keypoint_mpjpe, Apache-2.0), in metres; the third joint is no label."""
+    predicted = [
+        [[1, 0, 0], [2, 2, 0], [0, 0, -1], [3, 3, 1], [0, 1, 1]],
+        [[1, 0, 0], [2, 2, 1], [-1, 0, 0], [0, 0, 3], [0, 0, 1]],
+    ]
+    true = [
+        [[1, 0, 0], [1, 1, 1], [-1, 0, 0], [3, 3, 1], [0, 1, 0]],
+        [[1, 1, 0], [1, 0, 1], [-1, 0, 0], [0, 0, 3], [1, 1, 0]],
+    ]
+    given = np.array([[True, True, False, True, True]] * 2)
+    return np.array(predicted, float), np.array(true, float), given
+
+
+def test_errors_of_mmpose():
+    predicted, true, given = mmpose_case()
+    assert_allclose(metrics.mpjpe(predicted, true, given).mean(), 962.5211990796929)
+    assert_allclose(metrics.pa_mpjpe(predicted, true, given, align_all=True).mean(), 1004.7897634604497)
+    assert_allclose(metrics.n_mpjpe(predicted, true, given, align_all=True).mean(), 1027.7129678465953)
+
+
+def test_joints_without_a_label_do_not_pull():
+    predicted, true, given = mmpose_case()
+    kept = given[0]
+    for metric in (metrics.mpjpe, metrics.pa_mpjpe, metrics.n_mpjpe):
+        assert_allclose(metric(predicted, true, given), metric(predicted[:, kept], true[:, kept]))
+        assert np.isnan(metric(predicted, true, np.zeros_like(given))).all()
+
+
+def test_shares_of_mmpose():
+    """keypoint_pck_accuracy 0.875, keypoint_auc 0.375 (20 px, four steps), keypoint_epe 11.5355339."""
+    given = np.array([[True, True, False, True, True]] * 2)
+    predicted, true = np.zeros((2, 2, 5, 2))
+    predicted[0] = [[10, 0], [20, 20], [0, 0], [30, 30], [0, 10]]
+    true[0] = [[10, 0], [10, 10], [-1, 0], [30, 30], [0, 10]]
+    assert metrics.pck_2d(predicted, true, np.full(2, 10.0), given, within=0.5) == 0.875
+    predicted = np.array([[[10, 4], [10, 18], [0, 0], [40, 40], [20, 10]]], float)
+    true = np.array([[[10, 0], [10, 10], [0, -1], [30, 30], [0, 10]]], float)
+    assert_allclose(metrics.keypoint_error_px(predicted, true, given[:1]), [11.5355339], rtol=1e-8)
+    points = [np.concatenate([part, np.zeros((1, 5, 1))], -1) / 1000 for part in (predicted, true)]
+    assert metrics.auc(*points, given[:1], thresholds_mm=np.arange(0.0, 20.0, 5.0)) == 0.375
+
+
+def test_shares_of_mmhuman3d_and_3dpw():
+    """The truth has AUC 30 / 31; one of ten joints off by a metre PCK 90 %; 50 mm everywhere 20 / 31, or 0.7513."""
+    true = np.random.default_rng(0).normal(size=(3, 10, 3))
+    assert_allclose(metrics.auc(true, true), 30 / 31)
+    one_off = true.copy()
+    one_off[:, 4, 0] += 1
+    assert_allclose(metrics.pck(one_off, true), 0.9)
+    zero, off = np.zeros((1, 4, 3)), np.zeros((1, 4, 3))
+    off[..., 2] = 0.05
+    assert_allclose(metrics.auc(off, zero), 20 / 31)
+    inclusive = np.linspace(0.0, 199.0, 200)
+    area = metrics.auc(off, zero, thresholds_mm=inclusive, inclusive=True, trapezoid=True)
+    assert_allclose(area, 149.5 / 199)
+    assert metrics.pck(off, zero, within_mm=50.0, inclusive=True) == 1 and metrics.pck(off, zero, within_mm=50.0) == 0
+    assert metrics.pck(3 * off, zero) == 0  # 150 mm is not nearer than 150 mm
+    assert math.isnan(metrics.pck(off, zero, np.zeros((1, 4), bool)))
+
+
+def test_acceleration_by_hand():
+    """Truth at rest; the prediction jumps by 1 mm in the middle frame of five: 1, 2 and 1 mm / frame^2."""
+    true = np.zeros((5, 2, 3))
+    predicted = true.copy()
+    predicted[2, :, 1] = 0.001
+    assert_allclose(metrics.acceleration_error(predicted, true), [1, 2, 1])
+    drift = np.arange(5.0)[:, None, None] * [0.1, 0, 0.2] + 3
+    assert_allclose(metrics.acceleration_error(true + drift, true), 0, atol=1e-9)
+    with pytest.raises(ValueError, match="2 frames"):
+        metrics.acceleration_error(true[:2], true[:2])
+
+
+def test_one_truth_serves_many_hypotheses():
+    joints = np.random.default_rng(0).normal(size=(6, 4, 3)).astype(np.float32)
+    shared = np.broadcast_to(joints[0], joints.shape)
+    assert_allclose(metrics.mpjpe(joints, shared), metrics.mpjpe(joints, shared.copy()), rtol=1e-12)
+
+
+# --- Procrustes in closed form ------------------------------------------------------------------------------
+
+
+SETS = {
+    "alike": lambda rng, true: true + rng.normal(0, 0.1, true.shape),
+    "unlike": lambda rng, true: rng.normal(size=true.shape),
+    "mirrored": lambda rng, true: true * [-1, 1, 1],
+    "flat": lambda rng, true: rng.normal(size=true.shape) * [1, 1, 0],
+    "on a line": lambda rng, true: rng.normal(size=(*true.shape[:-1], 1)) * [1.0, 2.0, -1.0],
+    "far away": lambda rng, true: true + rng.normal(0, 0.1, true.shape) + 1e4,
+    "tiny": lambda rng, true: 1e-5 * rng.normal(size=true.shape),
+}
+
+
+@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize("points", [3, 14, 24])
+def test_the_closed_form_is_the_singular_value_decomposition(kind, points):
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(200, points, 3))
+    predicted = SETS[kind](rng, true)
+    want = [pa_mpjpe_plainly(*pair) for pair in zip(predicted, true)]
+    assert_allclose(metrics.pa_mpjpe(predicted, true), want, rtol=1e-6, atol=1e-7)
+
+
+def test_what_is_not_finite_stays_so_and_spoils_no_other():
+    true = np.random.default_rng(0).normal(size=(3, 5, 3))
+    broken = true.copy()
+    broken[1, 2, 0] = np.nan
+    assert np.isnan(metrics.pa_mpjpe(broken, true)).tolist() == [False, True, False]
+
+
+def test_many_sets_are_spread_over_threads():
+    true = np.random.default_rng(0).normal(size=(9000, 3, 3))
+    predicted = np.random.default_rng(1).normal(size=(9000, 3, 3))
+    whole = metrics.pa_mpjpe(predicted, true)
+    for k in (0, 4095, 4096, 8999):
+        assert_allclose(whole[k], metrics.pa_mpjpe(predicted[k], true[k]))
+
+
+def test_the_benchmark_measures_what_it_says():
+    rows = {row["metric"]: row for row in measure_metrics(samples=2000, rounds=1, share=0.0001)}
+    assert set(rows) == {f"metrics.{name}" for name in ("pa_mpjpe", "pa_mpjpe_difference", "full_seconds", "memory_mb")}
+    assert rows["metrics.pa_mpjpe_difference"]["value"] < 1e-6
+    assert "extrapolated" in rows["metrics.full_seconds"]["unit"]
 
 
 # --- groups -------------------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""`hmr-align data`: bring in labelled people of other people's files, and other models' predictions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.flags import JsonFile
+from flows.cli.output import plain, tell_measurements, tell_table
+
+data = typer.Typer(
+    help="Bring in datasets, and predictions of other models.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@data.command("formats")
+def data_formats() -> None:
+    """List the datasets and formats that `data import` reads.
+
+    Example: hmr-align data formats
+    """
+    from storage.sources.catalogue import KINDS
+
+    tell_table(["name", "what it reads"], [(plain(name), plain(kind.about)) for name, kind in KINDS.items()])
+
+
+@data.command("import")
+def data_import(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A dataset or format: see `hmr-align data formats`.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Its file, or the folder as downloaded.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where the records go.")],
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where picture paths start: ten are shown on the page.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Name in the records. [NAME]")] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="train, val, test, ... [as the file says]")] = "",
+    stride: Annotated[int, typer.Option(metavar="N", min=1, help="Only every N-th row or frame.")] = 1,
+    bodies: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="SMPL_MALE.pkl, ...: their rest pelvis places bodies of a world.")
+    ] = None,
+    ignore: Annotated[str, typer.Option(metavar="KEY,KEY", help="Keys of the file to pass over.")] = "",
+    unchecked: Annotated[bool, typer.Option("--unchecked", help="Believe units, axes and orders of joints.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Turn a file of labelled people into records of one schema: metres, camera frame, axis-angle.
+
+    What does not look like its format is refused: unexpected keys and shapes, other units or axes, joints in another
+    order. A page beside the file tells what came in.
+
+    Example: hmr-align data import coco person_keypoints_val2017.json --photos val2017 --out coco.parquet
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from storage.sources.adapter import Choice
+    from storage.sources.catalogue import kind_of
+    from tasks.data.import_page import write_page
+    from tasks.data.importing import import_people, rest_pelvis_of
+
+    kind_of(name)
+    choice = Choice(
+        split=split,
+        stride=stride,
+        ignore=frozenset(key.strip() for key in ignore.split(",") if key.strip()),
+        pelvis=None if bodies is None else rest_pelvis_of(bodies),
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(f"import {plain(name)}", total=1.0)
+        done = import_people(
+            name, path, out, choice, dataset=dataset, checked=not unchecked,
+            progress=lambda share: bar.update(task, completed=share),
+        )  # fmt: skip
+    page = write_page(done, f"{dataset or name}: {path.name}", photos)
+    for line in done.converted:
+        typer.echo(f"converted  {line}")
+    for reason, count in done.skipped.items():
+        typer.echo(f"left out   {count} {reason}")
+    typer.echo(f"{done.file}: {done.records} records; {page}")
+    if json_file:
+        rate = done.records / max(done.seconds, 1e-9)
+        named = {"import.records": (done.records, "records"), "import.records_per_second": (rate, "records/s")}
+        rows = [{"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
+                for metric, (value, unit) in named.items()]  # fmt: skip
+        tell_measurements(rows, json_file)
+
+
+@data.command("predictions")
+def data_predictions(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Outputs of a model, or folders of them.")],
+    kind: Annotated[
+        str,
+        typer.Option("--from", metavar="MODEL", help="sam3d, romp, 4dhumans, multihmr, prompthmr, smplify-x or npz."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write plain arrays, an .npz for each person.")
+    ] = None,
+    mhr_maps: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="MHR's conversion assets: meshes of sam3d become SMPL's.")
+    ] = None,
+) -> None:
+    """Read what other models say of people: bodies, meshes or joints before a camera, as hypotheses.
+
+    The maps come from tools/mhr_smpl_conversion/assets of github.com/facebookresearch/MHR (Apache-2.0).
+
+    Example: hmr-align data predictions outputs --from sam3d --mhr-maps assets --out predicted
+    """
+    from storage.predictions import read_predictions
+    from storage.predictions.arrays_npz import write
+    from storage.predictions.mhr_map import read_mhr_map, to_topology
+
+    found = read_predictions(kind, files)
+    if mhr_maps is not None:
+        mesh_map = read_mhr_map(mhr_maps)
+        found = [to_topology(one, mesh_map) for one in found]
+    rows = []
+    for one in found:
+        parts = {"parameters": one.orient, "vertices": one.vertices, "joints": one.joints}
+        off = one.off_px()
+        rows.append((
+            plain(one.image), plain(one.person), str(len(one)), one.topology,
+            ", ".join(name for name, part in parts.items() if part is not None),
+            "" if one.camera is None else f"{one.camera[0]:.1f}", "" if off is None else f"{off:.2g}",
+        ))  # fmt: skip
+    tell_table(["picture", "person", "hypotheses", "body", "holds", "focal px", "off px"], rows)
+    if out is not None:
+        for one in found:
+            typer.echo(write(one, out))

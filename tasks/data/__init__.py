@@ -1,0 +1,11 @@
+"""`hmr-align data import`: labelled people of a file of others, written as records, with a page that shows what came in.
+
+| file | what |
+|---|---|
+| `import_page` | A page about an import: what came in, and ten pictures with points, where the pictures are there |
+| `importing` | Labelled people of a file of others', written as one Parquet file of records |
+
+May import: `tasks.run`.
+
+To add a column of the page: a function in `import_page`.
+"""

@@ -1,0 +1,122 @@
+"""Labelled people of a file of others', written as one Parquet file of records, with a page that shows what came in."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hmr.body.body_file import BodyFileError, read_body_file
+from storage.sources import SourceError
+from storage.sources.adapter import Array, Choice, RestPelvis
+from storage.sources.catalogue import read_source
+from storage.sources.plausible import refuse_implausible
+from storage.sources.record import SCHEMA, batch_table
+
+
+class Imported(NamedTuple):
+    """What came of an import."""
+
+    file: Path
+    records: int
+    labels: dict[str, int]  # column -> how many records have it
+    skipped: dict[str, int]  # reason -> rows
+    converted: tuple[str, ...]
+    seconds: float
+
+
+def import_people(
+    name: str,
+    path: Path,
+    out: Path,
+    choice: Choice,
+    *,
+    dataset: str | None = None,
+    checked: bool = True,
+    progress: Callable[[float], object] = lambda share: None,
+) -> Imported:
+    """Read, check, write; nothing is left of a file that is refused. `progress` is told the share that is done.
+
+    Memory does not grow with the rows, but for what a file forces to be read whole (JSON, pickled dictionaries).
+    """
+    start = time.perf_counter()
+    labels, skipped, converted = Counter[str](), Counter[str](), dict[str, None]()
+    records = 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        with pq.ParquetWriter(unfinished, SCHEMA, **_encoding()) as writer:
+            for batch in read_source(name, path, choice, dataset):
+                if len(batch):
+                    if checked:
+                        refuse_implausible(batch)
+                    table = batch_table(batch, name)
+                    writer.write_table(table)
+                    records += len(table)
+                    labels.update({key: len(table) - table[key].null_count for key in SCHEMA.names})
+                skipped.update(batch.skipped)
+                converted.update(dict.fromkeys(batch.converted))
+                progress(batch.share)
+        if not records:
+            told = "; ".join(f"{count} {reason}" for reason, count in skipped.items()) or "it is empty"
+            raise SourceError(f"{path}: no record came in ({told}). Give a file with labelled people.")
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    held = {key: labels[key] for key in SCHEMA.names if labels[key]}
+    return Imported(out, records, held, dict(skipped), tuple(converted), time.perf_counter() - start)
+
+
+def _encoding() -> dict:
+    numbers = [
+        field.name for field in SCHEMA if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
+    ]
+    floats = [name for name in numbers if pa.types.is_float32(SCHEMA.field(name).type.value_type)]
+    words = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": words,
+        "column_encoding": {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in floats},
+    }
+
+
+def rest_pelvis_of(folder: Path) -> RestPelvis:
+    """Where the pelvis lies in the rest bodies of the user's own files, such as SMPL_MALE.pkl, SMPLX_NEUTRAL.npz."""
+    known: dict[tuple[str, str], tuple[Array, Array]] = {}
+
+    def place(model: str, gender: str, betas: Array) -> Array:
+        if (model, gender) not in known:
+            known[model, gender] = _pelvis(_body_path(folder, model, gender))
+        mean, shapes = known[model, gender]
+        return mean + np.asarray(betas, np.float64) @ shapes[: betas.shape[1]]
+
+    return place
+
+
+def _body_path(folder: Path, model: str, gender: str) -> Path:
+    letter = {"male": "m", "female": "f", "neutral": "neutral"}[gender]
+    wanted = (f"{model}_{gender}", f"basicmodel_{letter}_", f"basicmodel_{gender}_")
+    files = sorted(file for file in folder.glob("*") if file.suffix in (".npz", ".pkl"))
+    for start in wanted[: 3 if model == "smpl" else 1]:
+        for file in files:
+            if file.name.lower().startswith(start):
+                return file
+    raise SourceError(
+        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl, whose rest pelvis the file's translations "
+        "are told from. Put it there (from the model's own site), or leave --bodies out to import without translations."
+    )
+
+
+def _pelvis(file: Path) -> tuple[Array, Array]:
+    """Place of the pelvis joint (3,) and what each beta adds (10, 3), metres."""
+    try:
+        body = read_body_file(file)
+    except BodyFileError as error:
+        raise SourceError(str(error)) from error
+    root = body.J_regressor[0].astype(np.float64)
+    return root @ body.v_template, np.einsum("v,vcb->bc", root, body.shapedirs)
