@@ -44,7 +44,7 @@ def write_results(results: Path, settings_sha256: str, faults: Sequence[tuple[st
 
 def page_text(name: str, records: dict[str, Record], settings_sha256: str, faults: Sequence[tuple[str, str]]) -> str:
     """The page of some photographs: folder -> record."""
-    source = resources.files("tasks").joinpath("recovery_template.html.j2").read_text(encoding="utf-8")
+    source = resources.files("tasks.recovery").joinpath("recovery_template.html.j2").read_text(encoding="utf-8")
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)

@@ -106,7 +106,7 @@ def write_report(
 
     skipped: (photograph, reason) pairs.
     """
-    source = resources.files("tasks").joinpath("report_template.html.j2").read_text(encoding="utf-8")
+    source = resources.files("tasks.report").joinpath("report_template.html.j2").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         source
     )
