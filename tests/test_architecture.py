@@ -108,7 +108,7 @@ def test_a_room_s_page_names_each_of_its_files(page):
     room = (ROOT / page).parent
     inside = [path for path in room.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     names = {path.stem for path in inside} - {"__init__"}
-    words = set(re.findall(r"[A-Za-z_]+", ast.get_docstring(ast.parse((ROOT / page).read_text())) or ""))
+    words = set(re.findall(r"\w+", ast.get_docstring(ast.parse((ROOT / page).read_text())) or ""))
     assert names <= words, f"{page} does not name {', '.join(sorted(names - words))}"
     assert len([path for path in inside if path.suffix == ".py"]) - 1 <= MOST_FILES, "find the next noun"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from hmr import metrics
+from hmr.metrics import pose_metrics as metrics
 from hmr.metrics.metrics_benchmark import measure_metrics, pa_mpjpe_plainly
 
 NAN = math.nan

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from flows.cli.command_line import app
 from hmr.diffusion.condition import Condition
+from hmr.models import checkpoint
 from hmr.models.base_model import BaseModel, save_model
 from hmr.models.checkpoint import (
     Expected,
@@ -26,7 +27,6 @@ from hmr.models.checkpoint import (
 from hmr.models.conversion import convert
 from hmr.models.model_file import provenance_of
 from hmr.models.weights_file import CheckpointError
-from hmr.published import checkpoint
 from hmr.published.scorenet import ScoreModel
 from hmr.published.token_graph import adjacency, within
 from tests.golden_networks import deviation, recipe_input

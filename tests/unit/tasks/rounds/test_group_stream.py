@@ -65,7 +65,7 @@ def test_it_gives_the_groups_of_the_store_in_any_order(tmp_path, drawn, base, bo
     batch = source.fetch(rows)
     told = base.observe(observe([groups[row].person for row in rows]))
     for name, part in told.memory.items():
-        torch.testing.assert_close(batch.told.memory[name], part)
+        torch.testing.assert_close(batch.told.memory[name], part, atol=1e-4, rtol=1e-5)  # other batches, other sums
     assert batch.latents.numpy().tolist() == [groups[row].latents.tolist() for row in rows]
     assert len(source.fetch(torch.zeros(0, dtype=torch.long)).latents) == 0
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,18 +16,22 @@ HOLD = "import sys, time\nfrom pathlib import Path\nfrom tasks.run.run_lock impo
        "with held(Path(sys.argv[1])):\n    print('in', flush=True)\n    time.sleep(60)"  # fmt: skip
 
 
+@contextmanager
+def holder(folder):
+    """Another process that holds the folder, until it is killed."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"in\n"
+        yield other
+        other.send_signal(signal.SIGKILL)
+
+
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     folder = tmp_path / "run"
-    other = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
-    assert other.stdout is not None and other.stdout.readline() == b"in\n"
-    try:
+    with holder(folder) as other:
         with pytest.raises(RunInUse) as told, held(folder):
             pass
         assert f"is in use by process {other.pid} on {socket.gethostname()} since 20" in str(told.value)
         assert "choose another --name" in str(told.value)
-    finally:
-        other.send_signal(signal.SIGKILL)
-        other.wait()
     with held(folder):
         assert json.loads((folder / FILE).read_text())["pid"] == os.getpid()
 
@@ -36,7 +41,5 @@ def test_blocks_in_one_process_may_be_nested(tmp_path):
         pass
     with pytest.raises(KeyError), held(tmp_path):
         raise KeyError
-    other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
-    assert other.stdout is not None and other.stdout.readline() == b"in\n"  # it was let go
-    other.kill()
-    other.wait()
+    with holder(tmp_path):  # it was let go
+        pass
