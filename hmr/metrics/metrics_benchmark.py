@@ -28,6 +28,7 @@ def measure_metrics(*, samples: int = 100_000, rounds: int = 5, share: float = 0
     predicted = true + random.normal(0, 0.05, true.shape)
     pa_mpjpe(predicted[:2], true[:2])  # compiles, or loads what was compiled
     ours, loop, some = [], [], max(samples // 50, 1)
+    found = plain = np.empty(0)
     for _ in range(rounds):
         start = time.perf_counter()
         found = pa_mpjpe(predicted, true)

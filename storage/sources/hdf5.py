@@ -9,7 +9,7 @@ from storage.sources import SourceError
 def open_hdf5(path: Path) -> Any:
     """An open `h5py.File`, to be used in a `with`. Raises SourceError."""
     try:
-        import h5py
+        import h5py  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise SourceError(f"{path}: HDF5 files need h5py. Install it: pip install h5py") from error
     try:

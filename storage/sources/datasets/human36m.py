@@ -80,7 +80,7 @@ def camera_of(table: Array, camera: int, subject: int) -> tuple[Array, Array, Ar
 
 def _poses(file: Path, width: int) -> Array:
     try:
-        import cdflib
+        import cdflib  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise SourceError(f"{file}: CDF files need cdflib. Install it: pip install cdflib") from error
     try:

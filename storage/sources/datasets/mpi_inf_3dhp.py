@@ -42,7 +42,7 @@ def calibration(path: Path) -> dict[int, tuple[Array, Array]]:
         lines = path.read_text().splitlines()
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}). It belongs beside annot.mat.") from error
-    cameras, name = {}, None
+    cameras, name, matrix = {}, None, None
     for line in lines:
         words = line.split()
         if words[:1] == ["name"] and len(words) == 2:
