@@ -15,8 +15,8 @@ from critique.endpoint.loopback import LoopbackVlm, from_pixels, refusal
 from hmr.metrics.evaluation import ESTIMATES
 from storage.group_store import GroupStore
 from tests.factories import same
-from tests.integration.conftest import Programs
 from tests.integration.photograph_folder import BAD, GOOD, make_folder
+from tests.integration.programs import Programs
 
 pytestmark = pytest.mark.slow
 
@@ -123,10 +123,11 @@ def test_a_killed_run_resumes_to_the_same_store(programs, studio_run, tmp_path, 
     program = programs.start(*arguments)
     deadline = time.monotonic() + 300
     while not list((tmp_path / "killed").glob(after)) and time.monotonic() < deadline:
-        assert program.poll() is None, "the run ended before it could be killed"
+        assert program.is_alive(), "the run ended before it could be killed"
         time.sleep(0.02)
+    assert program.pid
     os.killpg(program.pid, signal.SIGKILL)
-    program.wait()
+    program.join()
     assert not (tmp_path / "killed" / "summary.json").exists()
     programs.run(*arguments)
     assert alike(contents(GroupStore(whole / "store")), contents(GroupStore(tmp_path / "killed" / "store")))

@@ -6,7 +6,7 @@ import pytest
 
 from critique.endpoint.loopback import LoopbackVlm, error, good
 from tests.factories import store_in_one_photograph
-from tests.integration.conftest import Programs
+from tests.integration.programs import Programs
 
 pytestmark = pytest.mark.slow
 

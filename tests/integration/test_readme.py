@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.photograph_folder import make_folder
+from tests.integration.programs import Programs
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ def test_pages_have_these_commands_and_no_others():
     assert sorted(documented_commands()) == sorted([*IN_ORDER, *BY_OTHER_TESTS])
 
 
-@pytest.mark.timeout(1500)  # some thirty commands, each of which starts python and a server anew
+@pytest.mark.timeout(1500)  # some thirty commands
 def test_commands_run_as_written(programs, tmp_path):
     """Each in order, in one folder, with tiny settings."""
     make_folder(tmp_path / "photos", large=False)
@@ -91,7 +92,7 @@ def test_commands_run_as_written(programs, tmp_path):
     tiny = tmp_path / "tiny.toml"
     pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\nundrawn = 60\n"
     tiny.write_text(programs.tiny.read_text() + pretraining)
-    environment = {**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}
+    mine = Programs({**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}, tiny)
     for command in IN_ORDER:
         words = shlex.split(command)[1:]
         counts = {i for i in range(1, len(words)) if words[i - 1] in ("--steps", "--seeds", "--rounds")}
@@ -99,11 +100,7 @@ def test_commands_run_as_written(programs, tmp_path):
         of_a_run = "mine" in words or words[0] in ("bench", "report")  # these start from what the run was made with
         if words[0] == "sample" or not of_a_run:
             words += ["--settings", str(tiny)]
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli.command_line", *words],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        mine.run(*words, folder=tmp_path)
     written_by = (
         "bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render", "refine",
         "photographs", "detector", "coverage",

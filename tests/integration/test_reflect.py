@@ -6,7 +6,7 @@ import pytest
 
 from critique.endpoint.loopback import LoopbackVlm, Manner, agreement
 from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
-from tests.integration.conftest import Programs
+from tests.integration.programs import Programs
 
 pytestmark = pytest.mark.slow
 
