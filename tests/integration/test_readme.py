@@ -132,6 +132,7 @@ def test_dashboard_answers_at_the_address_it_prints(programs, tmp_path):
     finally:
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=60) == 0
+        program.stdout.close()
     time.sleep(0.1)
 
 
