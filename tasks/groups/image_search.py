@@ -1,13 +1,19 @@
 """What photographs lie in a run's folders now, by their contents. Free of prefect and torch."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from hmr.detection.brought_keypoints import keypoint_file
 from hmr.detection.photograph import PhotographError
-from tasks.groups.photograph_list import UNNAMED, inputs_sha256, short_form
+from tasks.groups.photograph_list import (
+    UNNAMED,
+    UNREADABLE_NAME,
+    inputs_sha256,
+    is_text,
+    short_form,
+    shown,
+)
 
 
 class Source(NamedTuple):
@@ -40,9 +46,9 @@ def search(source: Source) -> Seen:
         raise PhotographError(f"no folder {source.folder}: give --images a folder with photographs in it")
     seen, names = Seen({}, []), {}
     for path in _files(source, source.folder, seen.skipped):
-        name = _shown(path, source.folder)
-        if not _is_text(path.relative_to(source.folder)):
-            seen.skipped.append((name, "its name is not UTF-8 text, which no table can keep. Rename it"))
+        name = shown(path.relative_to(source.folder))
+        if not is_text(path.relative_to(source.folder)):
+            seen.skipped.append((name, UNREADABLE_NAME))
             continue
         try:
             key = inputs_sha256(path)
@@ -66,26 +72,13 @@ def _files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iter
     keypoints = {keypoint_file(path) for path in files if path.suffix.lower() != ".json"}
     for path in entries:
         if not path.exists():
-            skipped.append((_shown(path, source.folder), "a link to nothing. Mend or remove it"))
+            skipped.append((shown(path.relative_to(source.folder)), "a link to nothing. Mend or remove it"))
     yield from (path for path in files if path not in keypoints)
     for path in folders:
-        shown = _shown(path, source.folder)
+        name = f"{shown(path.relative_to(source.folder))}/"
         if not source.nested:
-            skipped.append((f"{shown}/", "a folder: set [photographs] nested = true to search it"))
+            skipped.append((name, "a folder: set [photographs] nested = true to search it"))
         elif path.is_symlink():
-            skipped.append((f"{shown}/", "a link to a folder, not searched"))
+            skipped.append((name, "a link to a folder, not searched"))
         else:
             yield from _files(source, path, skipped)
-
-
-def _shown(path: Path, root: Path) -> str:
-    """The path below the root, as any terminal and table can show it."""
-    return os.fsencode(path.relative_to(root)).decode("utf-8", "replace")
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -13,6 +13,8 @@ from hmr.detection.brought_keypoints import keypoint_file
 from hmr.detection.photograph import PhotographError
 
 LONGEST = 40  # characters of a folder's name, before its digest
+UNREADABLE_NAME = "its name is not UTF-8 text, which no table can keep. Rename it"
+
 UNNAMED = "photograph"
 """Short name of a file of whose name nothing can be kept."""
 
@@ -44,8 +46,23 @@ def photographs_of(arguments: Sequence[str]) -> tuple[list[Path], list[tuple[str
         else:
             found = []
             faults.append((argument, "there is no such file or folder. Check the path."))
-        files.update(dict.fromkeys(path.absolute() for path in found))
+        faults += [(shown(path), UNREADABLE_NAME) for path in found if not is_text(path)]
+        files.update(dict.fromkeys(path.absolute() for path in found if is_text(path)))
     return list(files), faults
+
+
+def is_text(path: Path) -> bool:
+    """Whether a path is text that a table or a page can hold: names of files may be any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(path: Path) -> str:
+    """A path as any terminal and table can show it."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def name_of(argument: str) -> str:

@@ -1,5 +1,6 @@
 """What the user types, as files; names of files, as names of folders."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hmr.detection.photograph import PhotographError
-from tasks.groups.photograph_list import LONGEST, folder_names, inputs_sha256, name_of, photographs_of, short_form
+from tasks.groups.photograph_list import (
+    LONGEST,
+    UNREADABLE_NAME,
+    folder_names,
+    inputs_sha256,
+    name_of,
+    photographs_of,
+    short_form,
+)
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -81,3 +90,12 @@ def test_the_digest_covers_brought_keypoints(tmp_path):
     assert inputs_sha256(photo) != before
     with pytest.raises(PhotographError, match=r"gone\.jpg: cannot be read"):
         inputs_sha256(tmp_path / "gone.jpg")
+
+
+def test_names_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    with open(os.path.join(os.fsencode(tmp_path), b"b\xe4d.jpg"), "wb") as file:
+        file.write(b"2")
+    files, faults = photographs_of([str(tmp_path)])
+    assert [path.name for path in files] == ["a.jpg"]
+    assert faults == [(f"{tmp_path}/b\ufffdd.jpg", UNREADABLE_NAME)]
