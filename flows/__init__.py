@@ -10,7 +10,7 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `train_policy`, `run_benchmark` | one round of fine-tuning; a model against the truth |
 | `write_report` | the report of a finished run, written again |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
-| `pretrain` | the shipped bases, trained from nothing |
+| `pretrain`, `probe_headroom` | the shipped bases, trained from nothing; what labels would gain |
 | `recover` | the command for one's own photographs; no Prefect |
 | `experiments/` | studies of several runs |
 | `cli/` | the console script `hmr-align` |

@@ -10,7 +10,8 @@
 | `training` | stage 4: verdicts to a better model |
 | `benchmarking` | stage 5: a model against the truth |
 | `showing`, `photograph_people` | the people of the report, before and after |
-| `reflecting`, `controls`, `pretraining` | the critic's memory; planted controls; the shipped bases |
+| `reflecting`, `controls` | the critic's memory; planted controls |
+| `pretraining`, `headroom` | the shipped bases; what labels would gain |
 | `run/` | what every stage shares: settings, paths, locks, retries |
 | `groups/` | from files to people and groups, without Prefect |
 | `critics/` | critics as a run has them: names, memory, records, pending groups |

@@ -1,4 +1,4 @@
-"""Pretraining of the shipped bases, and the headroom probe: the stages that read labels, each by declared purpose."""
+"""Pretraining of the shipped bases: a stage that reads labels, by declared purpose."""
 
 import json
 import logging
@@ -11,18 +11,14 @@ from numpy.typing import NDArray
 
 from hmr.body.body import Body
 from hmr.body.skeleton import EVAL_14
-from hmr.metrics.pose_metrics import bootstrap_improvement
 from hmr.models.base_model import save_model
-from hmr.models.model_file import load_model
-from hmr.pretraining.headroom import HeadroomSettings, fine_tune_on_labels
-from hmr.pretraining.labels import detections_of, known_people, labelled_people, placed_people, undrawn_people
+from hmr.pretraining.labels import detections_of, known_people, placed_people, undrawn_people
 from hmr.pretraining.lifting import fit_liftings, save_liftings, true_joints
 from hmr.pretraining.pretraining import PretrainSettings, TrainingPeople, pretrain
 from hmr.studio.observation import SeenPeople, see_split
 from hmr.studio.simulated_detection import Detections, PlacedPeople, simulate
 from hmr.studio.studio import VERSION, Look, Split
 from storage.finished_file import write_text
-from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
 
 log = logging.getLogger(__name__)
 
@@ -116,44 +112,3 @@ def _lifted_too(undrawn: PlacedPeople, settings: PretrainSettings) -> tuple[Seen
     )
     joints = some.joints[:, list(EVAL_14)] - some.joints[:, :1]
     return seen, joints.double().numpy()
-
-
-def probe_headroom(
-    model_path: str, frame: Body, wild: StudioPeople, val: StudioPeople, test: StudioPeople,
-    hypotheses: int, settings: HeadroomSettings,
-) -> dict[str, Any]:  # fmt: skip
-    """Headroom H, percent: improvement of MPJPE on `test` by supervised fine-tuning on the true labels of `wild`.
-
-    Reads the labels of `wild`, which the user declares by running it. The step is chosen on `val`.
-    """
-    base = load_model(model_path)
-    seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)
-    people = labelled_people(frame, wild.split, seen, purpose="headroom probe")
-
-    told = encode_split(base, frame, val)
-
-    def validate(model: Any) -> float:
-        drawn = draw_people(model, frame, val, hypotheses=hypotheses, condition=told)
-        measured = evaluate_people(frame, drawn, vertices=False)
-        zero, best = (measured.errors[e]["mpjpe_mm"].mean() for e in ("zero_noise", "best_of_g"))
-        return float(zero + best)
-
-    tuned = fine_tune_on_labels(
-        base, base.observe(people.observation), people.latents, settings, validate,
-        lambda step, value: log.info("step %d: val zero-noise + best-of-g %.1f mm", step, value),
-    )  # fmt: skip
-    before, after = (
-        evaluate_people(frame, draw_people(m, frame, test, hypotheses=hypotheses), vertices=False)
-        for m in (base, tuned)
-    )
-    found: dict[str, Any] = {
-        "digest": base.digest(), "scenes": wild.count, "wild": len(people.betas), "test": len(before.keypoint_px),
-    }  # fmt: skip
-    for estimate in ("zero_noise", "best_of_g"):
-        old, new = (e.errors[estimate]["mpjpe_mm"] for e in (before, after))
-        interval = bootstrap_improvement(old, new, 0)
-        found[estimate] = {
-            "before_mm": float(np.mean(old)), "after_mm": float(np.mean(new)),
-            "value": interval.estimate, "low": interval.low, "high": interval.high,
-        }  # fmt: skip
-    return found

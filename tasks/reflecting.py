@@ -22,7 +22,7 @@ from critique.memory.embedders import text_embedder
 from critique.memory.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
 from critique.memory.memory import Memory
 from critique.memory.reflection import Auditor
-from critique.vlm.vlm import VlmCritic, name_of
+from critique.vlm.vlm_critic import VlmCritic, name_of
 from critique.vlm.vlm_settings import VlmSettings
 from hmr.body.body import Body
 from hmr.metrics.evaluation import joint_errors

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from storage.group_store import GroupStore
-from tasks.groups.drawn_groups import body, draw_groups, groups_from, model, observe, sampler_settings
+from tasks.groups.sampled_groups import body, draw_groups, groups_from, model, observe, sampler_settings
 from tasks.run.retrying import may_pass
 from tasks.run.settings import Sample
 

@@ -7,10 +7,10 @@
 | `blocks` | Which hypotheses a remote critic is shown together, and in which order: one showing for each call. Pure |
 | `cost` | What judging will cost, before anything is sent: requests, tokens, money and hours. Pure |
 | `expectation` | Scores as expectations over a model's token probabilities, where the server tells them. Pure |
-| `loose_json` | JSON as models write it: also with single quotes, trailing commas, Python's words and bare keys. Pure |
+| `lenient_json` | JSON as models write it: also with single quotes, trailing commas, Python's words and bare keys |
 | `prompt` | Builds the messages of one call to a vision-language critic: role and task, memory, photograph, overlays |
 | `reply` | Reads a remote critic's answer: one rule, one place, every spelling. Whatever it says is untrusted text |
-| `vlm` | A vision-language model behind any OpenAI-compatible chat-completions endpoint, as a critic |
+| `vlm_critic` | A vision-language model behind any OpenAI-compatible chat-completions endpoint, as a critic |
 | `vlm_settings` | Settings of a remote critic, read once, and the checks that stop a run before it spends anything |
 
 May import: `critique.endpoint`, `critique.memory`.

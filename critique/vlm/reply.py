@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from critique.vlm.loose_json import LooseObject as _Object
-from critique.vlm.loose_json import looser, read_loosely
+from critique.vlm.lenient_json import LooseObject as _Object
+from critique.vlm.lenient_json import looser, read_loosely
 
 COMMENT_LIMIT = 300  # characters of a comment that are kept
 REPLY_LIMIT = 100_000  # characters of a reply that are searched, from its end

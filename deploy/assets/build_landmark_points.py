@@ -14,7 +14,7 @@ import torch
 
 from hmr.body.body import load_body
 from hmr.body.camera import project
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.landmark_points import fit_landmark_points, landmark_places
 from hmr.pretraining.labels import known_people
 from hmr.studio.observation import see_split

@@ -29,7 +29,7 @@ from critique.expected_joints import (
     seen_by_the_crop,
 )  # fmt: skip
 from hmr.body.body import Body, load_body
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.diffusion.mirror import JOINT_SWAP, LANDMARK_SWAP
 from hmr.pretraining.labels import known_people
 from hmr.studio.observation import SeenPeople, see_split

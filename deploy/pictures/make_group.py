@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from hmr.detection.photograph import read_photograph
 from hmr.rendering.overlay import NumbaRenderer, side_view
 from storage.records import DrawnGroup
-from tasks.groups.drawn_groups import body, draw_groups, model
 from tasks.groups.overlays import draw_group, framed, group_vertices
 from tasks.groups.people import people_in
+from tasks.groups.sampled_groups import body, draw_groups, model
 from tasks.judging import make_critic
 from tasks.run.settings import CriticSection, Sample
 

@@ -396,7 +396,7 @@ def train(
     )
     with recorded():
         if probe_headroom:
-            from flows.train_policy import probe_headroom as probe
+            from flows.probe_headroom import probe_headroom as probe
 
             tell_measurements(probe(chosen), json_file)
         else:

@@ -11,7 +11,7 @@ from hmr.body.skeleton import JOINT_NAMES
 from hmr.diffusion.sampler import PUBLISHED, SamplerSettings
 from hmr.metrics.coverage import LEVELS, coverage
 from tasks.benchmarking import benchmark_sampler, draw_people
-from tasks.groups.drawn_groups import body, model
+from tasks.groups.sampled_groups import body, model
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings

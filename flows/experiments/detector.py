@@ -10,7 +10,7 @@ from flows.record.run_labels import labelled
 from hmr.studio.studio import Split
 from tasks.benchmarking import StudioPeople
 from tasks.benchmarks.detector_quality import photograph_quality, studio_quality
-from tasks.groups.drawn_groups import body
+from tasks.groups.sampled_groups import body
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan, studio_cache
 from tasks.run.settings import Settings

@@ -11,9 +11,9 @@ from prefect import flow
 from flows.cli.measurements import cells
 from flows.record.run_labels import labelled
 from hmr.detection.photograph import PhotographError, read_photograph
-from tasks.groups.drawn_groups import body, draw_groups, model
 from tasks.groups.overlays import draw_group
 from tasks.groups.people import IMAGES, people_in
+from tasks.groups.sampled_groups import body, draw_groups, model
 from tasks.report.photograph_agreement import Agreement, agreement, distances_of, means
 from tasks.run.artifacts import leave_table
 from tasks.run.settings import Sample, Settings

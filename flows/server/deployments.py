@@ -45,7 +45,7 @@ DEPLOYMENTS = (
     Deployment("flows.draw_groups.draw_groups"),
     Deployment("flows.score_groups.score_groups"),
     Deployment("flows.train_policy.train_policy"),
-    Deployment("flows.train_policy.probe_headroom"),
+    Deployment("flows.probe_headroom.probe_headroom"),
     Deployment("flows.run_benchmark.run_benchmark"),
     Deployment("flows.critic_benchmark.critic_benchmark"),
     Deployment("flows.plant_controls.plant_controls"),

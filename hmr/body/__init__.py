@@ -6,7 +6,7 @@
 | `body_file` | Reads a body in SMPL's or SMPL-X's file format, `.npz` or `.pkl` |
 | `camera` | Pinhole geometry without ground truth |
 | `ground` | People on the ground: where a floor lies under a body, and how a body comes to rest on it |
-| `inverse_kinematics` | Forward kinematics, and the analytic inverse: bone directions and twists to joint rotations |
+| `kinematics` | Forward kinematics, and the analytic inverse: bone directions and twists to joint rotations |
 | `landmark_points` | Where BlazePose places its 33 landmarks on a body: points fixed to joints' frames |
 | `penetration` | How deep body parts pass through each other, from the joints alone: capsules about the limbs |
 | `refinement` | A short fit of one body to the detector's landmarks, from a hypothesis and near it |

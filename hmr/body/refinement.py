@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hmr.body.body import Body
 from hmr.body.camera import project
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.rotations import rotation_matrices
 from hmr.body.skeleton import KEYPOINT_NAMES
 from hmr.detection.agreement import CROP, LANDMARK_OF_KEYPOINT, SHARED

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hmr.body.camera import back_project, fit_root_depth, fit_translation, from_crop, project, to_crop
-from hmr.body.inverse_kinematics import PelvisRule, forward_kinematics, inverse_kinematics, twists_of
+from hmr.body.kinematics import PelvisRule, forward_kinematics, inverse_kinematics, twists_of
 from hmr.body.skeleton import PARENTS
 from hmr.diffusion.noise_schedule import DATA_SCALE
 

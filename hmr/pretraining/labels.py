@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from hmr.body.body import Body
-from hmr.body.inverse_kinematics import forward_kinematics, twists_of
+from hmr.body.kinematics import forward_kinematics, twists_of
 from hmr.body.landmark_points import landmark_places
 from hmr.diffusion.latent import encode
 from hmr.metrics.evaluation import TrueBodies

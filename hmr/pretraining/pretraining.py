@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hmr.body.body import Body
 from hmr.body.camera import project, to_crop
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.landmark_points import landmark_places
 from hmr.detection.photograph import default_camera
 from hmr.diffusion.condition import Condition, Observation, numbers_read

@@ -28,7 +28,7 @@ from scipy.spatial.transform import Rotation
 
 from hmr.body.body import Body
 from hmr.body.ground import floor_height, settle
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.penetration import self_penetration
 from hmr.rendering.rasterizer import Lights, draw_colours, project, shade, vertex_normals
 from hmr.studio.pose_prior import sample_angles, to_rotations

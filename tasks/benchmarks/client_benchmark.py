@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from critique.vlm.prompt import PictureEncoder
-from critique.vlm.vlm import VlmCritic
+from critique.vlm.vlm_critic import VlmCritic
 from critique.vlm.vlm_settings import VlmSettings
 from storage.records import DrawnGroup, Group, Person, Verdict
 

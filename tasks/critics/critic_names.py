@@ -5,7 +5,7 @@ from pathlib import Path
 from critique.panel import Member, PanelCritic
 from critique.scripted import ScriptedCritic
 from critique.shuffled import ShuffledCritic
-from critique.vlm.vlm import name_of
+from critique.vlm.vlm_critic import name_of
 from critique.vlm.vlm_settings import VlmSettings
 from storage.records import DrawnGroup, Verdict
 from tasks.critics.remembering import memory_of

@@ -9,7 +9,7 @@ from critique.critic import Critic
 from critique.endpoint.cache import FILE, read_adaptations
 from critique.panel import PanelCritic
 from critique.shuffled import ShuffledCritic
-from critique.vlm.vlm import VlmCritic
+from critique.vlm.vlm_critic import VlmCritic
 from storage.group_store import GroupStore
 from storage.records import Verdict
 from tasks.critics.remembering import version_of

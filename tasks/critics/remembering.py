@@ -6,7 +6,7 @@ from pathlib import Path
 from critique.memory.embedders import CaseEmbedder, case_embedder
 from critique.memory.memory import Memory, from_rows, read_toml, to_rows, to_toml, untrusted, with_imported
 from critique.memory.memory_settings import RECALL
-from critique.vlm.vlm import VlmCritic
+from critique.vlm.vlm_critic import VlmCritic
 from critique.vlm.vlm_settings import VlmSettings
 from storage.finished_file import write_bytes, write_text
 from storage.memory_store import MemoryStore

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from critique.endpoint.cache import Spent, read_ledger
 from critique.vlm.cost import Estimate, alternatives, estimate
-from critique.vlm.vlm import name_of
+from critique.vlm.vlm_critic import name_of
 from critique.vlm.vlm_settings import VlmSettings
 from storage.group_store import GroupStore
 from tasks.critics.critic_names import stored_name

@@ -2,7 +2,6 @@
 
 | file | what |
 |---|---|
-| `drawn_groups` | From people to groups of hypotheses by one model. Free of prefect |
 | `image_search` | What photographs lie in a run's folders now, by their contents. Free of prefect and torch |
 | `instances` | People of a dataset with true bodies: rows of a file, matched to who is found in the photographs |
 | `known_groups` | Groups whose bodies are given rather than drawn by a model: planted controls |
@@ -10,6 +9,7 @@
 | `people` | From a photograph to the records of its people. Free of prefect |
 | `photograph_list` | From what the user typed to photographs, and from photographs to names of folders |
 | `pictures` | Pictures of people at the side that a network wants: as stored, or cut anew from their photographs |
+| `sampled_groups` | From people to groups of hypotheses by one model. Free of prefect |
 
 May import: `tasks.run`.
 

@@ -23,7 +23,7 @@ from hmr.rendering.rasterizer import draw_silhouettes, project
 from hmr.rendering.renderers import open_renderer
 from storage.finished_file import finished_file
 from storage.records import DrawnGroup, Group, Person
-from tasks.groups.drawn_groups import body
+from tasks.groups.sampled_groups import body
 from tasks.run.settings import Overlay
 
 SILHOUETTE = 64

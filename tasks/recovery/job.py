@@ -18,8 +18,8 @@ from hmr.detection.pose_networks import pose_networks
 from hmr.rendering.overlay import OverlayRenderer
 from hmr.rendering.renderers import open_renderer
 from storage.finished_file import finished_folder
-from tasks.groups.drawn_groups import body, model
 from tasks.groups.people import people_in
+from tasks.groups.sampled_groups import body, model
 from tasks.recovery.files import arrays_bytes, colour_of, person_arrays, write_mesh
 from tasks.recovery.pictures import everybody, group_sheet, person_picture
 from tasks.recovery.record import FILE, FORMAT, Job, Record, checkpoint_of

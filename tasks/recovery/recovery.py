@@ -22,8 +22,8 @@ from hmr.metrics.pose_metrics import critic_choice, joint_spread, medoid
 from hmr.models.base_model import BaseModel
 from hmr.rendering.rasterizer import draw_silhouettes, project
 from storage.records import Group, Person
-from tasks.groups.drawn_groups import draw_groups, groups_from
 from tasks.groups.overlays import SILHOUETTE, camera_of_crop, draw_group, group_vertices
+from tasks.groups.sampled_groups import draw_groups, groups_from
 from tasks.run.settings import Settings, validate
 
 Floats = NDArray[np.float32]

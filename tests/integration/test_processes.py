@@ -9,9 +9,9 @@ import pytest
 from storage.group_store import GroupStore
 from tasks.drawing import draw_pictures
 from tasks.finding import find_people, list_photographs
-from tasks.groups.drawn_groups import body, draw_groups, model
 from tasks.groups.image_search import Source
 from tasks.groups.overlays import drawn_groups
+from tasks.groups.sampled_groups import body, draw_groups, model
 from tasks.photographs import save_scenes
 from tasks.run.settings import Overlay, Sample
 from tests.factories import same

@@ -9,7 +9,7 @@ from critique.endpoint.loopback import LoopbackVlm, good, refusal
 from critique.evidence import EvidenceCritic, EvidenceSettings
 from critique.panel import Member, PanelCritic, agreement, common_points, weighed
 from critique.scripted import ScriptedCritic
-from critique.vlm.vlm import VlmCritic
+from critique.vlm.vlm_critic import VlmCritic
 from tests.factories import make_verdict
 from tests.vlm_cases import figures, settings
 

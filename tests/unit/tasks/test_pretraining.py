@@ -4,7 +4,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hmr.body.body import load_body
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.studio.pose_prior import EASY, to_rotations
 from tasks.pretraining import facing
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.groups.drawn_groups
+import tasks.groups.sampled_groups
 from hmr.body.body import Body, load_body
 from hmr.detection.photograph import PhotographError
 from hmr.diffusion.condition import Condition, Observation
@@ -61,8 +61,8 @@ def test_a_group_is_the_same_in_any_shard(people, base, body):
 def test_a_group_is_the_same_for_any_batch_of_the_networks(people, base, body, monkeypatch):
     whole = drawn(people, base, body)
     monkeypatch.setattr(base, "network", base.network._replace(batch=2))
-    real = tasks.groups.drawn_groups.draw_latents
-    monkeypatch.setattr(tasks.groups.drawn_groups, "draw_latents", lambda *a, **k: real(*a, **k, rows=3))
+    real = tasks.groups.sampled_groups.draw_latents
+    monkeypatch.setattr(tasks.groups.sampled_groups, "draw_latents", lambda *a, **k: real(*a, **k, rows=3))
     assert alike(whole, drawn(people, base, body))
 
 

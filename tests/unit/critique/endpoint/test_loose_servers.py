@@ -13,7 +13,7 @@ from critique.endpoint.cache import read_adaptations
 from critique.endpoint.completion import CompletionError, read_completion
 from critique.endpoint.loopback import Answer, LoopbackVlm, error, good, judged_places, pictures
 from critique.scale import likely_scale
-from critique.vlm.vlm import VlmConfigError, VlmCritic
+from critique.vlm.vlm_critic import VlmConfigError, VlmCritic
 from critique.vlm.vlm_settings import VlmSettings
 from storage.records import Verdict
 from tests.vlm_cases import figures, settings

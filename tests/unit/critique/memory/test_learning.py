@@ -21,7 +21,7 @@ from critique.memory.memory_settings import ReflectionSettings
 from critique.memory.prototypes import Prototype
 from critique.memory.reflection import Audit, Auditor, Proposal
 from critique.memory.rules import Rule
-from critique.vlm.vlm import VlmCritic, VlmSettings
+from critique.vlm.vlm_critic import VlmCritic, VlmSettings
 from tests.factories import make_verdict
 from tests.reflection_scene import labelled_groups
 

@@ -18,7 +18,7 @@ from critique.endpoint.loopback import Answer, LoopbackVlm, Manner, bad_json, er
 from critique.endpoint.stream import BudgetSpent
 from critique.memory.memory import Memory
 from critique.memory.rules import Rule
-from critique.vlm.vlm import VlmConfigError, VlmCritic
+from critique.vlm.vlm_critic import VlmConfigError, VlmCritic
 from tests.factories import same
 from tests.vlm_cases import figures, settings
 
@@ -335,7 +335,7 @@ def test_a_batch_needs_a_cache():
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from critique.vlm.vlm import VlmCritic, VlmSettings
+from critique.vlm.vlm_critic import VlmCritic, VlmSettings
 from tests.vlm_cases import figures
 chosen = VlmSettings(base_url=sys.argv[1], model="loopback", max_in_flight=4)
 critic = VlmCritic(chosen, cache=Path(sys.argv[2]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from critique.endpoint.loopback import RUDE, LoopbackVlm, Manner, good, labelled, refusal, says
-from critique.vlm.vlm import VlmCritic
+from critique.vlm.vlm_critic import VlmCritic
 from storage.records import Verdict
 from tests.vlm_cases import figures, settings
 

@@ -13,7 +13,7 @@ from hmr.detection.people import PersonFinder
 from hmr.detection.photograph import PhotographError
 from hmr.studio.studio import photographs as drawn
 from tasks.benchmarks.detector_quality import AnnotationError, photograph_quality
-from tasks.groups.drawn_groups import body
+from tasks.groups.sampled_groups import body
 from tasks.run.settings import load_settings
 
 COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]

@@ -6,7 +6,7 @@ import torch
 
 from hmr.body.body import load_body
 from hmr.body.ground import FARTHEST_TURN, floor_height, ground_points, settle
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.studio.pose_prior import EASY, LYING, SITTING, to_rotations
 
 UP = np.array([[0.0, 1.0, 0.0]], np.float32)

@@ -3,7 +3,7 @@ import torch
 
 from hmr.body.body import load_body
 from hmr.body.camera import project
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.landmark_points import fit_landmark_points, landmark_offsets, landmark_places
 from hmr.diffusion.mirror import LANDMARK_SWAP
 from hmr.studio.studio import truths

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hmr.body.body import Body, load_body
 from hmr.body.body_file import read_body_file
 from hmr.body.camera import project
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.refinement import RefineSettings, _keypoints, refine
 from hmr.body.rotations import rotation_matrices
 from hmr.detection.agreement import LANDMARK_OF_KEYPOINT, SHARED, keypoint_distance

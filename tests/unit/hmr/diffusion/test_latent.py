@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from hmr.body.body import load_body
 from hmr.body.camera import back_project, fit_root_depth, fit_translation, from_crop, project, to_crop
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.diffusion.latent import Decoding, decode, encode, mean_latent
 from hmr.diffusion.mirror import JOINT_SWAP, LANDMARK_SWAP, mirror_latents
 from hmr.diffusion.noise_schedule import DATA_SCALE

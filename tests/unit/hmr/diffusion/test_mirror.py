@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from hmr.alignment.advantage import group_advantages
 from hmr.body.body import load_body
 from hmr.body.camera import back_project, project, to_crop
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.skeleton import JOINT_NAMES
 from hmr.diffusion.condition import Observation
 from hmr.diffusion.latent import decode, encode

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hmr.body.body import load_body
-from hmr.body.inverse_kinematics import forward_kinematics
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.penetration import self_penetration
 from hmr.studio.pose_prior import (
     ANGLES,

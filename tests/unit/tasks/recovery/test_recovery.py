@@ -10,8 +10,8 @@ from PIL import Image
 from hmr.detection.agreement import keypoint_distance
 from hmr.detection.photograph import read_photograph
 from hmr.rendering.rasterizer import project
-from tasks.groups.drawn_groups import body, model
 from tasks.groups.people import people_in
+from tasks.groups.sampled_groups import body, model
 from tasks.recovery.recovery import pick, recover_people
 from tasks.run.settings import Recover, Settings
 from tests.factories import make_group

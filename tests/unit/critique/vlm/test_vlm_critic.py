@@ -34,7 +34,7 @@ from critique.endpoint.loopback import (
 )
 from critique.memory.memory import Memory
 from critique.memory.rules import Rule
-from critique.vlm.vlm import VlmConfigError, VlmCritic, VlmSettings
+from critique.vlm.vlm_critic import VlmConfigError, VlmCritic, VlmSettings
 from storage.records import DrawnGroup, Verdict
 from tests.factories import make_group, make_person
 

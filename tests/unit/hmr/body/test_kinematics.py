@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from hmr.body.body import load_body
-from hmr.body.inverse_kinematics import (
+from hmr.body.kinematics import (
     axis_rotation,
     forward_kinematics,
     inverse_kinematics,
