@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_killed_writers_leave_a_readable_store(tmp_path):
     )
     root = Path(__file__).parents[3]
     store, rng = GroupStore(tmp_path), np.random.default_rng(1)
-    for _ in range(5):
+    for _ in range(3):
         before = len(store.people_shards())
         command = [sys.executable, "-c", program, tmp_path, root]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
@@ -88,26 +89,32 @@ def test_killed_writers_leave_a_readable_store(tmp_path):
     assert_complete(store, done)
 
 
-@pytest.mark.slow
+def write_and_die(root: Path, files: int) -> None:
+    """In a forked process: it kills itself when about to rename its n-th file."""
+    left = files
+
+    def count(event, names):
+        nonlocal left
+        if event == "os.rename" and str(names[1]).startswith(str(root)):
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    try:
+        write_shards(root, range(9))
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_before_each_file_is_put_in_place(tmp_path):
-    """Process n kills itself when about to rename its n-th file; a shard with its verdicts has eight."""
-    program = (
-        "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from tests.unit.storage.test_manifest import write_shards\n"
-        "left = int(sys.argv[3])\n"
-        "def count(event, names):\n"
-        "    global left\n"
-        "    if event == 'os.rename' and str(names[1]).startswith(sys.argv[1]):\n"
-        "        left -= 1\n"
-        "        if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "sys.addaudithook(count)\n"
-        "write_shards(Path(sys.argv[1]), range(9))"
-    )
-    root = Path(__file__).parents[3]
+    """Process n dies before its n-th file; a shard with its verdicts has eight."""
     store = GroupStore(tmp_path)
     for files in range(1, 9):
-        ended = subprocess.run([sys.executable, "-c", program, tmp_path, root, str(files)])
-        assert ended.returncode == -signal.SIGKILL
+        if (child := os.fork()) == 0:
+            write_and_die(tmp_path, files)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         assert store.verify() == []
         judged = [verdict.group_id for _, verdict in store.judged("round0", CRITIC)]
         known = [person.group_id for person in store.read_people()]
