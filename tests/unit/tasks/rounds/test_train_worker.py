@@ -117,14 +117,15 @@ def test_a_round_may_train_on_the_groups_of_earlier_ones_too(root):
     assert not curves(root, "both")["loss"].equals(curves(root, "own")["loss"])
 
 
-def test_a_beta_that_is_far_off_is_told_once_as_a_warning(root, caplog):
+def test_a_beta_that_is_far_off_is_told_once_as_a_warning(root, caplog, monkeypatch):
+    monkeypatch.setattr("hmr.alignment.objectives.diagnostics.ADVISED_AT", 4)
     with caplog.at_level(logging.WARNING):
-        far_off = spec(root, "advised", steps=52, evaluate_every=26, preset="stable", overrides={"beta": 0.01})
+        far_off = spec(root, "advised", steps=6, evaluate_every=6, preset="stable", overrides={"beta": 0.01})
         train(far_off, tasks.training._progress("round0"))
     (warning,) = caplog.messages
-    assert warning.startswith("round0: after 50 steps, median |beta S|") and "(now 0.01; [train] overrides" in warning
+    assert warning.startswith("round0: after 4 steps, median |beta S|") and "(now 0.01; [train] overrides" in warning
     page = (root / "advised" / "why_it_stopped.html").read_text()
-    assert "<b>Advice</b>: after 50 steps" in page
+    assert "<b>Advice</b>: after 4 steps" in page
 
 
 def test_settings_that_do_not_fit_together_are_refused_at_the_door():
