@@ -12,6 +12,7 @@ import pytest
 from flows.server.deployments import DEPLOYMENTS, POOL, ZOMBIES, deploy
 from flows.server.server import Server, prefect_server
 from tasks.run.settings import load_settings
+from tests.factories import store_in_one_photograph
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -88,21 +89,10 @@ def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
     assert deployed() == ours
 
 
-def sample_one_photograph(runs: Path) -> None:
-    """Groups for the run that the deployments name: without any, rescoring fails, as it should."""
-    photographs = runs.parent / "photographs"
-    photographs.mkdir(exist_ok=True)
-    shutil.copy(sorted((ROOT / "tasks" / "assets" / "photographs").glob("*.jpg"))[0], photographs)
-    program = [sys.executable, "-m", "flows.cli.command_line", "sample"]
-    command = [*program, "--images", str(photographs), "--out", str(runs)]
-    done = subprocess.run([*command, "--hypotheses", "4"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
     from prefect.client.orchestration import get_client
 
-    sample_one_photograph(runs)
+    store_in_one_photograph(runs / "default", 2)  # without groups, rescoring fails, as it should
     environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     command = [*PREFECT, "worker", "start", "--pool", POOL, "--limit", "1"]
     worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
