@@ -1,6 +1,8 @@
 """The published networks at full size, with random weights, through the whole job."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 
 pytestmark = pytest.mark.slow
+PHOTOGRAPH = Path(__file__).parents[2] / "tasks" / "assets" / "photographs" / "four_musicians_seated_on_stage.jpg"
 
 SMALL = """
 [run]
@@ -25,14 +28,13 @@ groups_shown = 1
 rounds = 1
 [train]
 keep = "last"
-steps = 10
-evaluate_every = 10
+steps = 4
+evaluate_every = 4
 groups_per_step = 2
 [benchmark]
 hypotheses = 3
 bootstrap = 20
 [studio]
-wild = 4
 val = 2
 test = 2
 """
@@ -45,7 +47,10 @@ def test_a_published_network_is_sampled_drawn_judged_stored_trained_and_measured
     programs.run("convert", ours, start)  # from here on, a file in the layout of the authors
     settings = tmp_path / "small.toml"
     settings.write_text(SMALL)
-    programs.run("align", "--settings", settings, "--checkpoint", start, "--out", tmp_path, "--name", "published")
+    (photos := tmp_path / "photos").mkdir()
+    shutil.copy(PHOTOGRAPH, photos)
+    files = ("--settings", settings, "--images", photos, "--checkpoint", start, "--out", tmp_path)
+    programs.run("align", *files, "--name", "published")
     folder = tmp_path / "published"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["base"] == str(start)
@@ -53,9 +58,9 @@ def test_a_published_network_is_sampled_drawn_judged_stored_trained_and_measured
     assert summary["verdicts"]["scored"] == 5 * summary["groups"]
     assert not GroupStore(folder / "store").verify()
     curves = pd.read_parquet(folder / "training" / "round1" / "curves.parquet")
-    assert len(curves) == 10 and curves["loss"].notna().all()
+    assert len(curves) == 4 and curves["loss"].notna().all()
     seen = pd.read_parquet(folder / "training" / "round1" / "evaluations.parquet").set_index("step")
-    assert seen.zero_noise_mm[0] != seen.zero_noise_mm[10]  # ten steps moved the policy, whichever the guard kept
+    assert seen.zero_noise_mm[0] != seen.zero_noise_mm[4]  # four steps moved the policy, whichever the guard kept
     assert load_model(summary["checkpoint"]).architecture["network"] == "hyponet"
     for when in ("before", "after"):
         assert summary["benchmark"][when]["zero_noise"]["mpjpe_mm"] > 0
