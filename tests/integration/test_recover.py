@@ -1,10 +1,7 @@
 """`hmr-align recover` as a user calls it: people of two photographs, every file, a second call, bad input."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,15 +19,6 @@ from tasks.recovery.files import FIELDS
 ODD = "Größe [2] 'a' #1.png"
 
 
-def run(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.command_line", "recover", *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
@@ -43,9 +31,10 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(photos, tmp_path_factory):
+def results(programs, photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    told = run(photos, "--out", out, "--name", "mine", "--hypotheses", 6, "--format", "npz,obj,glb", "--pick", "critic")
+    wanted = ("--hypotheses", 6, "--format", "npz,obj,glb", "--pick", "critic")
+    told = programs.run("recover", photos, "--out", out, "--name", "mine", *wanted)
     assert "notes.txt: not a picture" in told.stderr and "coffee.png: nobody was found in it" in told.stderr
     assert "INFO" not in told.stderr and told.stdout.startswith("2 people in 2 photographs; 2 could not be used")
     assert told.stdout.splitlines()[-1] == str(out / "mine" / "index.html")
@@ -103,20 +92,20 @@ def test_pictures_show_the_mesh(results):
         assert Image.open(folder / "person0_group.jpg").width == 1200
 
 
-def test_a_second_call_does_what_has_changed_alone(photos, results):
+def test_a_second_call_does_what_has_changed_alone(programs, photos, results):
     again = (photos, "--out", results.parent, "--name", "mine", "--hypotheses", 6, "--format", "glb,obj")
     before = {path: path.stat().st_mtime_ns for path in results.glob("*/*")}
-    told = run(*again, "--pick", "critic")
+    told = programs.run("recover", *again, "--pick", "critic")
     assert told.stdout.startswith("2 photographs done already, with the same settings; 2 could not be used")
     assert before == {path: path.stat().st_mtime_ns for path in results.glob("*/*")}
     Image.fromarray(skimage.data.astronaut()[:, ::-1]).save(photos / "astronaut.jpg")
-    told = run(*again, "--pick", "critic")
+    told = programs.run("recover", *again, "--pick", "critic")
     assert told.stdout.startswith("1 person in 1 photograph; 1 photograph done already")
     changed = {path.parent.name for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed == {"astronaut"} and not list(results.glob(".unfinished*"))
 
 
-def test_nothing_at_all_ends_with_code_2(photos, tmp_path):
-    told = run(photos / "notes.txt", photos / "*.gif", "--out", tmp_path, code=2)
+def test_nothing_at_all_ends_with_code_2(programs, photos, tmp_path):
+    told = programs.run("recover", photos / "notes.txt", photos / "*.gif", "--out", tmp_path, code=2)
     assert "*.gif: matches no file" in told.stderr and told.stderr.splitlines()[-1].startswith("hmr-align: nothing was")
     assert not list(tmp_path.rglob("index.html"))
