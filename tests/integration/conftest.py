@@ -26,9 +26,9 @@ guard = { min_gain_percent = 0.0, max_rise_percent = 50.0 }
 hypotheses = 4
 bootstrap = 50
 [studio]
-wild = 20
-val = 8
-test = 8
+wild = 8
+val = 4
+test = 4
 """
 
 

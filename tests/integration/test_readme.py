@@ -91,7 +91,7 @@ def test_commands_run_as_written(programs, tmp_path):
     (tmp_path / "people.json").write_text('{"two.png": 2, "coffee.png": 0}')
     tiny = tmp_path / "tiny.toml"
     pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\nundrawn = 60\n"
-    tiny.write_text(programs.tiny.read_text() + pretraining)
+    tiny.write_text(f"{programs.tiny.read_text()}{pretraining}[recover]\nprocesses = 1\n")
     mine = Programs({**programs.environment, "HMR_ALIGN_RUNS": str(tmp_path / "runs")}, tiny)
     for command in IN_ORDER:
         words = shlex.split(command)[1:]
