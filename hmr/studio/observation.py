@@ -93,7 +93,7 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
 
 def read_seen(path: Path) -> SeenPeople:
     """What `write_seen` wrote; a damaged file raises, since reading an array checks its checksum."""
-    with np.load(path) as kept:
+    with path.open("rb") as file, np.load(file) as kept:  # numpy leaves a damaged file open that it opened itself
         return SeenPeople(*(kept[name] for name in SeenPeople._fields))
 
 

@@ -88,8 +88,8 @@ def test_pictures_show_the_mesh(results):
     for folder in folders(results).values():
         plain, drawn = (np.asarray(Image.open(folder / f"{name}.jpg"), int) for name in ("photograph", "overlay"))
         assert plain.shape == drawn.shape and (np.abs(plain - drawn).max(-1) > 40).mean() > 0.02
-        assert Image.open(folder / "person0.jpg").size == (512, 512)
-        assert Image.open(folder / "person0_group.jpg").width == 1200
+        with Image.open(folder / "person0.jpg") as person, Image.open(folder / "person0_group.jpg") as group:
+            assert person.size == (512, 512) and group.width == 1200
 
 
 def test_a_second_call_does_what_has_changed_alone(programs, photos, results):
