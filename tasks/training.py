@@ -138,8 +138,9 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
 
     def read() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            waiting.put(line)
+        with process.stdout as told:
+            for line in told:
+                waiting.put(line)
         waiting.put(None)
 
     threading.Thread(target=read, daemon=True).start()
