@@ -53,9 +53,7 @@ def abstain(
     )
 
 
-def as_verdict(
-    group: Group, critic: str, scores: NDArray[np.float64], comments: Iterable[str]
-) -> Verdict:
+def as_verdict(group: Group, critic: str, scores: NDArray[np.float64], comments: Iterable[str]) -> Verdict:
     """A verdict of scores (G,), 0-100; NaN where the critic abstained."""
     return Verdict(
         group_id=group.person.group_id,

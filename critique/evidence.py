@@ -149,9 +149,7 @@ def check_table(group: DrawnGroup) -> dict[str, Floats]:
 
 def totals(findings: dict[str, Finding], weights: dict[str, float]) -> Floats:
     """(G,) weighted sum of the scaled penalties; 0 = nothing wrong."""
-    parts = [
-        weights[name] * found.evidence / SCALES[name] * found.penalty for name, found in findings.items()
-    ]
+    parts = [weights[name] * found.evidence / SCALES[name] * found.penalty for name, found in findings.items()]
     return np.sum(parts, axis=0)
 
 
@@ -170,9 +168,7 @@ def worst_faults(findings: dict[str, Finding]) -> list[str]:
     severities[unseen] *= ~(severities[~unseen] >= PLAIN).any(0)
     about_worst = severities >= ABOUT * severities.max(0)
     return [
-        findings[names[worst]].comment(index)
-        if severities[worst, index] >= PLAIN
-        else NO_FAULT
+        findings[names[worst]].comment(index) if severities[worst, index] >= PLAIN else NO_FAULT
         for index, worst in enumerate(about_worst.argmax(0))
     ]
 

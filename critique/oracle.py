@@ -55,8 +55,5 @@ class OracleCritic:
             group.group,
             self.name,
             scores,
-            (
-                f"{error:.1f} mm from the truth" if knows else "no ground truth"
-                for error, knows in zip(errors, known)
-            ),
+            (f"{error:.1f} mm from the truth" if knows else "no ground truth" for error, knows in zip(errors, known)),
         )

@@ -231,7 +231,11 @@ def summarise(plan: Plan, found: list[Found], done: Improved, before: Path, afte
 
 
 def publish(
-    plan: Plan, summary: dict[str, Any], shown: list[ShownPerson], rounds: list[Trained], found: list[Found],
+    plan: Plan,
+    summary: dict[str, Any],
+    shown: list[ShownPerson],
+    rounds: list[Trained],
+    found: list[Found],
     pictured: list[PhotographPerson],
 ) -> str:
     """Write summary and report, and the dashboard's artifacts; returns the path of the summary."""

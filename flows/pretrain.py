@@ -16,8 +16,14 @@ from tasks.sampling import body
 
 SHIPPED = {
     "lab": {
-        "reads": "places", "detections": True, "steps": 3000, "aimed_steps": 0,
-        "width": 384, "blocks": 3, "predictor_width": 384, "sampler": {"calls": 4, "solver": "ddim"},
+        "reads": "places",
+        "detections": True,
+        "steps": 3000,
+        "aimed_steps": 0,
+        "width": 384,
+        "blocks": 3,
+        "predictor_width": 384,
+        "sampler": {"calls": 4, "solver": "ddim"},
     },
     "default": {},
 }

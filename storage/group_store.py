@@ -143,9 +143,7 @@ class GroupStore:
         """Hypotheses of each group of a shard."""
         return list(self.hypotheses_of(gen, shard).values())
 
-    def write_verdicts(
-        self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]
-    ) -> None:
+    def write_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         """Add a critic's verdicts on one shard of groups: one on each, in the order of the groups."""
         self._check_names(gen, critic, shard, verdicts)
         drawn = list(self._drawn(gen, shard).items())
@@ -308,9 +306,7 @@ class GroupStore:
                 break
         return [found[group_id] for group_id in drawn if group_id in found]
 
-    def _pairs(
-        self, gen: str, shard: str, parts: Sequence[_Part], critic: str
-    ) -> Iterator[tuple[Group, Verdict]]:
+    def _pairs(self, gen: str, shard: str, parts: Sequence[_Part], critic: str) -> Iterator[tuple[Group, Verdict]]:
         groups = {group.person.group_id: group for group in self.read_groups(gen, shard)}
         images = self.images
         verdicts = [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]

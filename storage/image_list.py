@@ -133,9 +133,7 @@ def _read(store: Path, inode: int, changed_ns: int, size: int) -> ImageList:
     return ImageList(beside if beside.is_dir() and not absolute.is_dir() else absolute, [Image(*row) for row in rows])
 
 
-def updated(
-    kept: Sequence[Image], seen: Mapping[str, tuple[str, str]], size: int, prefix: str
-) -> list[Image]:
+def updated(kept: Sequence[Image], seen: Mapping[str, tuple[str, str]], size: int, prefix: str) -> list[Image]:
     """The list after another look at the photographs: what is new is cut into new shards, the rest stays as it is.
 
     kept: the list before. seen: inputs_sha256 -> (path, short name) of what is there now, in order. size: most
@@ -164,4 +162,3 @@ def _now(image: Image, seen: Mapping[str, tuple[str, str]], paths: set[str]) -> 
 def _number(shard: str, prefix: str) -> int:
     number = shard.removeprefix(f"{prefix}-")
     return int(number) if number != shard and number.isdecimal() else -1
-

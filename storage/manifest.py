@@ -101,8 +101,7 @@ class Manifest:
             for table, (_, data) in files.items():
                 write_bytes(self.file(table, shard), data)
             stored = {
-                table: StoredFile(rows, hashlib.sha256(data).hexdigest())
-                for table, (rows, data) in files.items()
+                table: StoredFile(rows, hashlib.sha256(data).hexdigest()) for table, (rows, data) in files.items()
             }
             shards[shard] = Shard(content, known.written_ns if known else time.time_ns(), stored)
             self._replace(shards)

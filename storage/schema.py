@@ -61,8 +61,11 @@ _PERSON = [
     _picture("mask", (64, 64), "probability of the person over the model crop"),
     _picture("picture", (128, 128, 3), "RGB of the model crop"),
     _array(
-        "second_look", (33, 7), "BlazePose heavy: x, y, z, visibility, world landmark; NULL = it did not look",
-        "px, px, px, 0..1, m, m, m", nullable=True,
+        "second_look",
+        (33, 7),
+        "BlazePose heavy: x, y, z, visibility, world landmark; NULL = it did not look",
+        "px, px, px, 0..1, m, m, m",
+        nullable=True,
     ),
 ]
 
@@ -168,7 +171,5 @@ def decode(content: bytes, schema: pa.Schema, where: str) -> pa.Table:
     if lacking:
         raise StoreError(f"{where}: lacks the columns {', '.join(lacking)}; restore the file from a copy")
     table = file.read(columns=[name for name in schema.names if name in names])
-    columns = [
-        table[field.name] if field.name in names else pa.nulls(len(table), field.type) for field in schema
-    ]
+    columns = [table[field.name] if field.name in names else pa.nulls(len(table), field.type) for field in schema]
     return pa.table(columns, schema=schema)

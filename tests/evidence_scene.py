@@ -81,9 +81,7 @@ def person_in(pose: NDArray) -> Person:
     vertices, _, keypoints = posed(pose[None], PLACE[None])
     pixels = project(keypoints[0], CAMERA)[:, :2]
     landmarks, world = np.zeros((33, 4)), np.zeros((33, 3))
-    kept = np.array(
-        [i for i in range(23) if i not in (18, 21)]
-    )  # small toes share a landmark with the big ones
+    kept = np.array([i for i in range(23) if i not in (18, 21)])  # small toes share a landmark with the big ones
     landmarks[LANDMARK[kept], :2], landmarks[LANDMARK[kept], 3] = pixels[kept], 0.9
     low, high = pixels.min(0), pixels.max(0)
     crop = np.float32([*((low + high) / 2), 1.25 * (high - low).max()])

@@ -26,9 +26,7 @@ def make_person(rng: np.random.Generator, name: str = "street", index: int = 0, 
     centre = rng.uniform([500, 300], [780, 420])
     half = np.array([90, 200])
     low, high = centre - half, centre + half
-    landmarks = np.column_stack(
-        [rng.uniform(low, high, (33, 2)), rng.normal(0, 40, 33), rng.uniform(0.3, 1, 33)]
-    )
+    landmarks = np.column_stack([rng.uniform(low, high, (33, 2)), rng.normal(0, 40, 33), rng.uniform(0.3, 1, 33)])
     person = Person(
         group_id=f"{name}-{sha256[:8]}-p{index}",
         photo=f"/photographs/{name}.jpg",
@@ -82,9 +80,7 @@ def make_group(rng: np.random.Generator, size: int = 4, person: Person | None = 
     return replace(group, **given)
 
 
-def make_verdict(
-    group: Group, scores: Sequence[float] | None = None, critic: str = "scripted@1", **given
-) -> Verdict:
+def make_verdict(group: Group, scores: Sequence[float] | None = None, critic: str = "scripted@1", **given) -> Verdict:
     """A verdict on `group`: scores 100, 90, 80, ... if none are given; a NaN score is an abstention."""
     values = np.maximum(0.0, 100.0 - 10 * np.arange(len(group))) if scores is None else np.float64(scores)
     abstained = np.isnan(values)
@@ -93,9 +89,7 @@ def make_verdict(
         critic=critic,
         scores=values,
         statuses=tuple("abstained" if missing else "ok" for missing in abstained),
-        comments=tuple(
-            "nothing to judge by" if missing else f"place {i}" for i, missing in enumerate(abstained)
-        ),
+        comments=tuple("nothing to judge by" if missing else f"place {i}" for i, missing in enumerate(abstained)),
         seconds=0.25,
     )
     return Verdict(**(verdict | given))

@@ -1,7 +1,7 @@
 """Writes small HumanData files in the layout that GTA-Human II and DNA-Rendering are distributed in.
 
-    write_humandata(tmp_path / "rows.npz", make_rows(rng, 5))
-    write_humandata(tmp_path / "rows.npz", make_rows(rng, 5), meta=None, bbox_xywh=None)    # without these
+write_humandata(tmp_path / "rows.npz", make_rows(rng, 5))
+write_humandata(tmp_path / "rows.npz", make_rows(rng, 5), meta=None, bbox_xywh=None)    # without these
 """
 
 from pathlib import Path

@@ -31,7 +31,10 @@ def smoke_settings(out: Path) -> Settings:
             "critic": {"name": "evidence", "monitor": "physics"},
             "overlay": {"size": 64, "groups_shown": 1},
             "train": {
-                "steps": 2, "evaluate_every": 1, "groups_per_step": 2, "overrides": {"advantage": {"min_std": 0.1}},
+                "steps": 2,
+                "evaluate_every": 1,
+                "groups_per_step": 2,
+                "overrides": {"advantage": {"min_std": 0.1}},
             },
             "benchmark": {"hypotheses": 2, "bootstrap": 10},
             "studio": {"wild": PEOPLE, "val": 2, "test": 2},

@@ -48,7 +48,8 @@ def benchmark(rows: dict[str, float], estimate: str, error: str = "mpjpe") -> st
 
 
 def coverage(level: int) -> str:
-    drawn = [f"{COVERAGE[f'{name}.{level}']:.0f} %" for name in ("coverage_published", "coverage", "coverage_temperature_1.5")]
+    samplers = ("coverage_published", "coverage", "coverage_temperature_1.5")
+    drawn = [f"{COVERAGE[f'{name}.{level}']:.0f} %" for name in samplers]
     return f"| {level} % | {' | '.join(drawn)} |"
 
 

@@ -102,7 +102,5 @@ def degrees_past(pose: NDArray) -> Floats:
     hinge = bone[:, _HINGE]
     bend = np.degrees(np.arctan2((hinge * _BENDS).sum(-1), (hinge * _BONE[_HINGE]).sum(-1)))
     sideways = np.degrees(np.arcsin(np.clip(np.abs((hinge * _NORMAL).sum(-1)), 0, 1)))
-    past[:, _HINGE] += np.maximum(np.maximum(_LEAST - bend, bend - _MOST), 0) + np.maximum(
-        sideways - _SIDEWAYS, 0
-    )
+    past[:, _HINGE] += np.maximum(np.maximum(_LEAST - bend, bend - _MOST), 0) + np.maximum(sideways - _SIDEWAYS, 0)
     return past

@@ -12,6 +12,4 @@ HALF = 0.04
 def penetration(drawn: DrawnGroup) -> Finding:
     """Deepest self-penetration, metres, as the drawing of the group measured it; NaN counts as none."""
     depth = np.nan_to_num(drawn.penetration.astype(np.float64))[:, None]
-    return weigh(
-        depth, np.ones(1), HALF, ("body parts",), "{place} pass {size:.0f} cm into each other", shown=100.0
-    )
+    return weigh(depth, np.ones(1), HALF, ("body parts",), "{place} pass {size:.0f} cm into each other", shown=100.0)

@@ -77,9 +77,7 @@ def silhouette(drawn: DrawnGroup) -> Finding:
     difference = _gathered(drawn_cells) - _gathered(mask[None])  # (G, blocks), positive: too much is drawn
     own = _cells(project(drawn.group.keypoints, person), person)
     seen = np.where(_MEANS > 0, visibility(person), 1.0).min(1) > 0.1  # parts of which every point was seen
-    theirs = (
-        np.where(seen[:, None], _cells(landmarks_px(person), person), FAR)[None] if seen.sum() > 3 else own
-    )
+    theirs = np.where(seen[:, None], _cells(landmarks_px(person), person), FAR)[None] if seen.sum() > 3 else own
     masses = np.concatenate(
         [_mass_by_part(np.maximum(-difference, 0), theirs), _mass_by_part(np.maximum(difference, 0), own)],
         axis=1,

@@ -88,9 +88,7 @@ async def collect(endpoint: Endpoint, cache: AnswerCache, critic: str, questions
     return came
 
 
-def _write(
-    file: IO[bytes], questions: Iterator[Question], endpoint: Endpoint
-) -> tuple[int, Iterator[Question] | None]:
+def _write(file: IO[bytes], questions: Iterator[Question], endpoint: Endpoint) -> tuple[int, Iterator[Question] | None]:
     """Rows written, and the questions for the next file; None if there are none.
 
     A file ends where the budget does: what its answers turn out to take says whether there is a next one.

@@ -112,11 +112,7 @@ class Pictures(NamedTuple):
 def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part]) -> Pictures:
     """Every picture of a group as a message part; a side view stands to the right of its overlay."""
     size = len(group.group)
-    if (
-        group.photograph is None
-        or len(group.overlays) != size
-        or (views != "front" and len(group.sides) != size)
-    ):
+    if group.photograph is None or len(group.overlays) != size or (views != "front" and len(group.sides) != size):
         raise ValueError(
             f"group {group.group.person.group_id} of {size} hypotheses has {len(group.overlays)} overlays, "
             f"{len(group.sides)} side views and {'no' if group.photograph is None else 'a'} photograph; "

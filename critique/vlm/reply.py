@@ -23,9 +23,7 @@ from critique.vlm.lenient_json import looser, read_loosely
 
 COMMENT_LIMIT = 300  # characters of a comment that are kept
 REPLY_LIMIT = 100_000  # characters of a reply that are searched, from its end
-FAILURES = (
-    500  # places in a reply that look like an object and are none, before it is given up: bounds the time
-)
+FAILURES = 500  # places in a reply that look like an object and are none, before it is given up: bounds the time
 
 _LABEL = re.compile(r"(?i)\s*image[\s._-]*([0-9]{1,6})\s*")
 _START = re.compile(r"""\{\s*["'“\w}]|\[\s*["'{\[0-9]""")

@@ -169,6 +169,7 @@ class VlmCritic:
         """A function that judges one group, as long as the context lasts."""
         with AnswerCache(self.cache) as cache:
             async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
+
                 async def judge(group: DrawnGroup) -> Verdict:
                     return await self._judge(endpoint, group)
 
@@ -346,7 +347,7 @@ def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int)
     raise VlmConfigError(
         f"the server at {settings.address} takes {told} in one request, and {1 + prototypes + shown} are to be shown: "
         f"the photograph, {f'{prototypes} prototypes, ' if prototypes else ''}and two overlays at least. Raise "
-        "the server's limit (vLLM: --limit-mm-per-prompt), or set mode to \"blocks\" with a smaller block_size, or to "
+        'the server\'s limit (vLLM: --limit-mm-per-prompt), or set mode to "blocks" with a smaller block_size, or to '
         '"pairs"'
         f"{', or recall fewer prototypes' if prototypes else ''}"
     )

@@ -14,9 +14,7 @@ SettingsFile = Annotated[
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Results go to DIR/NAME. [runs]")]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run. [default]")]
 Images = Annotated[Path | None, typer.Option(metavar="DIR", help="Your photographs. [the embedded studio]")]
-Body = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="SMPL_NEUTRAL.pkl or .npz. [the embedded body]")
-]
+Body = Annotated[Path | None, typer.Option(metavar="FILE", help="SMPL_NEUTRAL.pkl or .npz. [the embedded body]")]
 Checkpoint = Annotated[
     str | None, typer.Option(metavar="MODEL", help="lab, default or a file. [lab; default with --images]")
 ]
@@ -29,13 +27,9 @@ Critic = Annotated[
 ]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
-Round = Annotated[
-    int, typer.Option("--round", metavar="N", min=0, help="The policy after N rounds; 0 = the base.")
-]
+Round = Annotated[int, typer.Option("--round", metavar="N", min=0, help="The policy after N rounds; 0 = the base.")]
 Hypotheses = Annotated[int | None, typer.Option(metavar="N", help="Hypotheses in a group. [20]")]
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.")
-]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.")]
 
 
 def settings_of(path: Path | None, **flags: dict[str, Any]) -> "Settings":

@@ -24,6 +24,7 @@ CARRIERS = (
 )  # fmt: skip
 """Joint of the 29 in whose frame each landmark is fixed."""
 
+
 @lru_cache(maxsize=1)
 def landmark_offsets() -> Float[np.ndarray, "33 3"]:
     """The shipped offsets, metres."""

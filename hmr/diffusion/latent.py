@@ -84,9 +84,7 @@ def decode(
     return _bodies(wanted, twists, rest, rays, weights, how.pelvis)
 
 
-def _bodies(
-    wanted: Tensor, twists: Tensor, rest: Tensor, rays: Tensor, weights: Tensor, pelvis: PelvisRule
-) -> Posed:
+def _bodies(wanted: Tensor, twists: Tensor, rest: Tensor, rays: Tensor, weights: Tensor, pelvis: PelvisRule) -> Posed:
     """Bodies whose bones point as those between the wanted joints, where their joints lie best on the rays."""
     rotations = inverse_kinematics(wanted, twists, rest, pelvis)
     posed = forward_kinematics(rotations, rest).joints

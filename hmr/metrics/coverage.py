@@ -13,9 +13,7 @@ LEVELS = (0.5, 0.8, 0.95)
 """Nominal shares."""
 
 
-def ranks(
-    hypotheses: Float[np.ndarray, "n hypothesis *what"], true: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def ranks(hypotheses: Float[np.ndarray, "n hypothesis *what"], true: NDArray[np.floating]) -> NDArray[np.float64]:
     """(image, *what) place of the truth among the hypotheses, 0 (below all) to g (above all); ties count half."""
     below = (hypotheses < true[:, None]).sum(1)
     level = (hypotheses == true[:, None]).sum(1)

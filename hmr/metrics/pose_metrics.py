@@ -195,9 +195,7 @@ def acceleration_error(
     return MM * np.linalg.norm(bent, axis=-1).mean(-1)
 
 
-def _shares(
-    distances: NDArray, given: Numbers | None, thresholds: NDArray, inclusive: bool
-) -> NDArray[np.float64]:
+def _shares(distances: NDArray, given: Numbers | None, thresholds: NDArray, inclusive: bool) -> NDArray[np.float64]:
     """Share of the given distances within each threshold."""
     kept = np.sort(distances[np.asarray(given, bool)] if given is not None else distances.ravel())
     if not len(kept):

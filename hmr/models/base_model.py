@@ -20,6 +20,8 @@ from hmr.published.hrnet import HRNetCondition
 from hmr.published.hyponet import HypoNet
 
 FORMAT = "hmr-align/base-model/1"
+
+
 class Network(NamedTuple):
     """One kind of base model."""
 

@@ -119,9 +119,7 @@ def pretrain(
     order = torch.randperm(len(people.drawn.betas), generator=torch.Generator().manual_seed(settings.seed))
     held = order[: max(int(len(order) * settings.held_out), 1)]
     kept = examples(people.drawn.select(held), people.seen.select(held), aimed=settings.aimed_steps > 0)
-    people = people._replace(
-        drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :])
-    )
+    people = people._replace(drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :]))
     model = BaseModel(architecture(settings))
     average: Any = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
@@ -228,9 +226,7 @@ def aims(
     return true + weight * gap
 
 
-def _batch(
-    people: TrainingPeople, settings: PretrainSettings, generator: torch.Generator, *, aimed: bool
-) -> Examples:
+def _batch(people: TrainingPeople, settings: PretrainSettings, generator: torch.Generator, *, aimed: bool) -> Examples:
     """Random people, some of them drawn; half of them mirrored."""
     count = round(settings.drawn_share * settings.batch)
     chosen = torch.randint(len(people.undrawn.betas), (settings.batch - count,), generator=generator)

@@ -96,8 +96,8 @@ def simulate(people: PlacedPeople, noise: DetectionNoise, generator: torch.Gener
         share = torch.tensor([_SHARE[i if i in _SHARE else i - 1] for i in limb])[:, None]
         lost = hidden[:, limb].any(1) | (draw.uniform(len(places)) < noise.gross)
         shift = draw.normal(len(places), 1, 2) * noise.hidden * lost[:, None, None]
-        errors[:, limb] += share * shift + 0.3 * noise.hidden * draw.normal(len(places), len(limb), 2) * (
-            hidden[:, limb, None]
+        errors[:, limb] += (
+            share * shift + 0.3 * noise.hidden * draw.normal(len(places), len(limb), 2) * (hidden[:, limb, None])
         )
         shift = draw.normal(len(places), 1, 3) * noise.world_hidden * (0.35 + 0.65 * lost[:, None, None])
         world_errors[:, limb] += share * shift
@@ -177,9 +177,7 @@ def _visibility(hidden: Tensor, draw: _Draw) -> Tensor:
 def as_the_crop_sees(points: Tensor, towards: Tensor) -> Tensor:
     """Points turned so that the ray to `towards` (n, 1, 3) becomes the z axis: the detector sees the crop alone."""
     z = torch.nn.functional.normalize(towards, dim=-1)
-    x = torch.nn.functional.normalize(
-        torch.stack([z[..., 2], torch.zeros_like(z[..., 0]), -z[..., 0]], -1), dim=-1
-    )
+    x = torch.nn.functional.normalize(torch.stack([z[..., 2], torch.zeros_like(z[..., 0]), -z[..., 0]], -1), dim=-1)
     y = torch.linalg.cross(z, x)
     return points @ torch.cat([x, y, z], 1).transpose(1, 2)
 

@@ -120,9 +120,7 @@ def perturbed_about(
     return KnownGroups(groups, np.concatenate(errors))
 
 
-def perturbed_instances(
-    frame: Body, seen: SeenInstances, *, hypotheses: int, level: float | None
-) -> KnownGroups:
+def perturbed_instances(frame: Body, seen: SeenInstances, *, hypotheses: int, level: float | None) -> KnownGroups:
     """`perturbed_about` for people of a dataset, seen by the true camera, with all three errors."""
     people = seen_by_true_camera(seen)
     made = perturbed_about(frame, people, seen.truth.bodies, hypotheses=hypotheses, level=level)

@@ -62,8 +62,6 @@ def search(source: Source) -> Seen:
     return seen
 
 
-
-
 def _files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iterator[Path]:
     """The files of a folder in the order of their names, keypoint files left out, then those of the folders in it."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))

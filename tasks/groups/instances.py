@@ -156,9 +156,7 @@ def true_bodies(instances: Sequence[Instance]) -> TrueBodies:
     return TrueBodies(rotvec_to_rotmat(torch.from_numpy(turns)), betas, translation)
 
 
-def true_cameras(
-    instances: Sequence[Instance], sizes: NDArray[np.int64], section: Instances
-) -> Float[Tensor, "n 4"]:
+def true_cameras(instances: Sequence[Instance], sizes: NDArray[np.int64], section: Instances) -> Float[Tensor, "n 4"]:
     """The camera of each: the file's; else that of the settings; else GTA-Human II's, if it is that. InstancesError."""
     cameras = []
     for one, (width, height) in zip(instances, sizes.tolist()):
@@ -172,16 +170,14 @@ def true_cameras(
         else:
             raise InstancesError(
                 f"{section.file}: gives no camera for row {one.row} ({one.image_path}, {width} x {height} px). Set "
-                "[instances] focal_px and principal_point; dataset = \"gta_human2\" brings them for pictures of "
+                '[instances] focal_px and principal_point; dataset = "gta_human2" brings them for pictures of '
                 f"{GTA_SIZE[0]} x {GTA_SIZE[1]} px alone"
             )
     return torch.tensor(cameras, dtype=torch.float32)
 
 
 @torch.no_grad()
-def off_box(
-    frame: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"], sizes: NDArray[np.int64]
-) -> float:
+def off_box(frame: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"], sizes: NDArray[np.int64]) -> float:
     """Share of true bodies whose projected joints' box overlaps the annotated one by less than LEAST_OVERLAP."""
     fits = []
     for some in torch.arange(len(boxes)).split(CHUNK):

@@ -102,9 +102,7 @@ def _renderer(backend: str) -> OverlayRenderer:
     return open_renderer(backend)
 
 
-def framed_photograph(
-    group: Group, size: int, whole: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def framed_photograph(group: Group, size: int, whole: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The photograph about the person or the whole of it, (size, size, 3), and the camera (4,) that belongs to it.
 
     Where a body runs on beyond the photograph, the frame ends with the photograph.

@@ -54,9 +54,7 @@ def test_robust_is_a_half_at_half_and_bounded():
 
 def test_weigh_a_hand_worked_table():  # robust values 0.5, 0.8 and 0, 0.9; weights 3 and 1
     faults = np.array([[1.0, -2.0], [0.0, 3.0]])
-    found = weigh(
-        faults, np.array([3.0, 1.0]), 1.0, ("arm", "leg"), "{place} {size:.0f}", enough=8.0, shown=10.0
-    )
+    found = weigh(faults, np.array([3.0, 1.0]), 1.0, ("arm", "leg"), "{place} {size:.0f}", enough=8.0, shown=10.0)
     np.testing.assert_allclose(found.penalty, [(3 * 0.5 + 0.8) / 4, 0.9 / 4])
     np.testing.assert_allclose(found.severity, [0.8, 0.9])
     assert found.evidence == 0.5
@@ -192,9 +190,7 @@ def test_world_distance_of_one_wrist_40_cm_aside_costs_a_half_of_its_share(true)
 
 
 def test_world_distance_names_the_wrist(true):
-    keypoints = true.group.keypoints + np.where(np.arange(23) == INDEX["left wrist"], 0.3, 0)[
-        None, :, None
-    ] * (0, 1, 0)
+    keypoints = true.group.keypoints + np.where(np.arange(23) == INDEX["left wrist"], 0.3, 0)[None, :, None] * (0, 1, 0)
     found = world_distance(with_keypoints(true, keypoints))
     assert found.comment(0).startswith("left wrist")
     assert found.size[0] == pytest.approx(30, abs=0.1)  # cm
@@ -268,8 +264,7 @@ def test_limits_are_alike_on_both_sides(seed):
         mirrored[:, [left, left + 1]] = mirrored[:, [left + 1, left]]
     names = [limit.name for limit in LIMITS]
     order = [
-        names.index(name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right"))
-        for name in names
+        names.index(name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")) for name in names
     ]
     np.testing.assert_allclose(degrees_past(mirrored)[:, order], degrees_past(pose), atol=1e-9)
 

@@ -62,9 +62,7 @@ def test_it_is_a_critic_without_pictures():
 def test_the_score_is_the_sum_that_the_page_states(drawn, verdict):
     critic = ScorerCritic()
     table = check_table(drawn)
-    total = critic.expected_errors(drawn) + sum(
-        critic.weights.checks[name] * table[name] for name in CHECKS
-    )
+    total = critic.expected_errors(drawn) + sum(critic.weights.checks[name] * table[name] for name in CHECKS)
     np.testing.assert_allclose(verdict.scores, spread(total / UNIT))
     everywhere = ScorerCritic(ScorerSettings(compare="everywhere")).judge(drawn)
     np.testing.assert_allclose(everywhere.scores, 100 * np.exp(-total / FADE))

@@ -64,9 +64,7 @@ def test_aligned_errors_have_their_own_worst():  # (150 - 80) / 140
 
 
 def inner_with(scores: list[float]) -> ScriptedCritic:
-    return ScriptedCritic(
-        lambda group: make_verdict(group.group, scores), name="inner@3", needs_pictures=True
-    )
+    return ScriptedCritic(lambda group: make_verdict(group.group, scores), name="inner@3", needs_pictures=True)
 
 
 @given(st.lists(st.floats(0, 100) | st.just(np.nan), min_size=1, max_size=20), st.integers(0, 9))

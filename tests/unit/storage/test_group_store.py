@@ -33,9 +33,7 @@ def filled(store, rng, shards=2, groups=3, size=4):
 
 def test_a_store_not_yet_written_is_empty(store):
     assert store.people_shards() == store.gens() == store.group_shards("round0") == []
-    assert (
-        store.read_people() == store.lacking("round0", CRITIC) == list(store.judged("round0", CRITIC)) == []
-    )
+    assert store.read_people() == store.lacking("round0", CRITIC) == list(store.judged("round0", CRITIC)) == []
     assert store.verdict_summary("round0", CRITIC) == (0, 0, 0, {})
     assert store.verify() == store.sweep() == []
     assert not store.root.exists()

@@ -93,9 +93,9 @@ def test_what_could_not_be_read_is_final_until_it_is_re_opened(run):
         assert "no usable answer after 2 repairs" in reasons(run, name) and "--retry-abstained" in reasons(run, name)
         answers["now"] = good()
         assert judge(run, section)["abstained"] == 8 and len(server.calls) == 8
-        assert judge_groups.fn(
-            "0", "round0", "r", run / "store", None, section, OVERLAY, 0, None, True
-        ) == counted(scored=8)
+        assert judge_groups.fn("0", "round0", "r", run / "store", None, section, OVERLAY, 0, None, True) == counted(
+            scored=8
+        )
     assert reasons(run, name) == "" and GroupStore(run / "store").verify() == []
 
 

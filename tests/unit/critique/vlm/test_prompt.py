@@ -41,9 +41,7 @@ def drawn(size: int = 3) -> DrawnGroup:
 def shown(message: dict) -> list[str | int]:
     """The message's parts: first line of a text, grey level of a picture's upper left corner."""
     grey = iter(int(picture[0, 0, 0]) for picture in pictures({"messages": [message]}))
-    return [
-        part["text"].splitlines()[0] if part["type"] == "text" else next(grey) for part in message["content"]
-    ]
+    return [part["text"].splitlines()[0] if part["type"] == "text" else next(grey) for part in message["content"]]
 
 
 def first_message(group, order, recalled, picture_part, views="front", prompt_order="memory_first"):
@@ -118,9 +116,7 @@ def test_missing_pictures_are_named():
     bare = DrawnGroup(group.group, group.silhouettes, group.penetration)
     with pytest.raises(ValueError, match=r"of 3 hypotheses has 0 overlays, 0 side views and no photograph"):
         first_message(bare, [0, 1, 2], Recalled(), PNG)
-    without_sides = DrawnGroup(
-        group.group, group.silhouettes, group.penetration, group.photograph, group.overlays
-    )
+    without_sides = DrawnGroup(group.group, group.silhouettes, group.penetration, group.photograph, group.overlays)
     with pytest.raises(ValueError, match="0 side views"):
         first_message(without_sides, [0, 1, 2], Recalled(), PNG, views="front+side")
 

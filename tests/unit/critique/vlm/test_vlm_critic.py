@@ -445,9 +445,7 @@ def test_the_address_may_come_from_the_environment(monkeypatch):
         assert set(VlmCritic(VlmSettings(model="loopback")).judge(drawn()).statuses) == {"ok"}
 
 
-@pytest.mark.parametrize(
-    "address", ["localhost:8000", "ftp://host", "http://anna:pw@host/v1", "http://h/v1?k=pw"]
-)
+@pytest.mark.parametrize("address", ["localhost:8000", "ftp://host", "http://anna:pw@host/v1", "http://h/v1?k=pw"])
 def test_other_addresses_are_refused_and_not_repeated(address, monkeypatch):
     with pytest.raises(ValidationError) as caught:
         VlmSettings(base_url=address)

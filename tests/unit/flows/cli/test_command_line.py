@@ -79,9 +79,7 @@ def test_a_fault_of_the_user_is_one_line_and_exit_code_2(tmp_path):
 def test_a_wrong_flag_is_named(tmp_path):
     done = run("align", "--rounds", "-1", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == (
-        "hmr-align: command line: [align] rounds = -1: should be greater than or equal to 0.\n"
-    )
+    assert done.stderr == ("hmr-align: command line: [align] rounds = -1: should be greater than or equal to 0.\n")
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,7 @@ KEYPOINT = {name: index for index, name in enumerate(KEYPOINT_NAMES)}
 
 
 def rotations(batch: int, spread: float = 0.4) -> torch.Tensor:
-    return roma.rotvec_to_rotmat(
-        spread * torch.randn(batch, 24, 3, generator=torch.Generator().manual_seed(7))
-    )
+    return roma.rotvec_to_rotmat(spread * torch.randn(batch, 24, 3, generator=torch.Generator().manual_seed(7)))
 
 
 def at_rest(body: Body = BODY):

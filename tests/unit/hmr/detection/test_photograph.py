@@ -27,9 +27,7 @@ from hmr.detection.photograph import (
 def scene(width: int = 64, height: int = 48) -> np.ndarray:
     """Red grows to the right, green downwards, blue is constant."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), np.full_like(x, 99)], 2).astype(
-        np.uint8
-    )
+    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), np.full_like(x, 99)], 2).astype(np.uint8)
 
 
 def saved(path: Path, picture: Image.Image, **options) -> Path:
@@ -195,9 +193,7 @@ def test_crop_golden_values():
     # Half its size: the mean of pairs of columns.
     np.testing.assert_array_equal(crop_square(pixels, (4, 4, 8), 4)[0, :, 0], [5, 25, 45, 65])
     # Moved right by half a pixel: the mean of neighbours; the last sees half a pixel of black outside.
-    np.testing.assert_array_equal(
-        crop_square(pixels, (4.5, 4, 8), 8)[0, :, 0], [5, 15, 25, 35, 45, 55, 65, 35]
-    )
+    np.testing.assert_array_equal(crop_square(pixels, (4.5, 4, 8), 8)[0, :, 0], [5, 15, 25, 35, 45, 55, 65, 35])
     # Columns 2 and 3 drawn twice as large: centres at 2.25, 2.75, 3.25, 3.75 of columns centred at + 0.5.
     # (values 17.5, 22.5, 27.5, 32.5, rounded half up)
     np.testing.assert_array_equal(crop_square(pixels, (3, 3, 2), 4)[0, :, 0], [18, 23, 28, 33])

@@ -12,9 +12,7 @@ from hmr.metrics import pose_metrics as metrics
 from hmr.metrics.metrics_benchmark import measure_metrics, pa_mpjpe_plainly
 
 NAN = math.nan
-TRIANGLE = np.array(
-    [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.3, 0.2, 1.0]]
-)  # no mirror symmetry
+TRIANGLE = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.3, 0.2, 1.0]])  # no mirror symmetry
 
 
 def clouds(points=6):
@@ -22,9 +20,7 @@ def clouds(points=6):
 
 
 def rotations():
-    return st.integers(0, 10_000).map(
-        lambda seed: Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
-    )
+    return st.integers(0, 10_000).map(lambda seed: Rotation.random(rng=np.random.default_rng(seed)).as_matrix())
 
 
 shifts = st.tuples(*[st.floats(-5, 5)] * 3).map(np.array)
@@ -75,9 +71,7 @@ def test_batched_procrustes_is_one_by_one(first, second, third):
     assert_allclose(batched, [metrics.pa_mpjpe(first, third), metrics.pa_mpjpe(second, third)])
 
 
-@pytest.mark.parametrize(
-    "flat", [np.zeros((4, 3)), np.full((4, 3), 0.1), TRIANGLE * [1, 0, 0], TRIANGLE * [1, 1, 0]]
-)
+@pytest.mark.parametrize("flat", [np.zeros((4, 3)), np.full((4, 3), 0.1), TRIANGLE * [1, 0, 0], TRIANGLE * [1, 1, 0]])
 def test_degenerate_clouds_give_finite_errors(flat):
     assert np.isfinite(metrics.pa_mpjpe(flat, TRIANGLE))
     assert np.isfinite(metrics.pa_mpjpe(TRIANGLE, flat))
@@ -275,9 +269,7 @@ def test_summary_by_hand():
 
 def test_a_group_needs_one_hypothesis_from_zero_noise():
     with pytest.raises(ValueError, match="2 hypotheses of group 1"):
-        metrics.summarise_groups(
-            np.ones((2, 3)), np.array([[1, 0, 0], [1, 1, 0]], dtype=bool), np.array([0, 0])
-        )
+        metrics.summarise_groups(np.ones((2, 3)), np.array([[1, 0, 0], [1, 1, 0]], dtype=bool), np.array([0, 0]))
 
 
 def test_the_critic_chooses_and_zero_noise_stands_in():
@@ -316,9 +308,7 @@ def test_improvement_is_of_the_means_and_paired():
     before = np.array([100.0, 300.0])
     assert metrics.bootstrap_improvement(before, np.array([50.0, 250.0]), seed=0).estimate == 25.0
     steady = metrics.bootstrap_improvement(before, 0.9 * before, seed=0)
-    assert_allclose(
-        steady[:3], [10.0, 10.0, 10.0]
-    )  # the same share on every image: nothing is left to chance
+    assert_allclose(steady[:3], [10.0, 10.0, 10.0])  # the same share on every image: nothing is left to chance
 
 
 # --- critics ------------------------------------------------------------------------------------------------
@@ -326,9 +316,7 @@ def test_improvement_is_of_the_means_and_paired():
 
 def test_correlations_by_hand():
     # quality order 3, 1, 2, 0 against score order 3, 2, 1, 0: one of six pairs is wrong; d = (0, 1, 1, 0)
-    got = metrics.rank_correlations(
-        np.array([[90.0, 80.0, 20.0, 10.0]]), np.array([[10.0, 30.0, 20.0, 40.0]])
-    )
+    got = metrics.rank_correlations(np.array([[90.0, 80.0, 20.0, 10.0]]), np.array([[10.0, 30.0, 20.0, 40.0]]))
     assert_allclose(got.krcc, [4 / 6])
     assert_allclose(got.srcc, [1 - 6 * 2 / (4 * 15)])
     # centred scores (40, 30, -30, -40) x centred quality (15, -5, 5, -15) = 900; norms sqrt(5000), sqrt(500)
@@ -358,9 +346,7 @@ def test_an_increasing_map_leaves_rank_correlations(scores):
     first, second = metrics.rank_correlations(plain, errors), metrics.rank_correlations(bent, errors)
     assert_allclose([first.srcc, first.krcc], [second.srcc, second.krcc])
     opposite = metrics.rank_correlations(plain, -errors)
-    assert_allclose(
-        [first.srcc, first.krcc, first.plcc], [-opposite.srcc, -opposite.krcc, -opposite.plcc], atol=1e-12
-    )
+    assert_allclose([first.srcc, first.krcc, first.plcc], [-opposite.srcc, -opposite.krcc, -opposite.plcc], atol=1e-12)
 
 
 # --- uncertainty --------------------------------------------------------------------------------------------

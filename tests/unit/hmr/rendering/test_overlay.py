@@ -156,9 +156,7 @@ def test_photograph_is_kept_and_opacity_blends_it_in(body, meshes):
     np.testing.assert_array_equal(invisible.image, before)
     assert invisible.mask.any()
     white, black = (
-        NumbaRenderer().render(
-            meshes[0], body.faces, camera, np.full((96, 96, 3), v, np.uint8), Style(opacity=1.0)
-        )
+        NumbaRenderer().render(meshes[0], body.faces, camera, np.full((96, 96, 3), v, np.uint8), Style(opacity=1.0))
         for v in (255, 0)
     )
     inside = _inner(white.mask)

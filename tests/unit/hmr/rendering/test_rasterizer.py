@@ -110,9 +110,7 @@ def test_colours_vary_linearly_on_the_screen():
     image = np.zeros((6, 6, 3), np.float32)
     covered = draw_colours(CORNER, FACE, np.eye(3), image)
     np.testing.assert_array_equal(covered, CORNER_PIXELS)
-    np.testing.assert_allclose(
-        image[1, 1], [0.75, 0.125, 0.125], atol=1e-6
-    )  # (1.5, 1.5): an eighth of each leg
+    np.testing.assert_allclose(image[1, 1], [0.75, 0.125, 0.125], atol=1e-6)  # (1.5, 1.5): an eighth of each leg
     np.testing.assert_allclose(image[covered].sum(1), 1, atol=1e-6)
 
 
@@ -204,9 +202,7 @@ def test_lambert_shading_of_hand_worked_normals():
     )
 
 
-@pytest.mark.parametrize(
-    "draw", [lambda p: draw_depth(p, FACE, 6, 6), lambda p: draw_silhouettes(p[0], FACE, 6)]
-)
+@pytest.mark.parametrize("draw", [lambda p: draw_depth(p, FACE, 6, 6), lambda p: draw_silhouettes(p[0], FACE, 6)])
 def test_wrong_number_of_axes_is_refused(draw):
     with pytest.raises(ValueError, match="points has shape"):
         draw(CORNER[None])
