@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import roma
 import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from critique.controls import control_rates
 from hmr.body.body import Body
+from hmr.body.rotations import rotation_matrices
 from hmr.studio.studio import Split, truths
 from storage.group_store import GroupStore
 from storage.records import Group, Person
@@ -38,7 +38,7 @@ def planted(frame: Body, person: Person, split: Split, scene: int, hypotheses: i
     random = torch.Generator().manual_seed(scene)
     noise = NEAR * torch.randn(hypotheses, 24, 3, generator=random)
     noise[0] = noise[-1] = 0
-    rotations = torch.from_numpy(true.rotations) @ roma.rotvec_to_rotmat(noise)
+    rotations = torch.from_numpy(true.rotations) @ rotation_matrices(noise)
     rotations[-1, 0] = torch.diag(torch.tensor([-1.0, 1.0, -1.0])) @ rotations[-1, 0]
     order = torch.randperm(hypotheses, generator=random)
     rotations = rotations[order]

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from roma import rotvec_to_rotmat
 from torch import Tensor
 
+from hmr.body.rotations import rotation_matrices
 from hmr.metrics.evaluation import TrueBodies
 
 POSE, ROOT, BETAS = 0.05, 0.02, 0.05
@@ -47,7 +47,7 @@ def perturb(truth: TrueBodies, levels: Float[Tensor, "n g"], generator: torch.Ge
     noise[:, :, 1:] *= POSE
     shape = torch.randn(len(levels), 10, generator=generator) * levels.mean(1, keepdim=True) * BETAS
     return Perturbed(
-        truth.rotations[:, None] @ rotvec_to_rotmat(noise),
+        truth.rotations[:, None] @ rotation_matrices(noise),
         truth.betas + shape,
         truth.translation[:, None].expand(*levels.shape, 3),
     )

@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from roma import rotvec_to_rotmat
 
 from critique.critic import Critic
 from critique.scorer import USED_BY
 from hmr.body.body import Body
+from hmr.body.rotations import rotation_matrices
 from hmr.detection.photograph import read_photograph
 from hmr.metrics.critic_quality import GAPS_MM, calibrated, pair_accuracy, pooled_correlation, top_regret
 from hmr.metrics.evaluation import PosedGroups, TrueBodies, group_errors, joint_errors
@@ -140,7 +140,7 @@ def with_all_errors(frame: Body, groups: list[Group], truth: KnownPeople) -> Kno
         torch.from_numpy(np.stack([getattr(group, name) for group in groups]))
         for name in ("pose", "translation", "joints", "betas")
     )
-    posed = PosedGroups(rotvec_to_rotmat(pose), translation, joints)
+    posed = PosedGroups(rotation_matrices(pose), translation, joints)
     errors = group_errors(frame, truth.bodies, posed, betas)
     return KnownGroups(groups, errors.mpjpe_mm, {"pa": errors.pa_mpjpe_mm, "pve": errors.pve_mm})
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from roma import rotvec_to_rotmat
 from torch import Tensor
 
 from hmr.body.body import Body
 from hmr.body.camera import project
+from hmr.body.rotations import rotation_matrices
 from hmr.body.skeleton import SMPL_JOINTS
 from hmr.detection.boxes import boxes_of, matches, overlaps, within
 from hmr.detection.people import FoundPerson
@@ -153,7 +153,7 @@ def true_bodies(instances: Sequence[Instance]) -> TrueBodies:
     betas, translation = (
         torch.from_numpy(np.stack([getattr(one, name) for one in instances])) for name in ("betas", "transl")
     )
-    return TrueBodies(rotvec_to_rotmat(torch.from_numpy(turns)), betas, translation)
+    return TrueBodies(rotation_matrices(torch.from_numpy(turns)), betas, translation)
 
 
 def true_cameras(instances: Sequence[Instance], sizes: NDArray[np.int64], section: Instances) -> Float[Tensor, "n 4"]:

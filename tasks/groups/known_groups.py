@@ -1,12 +1,12 @@
 """Groups whose bodies are given rather than drawn by a model: planted controls, and noise about the truth."""
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hmr.body.body import Body
+from hmr.body.rotations import rotation_vectors
 from hmr.diffusion.latent import encode
 from storage.records import Group, Person
 
@@ -35,7 +35,7 @@ def known_group(
         zero_start=np.zeros(size, bool),
         synthetic=np.ones(size, bool),
         latents=encode(rotations, translation, frame.rest_joints(shape), camera, crop).numpy(),
-        pose=roma.rotmat_to_rotvec(rotations).numpy(),
+        pose=rotation_vectors(rotations),
         translation=translation.numpy().copy(),
         joints=posed.joints.numpy(),
         keypoints=posed.keypoints.numpy(),

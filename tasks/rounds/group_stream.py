@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float, Int
 from safetensors import safe_open
@@ -21,6 +20,7 @@ from torch import Tensor
 from hmr.alignment.group_source import GroupBatch
 from hmr.alignment.trainer import TrainError
 from hmr.body.body import Body
+from hmr.body.rotations import rotation_matrices
 from hmr.diffusion.condition import Condition, Observation
 from hmr.diffusion.latent import DIMS
 from hmr.models.base_model import BaseModel
@@ -209,7 +209,7 @@ def _check_body(group: Group, body: Body, gen: str) -> None:
     pose, translation = (torch.from_numpy(part) for part in (group.pose, group.translation))
     betas = torch.from_numpy(group.betas).expand(len(group), -1)
     with torch.no_grad():
-        keypoints = body(roma.rotvec_to_rotmat(pose), betas, translation).keypoints
+        keypoints = body(rotation_matrices(pose), betas, translation).keypoints
     apart = float((keypoints - torch.from_numpy(group.keypoints)).norm(dim=-1).max())
     if not apart < SAME_PLACE:
         raise TrainError(

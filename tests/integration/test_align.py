@@ -179,7 +179,9 @@ def test_a_vision_language_model_judges_and_its_failures_are_abstentions(program
     Image.fromarray(skimage.data.camera()).save(photos / "b.png")
     mine = tmp_path / "mine.toml"
     once = 'vlm = { model = "loopback", retries = 0, second_chances = 0 }'
-    mine.write_text(f'{programs.tiny.read_text()}[critic]\nname = "vlm"\n{once}\n')
+    # Two people of photographs, on whom hypotheses agree: they are spread, so that the scores teach something.
+    apart = programs.tiny.read_text().replace("[sample]\n", "[sample]\ntemperature = 8.0\n")
+    mine.write_text(f'{apart}[critic]\nname = "vlm"\n{once}\n')
     key = "sk-never-to-be-seen-0123456789"
 
     def script(number, body):

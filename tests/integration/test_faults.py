@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli.faults import is_ours
 from tasks import benchmarking
-from tasks.groups import drawn_groups
+from tasks.groups import sampled_groups
 from tests.injected_faults import contents
 from tests.smoke_run import smoke_settings, stages
 
@@ -96,7 +96,7 @@ def test_damaged_files_are_made_again_or_named(tmp_path, monkeypatch, caplog):
         path = folder / name
         before = halve(path)
         (folder / "benchmark" / "after.npz").unlink(missing_ok=True)  # what the policy is read for
-        drawn_groups.model.cache_clear()
+        sampled_groups.model.cache_clear()
         with pytest.raises(Exception, match=words) as caught:
             for _ in stages(settings):
                 pass

@@ -1,4 +1,4 @@
-"""One full-size checkpoint for all tests of this folder; it takes 0.8 GB of disk until they end."""
+"""One full-size checkpoint for all tests of this folder and those below; it takes 0.8 GB of disk until they end."""
 
 import tempfile
 from collections.abc import Iterator
