@@ -3,14 +3,15 @@
 #   make align                  the whole job on the embedded default
 #   make align IMAGES=photos    the same on your photographs
 #   make align ARGS="--rounds 1 --name quick"
-#   make test                   the whole job once with smoke settings, then all tests, with the branches that they take
+#   make test                   the whole job once with smoke settings, then all tests
 #   make quick                  the tests that take seconds
+#   make coverage               the same, with the branches that they take, which must not become fewer
 #   make lint                   ruff, pyright, and the pages of docs/ built strictly
 #   make docs                   the pages alone, into site/
 #   make picture                README's picture, drawn anew with the default base
 
 .DEFAULT_GOAL := help
-.PHONY: help setup align test quick lint docs picture clean
+.PHONY: help setup align test quick coverage lint docs picture clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -56,6 +57,10 @@ test: $(INSTALLED)
 
 quick: $(INSTALLED)
 	$(PYTEST) -m "not slow" $(ARGS)
+
+# Half as slow again, so not a part of `make test`.
+coverage: $(INSTALLED)
+	$(PYTEST) -m "not slow" --cov $(ARGS)
 
 lint: $(LINTERS) docs
 	$(BIN)/ruff check .
