@@ -131,8 +131,9 @@ def find_people(
     """
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
-    rows = read_again(note, lambda path: [(key, name, why) for key, name, why in json.loads(path.read_text())])
-    if shard.name in store.people_shards() and rows is not None:
+    rows = read_again(note, _rows)
+    found_before = shard.name in store.people_shards()
+    if found_before and rows is not None:
         here = {image_id for _, image_id in shard.photographs}
         kept = [(name, why) for image_id, name, why in rows if image_id in here]
         return Found(len(store.read_people(shard.name)), tuple(kept))
@@ -145,8 +146,14 @@ def find_people(
         skipped += [(job.image_id, *row) for row in looked.skipped]
         told += looked.told
     write_text(note, json.dumps(skipped))
-    store.write_people(shard.name, people)
+    if not found_before:  # else only the note was lost, and who was found stays found
+        store.write_people(shard.name, people)
     return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(told))
+
+
+def _rows(note: Path) -> list[tuple[str, str, str]]:
+    """What was skipped: our name of the photograph, file name, reason; rows of version 0.1 do not say of which."""
+    return [(row[0], row[1], row[2]) for row in json.loads(note.read_text()) if len(row) == 3]
 
 
 def _listed_in_old_stores(store: GroupStore, root: Path) -> list[Image]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from storage.finished_file import finished_file
 from storage.predictions.predicted import VERTICES, Predicted, files_of
 from storage.sources import adapter
 from storage.sources.npz_file import NpzFile
@@ -28,7 +29,6 @@ def read(path: Path) -> list[Predicted]:
 
 def write(one: Predicted, folder: Path) -> Path:
     """One prediction as a file that `read` reads again."""
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {key: getattr(one, key) for key in KNOWN if key != "pose"}
     if one.orient is not None and one.pose is not None:
         turns = np.zeros((len(one), 24, 3))
@@ -37,7 +37,8 @@ def write(one: Predicted, folder: Path) -> Path:
     name = re.sub(r"[^\w.-]+", "_", f"{one.image}_{one.person}_{one.model}")
     path = folder / f"{name}.npz"
     held: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items() if value is not None}
-    np.savez(path, **held)
+    with finished_file(path) as unfinished:
+        np.savez(unfinished, **held)
     return path
 
 

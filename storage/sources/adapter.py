@@ -124,6 +124,7 @@ def sample_ids(dataset: str, split: str, places: Sequence[str], people: Sequence
 
 
 def folder_of(path: str) -> str:
+    """The folder of a picture's path, which stands for its sequence where a file does not name one."""
     return str(PurePosixPath(path).parent)
 
 
@@ -267,6 +268,15 @@ def from_hand_pca(file: object, key: str, hands: Array, choice: Choice, side: st
     if flat.shape[1] > len(components):
         raise unexpected(file, key, f"{flat.shape[1]} components", f"at most {len(components)}", "Give MANO's 45.")
     return (flat @ components[: flat.shape[1]]).reshape(-1, 15, 3).astype(np.float32)
+
+
+def found_files(path: Path, ending: str, *kinds: str) -> list[Path]:
+    """The file, or all with that ending below the folder, in order of name; a refusal names what was looked for."""
+    found = found_file(path, *kinds)
+    files = sorted(found.rglob(f"*{ending}")) if found.is_dir() else [found]
+    if not files:
+        raise SourceError(f"{path}: holds no {ending} file. Give {' or '.join(kinds)}.")
+    return files
 
 
 def found_file(path: Path, *kinds: str) -> Path:

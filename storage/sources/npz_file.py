@@ -43,7 +43,15 @@ class NpzFile:
         return read_array(self._archive.read(self._members[name]), f"{self.path}: '{name}'")
 
     def blocks(self, names: Sequence[str], rows: int) -> Iterator[dict[str, NDArray]]:
-        """The arrays of numbers or texts side by side, `rows` rows at a time; all have as many."""
+        """The arrays of numbers or texts side by side, `rows` rows at a time.
+
+        Raises SourceError, before a row is given, where one has more or fewer rows than the first.
+        """
+        count = self.shape(names[0])[:1] if names else ()
+        for name in names:
+            if self.shape(name)[:1] != count:
+                told = f"expected {count[0] if count else 'no'} rows, as '{names[0]}' has"
+                raise SourceError(f"{self.path}: '{name}': found shape {self.shape(name)}, {told}. Fetch it again.")
         readers = {}
         for name in names:
             shape, dtype, fortran = self._header(name)
@@ -57,6 +65,21 @@ class NpzFile:
             if any(part is None for part in block.values()) or not block:
                 return
             yield block  # type: ignore[misc]
+
+    def every(
+        self, names: Sequence[str], stride: int, rows: int
+    ) -> Iterator[tuple[dict[str, NDArray], NDArray, float]]:
+        """Every `stride`-th row of the arrays, in blocks: the rows, their numbers in the file, the share that is read.
+
+        rows: most rows that are read at once. Raises SourceError as `blocks` does.
+        """
+        start, total = 0, self.shape(names[0])[0]
+        for block in self.blocks(names, rows):
+            numbers = np.arange(start, start + len(block[names[0]]))
+            start += len(numbers)
+            keep = numbers % stride == 0
+            if keep.any():
+                yield {name: values[keep] for name, values in block.items()}, numbers[keep], start / total
 
     def _stream(self, name: str, shape: tuple[int, ...], dtype: np.dtype, rows: int) -> Iterator[NDArray]:
         width = int(np.prod(shape[1:])) * dtype.itemsize

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from storage.finished_file import write_text
 from storage.sources.record import SCHEMA
 from tasks.data.importing import Imported
 
@@ -43,7 +44,7 @@ def write_page(done: Imported, title: str, photos: Path | None, seed: int = 0) -
         "</table>",
         _pictures(shown, photos),
     ]
-    page.write_text("\n".join(parts))
+    write_text(page, "\n".join(parts))
     return page
 
 

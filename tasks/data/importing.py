@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hmr.body.body_file import BodyFileError, read_body_file
+from storage.finished_file import finished_file
 from storage.sources import SourceError
 from storage.sources.adapter import Array, Choice, RestPelvis
 from storage.sources.catalogue import read_source
@@ -46,9 +47,7 @@ def import_people(
     start = time.perf_counter()
     labels, skipped, converted = Counter[str](), Counter[str](), dict[str, None]()
     records = 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
+    with finished_file(out) as unfinished:
         with pq.ParquetWriter(unfinished, SCHEMA, **_encoding()) as writer:
             for batch in read_source(name, path, choice, dataset):
                 if len(batch):
@@ -64,9 +63,6 @@ def import_people(
         if not records:
             told = "; ".join(f"{count} {reason}" for reason, count in skipped.items()) or "it is empty"
             raise SourceError(f"{path}: no record came in ({told}). Give a file with labelled people.")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     held = {key: labels[key] for key in SCHEMA.names if labels[key]}
     return Imported(out, records, held, dict(skipped), tuple(converted), time.perf_counter() - start)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.sources import SourceError, adapter
+from storage.sources import adapter
 from storage.sources.adapter import Array, Choice
 from storage.sources.hdf5 import open_hdf5
 from storage.sources.record import Batch, Columns
@@ -23,10 +23,7 @@ KNOWN = ("Camera_5mp", "Camera_12mp", "Mask", "Keypoints_2D", "Keypoints_3D", "C
 
 def read(path: Path, choice: Choice, dataset: str = "dna_rendering") -> Iterator[Batch]:
     """One `.smc`, or all below a folder; every `choice.stride`-th frame, every camera."""
-    found = adapter.found_file(path, "a .smc file of DNA-Rendering")
-    files = sorted(found.rglob("*.smc")) if found.is_dir() else [found]
-    if not files:
-        raise SourceError(f"{path}: holds no .smc file. Give DNA-Rendering's annotations (*_annots.smc).")
+    files = adapter.found_files(path, ".smc", "DNA-Rendering's annotations (*_annots.smc)")
     for number, file in enumerate(files):
         with open_hdf5(file) as held:
             adapter.check_keys(file, held, ("Camera_Parameter", "SMPLx"), KNOWN, choice.ignore)

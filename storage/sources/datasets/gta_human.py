@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.sources import SourceError, adapter
+from storage.sources import adapter
 from storage.sources.adapter import Array, Choice
 from storage.sources.joint_sets import GTA_100
 from storage.sources.npz_file import NpzFile
@@ -28,10 +28,7 @@ KNOWN = (
 
 def read(path: Path, choice: Choice, dataset: str = "gta_human2") -> Iterator[Batch]:
     """One person's file, a sequence's folder, or `annotations` with all; every `choice.stride`-th frame."""
-    found = adapter.found_file(path, "GTA-Human II's annotations")
-    files = sorted(found.rglob("*.npz")) if found.is_dir() else [found]
-    if not files:
-        raise SourceError(f"{path}: holds no .npz file. Give GTA-Human II's folder annotations.")
+    files = adapter.found_files(path, ".npz", "GTA-Human II's folder annotations")
     for number, file in enumerate(files, 1):
         yield _batch(file, choice, dataset, number / len(files))
 

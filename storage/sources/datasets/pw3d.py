@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.sources import SourceError, adapter
+from storage.sources import adapter
 from storage.sources.adapter import Array, Choice
 from storage.sources.joint_sets import PW3D_18
 from storage.sources.plain_pickle import read_pickle
@@ -28,10 +28,7 @@ SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 def read(path: Path, choice: Choice, dataset: str = "3dpw") -> Iterator[Batch]:
     """One sequence, the folder of a split, or `sequenceFiles` with all; every `choice.stride`-th frame."""
-    found = adapter.found_file(path, "3DPW's sequenceFiles")
-    files = sorted(found.rglob("*.pkl")) if found.is_dir() else [found]
-    if not files:
-        raise SourceError(f"{path}: holds no .pkl file. Give 3DPW's folder sequenceFiles.")
+    files = adapter.found_files(path, ".pkl", "3DPW's folder sequenceFiles")
     for number, file in enumerate(files, 1):
         yield _batch(file, choice, dataset, number / len(files))
 

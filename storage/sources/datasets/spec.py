@@ -31,19 +31,13 @@ def read(path: Path, choice: Choice, dataset: str = "spec") -> Iterator[Batch]:
     """Every `choice.stride`-th row."""
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
-    rows, start = file.shape("imgname")[0], 0
-    single = "focal_length" in file and file.shape("focal_length")[:1] != (rows,)
+    single = "focal_length" in file and file.shape("focal_length")[:1] != file.shape("imgname")[:1]
     wanted = [name for name in (*NEEDED, *USED) if name in file and not (single and name == "focal_length")]
     focal = file.whole("focal_length") if single else None
-    for block in file.blocks(wanted, adapter.ROWS):
-        numbers = np.arange(start, start + len(block["imgname"]))
-        start += len(numbers)
-        keep = numbers % choice.stride == 0
-        if keep.any():
-            part = {name: values[keep] for name, values in block.items()}
-            if focal is not None:
-                part["focal_length"] = np.broadcast_to(np.ravel(focal), (int(keep.sum()), np.size(focal)))
-            yield _batch(path, part, numbers[keep], choice, dataset, start / rows)
+    for part, numbers, share in file.every(wanted, choice.stride, adapter.ROWS):
+        if focal is not None:
+            part["focal_length"] = np.broadcast_to(np.ravel(focal), (len(numbers), np.size(focal)))
+        yield _batch(path, part, numbers, choice, dataset, share)
 
 
 def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, dataset: str, share: float) -> Batch:

@@ -30,15 +30,9 @@ def read(path: Path, choice: Choice, dataset: str = "prohmr") -> Iterator[Batch]
     """Every `choice.stride`-th row."""
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
-    rows, start = file.shape("imgname")[0], 0
     wanted = [name for name in (*NEEDED, *USED) if name in file]
-    for block in file.blocks(wanted, adapter.ROWS):
-        numbers = np.arange(start, start + len(block["imgname"]))
-        start += len(numbers)
-        keep = numbers % choice.stride == 0
-        if keep.any():
-            part = {name: values[keep] for name, values in block.items()}
-            yield _batch(path, part, numbers[keep], choice, dataset, start / rows)
+    for part, numbers, share in file.every(wanted, choice.stride, adapter.ROWS):
+        yield _batch(path, part, numbers, choice, dataset, share)
 
 
 def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, dataset: str, share: float) -> Batch:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.sources import SourceError, adapter
+from storage.sources import adapter
 from storage.sources.adapter import Choice
 from storage.sources.plain_pickle import read_pickle
 from storage.sources.record import Batch, Columns
@@ -27,11 +27,7 @@ FACE = {"jaw_pose": "jaw", "leye_pose": "left_eye", "reye_pose": "right_eye"}
 
 def result_files(path: Path) -> list[Path]:
     """One file, or all below a folder in order of name."""
-    found = adapter.found_file(path, "a result .pkl", "the folder 'results' of SMPLify-X")
-    files = sorted(found.rglob("*.pkl")) if found.is_dir() else [found]
-    if not files:
-        raise SourceError(f"{path}: holds no .pkl file. Give the folder 'results' of SMPLify-X.")
-    return files
+    return adapter.found_files(path, ".pkl", "a result .pkl", "the folder 'results' of SMPLify-X")
 
 
 def read_result(file: Path, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:

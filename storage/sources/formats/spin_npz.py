@@ -30,23 +30,10 @@ def read(path: Path, choice: Choice, dataset: str = "spin") -> Iterator[Batch]:
     """Every `choice.stride`-th row."""
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
-    rows = file.shape("imgname")[0]
     wanted = [name for name in (*NEEDED, "part", "openpose", "S", "pose", "shape", "has_smpl", "gender", "cam_int")
               if name in file]  # fmt: skip
-    for name in wanted:
-        if file.shape(name)[:1] != (rows,):
-            raise adapter.unexpected(
-                path, name, f"shape {file.shape(name)}", f"{rows} rows, as 'imgname' has", "Fetch the file again."
-            )
-    start = 0
-    for block in file.blocks(wanted, adapter.ROWS):
-        count = len(block["imgname"])
-        numbers = np.arange(start, start + count)
-        start += count
-        keep = numbers % choice.stride == 0
-        if keep.any():
-            part = {name: values[keep] for name, values in block.items()}
-            yield _batch(path, part, numbers[keep], choice, dataset, start / rows)
+    for part, numbers, share in file.every(wanted, choice.stride, adapter.ROWS):
+        yield _batch(path, part, numbers, choice, dataset, share)
 
 
 def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, dataset: str, share: float) -> Batch:

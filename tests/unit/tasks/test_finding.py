@@ -90,7 +90,7 @@ def test_a_store_of_the_first_version_is_taken_over(folder, tmp_path, scenes):
     old = GroupStore(tmp_path / "old" / "store")
     old.write_people("ubung-2-0000", [person])  # no list there, so with its whole path
     (tmp_path / "old" / "skipped").mkdir()
-    (tmp_path / "old" / "skipped" / "ubung-2-0000.json").write_text("[]")
+    (tmp_path / "old" / "skipped" / "ubung-2-0000.json").write_text('[["c.png", "nobody was found in it"]]')
     shutil.copy(scenes[1], folder / "b.png")
     look(folder, old.root)
     assert old.people_shards() == ["ubung-2-0000", "ubung-2-0001"] and names(old.root) == ["a", "b"]
@@ -100,3 +100,16 @@ def test_an_empty_folder_says_why(folder, tmp_path):
     (folder / "deep").mkdir()
     with pytest.raises(PhotographError, match=r"no photographs in .*\(deep/: a folder"):
         list_photographs.fn([Source(folder)], folder, tmp_path / "store", 9)
+
+
+def test_a_lost_note_is_written_again_and_nobody_is_found_twice(folder, tmp_path, scenes):
+    """Also where a photograph of the shard has gone since: its people are in the file, and stay hidden."""
+    store = tmp_path / "run" / "store"
+    for scene, name in zip(scenes, ("a.png", "b.png")):
+        shutil.copy(scene, folder / name)
+    look(folder, store)
+    (folder / "b.png").unlink()
+    note = tmp_path / "run" / "skipped" / "ubung-2-0000.json"
+    note.write_text("half a no")
+    look(folder, store)
+    assert names(store) == ["a"] and note.read_text() == "[]"
