@@ -346,3 +346,14 @@ def test_nothing_at_a_path_is_told(tmp_path, name):
     path = tmp_path / ("none.mat" if name == "mpii" else "none")
     with pytest.raises(SourceError, match="none"):
         list(read_source(name, path, CHOICE))
+
+
+@pytest.mark.parametrize("name", ["bedlam", "prohmr", "spin", "spec"])
+def test_arrays_of_other_lengths_are_refused_before_a_row_is_read(tmp_path, name):
+    path = WRITERS[name].write(scene_for(name), tmp_path)
+    file = path if path.is_file() else next(path.glob("*.npz"))
+    with np.load(file) as held:
+        arrays = {key: held[key] for key in held.files}
+    np.savez(file, **{**arrays, "scale": arrays["scale"][:-1]})
+    with pytest.raises(SourceError, match=r"'scale': found shape .*expected \d+ rows, as 'imgname' has"):
+        next(iter(read_source(name, file, CHOICE)))
