@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -45,7 +45,16 @@ def held(folder: Path) -> Iterator[None]:
             if depth > 1:
                 _HELD[folder] = (file, depth - 1)
             else:
+                _leave_nothing(folder)
                 file.close()
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Remove a folder in which nothing but the lock is: a misspelt name should not leave one."""
+    if folder.is_dir() and [path.name for path in folder.iterdir()] == [FILE]:
+        (folder / FILE).unlink()
+        with suppress(OSError):  # somebody has come meanwhile
+            folder.rmdir()
 
 
 def _taken(folder: Path) -> IO[str]:
@@ -59,6 +68,9 @@ def _taken(folder: Path) -> IO[str]:
         raise RunInUse(
             f"{folder} is in use{holder}: wait until it is done, stop it, or choose another --name"
         ) from None
+    if not os.fstat(file.fileno()).st_nlink:  # its holder went and took it along between our open and lock
+        file.close()
+        return _taken(folder)
     about = {
         "pid": os.getpid(),
         "host": socket.gethostname(),

@@ -36,6 +36,15 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
         assert json.loads((folder / FILE).read_text())["pid"] == os.getpid()
 
 
+def test_a_folder_in_which_nothing_was_done_does_not_stay(tmp_path):
+    with held(tmp_path / "typo"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with held(tmp_path / "run"):
+        (tmp_path / "run" / "kept").touch()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["kept", FILE]
+
+
 def test_blocks_in_one_process_may_be_nested(tmp_path):
     with held(tmp_path), held(tmp_path / "."):
         pass
