@@ -24,5 +24,5 @@ May import: of ours, `storage.records` and the leaves `storage.finished_file` an
 Prefect, no torch.
 
 To add a critic: one file with one class that has `name` ("word@version", raised when its scores change),
-`needs_pictures` and `judge(group: DrawnGroup) -> Verdict`; then its name in `tasks.judging.make_critic`.
+`needs_pictures` and `judge(group: DrawnGroup) -> Verdict`; then its name in `tasks.scoring.make_critic`.
 """

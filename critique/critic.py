@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from critique.endpoint.stream import Judge
 from storage.records import DrawnGroup, Group, Reply, Verdict
 
 
@@ -27,6 +29,63 @@ class Critic(Protocol):
     def judge(self, group: DrawnGroup) -> Verdict:
         """A score of 0-100 for each hypothesis, or NaN with a status that says why not."""
         ...
+
+
+class Sight(NamedTuple):
+    """What pictures show a critic."""
+
+    whole: bool = False  # the whole photograph instead of the person's surroundings
+    sides: bool = True  # each mesh from its side too
+
+
+@runtime_checkable
+class PictureCritic(Critic, Protocol):
+    """A critic that says what its pictures should show."""
+
+    @property
+    def sight(self) -> Sight: ...
+
+
+@runtime_checkable
+class ManyCritic(Critic, Protocol):
+    """A critic that is quicker with many groups at a time than with one after the other."""
+
+    async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
+        """The verdicts of all groups, in their order; groups are taken as they are needed."""
+        ...
+
+
+@runtime_checkable
+class ServerCritic(ManyCritic, Protocol):
+    """A critic that waits for a server: several groups are under way at a time."""
+
+    @property
+    def groups_at_once(self) -> int: ...
+
+    def open(self) -> AbstractAsyncContextManager[Judge]:
+        """A function that judges one group, as long as the context lasts."""
+        ...
+
+
+@runtime_checkable
+class BatchCritic(ServerCritic, Protocol):
+    """A critic whose server takes many questions as one file, and answers hours later at a lower price."""
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether that is wanted."""
+        ...
+
+    async def ask_by_batch(self, groups: Iterable[DrawnGroup]) -> int:
+        """Have questions about groups answered, for `judge_many` to find; returns how many were."""
+        ...
+
+
+def sight_of(critic: Critic) -> Sight | None:
+    """What its pictures show a critic; None for one that looks at none."""
+    if not critic.needs_pictures:
+        return None
+    return critic.sight if isinstance(critic, PictureCritic) else Sight()
 
 
 def abstain(

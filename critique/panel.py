@@ -18,13 +18,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from critique.critic import Critic
+from critique.critic import Critic, ServerCritic, Sight, sight_of
 from critique.endpoint.stream import Judge, judge_all
 from storage.records import PASSING, DrawnGroup, Verdict
 
@@ -64,12 +64,19 @@ class PanelCritic:
     def needs_pictures(self) -> bool:
         return any(member.critic.needs_pictures for member in self.members)
 
+    @property
+    def sight(self) -> Sight:
+        """As its members want it; the whole photograph if one of them does."""
+        wanted = [sight for member in self.members if (sight := sight_of(member.critic)) is not None]
+        return Sight(any(one.whole for one in wanted), any(one.sides for one in wanted))
+
     def judge(self, group: DrawnGroup) -> Verdict:
         return asyncio.run(self.judge_many([group]))[0]
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
         """The verdicts of all groups in their order; members are asked about a group at the same time."""
-        at_once = max([2, *(getattr(member.critic, "groups_at_once", 0) for member in self.members)])
+        servers = [member.critic for member in self.members if isinstance(member.critic, ServerCritic)]
+        at_once = max([2, *(critic.groups_at_once for critic in servers)])
         async with self.open() as judge:
             return await judge_all(judge, groups, at_once)
 
@@ -79,9 +86,8 @@ class PanelCritic:
         async with AsyncExitStack() as stack:
             judges: list[Judge] = []
             for member in self.members:
-                remote: Any = getattr(member.critic, "open", None)
-                if remote is not None:
-                    judges.append(await stack.enter_async_context(remote()))
+                if isinstance(member.critic, ServerCritic):
+                    judges.append(await stack.enter_async_context(member.critic.open()))
                 else:
                     judges.append(partial(asyncio.to_thread, member.critic.judge))
 

@@ -5,9 +5,8 @@ A model that improves on these has not learned from them.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from critique.critic import Critic, seeded_order
+from critique.critic import Critic, ManyCritic, Sight, seeded_order, sight_of
 from storage.records import DrawnGroup, Verdict
 
 
@@ -27,20 +26,21 @@ class ShuffledCritic:
         return self.inner.needs_pictures
 
     @property
-    def frame(self) -> str:
-        """What its pictures should show, as for `inner`."""
-        return getattr(self.inner, "frame", "person")
+    def sight(self) -> Sight:
+        return sight_of(self.inner) or Sight()
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        return self.dealt(self.inner.judge(group))
+        return self.permuted(self.inner.judge(group))
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
         """The verdicts of all groups in their order, as many at once as `inner` takes."""
-        many: Any = getattr(self.inner, "judge_many", None)
-        verdicts = [self.inner.judge(group) for group in groups] if many is None else await many(groups)
-        return [self.dealt(verdict) for verdict in verdicts]
+        if isinstance(self.inner, ManyCritic):
+            verdicts = await self.inner.judge_many(groups)
+        else:
+            verdicts = [self.inner.judge(group) for group in groups]
+        return [self.permuted(verdict) for verdict in verdicts]
 
-    def dealt(self, verdict: Verdict) -> Verdict:
+    def permuted(self, verdict: Verdict) -> Verdict:
         """The verdict in another order."""
         order = seeded_order(self.seed, verdict.group_id, len(verdict.scores))
         return replace(

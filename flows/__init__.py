@@ -6,7 +6,7 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | file or room | what |
 |---|---|
 | `align` | the whole job: find people, sample groups, score groups, train, benchmark, report |
-| `sample_groups`, `score_groups`, `draw_groups` | people and their groups; verdicts; pictures |
+| `sample_groups`, `score_groups`, `sample_hypotheses` | people and their groups; verdicts; pictures |
 | `train_policy`, `run_benchmark` | one round of fine-tuning; a model against the truth |
 | `write_report` | the report of a finished run, written again |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |

@@ -32,11 +32,11 @@ from tasks.benchmarks.critic_benchmark import (
     stacked,
 )
 from tasks.groups.instances import SeenInstances, find_instances, instance_store, place, seen_instances, shards, told
-from tasks.judging import judge_all, make_critic
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError
 from tasks.sampling import body, model
+from tasks.scoring import judge_all, make_critic
 
 log = logging.getLogger(__name__)
 

@@ -2,11 +2,12 @@
 
 from prefect import flow
 
-from flows.record.progress import stage, tracked
+from flows.record.progress import collected, stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
+from flows.record.shard_runner import ShardRunner
 from tasks.controls import measure_controls
-from tasks.finding import find_people, list_photographs
+from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import studio_photographs
 from tasks.run.artifacts import leave_counts
@@ -16,7 +17,7 @@ from tasks.run.settings import Settings
 SPLIT = "val"
 
 
-@flow(name="plant-controls", **labelled("planted controls", critic=True))
+@flow(name="plant-controls", task_runner=ShardRunner(), **labelled("planted controls", critic=True))
 @alone_in_its_folder
 def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 8) -> dict[str, float]:
     """Have the critic judge planted groups of `val`; returns shares of groups, see `control_rates`."""
@@ -26,8 +27,9 @@ def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 
         pictures = studio_photographs(SPLIT, photographs, folder / "photographs", settings.run.processes)
         store = folder / "store"
         listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
-        for shard in tracked(listed.shards, "find people"):
-            find_people(shard, store, None, settings.photographs.crop_margin, processes=settings.run.processes)
+        margin, share = settings.photographs.crop_margin, settings.run.processes_of_shard
+        people = [find_shard.submit(shard, store, None, margin, processes=share) for shard in listed.shards]
+        collected(people, "find people")
         found = measure_controls(
             store, SPLIT, plan.body_path, settings.critic, settings.overlay, hypotheses,
             settings.run.seed, plan.folder,

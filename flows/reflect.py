@@ -4,23 +4,24 @@ import logging
 
 from prefect import flow
 
-from flows.record.progress import stage, tracked
+from flows.record.progress import collected, stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
+from flows.record.shard_runner import ShardRunner
 from storage.group_store import GroupStore
-from tasks.finding import find_people, list_photographs
+from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import studio_photographs
 from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic, session_plan, write_session
 from tasks.run.artifacts import leave_counts, leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
-from tasks.sampling import sample_groups as sample_shard
+from tasks.sampling import sample_shard
 
 log = logging.getLogger(__name__)
 
 
-@flow(name="reflect", **labelled("reflect", critic=True))
+@flow(name="reflect", task_runner=ShardRunner(), **labelled("reflect", critic=True))
 @alone_in_its_folder
 def reflect(settings: Settings) -> Reflected:
     """Hold one session of reflection; the memory gains a version, and what became of each rule is in its ledger.
@@ -35,17 +36,17 @@ def reflect(settings: Settings) -> Reflected:
     margin = settings.photographs.crop_margin
     folder = plan.folder / "reflection" / f"{chosen.split}-{photographs}-{margin:g}"
     store = folder / "store"
-    gen = draw_name(plan)
+    gen, share = draw_name(plan), settings.run.processes_of_shard
     with stage(plan, f"groups of {chosen.split}") as progress:
         pictures = studio_photographs(chosen.split, photographs, folder / "photographs", settings.run.processes)
         listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
-        for shard in tracked(listed.shards, "find people"):
-            find_people(shard, store, None, margin, processes=settings.run.processes)
-        shards = GroupStore(store).people_shards()
-        progress.items = sum(
-            sample_shard(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)
-            for shard in tracked(shards, "draw groups")
-        )
+        found = [find_shard.submit(shard, store, None, margin, processes=share) for shard in listed.shards]
+        collected(found, "find people")
+        sampled = [
+            sample_shard.submit(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)
+            for shard in GroupStore(store).people_shards()
+        ]
+        progress.items = sum(collected(sampled, "sample groups"))
     with stage(plan, "reflect") as progress:
         answers = plan.folder / "reflection" / "answers.sqlite"
         done = reflect_on(gen, store, plan.body_path, settings.critic, chosen, settings.overlay, memory, answers)

@@ -26,8 +26,8 @@ CHOSEN = ("selected", "fused")
 SPLITS = ("test", "val", "easy_test", "easy_val")
 
 
-def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> Path:
-    """Measure a model on a split; returns the file of per-image errors."""
+def measure(plan: Plan, name: str, model_path: str, split: Split) -> Path:
+    """Measure a model on a split; returns the file of each person's errors, `name` in the run's benchmark folder."""
     settings = plan.settings
     with stage(plan, f"benchmark {name}") as progress:
         people = plan.people(split)
@@ -41,33 +41,33 @@ def benchmark(plan: Plan, name: str, model_path: str, split: Split = "test") -> 
             settings.sample,
             settings.critic,
             settings.overlay,
-            plan.folder / "benchmark" / f"{name}.npz",
+            plan.benchmark(name),
         )
 
 
 @flow(name="run-benchmark", **labelled("benchmark"))
 @alone_in_its_folder
-def run_benchmark(settings: Settings, round_number: int = 0, split: str = "test") -> list[dict[str, Any]]:
+def run_benchmark(
+    settings: Settings, round_number: int = 0, split: str = "test", keep_as: str | None = None
+) -> list[dict[str, Any]]:
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 
     Returns measurement rows: means by estimate and metric, the joints that the groups are least sure of, the floors
     (mean pose, liftings), and the same on sure detections. Rows of what a critic chose name it.
+
+    keep_as: name for the errors among the run's benchmarks; then no floors are measured. None: named by what counts.
     """
     if split not in SPLITS:
         raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
     plan = Plan(settings)
     model_path = plan.policy(round_number)
-    name = f"{split}-round{round_number}-{model(model_path).digest()}-{_how(settings)}"
-    result = benchmark(plan, name, model_path, cast(Split, split))
-    frame, people = body(plan.body_path), plan.people(cast(Split, split))
-    floor = plan.base if plan.base in SHIPPED else "default"
-    found = {
-        **table(result),
-        "extras": extras(result),
-        "uncertainty": _uncertain(uncertainty(result)),
-        "floor": floor_rows(floor, frame, people),
-        "sure": sure_rows(floor, frame, people, result),
-    }
+    name = keep_as or f"{split}-round{round_number}-{model(model_path).digest()}-{_how(settings)}"
+    result = measure(plan, name, model_path, cast(Split, split))
+    found = {**table(result), "extras": extras(result), "uncertainty": _uncertain(uncertainty(result))}
+    if keep_as is None:
+        frame, people = body(plan.body_path), plan.people(cast(Split, split))
+        floor = plan.base if plan.base in SHIPPED else "default"
+        found |= {"floor": floor_rows(floor, frame, people), "sure": sure_rows(floor, frame, people, result)}
     critic, protocol = quality(result)["critic"], settings.benchmark.protocol
     rows = [
         {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}

@@ -1,4 +1,4 @@
-"""Groups -> verdicts: judges only what lacks a verdict of the named critic and version."""
+"""Groups -> verdicts: only what lacks a verdict of the named critic and version is judged."""
 
 import logging
 from typing import Any
@@ -6,29 +6,55 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from flows.record.progress import stage, tracked
+from flows.record.progress import collected, stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
+from flows.record.shard_runner import ShardRunner
 from tasks.critics.monitoring import drift, told, watch
 from tasks.critics.pending import NotJudged, Unjudged, reasons_told, unjudged
 from tasks.critics.remembering import older_memory
-from tasks.judging import judge_groups
 from tasks.run.artifacts import leave_counts, leave_table
 from tasks.run.plan import Plan
-from tasks.run.settings import Settings, SettingsError
+from tasks.run.settings import Settings
+from tasks.scoring import COUNTS, score_shard
 
 log = logging.getLogger(__name__)
 
-COUNTS = ("scored", "abstained", "pending", "failed_groups")
 PARTLY = "Partly judged"
 """Name of the state of a flow whose critic could not judge every group: Completed, and a warning."""
 
 
-def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]:
-    """Have every group of a generation judged, by the monitor too.
+@flow(name="score-groups", task_runner=ShardRunner(), **labelled("score", critic=True))
+@alone_in_its_folder
+def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
+    """Have the groups of some generations judged, of all by default; run nightly it is `rescore`.
 
-    Returns how many hypotheses were scored, abstained on and are pending, and how many groups failed. Raises
-    NotJudged where there are groups and not one hypothesis could be scored.
+    Returns how many hypotheses were scored, abstained on and are pending, and how many groups failed. Fails where
+    nothing could be judged, or where the run has no groups. Where a part could not be judged it ends in the state
+    "Partly judged", with a table of the reasons.
+    """
+    plan = Plan(settings)
+    totals, faults = [], []
+    wanted = plan.gens(gens)
+    for gen in wanted:
+        try:
+            totals.append(score(plan, gen, retry_abstained))
+        except NotJudged as error:
+            faults.append(error)
+            totals.append(error.counts)
+    if faults and not sum(total["scored"] for total in totals):
+        raise faults[0]
+    rows = tell_not_judged(plan, wanted)
+    counts = {name: sum(total[name] for total in totals) for name in COUNTS}
+    if counts["failed_groups"]:
+        return Completed(name=PARTLY, message=reasons_told(rows), data=counts)
+    return counts
+
+
+def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]:
+    """Have every group of a generation judged, by the monitor too; returns counts.
+
+    Raises NotJudged where there are groups and not one hypothesis could be scored.
     """
     settings = plan.settings
     if settings.critic.monitor is not None:
@@ -44,25 +70,29 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
         return counts
     if settings.critic.asks_server and plan.memory and (older := older_memory(plan.folder, plan.memory)):
         log.warning("%s", older)
-    with stage(plan, f"judge {gen}") as progress:
-        counts = [
-            judge_groups(
+    with stage(plan, f"score {gen}") as progress:
+        futures = [
+            score_shard.submit(
                 shard, gen, settings.run.name, plan.store_root, plan.body_path, settings.critic, settings.overlay,
-                settings.run.seed, plan.truth, retry_abstained, settings.run.processes,
+                settings.run.seed, plan.truth, retry_abstained, settings.run.processes_of_shard,
             )
-            for shard in tracked(plan.store.group_shards(gen), f"judge {gen}")
+            for shard in plan.store.group_shards(gen)
         ]  # fmt: skip
+        counts = collected(futures, f"score {gen}")
         total = {name: sum(c[name] for c in counts) for name in COUNTS}
         progress.items = total["scored"] + total["abstained"]
     about = f"hypotheses of {gen} that {plan.critic_name} judged, and groups that it could not judge"
     leave_counts(f"verdicts {gen} {plan.critic_name}", total, about)
     if total["failed_groups"] and not total["scored"]:
         rows = unjudged(plan.store, plan.folder, plan.critic_name, [gen])
-        raise NotJudged(_nothing(plan.critic_name, rows), total)
+        raise NotJudged(
+            f"{plan.critic_name} could judge nothing:\n{reasons_told(rows)}\nSee to the cause, then run critique again",
+            total,
+        )
     return total
 
 
-def not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
+def tell_not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
     """Why hypotheses of some generations have no score, told in the log and as a table on the dashboard."""
     rows = unjudged(plan.store, plan.folder, plan.critic_name, gens)
     if rows:
@@ -70,40 +100,3 @@ def not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
         table = [{**row._asdict(), "next": row.next} for row in rows]
         leave_table("not judged", table, f"hypotheses that {plan.critic_name} did not score")
     return rows
-
-
-def _nothing(critic: str, rows: list[Unjudged]) -> str:
-    return f"{critic} could judge nothing:\n{reasons_told(rows)}\nSee to the cause, then run critique again"
-
-
-@flow(name="score-groups", **labelled("score", critic=True))
-@alone_in_its_folder
-def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
-    """Judge the groups of some generations, of all by default; run nightly it is `rescore`.
-
-    Fails where nothing could be judged, or where the run has no groups. Where a part could not be judged it ends in
-    the state "Partly judged", with a table of the reasons.
-    """
-    plan = Plan(settings)
-    drawn = plan.store.gens()
-    wanted = drawn if gens is None else gens
-    if not wanted or set(wanted) - set(drawn):
-        lacking = ", ".join(sorted(set(wanted) - set(drawn)))
-        raise SettingsError(
-            f"{plan.folder}: there is no run with groups{f' of {lacking}' if lacking else ''} to judge; sample first "
-            "(hmr-align sample), or check --name and --out"
-        )
-    totals, faults = [], []
-    for gen in wanted:
-        try:
-            totals.append(score(plan, gen, retry_abstained))
-        except NotJudged as error:
-            faults.append(error)
-            totals.append(error.counts)
-    if faults and not sum(total["scored"] for total in totals):
-        raise faults[0]
-    rows = not_judged(plan, wanted)
-    counts = {name: sum(total[name] for total in totals) for name in COUNTS}
-    if counts["failed_groups"]:
-        return Completed(name=PARTLY, message=reasons_told(rows), data=counts)
-    return counts

@@ -8,6 +8,7 @@ from prefect import flow
 from flows.record.progress import stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
+from tasks.benchmarking import look_at
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
@@ -16,10 +17,15 @@ from tasks.training import Trained, train_round
 log = logging.getLogger(__name__)
 
 
-def train(plan: Plan, round_number: int) -> Trained:
-    """Fine-tune the policy of the last round on the groups it drew."""
+@flow(name="train-policy", **labelled("train", critic=True))
+@alone_in_its_folder
+def train_policy(settings: Settings, round_number: int = 1) -> Trained:
+    """Train round `round_number`: fine-tune the policy of the round before on its groups and their verdicts."""
+    plan = Plan(settings)
+    plan.check_second_critic()
     gen = plan.gen(round_number - 1)
-    settings = plan.settings
+    with stage(plan, "look at val") as progress:
+        progress.items = look_at(plan.people("val"))
     with stage(plan, f"train round {round_number}") as progress:
         trained = train_round(
             gen, plan.critic_name, plan.store_root, plan.policy(round_number - 1), plan.body_path,
@@ -33,12 +39,3 @@ def train(plan: Plan, round_number: int) -> Trained:
     about = f"round {round_number} on val, step by step; kept: step {trained.best_step}. {trained.reason}"
     leave_table(f"training round {round_number}", looks.to_dict("records"), about)
     return trained
-
-
-@flow(name="train-policy", **labelled("train", critic=True))
-@alone_in_its_folder
-def train_policy(settings: Settings, round_number: int = 1) -> str:
-    """Train round `round_number` on the groups and verdicts of the round before; returns the checkpoint's path."""
-    plan = Plan(settings)
-    plan.check_second_critic()
-    return str(train(plan, round_number).checkpoint)

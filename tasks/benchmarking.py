@@ -8,8 +8,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from hmr.body.body import Body
 from hmr.body.skeleton import JOINT_NAMES
@@ -35,11 +33,11 @@ from hmr.studio.observation import SeenPeople, landmarks_in_crop, see_split, sur
 from hmr.studio.studio import SIZE, Purpose, Split, truths
 from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
-from tasks.judging import judge_all, make_critic
 from tasks.run.devices import compute_for
-from tasks.run.retrying import may_pass
 from tasks.run.settings import Benchmark, CriticSection, Overlay, Sample
+from tasks.run.shard_task import task
 from tasks.sampling import body, groups_from, model, observe, sampler_settings
+from tasks.scoring import judge_all, make_critic
 
 
 class StudioPeople(NamedTuple):
@@ -85,7 +83,7 @@ def known(frame: Body, people: StudioPeople, purpose: Purpose = "benchmark") -> 
     return _KNOWN[key]
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="look at {people.split}")
+@task(task_run_name="look at {people.split}")
 def look_at(people: StudioPeople) -> int:
     """Draw a split's photographs and find the people in them; returns how many were found."""
     return len(see_split(people.split, people.count, people.cache, processes=people.processes).index)
@@ -180,7 +178,7 @@ def benchmark_sampler(sample: Sample, base: BaseModel) -> SamplerSettings:
     return sampler_settings(sample.model_copy(update={"temperature": 1.0}), base.sampler)
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="benchmark {people.split}: {name}")
+@task(task_run_name="benchmark {people.split}: {name}")
 def benchmark_model(
     name: str,
     model_path: str,

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from critique.controls import control_rates
 from hmr.body.body import Body
@@ -16,9 +14,10 @@ from hmr.studio.studio import Split, truths
 from storage.group_store import GroupStore
 from storage.records import Group, Person
 from tasks.groups.known_groups import known_group
-from tasks.judging import judge_all, make_critic
 from tasks.run.settings import CriticSection, Overlay
+from tasks.run.shard_task import task
 from tasks.sampling import body
+from tasks.scoring import judge_all, make_critic
 
 NEAR = 0.15
 """Standard deviation of a near miss's joint rotations, rad: about 60 mm of MPJPE."""
@@ -54,7 +53,7 @@ def planted(frame: Body, person: Person, split: Split, scene: int, hypotheses: i
     return Planted(group, places.index(0), places.index(hypotheses - 1))
 
 
-@task(cache_policy=NO_CACHE, task_run_name="controls")
+@task(task_run_name="controls", retries=0)
 def measure_controls(
     store_root: Path,
     split: Split,

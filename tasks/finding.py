@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from hmr.detection.photograph import PhotographError, read_photograph
 from hmr.processes import in_processes
 from storage.finished_file import read_again, write_text
@@ -17,9 +14,9 @@ from storage.image_list import Image, ImageList, image_of, updated
 from storage.records import Person
 from tasks.groups.image_search import Source, search
 from tasks.groups.people import IMAGES, Looked, finder, people_in, person_record
-from tasks.run.retrying import may_pass
+from tasks.run.shard_task import task
 
-__all__ = ["IMAGES", "Found", "Listed", "Shard", "find_people", "finder", "list_photographs", "person_record"]
+__all__ = ["IMAGES", "Found", "Listed", "Shard", "find_shard", "finder", "list_photographs", "person_record"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,10 @@ class Found:
 
     people: int
     skipped: tuple[tuple[str, str], ...]  # file name, reason
-    told: tuple[tuple[str, str], ...] = ()  # file name, remark, of photographs that were searched now
+    remarks: tuple[tuple[str, str], ...] = ()  # file name, remark, of photographs that were searched now
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
+@task(task_run_name="list photographs")
 def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, size: int) -> Listed:
     """Name the photographs of some folders below `root` by their contents, and cut what is new into shards.
 
@@ -114,14 +111,8 @@ def _look(job: _Photograph) -> Looked:
     )  # fmt: skip
 
 
-@task(
-    retries=2,
-    retry_condition_fn=may_pass,
-    retry_delay_seconds=[2, 10],
-    cache_policy=NO_CACHE,
-    task_run_name="find people in {shard.name}",
-)
-def find_people(
+@task(task_run_name="find people in {shard.name}", retries=2, retry_delay_seconds=(2, 10))
+def find_shard(
     shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False,
     processes: int = 1,
 ) -> Found:  # fmt: skip
@@ -139,16 +130,16 @@ def find_people(
         return Found(len(store.read_people(shard.name)), tuple(kept))
     people: list[Person] = []
     skipped: list[tuple[str, str, str]] = []  # our name of the photograph, file name, reason
-    told: list[tuple[str, str]] = []
+    remarks: list[tuple[str, str]] = []
     jobs = [_Photograph(*one, shard.thorough, crop_margin, focal_px, only_described) for one in shard.photographs]
     for job, looked in zip(jobs, in_processes(_look, jobs, processes)):
         people += looked.people
         skipped += [(job.image_id, *row) for row in looked.skipped]
-        told += looked.told
+        remarks += looked.remarks
     write_text(note, json.dumps(skipped))
     if not found_before:  # else only the note was lost, and who was found stays found
         store.write_people(shard.name, people)
-    return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(told))
+    return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(remarks))
 
 
 def _rows(note: Path) -> list[tuple[str, str, str]]:

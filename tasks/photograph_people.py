@@ -4,24 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
+from critique.critic import Sight
 from hmr.detection.photograph import whole_picture
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
-from tasks.drawing import drawn_groups
 from tasks.groups.overlays import save_jpeg
-from tasks.judging import judge_all, make_critic
+from tasks.rendering import drawn_groups
 from tasks.report.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
 from tasks.report.report import PhotographPerson, ShownBody, ShownHypothesis
 from tasks.run.kept_note import made_of, read_note, write_note
-from tasks.run.retrying import may_pass
+from tasks.run.plan import Plan
 from tasks.run.settings import CriticSection, Overlay, Sample
-from tasks.sampling import body, draw_groups, model
+from tasks.run.shard_task import task
+from tasks.sampling import body, model, sample_hypotheses
+from tasks.scoring import judge_all, make_critic
 
 MOST_SHOWN = 40
 """People in the report; all are measured."""
@@ -60,7 +60,38 @@ class Pictured:
     status: str
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="measure photographs {name}")
+class OnPhotographs(NamedTuple):
+    """The people of a run's real photographs, measured with the base and with the aligned policy."""
+
+    before: list[Measured]
+    after: list[Measured]
+
+
+def compared_models(plan: Plan) -> dict[str, str]:
+    """The models that the report compares."""
+    return {"before": plan.base, "after": plan.policy(plan.settings.align.rounds)}
+
+
+def as_it_is(plan: Plan) -> Sample:
+    """[sample] at the model's own spread."""
+    return Sample(**{**plan.settings.sample.model_dump(), "temperature": 1.0})
+
+
+def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:
+    """Ids of the groups in the report: people of photographs in `order`, and beside the studio's as many of those."""
+    most = plan.settings.overlay.groups_shown
+    if not plan.on_studio:
+        return tuple(order[:most])
+    store = plan.store
+    real_shards = plan.photographed()
+    wild = [p.group_id for shard in store.people_shards() if shard not in real_shards for p in store.read_people(shard)]
+    if plan.truth is not None:  # the free photographs have no ground truth
+        return tuple(wild[:most])
+    real = order[: most - min(len(wild), most // 2)]
+    return (*real, *wild[: most - len(real)])
+
+
+@task(task_run_name="measure photographs {name}")
 def measure_photographs(
     name: str,
     shards: tuple[str, ...],
@@ -85,13 +116,13 @@ def measure_photographs(
             tuple((float(x), float(y)) for x, y in places_in_crop(group)), agreement(frame, group),
         )
         for found in people.values()
-        for group in draw_groups(found, base, frame, small, seed=seed, draw="shown")
+        for group in sample_hypotheses(found, base, frame, small, seed=seed, draw="shown")
     ]  # fmt: skip
     write_note(note, of, [asdict(row) for row in rows])
     return rows
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="show bodies {name}")
+@task(task_run_name="show bodies {name}")
 def show_bodies(
     name: str,
     group_ids: tuple[str, ...],
@@ -118,11 +149,13 @@ def show_bodies(
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
     critic = None if section.asks_server or section.needs_truth else make_critic(section, seed)
     rows: dict[str, dict[str, Any]] = {}
-    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
+    groups = sample_hypotheses(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
     verdicts: list[Verdict | None] = [None] * len(groups)
     if critic is not None:
         verdicts = [*judge_all(groups, critic, body_path, overlay, processes)]
-    bodies = drawn_groups([only(group) for group in groups], body_path, overlay, pictures=True, processes=processes)
+    bodies = drawn_groups(
+        [only(group) for group in groups], body_path, overlay, sight=Sight(sides=False), processes=processes
+    )
     for group, drawn, verdict in zip(groups, bodies, verdicts):
         place = folder / group.person.group_id
         assert drawn.photograph is not None

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from hmr.detection.photograph import whole_picture
 from hmr.processes import in_processes
 from hmr.studio.studio import Split, photographs
 from storage.finished_file import finished_file, read_again, write_bytes
-from tasks.run.retrying import may_pass
+from tasks.run.shard_task import task
 from tasks.sampling import body
 
 CHUNK = 64
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="copy free photographs")
+@task(task_run_name="copy free photographs")
 def free_photographs(folder: Path) -> Path:
     """Put the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` tells whose they are."""
     for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
@@ -29,7 +27,7 @@ def free_photographs(folder: Path) -> Path:
     return folder
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="photograph {split}")
+@task(task_run_name="photograph {split}")
 def studio_photographs(split: Split, count: int, folder: Path, processes: int = 1) -> Path:
     """Draw a split of the studio as files `<split>-<scene>.png`: pictures, and nothing else about them.
 

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from critique.memory.embedders import text_embedder
 from critique.memory.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
@@ -33,11 +31,12 @@ from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.critics.remembering import embedder_of, load_memory, newest, save_memory
-from tasks.drawing import framed_photograph, group_vertices
-from tasks.judging import judge_all
+from tasks.rendering import framed_photograph, group_vertices
 from tasks.run.plan import Plan
 from tasks.run.settings import CriticSection, Overlay, Reflect, SettingsError, validate
+from tasks.run.shard_task import task
 from tasks.sampling import body, model
+from tasks.scoring import judge_all
 
 PROTOTYPE_SIDE = 256  # px, of a prototype's picture
 
@@ -81,7 +80,7 @@ def labelled_errors(frame: Body, split: Split, groups: Sequence[Group]) -> list[
     return found
 
 
-@task(cache_policy=NO_CACHE, task_run_name="reflect on {gen}")
+@task(task_run_name="reflect on {gen}", retries=0)
 def reflect_on(
     gen: str,
     store_root: Path,

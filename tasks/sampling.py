@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from storage.group_store import GroupStore
-from tasks.groups.sampled_groups import body, draw_groups, groups_from, model, observe, sampler_settings
-from tasks.run.retrying import may_pass
+from tasks.groups.sampled_groups import body, groups_from, model, observe, sample_hypotheses, sampler_settings
 from tasks.run.settings import Sample
+from tasks.run.shard_task import task
 
-__all__ = ["body", "draw_groups", "groups_from", "model", "observe", "sample_groups", "sampler_settings"]
+__all__ = ["body", "groups_from", "model", "observe", "sample_shard", "sample_hypotheses", "sampler_settings"]
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="sample {gen} {shard}")
-def sample_groups(
+@task(task_run_name="sample {gen} {shard}")
+def sample_shard(
     shard: str,
     gen: str,
     store_root: Path,
@@ -28,6 +25,6 @@ def sample_groups(
     if shard in store.group_shards(gen):
         return len(store.read_groups(gen, shard))
     people = store.read_people(shard)
-    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw=gen)
+    groups = sample_hypotheses(people, model(model_path), body(body_path), sample, seed=seed, draw=gen)
     store.write_groups(gen, shard, groups)
     return len(groups)

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
+from critique.critic import Sight
 from hmr.alignment.advantage import group_advantages
 from hmr.alignment.trainer import TrainSettings
 from hmr.detection.photograph import whole_picture
 from storage.group_store import GroupStore
-from tasks.drawing import drawn_groups, save_pictures
-from tasks.judging import Errors, make_critic
+from tasks.rendering import drawn_groups, save_pictures
 from tasks.report.report import ShownGroup, ShownHypothesis
 from tasks.run.kept_note import made_of, read_note, write_note
-from tasks.run.retrying import may_pass
 from tasks.run.settings import CriticSection, Overlay, Sample
-from tasks.sampling import body, draw_groups, model
+from tasks.run.shard_task import task
+from tasks.sampling import body, model, sample_hypotheses
+from tasks.scoring import Errors, make_critic
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Shown:
     group: ShownGroup
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="show {name}")
+@task(task_run_name="show {name}")
 def show_groups(
     name: str,
     group_ids: tuple[str, ...],
@@ -60,8 +59,8 @@ def show_groups(
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in places]
     people.sort(key=lambda p: places[p.group_id])
     shown = []
-    groups = draw_groups(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
-    for drawn in drawn_groups(groups, body_path, overlay, pictures=True, processes=processes):
+    groups = sample_hypotheses(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
+    for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), processes=processes):
         group, verdict = drawn.group, critic.judge(drawn)
         place = group.person.group_id
         save_pictures(drawn, folder / place)

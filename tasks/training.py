@@ -14,17 +14,15 @@ from typing import Any
 
 import psutil
 import torch
-from prefect import task
 from prefect.artifacts import update_progress_artifact
-from prefect.cache_policies import NO_CACHE
 
 from hmr.alignment.trainer import TrainError
 from storage.finished_file import write_text
 from tasks.benchmarking import StudioPeople
 from tasks.rounds.train_worker import RoundSpec, Tell, Trained, finished, refuse_other, train, train_settings
 from tasks.run.artifacts import begin_progress
-from tasks.run.retrying import may_pass
 from tasks.run.settings import CriticSection, Sample, SettingsError, Train
+from tasks.run.shard_task import task
 
 __all__ = ["Trained", "WorkerDied", "train_round", "train_settings"]
 
@@ -39,7 +37,7 @@ class WorkerDied(RuntimeError):
     """The processes that train ended without a result; another try goes on where they saved their state."""
 
 
-@task(retries=1, retry_condition_fn=may_pass, cache_policy=NO_CACHE, task_run_name="train on {gen}: {critic}")
+@task(task_run_name="train on {gen}: {critic}")
 def train_round(
     gen: str,
     critic: str,

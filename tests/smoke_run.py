@@ -7,15 +7,15 @@ from pathlib import Path
 from storage.finished_file import write_text
 from tasks.benchmarking import benchmark_model, compare, look_at, table
 from tasks.critics.monitoring import watch
-from tasks.finding import find_people, list_photographs
+from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
-from tasks.judging import judge_groups
 from tasks.photograph_people import measure_photographs, show_bodies
 from tasks.photographs import studio_photographs
 from tasks.rounds.train_worker import RoundSpec, Trained, finished, refuse_other, train
 from tasks.run.plan import Plan
 from tasks.run.settings import Sample, Settings
-from tasks.sampling import sample_groups
+from tasks.sampling import sample_shard
+from tasks.scoring import score_shard
 from tasks.showing import show_groups
 from tasks.training import train_settings
 
@@ -58,7 +58,7 @@ def _stages(plan: Plan) -> Iterator[str]:
     wild = studio_photographs.fn("wild", settings.studio.wild, plan.folder / "photographs" / "wild")
     yield "photographs"
     found = [
-        find_people.fn(shard, store, how.focal_px, how.crop_margin, how.only_described)
+        find_shard.fn(shard, store, how.focal_px, how.crop_margin, how.only_described)
         for shard in list_photographs.fn([Source(wild, thorough=False)], wild.parent, store, 2).shards
     ]
     yield "people"
@@ -68,11 +68,11 @@ def _stages(plan: Plan) -> Iterator[str]:
     results = [_benchmark(plan, "before", plan.base)]
     yield "benchmark"
     for shard in plan.store.people_shards():
-        sample_groups.fn(shard, "round0", store, plan.base, plan.body_path, settings.sample, seed)
+        sample_shard.fn(shard, "round0", store, plan.base, plan.body_path, settings.sample, seed)
     yield "groups"
     for one in (plan, monitor):
         for shard in plan.store.group_shards("round0"):
-            judge_groups.fn(
+            score_shard.fn(
                 shard, "round0", "run", store, plan.body_path, one.settings.critic, settings.overlay, seed, plan.truth
             )
     watch(plan.store, "round0", plan.critic_name, monitor.critic_name, plan.folder)

@@ -80,7 +80,7 @@ async def collect(endpoint: Endpoint, cache: AnswerCache, critic: str, questions
                 rows, waiting = await asyncio.to_thread(_write, file, waiting, endpoint)
                 if rows:
                     file.seek(0)
-                    came += await _wait(endpoint, cache, await _hand_in(endpoint, cache, critic, file, rows))
+                    came += await _wait(endpoint, cache, await _send_file(endpoint, cache, critic, file, rows))
     except openai.APIError as error:
         log.warning("%s takes no batch (%s); asking one by one", address, endpoint.failure(error, FATAL)[2])
     except ValidationError:
@@ -112,7 +112,7 @@ def _write(file: IO[bytes], questions: Iterator[Question], endpoint: Endpoint) -
     return rows, None
 
 
-async def _hand_in(endpoint: Endpoint, cache: AnswerCache, critic: str, file: IO[bytes], rows: int) -> str:
+async def _send_file(endpoint: Endpoint, cache: AnswerCache, critic: str, file: IO[bytes], rows: int) -> str:
     files, batches = endpoint.client.files, endpoint.client.batches
     stored = _read(await files.create(file=("questions.jsonl", file), purpose="batch"))
     made = _read(

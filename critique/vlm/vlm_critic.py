@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from critique.critic import seeded_random
+from critique.critic import Sight, seeded_random
 from critique.endpoint.cache import AnswerCache
 from critique.endpoint.endpoint import Deadline, Endpoint, Look, NotKept, TooManyPictures, cost
 from critique.endpoint.stream import Judge, for_each, judge_all
@@ -114,9 +114,12 @@ class VlmCritic:
         return self._name
 
     @property
-    def frame(self) -> str:
-        """What the pictures should show, see the setting."""
-        return self.settings.frame
+    def sight(self) -> Sight:
+        return Sight(whole=self.settings.frame == "photograph", sides=self.settings.views != "front")
+
+    @property
+    def by_batch(self) -> bool:
+        return self.settings.batch
 
     def about(self) -> dict[str, Any]:
         """What the version in the name stands for: model, prompt, memory, settings and rules. No key is in it."""
@@ -175,7 +178,7 @@ class VlmCritic:
 
                 yield judge
 
-    async def hand_in(self, groups: Iterable[DrawnGroup]) -> int:
+    async def ask_by_batch(self, groups: Iterable[DrawnGroup]) -> int:
         """Have the first questions about groups answered by batch, into the cache; returns how many were.
 
         What it leaves open (rows that expired, repairs, all if the server takes no batches) `judge_many` asks.

@@ -28,7 +28,7 @@ from hmr.body.body import Body, load_body
 from hmr.metrics.pose_metrics import rank_correlations
 from tasks.benchmarking import Known, StudioPeople, person_records
 from tasks.benchmarks.check_weights import HELD_OUT, chosen, fit_shares, groups_of, labelled, see_held_out
-from tasks.drawing import draw_group
+from tasks.rendering import draw_group
 from tasks.sampling import model
 
 Floats = NDArray[np.float64]

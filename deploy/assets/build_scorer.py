@@ -36,7 +36,7 @@ from hmr.studio.observation import SeenPeople, see_split
 from storage.records import Group
 from tasks.benchmarking import Known, StudioPeople, person_records
 from tasks.benchmarks.check_weights import HELD_OUT, chosen, correlation, groups_of, labelled, ranks, see_held_out
-from tasks.drawing import draw_group
+from tasks.rendering import draw_group
 
 Floats = NDArray[np.float64]
 

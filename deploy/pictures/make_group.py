@@ -19,9 +19,9 @@ from hmr.rendering.overlay import NumbaRenderer, side_view
 from storage.records import DrawnGroup
 from tasks.groups.overlays import draw_group, framed, group_vertices
 from tasks.groups.people import people_in
-from tasks.groups.sampled_groups import body, draw_groups, model
-from tasks.judging import make_critic
+from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.run.settings import CriticSection, Sample
+from tasks.scoring import make_critic
 
 WIDTH, GAP, LINE = 1200, 10, 26  # px: of the sheet, between its pictures, of a line of words
 ALTERNATIVES = 4
@@ -92,7 +92,7 @@ def main() -> None:
         if not 0 <= given.person < len(people):
             arguments.error(f"{given.photograph} has {len(people)} people that were found, from 0")
         base = model(given.checkpoint)
-        (group,) = draw_groups([people[given.person]], base, body(None), sample, seed=0, draw="picture")
+        (group,) = sample_hypotheses([people[given.person]], base, body(None), sample, seed=0, draw="picture")
     drawn = draw_group(body(None), group)
     verdict = make_critic(CriticSection(), 0).judge(drawn)
     Image.fromarray(sheet(photograph.pixels, drawn, verdict.scores)).save(given.out, quality=86, optimize=True)

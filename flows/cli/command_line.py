@@ -26,6 +26,7 @@ from flows.cli.flags import (
     JsonFile,
     Name,
     Out,
+    Record,
     Round,
     Rounds,
     Seed,
@@ -44,7 +45,7 @@ from flows.cli.output import (
     tell_results,
     tell_table,
 )
-from flows.record.recording import recorded
+from flows.record.recording import recorded, unrecorded
 
 MISUSE = 2  # exit code for what the user can mend
 PARTLY = 3  # exit code of a critique that could judge some groups and not others
@@ -203,8 +204,9 @@ def sample(
     body: Body = None,
     hypotheses: Hypotheses = None,
     temperature: Annotated[float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [4]")] = None,
+    record: Record = False,
 ) -> None:
-    """Find the people in photographs and draw a group of hypotheses for each.
+    """Find the people in photographs and sample a group of hypotheses for each.
 
     Example: hmr-align sample --images photos --hypotheses 20 --temperature 1
     """
@@ -215,10 +217,18 @@ def sample(
         base={"checkpoint": checkpoint, "body": body},
         sample={"hypotheses": hypotheses, "temperature": temperature},
     )
-    with recorded():
-        from flows.sample_groups import sample_groups as run
+    if record:
+        with recorded():
+            from flows.sample_groups import sample_groups as run
 
-        run(chosen)
+            run(chosen)
+        return
+    with unrecorded():
+        from flows.find_people import find_people
+        from flows.sample_groups import sample_groups
+
+        find_people.fn(chosen)
+        sample_groups.fn(chosen, find=False)
 
 
 @app.command()
@@ -229,6 +239,7 @@ def render(
     backend: Annotated[str | None, typer.Option(metavar="NAME", help="auto, numba or pyrender. [auto]")] = None,
     size: Annotated[int | None, typer.Option(metavar="PX", help="Side of an overlay. [512]")] = None,
     groups: Annotated[int | None, typer.Option(metavar="N", help="How many groups. [12]")] = None,
+    record: Record = False,
 ) -> None:
     """Draw the meshes of a run's sampled groups over their photographs.
 
@@ -239,10 +250,15 @@ def render(
         run={"out": out, "name": name},
         overlay={"backend": backend, "size": size, "groups_shown": groups},
     )
-    with recorded():
-        from flows.draw_groups import draw_groups as run
+    from flows.save_pictures import save_pictures
 
-        run(chosen)
+    if record:
+        with recorded():
+            folder = save_pictures(chosen)
+    else:
+        with unrecorded():
+            folder = save_pictures.fn(chosen)
+    typer.echo(folder)
 
 
 @app.command()
@@ -496,9 +512,10 @@ def report(settings: SettingsFile = None, out: Out = None, name: Name = None) ->
     Example: hmr-align report --name default
     """
     chosen = settings_of_run(settings, run={"out": out, "name": name})
-    from flows.write_report import write_report
+    with unrecorded():
+        from flows.write_report import write_report
 
-    write_report(chosen)
+        write_report.fn(chosen)
     tell_results(chosen)
 
 

@@ -25,6 +25,7 @@ Critic = Annotated[
         help="evidence, scorer, scorenet, vlm, panel, reprojection, physics, oracle or shuffled. [evidence]",
     ),
 ]
+Record = Annotated[bool, typer.Option("--record", help="Keep a history of the run: start a Prefect server for it.")]
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling, judging, training. [3]")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run. [0]")]
 Round = Annotated[int, typer.Option("--round", metavar="N", min=0, help="The policy after N rounds; 0 = the base.")]

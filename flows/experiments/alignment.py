@@ -52,7 +52,7 @@ def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRI
         for seed in range(seeds):
             chosen = _settings(settings, critic, seed)
             take_over(first, Plan(chosen).folder)
-            summary = json.loads(Path(align.fn(chosen)).read_text())
+            summary = json.loads(Path(align(chosen)).read_text())
             first = first or Plan(chosen).folder
             for estimate in ESTIMATES:
                 rows.append(_row(summary, critic, seed, estimate))

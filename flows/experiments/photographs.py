@@ -13,7 +13,7 @@ from flows.record.run_labels import labelled
 from hmr.detection.photograph import PhotographError, read_photograph
 from tasks.groups.overlays import draw_group
 from tasks.groups.people import IMAGES, people_in
-from tasks.groups.sampled_groups import body, draw_groups, model
+from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.report.photograph_agreement import Agreement, agreement, distances_of, means
 from tasks.run.artifacts import leave_table
 from tasks.run.settings import Sample, Settings
@@ -40,7 +40,7 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
 
     These numbers are evidence, not accuracy: nobody knows the true bodies. Raises PhotographError if nobody is found.
     """
-    from tasks.judging import make_critic
+    from tasks.scoring import make_critic
 
     how = settings.photographs
     base, frame = model(str(settings.base.checkpoint or "default")), body(settings.base.body)
@@ -56,9 +56,9 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
             log.warning("skipped %s: %s", path.name, str(error).removeprefix(f"{path}: "))
             continue
         found = people_in(path, photograph, thorough=True, crop_margin=how.crop_margin, focal_px=how.focal_px)
-        for name, remark in [*found.skipped, *found.told]:
+        for name, remark in [*found.skipped, *found.remarks]:
             log.info("%s: %s", name, remark)
-        for group in draw_groups(found.people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
+        for group in sample_hypotheses(found.people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
             distances = distances_of(group)
             zero.append(agreement(frame, group))
             others += distances[1:].tolist()

@@ -17,10 +17,10 @@ from prefect import flow
 from flows.align import align, improve
 from flows.cli.measurements import cells
 from flows.experiments.alignment import take_over
+from flows.find_people import find_people
 from flows.record.run_labels import labelled
-from flows.sample_groups import find
 from hmr.metrics.pose_metrics import Interval, bootstrap_improvement
-from tasks.benchmarking import look_at
+from tasks.report.summary import done_by
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError
@@ -82,7 +82,7 @@ def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)
                 changes["critic"] = {**changes["critic"], "shuffled": {"of": settings.critic.name}}
             plan = Plan(changed(settings, f"{arm}-{seed}", changes))
             take_over(first, plan.folder)
-            align.fn(plan.settings)
+            align(plan.settings)
             first = first or plan.folder
             folders[arm].append(plan.folder)
     assert first is not None
@@ -245,12 +245,11 @@ def rounds_parts(settings: Settings, names: Sequence[str] | None = None) -> list
         plan = Plan(changed(settings, f"part-{name}", known[name]))
         take_over(first, plan.folder, PEOPLE)
         plan.check()
-        plan.claim()
-        find(plan)
-        look_at(plan.people("val"))
-        done = improve(plan)
+        with plan.held():
+            find_people(plan.settings)
+            improve(plan.settings)
         first = first or plan.folder
-        rows += _rows_of_part(name, plan, done.rounds)
+        rows += _rows_of_part(name, plan, done_by(plan).rounds)
     leave_table("experiment rounds parts", list(map(cells, rows)), "one thing changed at a time, on val")
     return rows
 

@@ -3,18 +3,21 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from prefect.artifacts import update_progress_artifact
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hmr.processes import ProcessDiedError
 from storage.finished_file import read_again, write_text
 from tasks.run.artifacts import begin_progress
 from tasks.run.plan import Plan
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 
 @dataclass
@@ -35,6 +38,26 @@ def stage(plan: Plan, name: str) -> Iterator[Stage]:
     if seconds >= kept.get(name, {}).get("seconds", 0.0):
         kept[name] = {"seconds": round(seconds, 2), "items": done.items}
         write_text(path, json.dumps(kept, indent=1))
+
+
+class Future(Protocol[R]):
+    """What `submit` returns, whichever runner works on it."""
+
+    def result(self) -> R: ...
+
+
+def collected(futures: Sequence[Future[R]], what: str) -> list[R]:
+    """The results of submitted shards in their order, with a bar; raises the error of the first that failed.
+
+    Shards that were not begun by then are left; what others made is kept.
+    """
+    try:
+        return [future.result() for future in tracked(futures, what)]
+    except BrokenExecutor:
+        raise ProcessDiedError(
+            "a process ended before its work was done, probably for want of memory. "
+            "What was done is kept: run again with fewer processes ([run] processes)"
+        ) from None
 
 
 def tracked(items: Sequence[T], what: str) -> Iterator[T]:

@@ -1,5 +1,6 @@
-"""Flows that a command calls, in the history of a Prefect server."""
+"""Flows that a command calls: in the history of a Prefect server, or without one."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -35,3 +36,20 @@ def recorded() -> Iterator[None]:
                 send_logs()
                 with suppress(Exception):  # tidying up must not hide what went wrong
                     free_task_runs(client)
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """What flows do, called as plain functions (`flow.fn`), without a server: our log lines reach the terminal."""
+    from flows.record.console import Terminal, is_our_log
+
+    ours = Terminal()
+    ours.addFilter(is_our_log)
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(ours)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(ours)
+        root.setLevel(level)

@@ -41,7 +41,8 @@ def labelled(stage: str, *, critic: bool = False) -> Labelled:
         given = flow.validate_parameters(flow_run.parameters)
         with get_client(sync_client=True) as client:
             client.update_flow_run(flow_run.id, tags={*flow_run.tags, TAG, *run_tags(stage, given, critic)})
-            free_task_runs(client)
+            if flow_run.parent_task_run_id is None:
+                free_task_runs(client)
 
     return Labelled(flow_run_name=name, on_running=[begin])
 

@@ -41,10 +41,13 @@ class Deployment:
 
 DEPLOYMENTS = (
     Deployment("flows.align.align"),
+    Deployment("flows.find_people.find_people"),
     Deployment("flows.sample_groups.sample_groups"),
-    Deployment("flows.draw_groups.draw_groups"),
+    Deployment("flows.render_overlays.render_overlays"),
     Deployment("flows.score_groups.score_groups"),
     Deployment("flows.train_policy.train_policy"),
+    Deployment("flows.write_report.write_report"),
+    Deployment("flows.save_pictures.save_pictures"),
     Deployment("flows.probe_headroom.probe_headroom"),
     Deployment("flows.run_benchmark.run_benchmark"),
     Deployment("flows.critic_benchmark.critic_benchmark"),

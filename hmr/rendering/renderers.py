@@ -9,8 +9,13 @@ def open_renderer(name: str = "auto") -> OverlayRenderer:
 
     Raises OverlayError if pyrender is asked for and there is no GL.
     """
-    if name in ("auto", "numba"):
+    if renderer_name(name) == "numba":
         return NumbaRenderer()
     if name == "pyrender":
         return PyrenderRenderer()  # loads GL now: importing its module does not
     raise OverlayError(f"There is no renderer '{name}'. Known: auto, numba, pyrender.")
+
+
+def renderer_name(name: str) -> str:
+    """The back end that "auto" stands for; others stand for themselves."""
+    return "numba" if name == "auto" else name

@@ -30,12 +30,12 @@ from hmr.pretraining.labels import KnownPeople
 from hmr.studio.studio import Split
 from storage.records import DrawnGroup, Group, Person, Verdict
 from tasks.benchmarking import StudioPeople, draw_people, known, person_records
-from tasks.drawing import draw_group
 from tasks.groups.instances import SeenInstances, seen_by_true_camera
 from tasks.groups.known_groups import known_group
 from tasks.photographs import save_scenes
+from tasks.rendering import draw_group
 from tasks.run.settings import CriticSection, Sample, SettingsError
-from tasks.sampling import draw_groups, groups_from
+from tasks.sampling import groups_from, sample_hypotheses
 
 Kind = Literal["perturbed", "model"]
 KINDS: tuple[Kind, ...] = ("perturbed", "model")
@@ -130,7 +130,9 @@ def perturbed_instances(frame: Body, seen: SeenInstances, *, hypotheses: int, le
 def model_instances(base: BaseModel, frame: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
     """Groups drawn for people of a dataset as for any photograph, with the camera as guessed, and all three errors."""
     parts = [seen.people[k : k + CHUNK] for k in range(0, len(seen.people), CHUNK)]
-    groups = [group for part in parts for group in draw_groups(part, base, frame, sample, seed=SEED, draw="benchmark")]
+    groups = [
+        group for part in parts for group in sample_hypotheses(part, base, frame, sample, seed=SEED, draw="benchmark")
+    ]
     return with_all_errors(frame, groups, seen.truth)
 
 

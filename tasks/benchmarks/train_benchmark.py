@@ -15,7 +15,7 @@ from storage.group_store import GroupStore
 from storage.records import Group, Person, Verdict
 from tasks.rounds.group_stream import GroupsWanted, open_groups
 from tasks.run.settings import Sample
-from tasks.sampling import draw_groups
+from tasks.sampling import sample_hypotheses
 
 CRITIC = "made-up@1"
 GROUP = 8
@@ -41,7 +41,7 @@ def _fill(store: GroupStore, base: BaseModel, shards: int, count: int) -> None:
     random, body = np.random.default_rng(0), load_body()
     for shard in range(shards):
         people = [_person(random, f"{shard}-{k}") for k in range(count)]
-        groups = draw_groups(people, base, body, Sample(hypotheses=GROUP, device="cpu"), seed=0, draw="round0")
+        groups = sample_hypotheses(people, base, body, Sample(hypotheses=GROUP, device="cpu"), seed=0, draw="round0")
         store.write_groups("round0", str(shard), groups)
         store.write_verdicts("round0", CRITIC, "bench", str(shard), [_verdict(random, group) for group in groups])
 

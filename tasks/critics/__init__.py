@@ -12,5 +12,5 @@
 
 May import: `tasks.run`, `tasks.groups`.
 
-To add a critic: its name in `tasks.judging.make_critic` and its settings in `tasks.run.settings`.
+To add a critic: its name in `tasks.scoring.make_critic` and its settings in `tasks.run.settings`.
 """

@@ -9,8 +9,8 @@ from critique.vlm.vlm_critic import name_of
 from critique.vlm.vlm_settings import VlmSettings
 from storage.records import DrawnGroup, Verdict
 from tasks.critics.remembering import memory_of
-from tasks.judging import make_critic
 from tasks.run.settings import CriticSection, SettingsError, validate
+from tasks.scoring import make_critic
 
 
 def stored_name(section: CriticSection, seed: int, run: Path | None = None) -> str:

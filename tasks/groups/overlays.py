@@ -13,20 +13,25 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from hmr.body.body import Body
+from critique.critic import Sight
+from hmr.body.body import Body, body_digest
 from hmr.body.penetration import self_penetration
 from hmr.body.rotations import rotation_matrices
 from hmr.detection.photograph import PhotographError, crop_square, read_photograph
 from hmr.processes import in_processes
 from hmr.rendering.overlay import OverlayRenderer, side_view
 from hmr.rendering.rasterizer import draw_silhouettes, project
-from hmr.rendering.renderers import open_renderer
+from hmr.rendering.renderers import open_renderer, renderer_name
 from storage.finished_file import finished_file
+from storage.picture_store import Pictures, PictureStore, digest_of
 from storage.records import DrawnGroup, Group, Person
 from tasks.groups.sampled_groups import body
 from tasks.run.settings import Overlay
 
 SILHOUETTE = 64
+DRAWN_AS = 1
+"""Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: kept ones are then drawn anew."""
+ALL = Sight()
 MARGIN = 1.25
 """Overlays show this many times the model crop, so that a mesh that leaves the person is seen to do so."""
 
@@ -40,13 +45,12 @@ def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
 
 
 def draw_group(
-    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, whole: bool = False,
+    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, sight: Sight = ALL,
     vertices: NDArray[np.float32] | None = None,
 ) -> DrawnGroup:  # fmt: skip
     """The group with its meshes drawn; overlays and side views only if a renderer is given.
 
-    whole: over the whole photograph, instead of the person's surroundings. vertices: (G, V, 3) of the group where they
-    are known already.
+    vertices: (G, V, 3) of the group where they are known already.
     """
     vertices = group_vertices(frame, group) if vertices is None else vertices
     camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
@@ -58,9 +62,9 @@ def draw_group(
     )
     if renderer is None:
         return drawn
-    photograph, camera = framed_photograph(group, size, whole)
+    photograph, camera = framed_photograph(group, size, sight.whole)
     overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
-    sides = tuple(side_view(v, frame.faces, size) for v in vertices)
+    sides = tuple(side_view(v, frame.faces, size) for v in vertices) if sight.sides else ()
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
 
 
@@ -71,29 +75,71 @@ class _Drawing(NamedTuple):
     body_path: Path | None
     backend: str
     size: int
-    whole: bool
+    sight: Sight
+    kept: PictureStore | None
 
 
 def drawn_groups(
-    groups: Sequence[Group], body_path: Path | None, overlay: Overlay, *, pictures: bool, whole: bool = False,
-    processes: int = 1,
+    groups: Sequence[Group], body_path: Path | None, overlay: Overlay, *, sight: Sight | None,
+    kept: PictureStore | None = None, processes: int = 1,
 ) -> Iterator[DrawnGroup]:  # fmt: skip
-    """The groups drawn, in order; with pictures in several processes at a time, which draw the same."""
-    if pictures and min(processes, len(groups)) > 1:
-        jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, whole) for group in groups]
-        yield from in_processes(_draw, jobs, processes)
+    """The groups drawn, in order; with pictures in several processes at a time, which draw the same.
+
+    sight: what the pictures show; None = no pictures. kept: where they are read from, and kept once they are drawn.
+    """
+    if sight is None:
+        yield from (draw_group(body(body_path), group) for group in groups)
         return
-    renderer = open_renderer(overlay.backend) if pictures else None
+    jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, sight, kept) for group in groups]
+    if min(processes, len(groups)) > 1:
+        yield from in_processes(_draw_in_process, jobs, processes)
+        return
+    renderer: OverlayRenderer | None = None
     try:
-        for group in groups:
-            yield draw_group(body(body_path), group, renderer=renderer, size=overlay.size, whole=whole)
+        for job in jobs:
+            if (drawn := _kept(job)) is None:
+                renderer = renderer or open_renderer(overlay.backend)
+                drawn = _draw(job, renderer)
+            yield drawn
     finally:
         if renderer is not None:
             renderer.close()
 
 
-def _draw(job: _Drawing) -> DrawnGroup:
-    return draw_group(body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, whole=job.whole)
+def _draw_in_process(job: _Drawing) -> DrawnGroup:
+    return _kept(job) or _draw(job, _renderer(job.backend))
+
+
+def _draw(job: _Drawing, renderer: OverlayRenderer) -> DrawnGroup:
+    drawn = draw_group(body(job.body_path), job.group, renderer=renderer, size=job.size, sight=job.sight)
+    if job.kept is not None and drawn.photograph is not None:
+        job.kept.write(picture_digest(job), Pictures(drawn.photograph, drawn.overlays, drawn.sides))
+    return drawn
+
+
+def _kept(job: _Drawing) -> DrawnGroup | None:
+    """The group with the pictures that were kept of it, if there are any."""
+    if job.kept is None or (pictures := job.kept.read(picture_digest(job))) is None:
+        return None
+    drawn = draw_group(body(job.body_path), job.group)
+    return DrawnGroup(job.group, drawn.silhouettes, drawn.penetration, *pictures)
+
+
+def picture_store(store_root: Path) -> PictureStore:
+    """The pictures that are kept beside the groups of a store."""
+    return PictureStore(store_root / "pictures")
+
+
+_body_digest = lru_cache(maxsize=2)(body_digest)  # the file of a body may be large
+
+
+def picture_digest(job: _Drawing) -> str:
+    """Digest of all that the pictures of a group depend on."""
+    group, person = job.group, job.group.person
+    how = (DRAWN_AS, _body_digest(job.body_path), renderer_name(job.backend), job.size, *job.sight)
+    return digest_of(
+        [repr(how), person.photo_sha256, person.camera, person.crop, group.betas, group.pose, group.translation]
+    )
 
 
 @lru_cache(maxsize=1)

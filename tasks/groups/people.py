@@ -31,7 +31,7 @@ class Looked(NamedTuple):
 
     people: list[Person]  # surest first; those whom the user's keypoints describe before the others
     skipped: list[tuple[str, str]]  # file name, reason: what could not be used
-    told: list[tuple[str, str]]  # file name, remark: how keypoints were understood, what was taken for no person
+    remarks: list[tuple[str, str]]  # file name, remark: how keypoints were understood, what was taken for no person
 
 
 def people_in(

@@ -60,7 +60,7 @@ def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
 
 
 @torch.no_grad()
-def draw_groups(
+def sample_hypotheses(
     people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, seed: int, draw: str
 ) -> list[Group]:
     """Groups of one model for some people; `seed` and the name of the draw go into the seeds.

@@ -44,7 +44,7 @@ def recover_photograph(job: Job) -> Record:
         crop_margin=settings.photographs.crop_margin, focal_px=settings.photographs.focal_px,
         only_described=settings.photographs.only_described,
     )  # fmt: skip
-    people, notes = looked.people, [*looked.skipped, *looked.told]
+    people, notes = looked.people, [*looked.skipped, *looked.remarks]
     if not people:
         shutil.rmtree(job.folder, ignore_errors=True)
         raise PhotographError(f"{job.photograph}: {'; '.join(why for _, why in notes)}")

@@ -23,7 +23,7 @@ from hmr.models.base_model import BaseModel
 from hmr.rendering.rasterizer import draw_silhouettes, project
 from storage.records import Group, Person
 from tasks.groups.overlays import SILHOUETTE, camera_of_crop, draw_group, group_vertices
-from tasks.groups.sampled_groups import draw_groups, groups_from
+from tasks.groups.sampled_groups import groups_from, sample_hypotheses
 from tasks.run.settings import Settings, validate
 
 Floats = NDArray[np.float32]
@@ -63,7 +63,7 @@ def recover_people(people: Sequence[Person], base: BaseModel, body: Body, settin
     """The people of one photograph, in order."""
     chosen = settings.recover
     sample = settings.sample.model_copy(update={"hypotheses": chosen.hypotheses, "temperature": chosen.temperature})
-    groups = draw_groups(people, base, body, sample, seed=settings.run.seed, draw="recover")
+    groups = sample_hypotheses(people, base, body, sample, seed=settings.run.seed, draw="recover")
     critic = EvidenceCritic(validate(EvidenceSettings, settings.critic.evidence, "settings", "critic.evidence"))
     return [_recovered(group, base.decoding, body, critic, settings) for group in groups]
 

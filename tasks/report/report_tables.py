@@ -1,6 +1,6 @@
 """A run's numbers as people read them: one sentence, rows of a table, a markdown page.
 
-Every function takes the `summary` of a run (see `flows.align.summarise`) or a piece of it. What was not measured,
+Every function takes the `summary` of a run (see `tasks.report.summary`) or a piece of it. What was not measured,
 None or NaN, reads "n/a". An improvement is positive where the error became smaller.
 """
 

@@ -32,12 +32,12 @@ from hmr.models.base_model import BaseModel, save_model
 from storage.finished_file import finished_file, read_again, write_text
 from storage.group_store import GroupStore
 from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
-from tasks.judging import judge_all, make_critic
 from tasks.rounds.group_stream import GroupsWanted, joined, open_groups
 from tasks.rounds.stop_page import write_stop_page
 from tasks.run.devices import compute_for
 from tasks.run.settings import CriticSection, Overlay, Sample, SettingsError, Train, validate
 from tasks.sampling import body, groups_from, model
+from tasks.scoring import judge_all, make_critic
 
 RESULT = "result.json"
 """What a finished round has, written last."""

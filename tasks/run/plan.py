@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from critique.critic import Critic
+from critique.critic import Critic, Sight, sight_of
 from critique.vlm.vlm_settings import VlmSettings
 from hmr.body.body import body_digest
 from hmr.detection.pose_networks import detector_digest
@@ -18,7 +18,6 @@ from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.critics.critic_names import stored_name
 from tasks.critics.remembering import pin_memory
-from tasks.judging import Errors, make_critic
 from tasks.run.devices import compute_for
 from tasks.run.run_lock import held
 from tasks.run.settings import (
@@ -32,6 +31,7 @@ from tasks.run.settings import (
     validate,
 )
 from tasks.sampling import body, model, sampler_settings
+from tasks.scoring import Errors, make_critic
 from tasks.training import train_settings
 
 FREE = "free"
@@ -103,6 +103,32 @@ class Plan:
     def gen(self, round_number: int) -> str:
         """Name of the groups that the policy after some rounds draws."""
         return f"round{round_number}"
+
+    def gens(self, names: Sequence[str] | None) -> list[str]:
+        """Those of the store's generations that are named, or all; raises SettingsError if one, or any, is lacking."""
+        sampled = self.store.gens()
+        wanted = sampled if names is None else [*names]
+        if not wanted or set(wanted) - set(sampled):
+            lacking = ", ".join(sorted(set(wanted) - set(sampled)))
+            raise SettingsError(
+                f"{self.folder}: there is no run with groups{f' of {lacking}' if lacking else ''} to judge; sample "
+                "first (hmr-align sample), or check --name and --out"
+            )
+        return wanted
+
+    def benchmark(self, name: str) -> Path:
+        """File of the errors of a model for each person, "before" or "after" alignment or of another name."""
+        return self.folder / "benchmark" / f"{name}.npz"
+
+    @property
+    def people_found(self) -> Path:
+        """File of what finding people came to, photograph by photograph that could not be used."""
+        return self.folder / "people.json"
+
+    @cached_property
+    def sight(self) -> Sight | None:
+        """What the critic sees of a group beside its numbers; None if it looks at no pictures."""
+        return sight_of(self._make_critic())
 
     @property
     def trained(self) -> bool:

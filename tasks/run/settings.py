@@ -56,7 +56,20 @@ class Run(Section):
     out: FullPath = Field(default_factory=lambda: Path(os.environ.get("HMR_ALIGN_RUNS", "runs")))
     seed: Seed = 0
     shard_size: Annotated[int, Field(ge=1, le=100_000)] = 64  # images in one shard
-    processes: Processes = 1  # that find people and draw pictures; results are the same, bit for bit
+    processes: Processes = 1  # that work on shards, or for threads on the photographs of one; results are the same
+    runner: Literal["threads", "processes", "dask", "ray"] = "threads"  # where the shards of a stage are worked on
+    cluster: str | None = None  # address of a Dask scheduler or a Ray cluster; none = `processes` workers here
+
+    @model_validator(mode="after")
+    def _cluster_of_a_runner(self) -> "Run":
+        if self.cluster is not None and self.runner not in ("dask", "ray"):
+            raise ValueError(f"cluster has no effect with runner = '{self.runner}': set runner to 'dask' or 'ray'")
+        return self
+
+    @property
+    def processes_of_shard(self) -> int:
+        """Processes that share the work on one shard."""
+        return self.processes if self.runner == "threads" else 1
 
     @property
     def folder(self) -> Path:
@@ -354,8 +367,8 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
         raise SettingsError("\n".join(lines)) from None
 
 
-_LEFT_OUT: Any = {"run": {"name", "out", "processes"}, "instances": True, "recover": True}
-"""Settings that cannot change a run: its name, folder and processes, and other commands' sections."""
+_LEFT_OUT: Any = {"run": {"name", "out", "processes", "runner", "cluster"}, "instances": True, "recover": True}
+"""Settings that cannot change a run: its name, folder and where it is worked on, and other commands' sections."""
 
 
 def changed_since(kept: Mapping[str, Mapping[str, Any]], settings: Settings) -> Iterator[str]:

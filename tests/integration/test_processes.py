@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from critique.critic import Sight
 from storage.group_store import GroupStore
-from tasks.drawing import draw_pictures
-from tasks.finding import find_people, list_photographs
+from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.groups.overlays import drawn_groups
-from tasks.groups.sampled_groups import body, draw_groups, model
+from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.photographs import save_scenes
+from tasks.rendering import save_shard_pictures
 from tasks.run.settings import Overlay, Sample
 from tests.factories import same
 
@@ -33,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
     for count in (1, 2):
         store = folder / str(count) / "store"
         (shard,) = list_photographs.fn([Source(folder / "photographs")], folder / "photographs", store, 10).shards
-        found.append(find_people.fn(shard, store, None, 1.25, processes=count))
+        found.append(find_shard.fn(shard, store, None, 1.25, processes=count))
     assert found[0].people == found[1].people >= 3 and found[0].skipped == found[1].skipped != ()
     return folder
 
@@ -45,8 +46,10 @@ def test_the_same_people_are_found(folder):
 
 def test_the_same_pictures_are_drawn(folder):
     store = GroupStore(folder / "1" / "store")
-    groups = draw_groups(store.read_people()[:3], model("default"), body(None), Sample(hypotheses=2), seed=0, draw="x")
-    for one, two in zip(*(drawn_groups(groups, None, SMALL, pictures=True, processes=count) for count in (1, 2))):
+    groups = sample_hypotheses(
+        store.read_people()[:3], model("default"), body(None), Sample(hypotheses=2), seed=0, draw="x"
+    )
+    for one, two in zip(*(drawn_groups(groups, None, SMALL, sight=Sight(), processes=count) for count in (1, 2))):
         assert one.group.person.group_id == two.group.person.group_id
         assert (one.silhouettes == two.silhouettes).all() and (one.penetration == two.penetration).all()
         assert (one.photograph == two.photograph).all()
@@ -56,7 +59,7 @@ def test_the_same_pictures_are_drawn(folder):
     written = []
     for count in (1, 2):
         where = folder / f"pictures{count}"
-        assert draw_pictures.fn(shard, "round0", folder / "1" / "store", None, SMALL, 2, where, count) == 2
+        assert save_shard_pictures.fn(shard, "round0", folder / "1" / "store", None, SMALL, 2, where, count) == 2
         written.append({path.relative_to(where): path.read_bytes() for path in where.rglob("*.jpg")})
     assert written[0] == written[1] and len(written[0]) == 2 * 5
 

@@ -9,7 +9,7 @@ from critique.endpoint.loopback import LoopbackVlm, Manner
 from hmr.body.body import load_body
 from hmr.studio.studio import truths
 from tasks.controls import measure_controls, planted
-from tasks.finding import find_people, list_photographs
+from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import save_scenes
 from tasks.run.settings import CriticSection, Overlay
@@ -39,7 +39,7 @@ def store(tmp_path_factory):
     save_scenes("easy_val", range(6), folder / "photographs")
     source = Source(folder / "photographs", thorough=False)
     listed = list_photographs.fn([source], source.folder, folder / "store", 64)
-    find_people.fn(*listed.shards, folder / "store", None, 1.25)
+    find_shard.fn(*listed.shards, folder / "store", None, 1.25)
     return folder / "store"
 
 

@@ -7,7 +7,7 @@ import pytest
 import tasks.finding
 from hmr.detection.photograph import PhotographError
 from storage.group_store import GroupStore
-from tasks.finding import Listed, find_people, list_photographs
+from tasks.finding import Listed, find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import save_scenes
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 def look(folder, store, size=2) -> Listed:
     listed = list_photographs.fn([Source(folder, thorough=False)], folder, store, size)
     for shard in listed.shards:
-        find_people.fn(shard, store, None, 1.25)
+        find_shard.fn(shard, store, None, 1.25)
     return listed
 
 
@@ -74,11 +74,11 @@ def test_what_cannot_be_used_is_told_at_every_look_until_it_has_gone(folder, tmp
     shutil.copy(scenes[0], folder / "a.png")
     (folder / "c.png").write_bytes(b"no picture")
     listed = list_photographs.fn([Source(folder, thorough=False)], folder, store, 9)
-    found = [find_people.fn(*listed.shards, store, None, 1.25) for _ in range(2)]
+    found = [find_shard.fn(*listed.shards, store, None, 1.25) for _ in range(2)]
     assert found[0] == found[1] and found[0].skipped[0][0] == "c.png"
     (folder / "c.png").unlink()
     listed = list_photographs.fn([Source(folder, thorough=False)], folder, store, 9)
-    assert find_people.fn(*listed.shards, store, None, 1.25).skipped == ()
+    assert find_shard.fn(*listed.shards, store, None, 1.25).skipped == ()
 
 
 def test_a_store_of_the_first_version_is_taken_over(folder, tmp_path, scenes):

@@ -24,11 +24,11 @@ from tasks.critics.remembering import (
     save_memory,
     vlm_critic,
 )
-from tasks.finding import Shard, find_people
+from tasks.finding import Shard, find_shard
 from tasks.photographs import studio_photographs
 from tasks.reflecting import labelled_errors, reflect_on, reflecting_critic
 from tasks.run.settings import CriticSection, Overlay, Reflect, Sample, SettingsError
-from tasks.sampling import body, sample_groups
+from tasks.sampling import body, sample_shard
 from tests.factories import make_group, make_person
 
 RULE = Rule.named("When a foot floats, take 5 points off.", tags=("foot_contact", "scale"), state="admitted")
@@ -64,8 +64,8 @@ def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
     photographs = studio_photographs.fn("easy_val", 7, tmp_path / "photographs")
     shard = Shard("easy_val-0000", tuple((path, path.stem) for path in sorted(photographs.iterdir())), thorough=False)
     store = tmp_path / "store"
-    find_people.fn(shard, store, None, 1.25)
-    sample_groups.fn(shard.name, "gen", store, "default", None, Sample(hypotheses=4, temperature=6.0), 0)
+    find_shard.fn(shard, store, None, 1.25)
+    sample_shard.fn(shard.name, "gen", store, "default", None, Sample(hypotheses=4, temperature=6.0), 0)
     reflect = Reflect(split="easy_val", explore=2, gate=5, check=0, audits=2, candidates=1, resamples=50)
     overlay = Overlay(backend="numba", size=96)
     memory = tmp_path / "memory"
@@ -95,7 +95,7 @@ def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
 
 def _drawn(store, overlay):
     from hmr.rendering.renderers import open_renderer
-    from tasks.drawing import draw_group
+    from tasks.rendering import draw_group
 
     group = GroupStore(store).read_groups("gen", "easy_val-0000")[0]
     return draw_group(body(None), group, renderer=open_renderer("numba"), size=overlay.size)

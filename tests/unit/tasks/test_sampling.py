@@ -16,7 +16,7 @@ from storage.records import Group, Person
 from tasks.groups.pictures import pictures
 from tasks.run.devices import compute_for
 from tasks.run.settings import Sample, ScoreNetSettings, SettingsError
-from tasks.sampling import draw_groups, observe
+from tasks.sampling import observe, sample_hypotheses
 from tests.factories import make_person
 
 SAMPLE = Sample(hypotheses=5, device="cpu")
@@ -39,7 +39,7 @@ def people() -> list[Person]:
 
 
 def drawn(people: list[Person], base: BaseModel, body: Body, sample: Sample = SAMPLE) -> list[Group]:
-    return draw_groups(people, base, body, sample, seed=3, draw="round0")
+    return sample_hypotheses(people, base, body, sample, seed=3, draw="round0")
 
 
 def alike(one: list[Group], other: list[Group]) -> bool:

@@ -14,7 +14,7 @@ from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
 from tasks.run.settings import Sample, SettingsError, Train
-from tasks.sampling import draw_groups
+from tasks.sampling import sample_hypotheses
 from tasks.training import Trained, train_round
 from tests.factories import make_person, make_verdict
 
@@ -26,7 +26,7 @@ def root(tmp_path) -> Path:
     """The folder of a run with six judged groups."""
     rng = np.random.default_rng(0)
     people = [make_person(rng) for _ in range(6)]
-    groups = draw_groups(people, load_model("lab"), load_body(), SAMPLE, seed=0, draw="round0")
+    groups = sample_hypotheses(people, load_model("lab"), load_body(), SAMPLE, seed=0, draw="round0")
     store = GroupStore(tmp_path / "store")
     store.write_people("a", people)
     store.write_groups("round0", "a", groups)

@@ -186,7 +186,7 @@ def test_a_budget_of_money_without_prices_is_refused():
 
 def batched(server, groups, cache, **given):
     critic = VlmCritic(settings(server, batch=True, batch_poll_seconds=0.01, **given), cache=cache)
-    came = asyncio.run(critic.hand_in(groups))
+    came = asyncio.run(critic.ask_by_batch(groups))
     return came, asyncio.run(critic.judge_many(groups))
 
 
@@ -327,7 +327,7 @@ async def killed(*_):
 
 def test_a_batch_needs_a_cache():
     with LoopbackVlm(Manner()) as server, pytest.raises(VlmConfigError, match="cache"):
-        asyncio.run(VlmCritic(settings(server, batch=True)).hand_in([]))
+        asyncio.run(VlmCritic(settings(server, batch=True)).ask_by_batch([]))
 
 
 # A run that is killed.

@@ -549,7 +549,7 @@ def test_the_key_is_in_nothing_that_we_keep_or_say_of_a_batch(step, status, tmp_
         own = {"batch": True, "batch_poll_seconds": 0.01, "batch_hours": 1e-5, "retries": 0}
         critic = VlmCritic(settings(server, **own), cache=tmp_path / "answers.sqlite")
         try:
-            asyncio.run(critic.hand_in([drawn()]))
+            asyncio.run(critic.ask_by_batch([drawn()]))
             said = repr(critic.judge(drawn()))
         except VlmConfigError as caught:
             said = "".join(traceback.format_exception(caught))

@@ -16,8 +16,8 @@ import flows.cli.command_line
 import flows.score_groups
 from flows.cli.command_line import app
 from flows.cli.flags import settings_of_run
-from tasks.judging import CRITICS
 from tasks.run.settings import Run, Settings, SettingsError
+from tasks.scoring import CRITICS
 
 COMMANDS = [
     *("align", "recover", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),

@@ -15,9 +15,9 @@ from tasks.benchmarks.critic_benchmark import (
     perturbed_groups,
     stacked,
 )
-from tasks.judging import make_critic
 from tasks.run.settings import CriticSection, SettingsError
 from tasks.sampling import body, model
+from tasks.scoring import make_critic
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 from critique.endpoint.loopback import LoopbackVlm, good
 from storage.memory_store import MemoryStore
 from tasks.critics.critic_names import stored_name
-from tasks.judging import make_critic
 from tasks.run.settings import CriticSection, SettingsError
+from tasks.scoring import make_critic
 
 PANEL = {"members": {"vlm": 2.0, "physics": 1.0, "oracle": 0.5}, "combine": "rank"}
 

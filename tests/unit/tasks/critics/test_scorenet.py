@@ -17,8 +17,8 @@ from storage.records import DrawnGroup, Group
 from tasks.benchmarking import choosing_critic
 from tasks.critics.scorenet import scorenet_critic, scorenet_scores
 from tasks.groups.pictures import pictures
-from tasks.judging import make_critic
 from tasks.run.settings import CriticSection, ScoreNetSettings, SettingsError, load_settings
+from tasks.scoring import make_critic
 from tests.factories import make_group, make_person
 
 

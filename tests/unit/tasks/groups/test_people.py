@@ -40,19 +40,19 @@ def test_her_own_landmarks_change_nothing_but_their_confidence(astronaut):
     (plain,) = looked(astronaut).people
     found = looked(astronaut, coco(plain.landmarks))
     np.testing.assert_allclose(found.people[0].landmarks[:, :2], plain.landmarks[:, :2], atol=1e-3)
-    assert found.told[0] == ("a.json", "read as COCO-17, 1 person, scores 0..1") and not found.skipped
+    assert found.remarks[0] == ("a.json", "read as COCO-17, 1 person, scores 0..1") and not found.skipped
 
 
 @pytest.mark.parametrize("nobody", [{"people": []}, {"people": [{"pose_keypoints_2d": [0.0] * 75}]}])
 def test_a_file_of_nobody_leaves_who_was_found(astronaut, nobody):
     found = looked(astronaut, nobody)
-    assert len(found.people) == 1 and any("kept as detected" in remark for _, remark in found.told)
+    assert len(found.people) == 1 and any("kept as detected" in remark for _, remark in found.remarks)
     assert looked(astronaut, nobody, only_described=True).people == []
 
 
 def test_who_is_described_and_was_not_found_is_added(astronaut):
     found = looked(astronaut, people([(440 + 20 * (k % 3), 60 + 12 * k) for k in range(17)]))
-    assert len(found.people) == 2 and any("did not find" in remark for _, remark in found.told)
+    assert len(found.people) == 2 and any("did not find" in remark for _, remark in found.remarks)
     np.testing.assert_allclose(found.people[0].landmarks[0, :2], (440, 60))
     assert found.people[0].mask.shape == (64, 64) and found.people[0].second_look is not None
 

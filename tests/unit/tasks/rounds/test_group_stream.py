@@ -15,7 +15,7 @@ from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 from tasks.rounds.group_stream import GroupsWanted, joined, open_groups
 from tasks.run.settings import Sample
-from tasks.sampling import draw_groups, observe
+from tasks.sampling import observe, sample_hypotheses
 from tests.factories import make_group, make_person, make_verdict
 
 CRITIC = "scripted@1"
@@ -37,7 +37,7 @@ def drawn(base, body):
     """Four shards of two groups, drawn by the shipped base; one shard where nobody was found."""
     rng = np.random.default_rng(0)
     people = [make_person(rng) for _ in range(8)]
-    groups = draw_groups(people, base, body, Sample(hypotheses=3, device="cpu"), seed=0, draw="round0")
+    groups = sample_hypotheses(people, base, body, Sample(hypotheses=3, device="cpu"), seed=0, draw="round0")
     return {**{name: groups[2 * k : 2 * k + 2] for k, name in enumerate("abcd")}, "e": []}
 
 
@@ -164,7 +164,7 @@ def test_groups_of_another_network_or_of_unlike_sizes(tmp_path, drawn, base, bod
     mixed = [foreign[0], replace(foreign[1], model_digest="y")]
     with pytest.raises(TrainError, match="mixes groups of model_digest x, y"):
         opened(filled(tmp_path / "mixed", {"a": mixed}), base, body)
-    larger = draw_groups(
+    larger = sample_hypotheses(
         [group.person for group in drawn["b"]], base, body, Sample(hypotheses=4, device="cpu"), seed=0, draw="round0"
     )
     with pytest.raises(TrainError, match=r"hold \[3, 4\] hypotheses"):

@@ -21,7 +21,7 @@ from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
 from tasks.rounds.train_worker import RoundSpec, train, train_settings
 from tasks.run.settings import CriticSection, Sample, SettingsError, Train
-from tasks.sampling import draw_groups
+from tasks.sampling import sample_hypotheses
 from tasks.training import WorkerDied, run_processes
 from tests.factories import make_person, make_verdict
 
@@ -36,7 +36,7 @@ def root(tmp_path_factory) -> Path:
     store = GroupStore(folder / "store")
     for shard in "ab":
         people = [make_person(rng) for _ in range(5)]
-        groups = draw_groups(people, load_model("lab"), load_body(), sample(), seed=0, draw="round0")
+        groups = sample_hypotheses(people, load_model("lab"), load_body(), sample(), seed=0, draw="round0")
         store.write_groups("round0", shard, groups)
         store.write_verdicts(
             "round0", CRITIC, "run", shard, [make_verdict(group, rng.uniform(0, 100, 4)) for group in groups]

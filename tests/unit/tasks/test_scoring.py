@@ -14,9 +14,9 @@ from tasks.critics.critic_record import explained
 from tasks.critics.monitoring import drift, told, watch, watched
 from tasks.critics.pending import reasons_told, unjudged
 from tasks.critics.request_plan import request_plan
-from tasks.drawing import framed_photograph
-from tasks.judging import judge_groups, make_critic
+from tasks.rendering import framed_photograph
 from tasks.run.settings import CriticSection, Overlay, SettingsError, load_settings
+from tasks.scoring import make_critic, score_shard
 from tests.factories import make_verdict, store_in_one_photograph
 
 OVERLAY = Overlay(backend="numba", size=64)
@@ -40,7 +40,7 @@ def vlm(server: LoopbackVlm, **given) -> CriticSection:
 
 
 def judge(run, section: CriticSection) -> dict[str, int]:
-    return judge_groups.fn("0", "round0", "r", run / "store", None, section, OVERLAY, 0)
+    return score_shard.fn("0", "round0", "r", run / "store", None, section, OVERLAY, 0)
 
 
 def test_a_shard_of_server_faults_is_judged_again(run):
@@ -93,7 +93,7 @@ def test_what_could_not_be_read_is_final_until_it_is_re_opened(run):
         assert "no usable answer after 2 repairs" in reasons(run, name) and "--retry-abstained" in reasons(run, name)
         answers["now"] = good()
         assert judge(run, section)["abstained"] == 8 and len(server.calls) == 8
-        assert judge_groups.fn("0", "round0", "r", run / "store", None, section, OVERLAY, 0, None, True) == counted(
+        assert score_shard.fn("0", "round0", "r", run / "store", None, section, OVERLAY, 0, None, True) == counted(
             scored=8
         )
     assert reasons(run, name) == "" and GroupStore(run / "store").verify() == []

@@ -1,17 +1,14 @@
-"""Stage 3: a critic's verdict on each group of a shard."""
+"""Stage 4: a critic's verdict on each group of a shard."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
-from critique.critic import Critic
+from critique.critic import BatchCritic, Critic, ManyCritic, sight_of
 from critique.endpoint.cache import FILE
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
@@ -21,16 +18,19 @@ from critique.scorer import ScorerCritic, ScorerSettings
 from critique.shuffled import ShuffledCritic
 from critique.vlm.vlm_settings import VlmSettings
 from storage.group_store import GroupStore
+from storage.picture_store import PictureStore
 from storage.records import UNREADABLE, DrawnGroup, Group, Verdict
 from tasks.critics.critic_record import about
 from tasks.critics.pending import note_pending
 from tasks.critics.remembering import vlm_critic
 from tasks.critics.scorenet import scorenet_critic
-from tasks.drawing import drawn_groups
-from tasks.run.retrying import may_pass
+from tasks.groups.overlays import drawn_groups, picture_store
 from tasks.run.settings import CriticSection, Overlay, SettingsError, validate
+from tasks.run.shard_task import task
 
 log = logging.getLogger(__name__)
+
+COUNTS = ("scored", "abstained", "pending", "failed_groups")
 
 Errors = Callable[[Group], NDArray[np.floating]]
 
@@ -87,14 +87,8 @@ def make_critic(
     raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")
 
 
-@task(
-    retries=2,
-    retry_condition_fn=may_pass,
-    retry_delay_seconds=[5, 30],
-    cache_policy=NO_CACHE,
-    task_run_name="judge {gen} {shard}: {settings.name}",
-)
-def judge_groups(
+@task(task_run_name="score {gen} {shard}: {settings.name}", retries=2, retry_delay_seconds=(5, 30))
+def score_shard(
     shard: str,
     gen: str,
     run: str,
@@ -124,7 +118,7 @@ def judge_groups(
     if open_ids or not judged:
         store.describe_critic(name, about(critic, settings, folder))
         asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
-        verdicts = judge_all(asked, critic, body_path, overlay, processes)
+        verdicts = judge_all(asked, critic, body_path, overlay, processes, picture_store(store_root))
         final = [verdict for verdict in verdicts if not verdict.pending]
         note_pending(folder, name, gen, shard, open_ids, (verdict for verdict in verdicts if verdict.pending))
         if final or not asked:
@@ -133,10 +127,22 @@ def judge_groups(
         kept |= {verdict.group_id: verdict for verdict in final}
         if fault := scale_told(kept.values()):
             log.warning("%s: %s", name, fault)
-    return _counts(store.hypotheses_of(gen, shard), kept)
+    return counts_of(store.hypotheses_of(gen, shard), kept)
 
 
-def _counts(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, int]:
+def verdict_counts(store: GroupStore, gen: str, critic: str) -> dict[str, int]:
+    """What `score_shard` returns, of all shards of a generation, as the store has it."""
+    total: dict[str, int] = dict.fromkeys(COUNTS, 0)
+    judged = store.verdict_shards(gen, critic)
+    for shard in store.group_shards(gen):
+        verdicts = store.read_verdicts(gen, critic, shard) if shard in judged else []
+        final = {verdict.group_id: verdict for verdict in verdicts if not verdict.pending}
+        for name, count in counts_of(store.hypotheses_of(gen, shard), final).items():
+            total[name] += count
+    return total
+
+
+def counts_of(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, int]:
     scored = sum(int((~np.isnan(verdict.scores)).sum()) for verdict in verdicts.values())
     pending = [group_id for group_id in sizes if group_id not in verdicts]
     unread = [v for v in verdicts.values() if np.isnan(v.scores).all() and not UNREADABLE.isdisjoint(v.statuses)]
@@ -149,20 +155,19 @@ def _counts(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, in
 
 
 def judge_all(
-    groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay, processes: int = 1
-) -> list[Verdict]:
-    """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them, by several processes."""
-    whole = getattr(critic, "frame", "person") == "photograph"
+    groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay, processes: int = 1,
+    kept: PictureStore | None = None,
+) -> list[Verdict]:  # fmt: skip
+    """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them, by several processes.
+
+    kept: where pictures that were drawn already are.
+    """
 
     def drawn() -> Iterator[DrawnGroup]:
-        return drawn_groups(
-            groups, body_path, overlay, pictures=critic.needs_pictures, whole=whole, processes=processes
-        )
+        return drawn_groups(groups, body_path, overlay, sight=sight_of(critic), kept=kept, processes=processes)
 
-    hand_in: Any = getattr(critic, "hand_in", None)
-    if hand_in is not None and critic.settings.batch:  # type: ignore[attr-defined]
-        asyncio.run(hand_in(drawn()))  # what it brings, `judge_many` finds in the cache
-    many: Any = getattr(critic, "judge_many", None)
-    if many is not None:  # many requests in flight, or groups in batches; they are drawn as they are taken
-        return asyncio.run(many(drawn()))
+    if isinstance(critic, BatchCritic) and critic.by_batch:
+        asyncio.run(critic.ask_by_batch(drawn()))  # what it brings, `judge_many` finds in the cache
+    if isinstance(critic, ManyCritic):  # they are drawn as they are taken
+        return asyncio.run(critic.judge_many(drawn()))
     return [critic.judge(group) for group in drawn()]

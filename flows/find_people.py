@@ -1,0 +1,93 @@
+"""Photographs -> people, into the store."""
+
+import json
+import logging
+from dataclasses import asdict
+
+from prefect import flow
+
+from flows.record.progress import collected, stage
+from flows.record.run_folder import alone_in_its_folder
+from flows.record.run_labels import labelled
+from flows.record.shard_runner import ShardRunner
+from hmr.detection.photograph import PhotographError
+from storage.finished_file import write_text
+from tasks.finding import Found, Listed, find_shard, list_photographs
+from tasks.groups.image_search import Source
+from tasks.photographs import free_photographs, studio_photographs
+from tasks.run.artifacts import leave_table
+from tasks.run.plan import FREE, Plan
+from tasks.run.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MOST_TOLD = 20  # photographs that have changed, or gone
+
+
+@flow(name="find-people", task_runner=ShardRunner(), **labelled("find people"))
+@alone_in_its_folder
+def find_people(settings: Settings) -> Found:
+    """Find the people in all photographs of a run; raises PhotographError if there is nobody in any."""
+    plan, how = Plan(settings), settings.photographs
+    plan.claim()
+    with stage(plan, "find people") as progress:
+        listed = photographs(plan)
+        tell_changes(listed, plan.trained)
+        futures = [
+            find_shard.submit(
+                shard, plan.store_root, how.focal_px, how.crop_margin, how.only_described,
+                settings.run.processes_of_shard,
+            )
+            for shard in listed.shards
+        ]  # fmt: skip
+        shards = collected(futures, "find people")
+        progress.items = sum(len(shard.photographs) for shard in listed.shards)
+    found = Found(
+        people=sum(one.people for one in shards),
+        skipped=(*(row for one in shards for row in one.skipped), *listed.skipped),
+        remarks=tuple(row for one in shards for row in one.remarks),
+    )
+    tell_found(found, listed)
+    write_text(plan.people_found, json.dumps(asdict(found) | {"photographs": progress.items}, indent=1))
+    if not found.people:
+        reasons = "; ".join(f"{name}: {why}" for one in (*shards, found) for name, why in one.skipped[:5])
+        raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
+    return found
+
+
+def photographs(plan: Plan) -> Listed:
+    """The photographs of the run, cut into shards before any is looked at; the embedded ones are made first."""
+    folder, size = plan.settings.photographs.folder, plan.settings.run.shard_size
+    if folder is not None:
+        sources, root = [Source(folder, nested=plan.settings.photographs.nested)], folder
+    else:
+        root = plan.folder / "photographs"
+        free, wild = root / FREE, root / "wild"
+        free_photographs(free)
+        studio_photographs("wild", plan.settings.studio.wild, wild, plan.settings.run.processes)
+        sources = [Source(free), Source(wild, thorough=False)]
+    return list_photographs(sources, root, plan.store_root, size)
+
+
+def tell_changes(listed: Listed, trained: bool) -> None:
+    """Log what has become of the photographs since an earlier run in the same folder."""
+    anew, left_out = "changed; its people are found anew", "gone; its people are left out"
+    for what, paths in ((anew, listed.changed), (left_out, listed.gone)):
+        for path in paths[:MOST_TOLD]:
+            log.warning("%s: %s", path, what)
+        if len(paths) > MOST_TOLD:
+            log.warning("... and %d more: %s", len(paths) - MOST_TOLD, what)
+    if listed.added:
+        log.info("%d photographs are new since this run was begun", listed.added)
+    if trained and (listed.added or listed.changed or listed.gone):
+        log.warning("training was done before that and stays as it is: another --name trains on what is here now")
+
+
+def tell_found(found: Found, listed: Listed) -> None:
+    """Log what could not be used, and remarks on what could; nothing about drawn people, who are often out of view."""
+    drawn = {path.name for shard in listed.shards if not shard.thorough for path, _ in shard.photographs}
+    leave_table("skipped", [{"file": name, "why": why} for name, why in found.skipped], "what could not be used")
+    for name, why in (row for row in found.skipped if row[0] not in drawn):
+        log.warning("skipped %s: %s", name, why)
+    for name, remark in found.remarks:
+        log.info("%s: %s", name, remark)

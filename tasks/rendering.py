@@ -1,0 +1,58 @@
+"""Stage 3: the pictures of a shard's groups, kept for every critic that looks at them, or saved as files for people.
+
+How they are drawn stands in `tasks.groups.overlays`.
+"""
+
+from pathlib import Path
+
+from critique.critic import Sight
+from storage.group_store import GroupStore
+from storage.picture_store import PictureStore
+from tasks.groups.overlays import (
+    draw_group,
+    drawn_groups,
+    framed_photograph,
+    group_vertices,
+    picture_store,
+    save_pictures,
+)
+from tasks.run.settings import Overlay
+from tasks.run.shard_task import task
+
+__all__ = [
+    "draw_group",
+    "drawn_groups",
+    "framed_photograph",
+    "group_vertices",
+    "render_shard",
+    "save_pictures",
+    "save_shard_pictures",
+]
+
+
+@task(task_run_name="render {gen} {shard}")
+def render_shard(
+    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: Overlay, sight: Sight, critic: str,
+    processes: int = 1,
+) -> int:  # fmt: skip
+    """Draw and keep the pictures of those groups of a shard that `critic` has not judged; returns how many groups."""
+    store = GroupStore(store_root)
+    wanted = set(store.unjudged(gen, critic, shard))
+    groups = [group for group in store.read_groups(gen, shard) if group.person.group_id in wanted] if wanted else []
+    kept: PictureStore = picture_store(store_root)
+    for _ in drawn_groups(groups, body_path, overlay, sight=sight, kept=kept, processes=processes):
+        pass
+    return len(groups)
+
+
+@task(task_run_name="save pictures of {gen} {shard}")
+def save_shard_pictures(
+    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: Overlay, most: int, folder: Path,
+    processes: int = 1,
+) -> int:  # fmt: skip
+    """Save the pictures of at most `most` groups of a shard, each in a folder of its own; returns how many."""
+    groups = GroupStore(store_root).read_groups(gen, shard)[:most]
+    kept = picture_store(store_root)
+    for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), kept=kept, processes=processes):
+        save_pictures(drawn, folder / drawn.group.person.group_id)
+    return len(groups)

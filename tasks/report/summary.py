@@ -1,0 +1,85 @@
+"""All numbers of a run, as `summary.json` has them, from what its stages left in its folder."""
+
+import json
+from typing import Any, NamedTuple
+
+from hmr.pretraining.headroom_record import measured_headroom
+from tasks.benchmarking import benchmark_sampler, compare, extras, lifting_rows, quality, table, uncertainty
+from tasks.critics.monitoring import watched
+from tasks.groups.sampled_groups import body, model
+from tasks.rounds.train_worker import Trained, finished
+from tasks.run.plan import Plan
+from tasks.run.settings import SettingsError, differences, settings_sha256
+from tasks.scoring import COUNTS, verdict_counts
+
+
+class Done(NamedTuple):
+    """What the stages of a run did."""
+
+    photographs: int
+    people: int
+    skipped: list[tuple[str, str]]  # file name, reason
+    groups: int
+    verdicts: dict[str, int]  # hypotheses scored, abstained on and pending, and groups that failed
+    rounds: list[Trained]
+
+
+def done_by(plan: Plan) -> Done:
+    """What a finished run left. Raises SettingsError where a round of it is lacking."""
+    found = json.loads(plan.people_found.read_text())
+    store, groups, rounds = plan.store, 0, []
+    verdicts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+    for number in range(1, plan.settings.align.rounds + 1):
+        gen, trained = plan.gen(number - 1), finished(plan.round_folder(number))
+        if trained is None:
+            raise SettingsError(f"{plan.folder}: round {number} was not trained: run `hmr-align align` again")
+        rounds.append(trained)
+        groups += sum(len(store.hypotheses_of(gen, shard)) for shard in store.group_shards(gen))
+        for name, count in verdict_counts(store, gen, plan.critic_name).items():
+            verdicts[name] += count
+    skipped = [(name, why) for name, why in found["skipped"]]
+    return Done(found["photographs"], found["people"], skipped, groups, verdicts, rounds)
+
+
+def summarise(plan: Plan, done: Done) -> dict[str, Any]:
+    """Everything that was measured but what photographs show."""
+    settings, monitor = plan.settings, plan.settings.critic.monitor
+    frame, (before, after) = body(plan.body_path), (plan.benchmark(when) for when in ("before", "after"))
+    improvement = compare(before, after, settings.benchmark.bootstrap)
+    base = model(plan.base)
+    # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
+    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample, base) == base.sampler
+    headroom = measured_headroom(base.digest(), settings.studio.wild) if as_probed else None
+    share = headroom and {
+        e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
+    }
+    return {
+        "run": settings.run.name,
+        "settings_sha256": settings_sha256(settings),
+        "differences": list(differences(settings)),
+        "images": done.photographs,
+        "skipped": len(done.skipped),
+        "people": done.people,
+        "groups": done.groups,
+        "hypotheses": done.groups * settings.sample.hypotheses,
+        "critic": plan.critic_name,
+        "verdicts": done.verdicts,
+        "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
+        "stages": json.loads((plan.folder / "stages.json").read_text()),
+        "split": "test",
+        "benchmark": {"before": table(before), "after": table(after)},
+        "protocol": settings.benchmark.protocol,
+        "benchmark_extras": {"before": extras(before), "after": extras(after)},
+        "uncertainty": {"before": uncertainty(before), "after": uncertainty(after)},
+        "improvement_percent": improvement,
+        "critic_quality": quality(before),
+        "monitor": watched(plan.folder, plan.critic_name, plan.judged_by(monitor).critic_name) if monitor else [],
+        "lifting": lifting_rows(
+            plan.base if plan.base in ("lab", "default") else "default", frame, plan.people("test")
+        ),
+        "headroom": headroom,
+        "share_of_headroom": share,
+        "body": frame.name,
+        "base": plan.base,
+        "checkpoint": plan.policy(settings.align.rounds),
+    }

@@ -1,0 +1,61 @@
+"""`@task` as Prefect has it, with what all of ours share; outside of a flow run it is a plain function.
+
+Why none of ours uses Prefect's result cache: what a task makes lies in the run's folder, and the task looks there
+first. A cache beside it would be a second record of what is done. It would not see a shard that was lost or damaged,
+that another machine has written, or whose photographs have changed; and it would hold meshes twice.
+
+What is retried: faults that can pass, `retries` times, as the task says.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext, TaskRunContext
+
+from tasks.run.retrying import may_pass
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Later(Generic[R]):
+    """What `submit` returns outside of a flow run: the work is done when its result is asked for."""
+
+    def __init__(self, work: Callable[[], R]) -> None:
+        self._work = work
+
+    def result(self) -> R:
+        """Do the work; raises what it raises."""
+        return self._work()
+
+
+class ShardTask(Task[P, R]):
+    """A task that can be called without a server: then nothing is recorded, and nothing is tried again."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
+        return super().__call__(*args, **kwargs) if in_a_run() else self.fn(*args, **kwargs)  # type: ignore[misc]
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand the call to the flow's task runner; `.result()` of what comes back waits for it."""
+        return super().submit(*args, **kwargs) if in_a_run() else Later(lambda: self.fn(*args, **kwargs))
+
+
+def task(
+    *, task_run_name: str, retries: int = 1, retry_delay_seconds: Sequence[float] = ()
+) -> Callable[[Callable[P, R]], ShardTask[P, R]]:
+    """Decorate a stage's work on one shard. `task_run_name` may hold its arguments: "sample {gen} {shard}"."""
+
+    def decorate(work: Callable[P, R]) -> ShardTask[P, R]:
+        return ShardTask(
+            work, task_run_name=task_run_name, retries=retries, retry_delay_seconds=[*retry_delay_seconds] or None,
+            retry_condition_fn=may_pass, cache_policy=NO_CACHE,
+        )  # fmt: skip
+
+    return decorate
+
+
+def in_a_run() -> bool:
+    """Whether a flow or a task of Prefect is being run here."""
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
