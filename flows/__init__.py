@@ -5,10 +5,11 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 
 | file or room | what |
 |---|---|
-| `align` | the whole job: find people, sample groups, score groups, train, benchmark, report |
-| `sample_groups`, `score_groups`, `sample_hypotheses` | people and their groups; verdicts; pictures |
+| `align` | the whole job: find people, sample groups, render overlays, score groups, train, benchmark, report |
+| `find_people`, `sample_groups` | photographs to people; people to groups of hypotheses |
+| `render_overlays`, `score_groups` | pictures of groups for critics that look at them; verdicts |
 | `train_policy`, `run_benchmark` | one round of fine-tuning; a model against the truth |
-| `write_report` | the report of a finished run, written again |
+| `write_report`, `save_pictures` | the report of a run; pictures of its groups as files |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
 | `pretrain`, `probe_headroom` | the shipped bases, trained from nothing; what labels would gain |
 | `recover` | the command for one's own photographs; no Prefect |
@@ -19,8 +20,11 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 
 May import: `tasks`, `hmr`, `critique`, `storage`, prefect. Nothing imports `flows`.
 
+Each stage of `align` is a flow of its own, which `align` calls and which can be run and deployed alone. It submits
+one task a shard to its task runner (`record.shard_runner`); what it hands on lies in the run's folder.
+
 To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
-function of that name with `@flow` and `labelled` whose first parameter is `settings: Settings`, and which leaves a
+function of that name with `@flow`, `labelled` and, if it works on shards, `ShardRunner`, whose first parameter is `settings: Settings`, and which leaves a
 result on the dashboard (`tasks.run.artifacts`); a line in `server.deployments.DEPLOYMENTS` and one in
 `deploy/prefect.yaml` (a test compares them); a command in `cli.command_line`. Deploy by module path,
 `flows.name.name`: by file path, `flows/` would come first on the import path.

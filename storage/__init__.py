@@ -6,6 +6,7 @@
     manifest.py       the atomic commit: files first, the manifest last; readers trust the manifest alone
     group_store.py    GroupStore: append and read
     image_list.py     the photographs: our names of them, where they lie, which have gone
+    picture_store.py  PictureStore: drawn pictures, under the digest of what they show
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
     sources/          readers of datasets' files, one module a format
     predictions/      readers of other models' answers

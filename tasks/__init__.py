@@ -5,10 +5,10 @@
 | `photographs` | the photographs of a run: the user's, the free ones, drawn ones |
 | `finding` | stage 1: photographs to people |
 | `sampling` | stage 2: people to groups of hypotheses |
-| `drawing` | groups to pictures |
-| `judging` | stage 3: groups to verdicts |
-| `training` | stage 4: verdicts to a better model |
-| `benchmarking` | stage 5: a model against the truth |
+| `rendering` | stage 3: groups to pictures, for critics that look at them |
+| `scoring` | stage 4: groups to verdicts |
+| `training` | stage 5: verdicts to a better model |
+| `benchmarking` | stage 6: a model against the truth |
 | `showing`, `photograph_people` | the people of the report, before and after |
 | `reflecting`, `controls` | the critic's memory; planted controls |
 | `pretraining`, `headroom` | the shipped bases; what labels would gain |

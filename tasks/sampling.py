@@ -7,7 +7,7 @@ from tasks.groups.sampled_groups import body, groups_from, model, observe, sampl
 from tasks.run.settings import Sample
 from tasks.run.shard_task import task
 
-__all__ = ["body", "groups_from", "model", "observe", "sample_shard", "sample_hypotheses", "sampler_settings"]
+__all__ = ["body", "groups_from", "model", "observe", "sample_hypotheses", "sample_shard", "sampler_settings"]
 
 
 @task(task_run_name="sample {gen} {shard}")

@@ -116,7 +116,7 @@ def _ray(run: Run) -> TaskRunner[Any]:
     hook = {"worker_process_setup_hook": shard_worker.prepare}
     if run.cluster is not None:
         return RayTaskRunner(address=run.cluster, init_kwargs={"runtime_env": hook})
-    here = {"num_cpus": run.processes, "include_dashboard": False, "log_to_driver": True}
+    here = {"num_cpus": run.processes, "include_dashboard": False, "logging_level": logging.ERROR}
     return RayTaskRunner(init_kwargs={**here, "runtime_env": hook})
 
 

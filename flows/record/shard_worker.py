@@ -1,18 +1,24 @@
 """A process that works on shards: what it sets before the first one. Dask imports this module for it (`--preload`)."""
 
 import signal
+from contextlib import ExitStack
 from typing import Any
 
+from flows.cli.faults import debugging
+from flows.record.console import terminal
 from flows.record.run_log import keep_in_run_logs
+
+_terminal = ExitStack()  # as long as the process lives
 
 
 def prepare() -> None:
-    """One thread, our log lines in the logs of the runs, and Ctrl-C left to the process that handed the shards out."""
+    """One thread, log lines as in the process that hands the shards out, and Ctrl-C left to that one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(1)  # the cores are shared out already; it changes no bit
     keep_in_run_logs()
+    _terminal.enter_context(terminal(debugging()))
 
 
 def dask_setup(worker: Any) -> None:

@@ -1,7 +1,7 @@
 """Groups that could not be judged, and why: those that are asked about again, and those whose fault is final.
 
-Pending groups are no verdicts, so they are not in the store but in `pending.json` of the run's folder, with the
-reason and how many runs have asked about them.
+Pending groups are no verdicts, so they are not in the store but in the run's folder, a file for each shard, with the
+reason and how many runs have asked about them: `pending/<critic>/<generation>/<shard>.json`.
 """
 
 import json
@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.records import PASSING, UNREADABLE, Verdict
 
-FILE = "pending.json"
+FOLDER = "pending"
 MOST_TOLD = 20  # reasons
 REASON_LIMIT = 200  # characters of a reason in a table
 
@@ -48,8 +49,8 @@ def note_pending(
     folder: Path, critic: str, gen: str, shard: str, asked: Iterable[str], verdicts: Iterable[Verdict]
 ) -> None:
     """Keep which of the groups that were asked about are pending, and forget those that are not any more."""
-    table = _read(folder)
-    known = table.setdefault(critic, {}).setdefault(gen, {}).setdefault(shard, {})
+    file = _file(folder, critic, gen, shard)
+    known = _read(file)
     before = {group_id: known.pop(group_id, {}) for group_id in asked}
     for verdict in verdicts:
         place = next(k for k, status in enumerate(verdict.statuses) if status in PASSING)
@@ -59,19 +60,17 @@ def note_pending(
             "hypotheses": len(verdict.scores),
             "tries": before.get(verdict.group_id, {}).get("tries", 0) + 1,
         }
-    if table == _read(folder) or not (known or (folder / FILE).exists()):
-        return
-    write_text(folder / FILE, json.dumps(table, indent=1))
+    if known != _read(file):
+        write_text(file, json.dumps(known, indent=1))
 
 
 def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) -> list[Unjudged]:
     """Why hypotheses of some generations have no score of a critic, the most frequent reason first."""
     groups: Counter[tuple[str, str]] = Counter()
     hypotheses: Counter[tuple[str, str]] = Counter()
-    kept = _read(folder).get(critic, {})
     for gen in gens:
         for shard in store.group_shards(gen):
-            sizes, noted = store.hypotheses_of(gen, shard), kept.get(gen, {}).get(shard, {})
+            sizes, noted = store.hypotheses_of(gen, shard), _read(_file(folder, critic, gen, shard))
             waiting = set(store.unjudged(gen, critic, shard))
             verdicts = {}
             if shard in store.verdict_shards(gen, critic):
@@ -107,5 +106,9 @@ def _plain(reason: str) -> str:
     return re.sub(r" \(tries: [0-9]+\)$", "", reason)[:REASON_LIMIT]
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    return read_again(folder / FILE, lambda path: json.loads(path.read_text())) or {}
+def _file(folder: Path, critic: str, gen: str, shard: str) -> Path:
+    return folder / FOLDER / quote(critic, safe="@") / gen / f"{shard}.json"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return read_again(file, lambda path: json.loads(path.read_text())) or {}

@@ -6,6 +6,7 @@
 | `report` | The report of a run: one HTML file that needs no other file and no network |
 | `report_figures` | Pictures of the report, ready to stand in a page: photographs as JPEG data URIs |
 | `report_tables` | A run's numbers as people read them: one sentence, rows of a table, a markdown page |
+| `summary` | All numbers of a run, as `summary.json` has them, from what its stages left in its folder |
 
 May import: `tasks.groups`.
 

@@ -9,6 +9,7 @@
 | `retrying` | Which faults are worth another try: those that can pass by themselves, never bad input or bad settings |
 | `run_lock` | One process at a time in a run's folder, by a lock that dies with its holder |
 | `settings` | The settings of a run: one TOML file, one section per stage, read once at the door |
+| `shard_task` | `@task` as Prefect has it, with what all of ours share; outside of a flow run it is a plain function |
 
 May import: all rooms of tasks that a plan names.
 

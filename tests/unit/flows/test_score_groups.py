@@ -3,20 +3,13 @@
 import numpy as np
 import pytest
 
-import flows.score_groups
 from flows.score_groups import score
 from storage.group_store import GroupStore
 from tasks.run.plan import Plan
 from tasks.run.settings import CriticSection, Photographs, Run, Settings, SettingsError
-from tasks.scoring import score_shard
 from tests.factories import make_group, make_person
 
 ORACLE_AND_PHYSICS = CriticSection(name="panel", panel={"members": {"oracle": 1.0, "physics": 1.0}})
-
-
-@pytest.fixture(autouse=True)
-def without_a_server(monkeypatch):
-    monkeypatch.setattr(flows.score_groups, "score_shard", score_shard.fn)
 
 
 def plan(folder, critic: CriticSection, **given) -> Plan:

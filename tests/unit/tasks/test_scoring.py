@@ -72,7 +72,7 @@ def test_refusals_are_verdicts_and_single_faults_are_pending(run):
         assert len(server.calls) == 3 and store.unjudged("round0", name, "0") == []
         assert judge(run, section)["abstained"] == 8 and len(server.calls) == 3  # final
     assert [verdict.group_id for verdict in store.read_verdicts("round0", name, "0")] == ids
-    assert json.loads((run / "pending.json").read_text())[name]["round0"]["0"] == {}
+    assert json.loads((run / "pending" / name / "round0" / "0.json").read_text()) == {}
 
 
 def counted(**given) -> dict[str, int]:

@@ -162,7 +162,7 @@ def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
     assert vlm["found"].startswith("no picture can be sent: OPENAI_BASE_URL is not a plain http or https address")
 
 
-LIGHT = {"math", "os", "re", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
+LIGHT = {"logging", "math", "os", "re", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
 FLOWS = Path(flows.__file__).parent
 
 
