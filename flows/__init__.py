@@ -24,10 +24,10 @@ Each stage of `align` is a flow of its own, which `align` calls and which can be
 one task a shard to its task runner (`record.shard_runner`); what it hands on lies in the run's folder.
 
 To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
-function of that name with `@flow`, `labelled` and, if it works on shards, `ShardRunner`, whose first parameter is `settings: Settings`, and which leaves a
-result on the dashboard (`tasks.run.artifacts`); a line in `server.deployments.DEPLOYMENTS` and one in
-`deploy/prefect.yaml` (a test compares them); a command in `cli.command_line`. Deploy by module path,
-`flows.name.name`: by file path, `flows/` would come first on the import path.
+function of that name with `@flow`, `labelled` and, if it works on shards, `ShardRunner`. Its first parameter is
+`settings: Settings`, and it leaves a result on the dashboard (`tasks.run.artifacts`). Then a line in
+`server.deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml` (a test compares them), and a command in
+`cli.command_line`. Deploy by module path, `flows.name.name`: a file path would put `flows/` first on the import path.
 """
 
 import os

@@ -15,7 +15,7 @@ from storage.finished_file import write_text
 from tasks.finding import Found, Listed, find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import free_photographs, studio_photographs
-from tasks.run.artifacts import leave_table
+from tasks.run.artifacts import leave_counts, leave_table
 from tasks.run.plan import FREE, Plan
 from tasks.run.settings import Settings
 
@@ -86,6 +86,8 @@ def tell_changes(listed: Listed, trained: bool) -> None:
 def tell_found(found: Found, listed: Listed) -> None:
     """Log what could not be used, and remarks on what could; nothing about drawn people, who are often out of view."""
     drawn = {path.name for shard in listed.shards if not shard.thorough for path, _ in shard.photographs}
+    counts = {"people": found.people, "photographs and people skipped": len(found.skipped)}
+    leave_counts("people found", counts, "what finding people came to")
     leave_table("skipped", [{"file": name, "why": why} for name, why in found.skipped], "what could not be used")
     for name, why in (row for row in found.skipped if row[0] not in drawn):
         log.warning("skipped %s: %s", name, why)

@@ -88,3 +88,32 @@ def bench_metrics(
     from hmr.metrics.metrics_benchmark import measure_metrics
 
     tell_measurements(measure_metrics(rounds=rounds, share=share), json_file)
+
+
+@bench.command("startup")
+def bench_startup(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
+    json_file: JsonFile = None,
+) -> None:
+    """Seconds until commands on one photograph are done, and where they go.
+
+    Example: hmr-align bench startup --json startup.json
+    """
+    from flows.cli.startup_benchmark import measure_startup
+
+    tell_measurements(measure_startup(rounds), json_file)
+
+
+@bench.command("pipeline")
+def bench_pipeline(
+    photographs: Annotated[int, typer.Option(metavar="N", min=2, help="Drawn photographs.")] = 128,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
+    json_file: JsonFile = None,
+) -> None:
+    """Photographs a second from file to verdict, through Prefect and without it, in one process and in two.
+
+    Example: hmr-align bench pipeline --json pipeline.json
+    """
+    from flows.cli.pipeline_benchmark import measure_pipeline
+
+    tell_measurements(measure_pipeline(photographs, rounds), json_file)

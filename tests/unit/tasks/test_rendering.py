@@ -1,4 +1,4 @@
-"""Pictures of groups: drawn once, for every critic that looks at the same things, and not for groups that are judged."""
+"""Pictures of groups: drawn once for all critics that see the same, and not for groups that are judged."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from tasks.run.settings import Overlay
 from tests.factories import make_verdict, store_in_one_photograph
 
 OVERLAY = Overlay(backend="numba", size=64)
+ALL = Sight()
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def opened(monkeypatch) -> list[str]:
     return names
 
 
-def render(store: GroupStore, sight: Sight = Sight(), critic: str = "vlm@1") -> int:
+def render(store: GroupStore, sight: Sight = ALL, critic: str = "vlm@1") -> int:
     return render_shard.fn("0", "round0", store.root, None, OVERLAY, sight, critic)
 
 
@@ -45,7 +46,7 @@ def files(store: GroupStore) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in root.rglob("*.zip")}
 
 
-def drawn(store: GroupStore, kept: PictureStore | None, sight: Sight = Sight()):
+def drawn(store: GroupStore, kept: PictureStore | None, sight: Sight = ALL):
     groups = store.read_groups("round0", "0")
     return list(drawn_groups(groups, None, OVERLAY, sight=sight, kept=kept))
 
