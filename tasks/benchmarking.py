@@ -98,7 +98,7 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, frame: Body, proto
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
         return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
-    return Framing(betas, known.truth.camera, crop, how, frame(*known.truth.bodies).joints[:, 0, 2])
+    return Framing(betas, known.truth.camera, crop, how, frame.points(*known.truth.bodies).joints[:, 0, 2])
 
 
 def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
@@ -317,7 +317,7 @@ def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:
         if scene is None:  # one of the free photographs: nobody knows
             return np.full(len(group), np.nan)
         truth = truths(frame, "wild", [int(scene[1])], purpose="oracle critic")
-        true = frame(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        true = frame.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
         return joint_errors(torch.from_numpy(group.joints)[None], true)[0][0]
 
     return errors
