@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `body` | The body: pose, shape and place in, vertices, joints and keypoints out |
+| `body_benchmark` | Bodies per second, against smplx's skinning with a keypoint regressor behind it |
 | `body_file` | Reads a body in SMPL's or SMPL-X's file format, `.npz` or `.pkl` |
 | `camera` | Pinhole geometry without ground truth |
 | `ground` | People on the ground: where a floor lies under a body, and how a body comes to rest on it |

@@ -21,7 +21,7 @@ from hmr.body.kinematics import forward_kinematics
 from hmr.body.skeleton import PARENTS, SMPL_JOINTS
 from hmr.body.skinning import BlendShapes, SparseSkin, carried_by_joints, joint_table, skin_mixtures
 
-__all__ = ["Body", "BodyFileError", "BodyOutput", "BodyPoints", "body_digest", "load_body"]
+__all__ = ["Body", "BodyFileError", "BodyOutput", "BodyPoints", "body_digest", "load_arrays", "load_body"]
 
 _SHIPPED = resources.files("hmr") / "assets" / "body_light.npz"
 
@@ -142,7 +142,7 @@ def _with_limbs(surface: Float[Tensor, "batch 11 *part"], joints: Float[Tensor, 
     return torch.cat([face, joints[:, list(_LIMBS)], feet], 1)
 
 
-def _of_joints(arrays: BodyArrays, places: Float[np.ndarray, "vertex *part"]) -> Float[np.ndarray, "29 *part"]:
+def _of_joints(arrays: BodyArrays, places: Float[np.ndarray, "vertex ..."]) -> Float[np.ndarray, "29 ..."]:
     """The joints' from the vertices': a regressor's mixtures, and the leaves, which are vertices."""
     regressed = np.tensordot(arrays.J_regressor.astype(np.float64), places.astype(np.float64), 1)
     return np.concatenate([regressed, places[arrays.leaf_vertex_ids]])
@@ -166,10 +166,15 @@ def _carried(arrays: BodyArrays) -> BlendShapes:
 
 def load_body(path: Path | None = None) -> Body:
     """The body in the file, or the free body shipped with the project; raises BodyFileError."""
+    return Body(load_arrays(path))
+
+
+def load_arrays(path: Path | None = None) -> BodyArrays:
+    """The arrays that `load_body` makes a body of."""
     if path is not None:
-        return Body(read_body_file(Path(path)))
+        return read_body_file(Path(path))
     with resources.as_file(_SHIPPED) as shipped:
-        return Body(read_body_file(shipped))
+        return read_body_file(shipped)
 
 
 def body_digest(path: Path | None = None) -> str:

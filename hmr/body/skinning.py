@@ -45,7 +45,7 @@ class BlendShapes(nn.Module):
 
     def forward(
         self, betas: Float[Tensor, "person 10"], pose: Float[Tensor, "batch 24 3 3"] | None = None
-    ) -> Float[Tensor, "rest *point"]:
+    ) -> Float[Tensor, "rest ..."]:
         """Once for each person; once for each pose where it bends them (without a pose: as in T-pose)."""
         shaped = torch.addmm(self.template, betas, self.shapes)
         if self.bends is not None and pose is not None:
