@@ -105,7 +105,7 @@ def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing,
         return values.repeat_interleave(size, 0)
 
     parts = []
-    for part in _parts(len(latents), size, chunk):
+    for part in in_parts(len(latents), size, chunk):
         view = framing.rows(part)
         posed = decode(
             latents[part].flatten(0, 1), repeated(body.rest_joints(view.betas)), repeated(view.camera),
@@ -144,7 +144,7 @@ def group_errors(
     """
     count, size = posed.joints.shape[:2]
     found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
-    for part in _parts(count, size, chunk):
+    for part in in_parts(count, size, chunk):
         people = TrueBodies(*(x[part] for x in truth))
         true = body.points(*people).joints
         found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true)
@@ -184,7 +184,7 @@ def evaluate_groups(
                 body, TrueBodies(*(x[part] for x in truth)), latents[part], PosedGroups(*(x[part] for x in posed)),
                 framing.rows(part), true_camera[part], None if scores is None else scores[part], vertices,
             )
-            for part in _parts(*latents.shape[:2], MEASURED)
+            for part in in_parts(*latents.shape[:2], MEASURED)
         ]
     )  # fmt: skip
 
@@ -243,7 +243,7 @@ def _evaluate(
     )
 
 
-def _parts(count: int, size: int, bodies: int) -> list[slice]:
+def in_parts(count: int, size: int, bodies: int) -> list[slice]:
     """The images in parts of about so many hypotheses, `size` an image; a group is never parted."""
     step = max(1, bodies // size)
     return [slice(start, start + step) for start in range(0, count, step)]
