@@ -16,11 +16,15 @@ from hmr.diffusion.latent import Decoding
 from hmr.diffusion.sampler import SamplerSettings, draw_latents, group_seeds
 from hmr.metrics.evaluation import (
     ESTIMATES,
+    MEASURED,
     METRICS,
     Evaluation,
     Framing,
     PosedGroups,
+    TrueBodies,
     evaluate_groups,
+    in_parts,
+    joined,
     joint_errors,
     pose_groups,
 )  # fmt: skip
@@ -55,6 +59,11 @@ class Known(NamedTuple):
     seen: SeenPeople
     truth: KnownPeople
 
+    def rows(self, some: slice) -> "Known":
+        """Some of the people."""
+        bodies = TrueBodies(*(part[some] for part in self.truth.bodies))
+        return Known(SeenPeople(*(part[some] for part in self.seen)), KnownPeople(bodies, self.truth.camera[some]))
+
 
 class DrawnPeople(NamedTuple):
     """A model's groups on a split."""
@@ -70,6 +79,7 @@ Protocol = Literal["fit", "published"]
 """What the benchmark may take from the ground truth; see `framing`."""
 
 ON_CPU = Compute()
+EVERYBODY = slice(None)
 
 _KNOWN: dict[tuple[str, int, str], Known] = {}
 
@@ -98,12 +108,15 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, frame: Body, proto
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
         return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
-    return Framing(betas, known.truth.camera, crop, how, frame(*known.truth.bodies).joints[:, 0, 2])
+    return Framing(betas, known.truth.camera, crop, how, frame.points(*known.truth.bodies).joints[:, 0, 2])
 
 
 def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
     """What a model's encoder makes of the people of a split; alignment never changes it."""
-    seen = known(frame, people).seen
+    return _encoded(base, people, known(frame, people).seen, compute)
+
+
+def _encoded(base: BaseModel, people: StudioPeople, seen: SeenPeople, compute: Compute) -> Condition:
     return encode(base, observe(person_records(people, seen), base.picture_side), compute)
 
 
@@ -111,14 +124,15 @@ def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Co
 def draw_people(
     base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
     protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
+    some: slice = EVERYBODY,
 ) -> DrawnPeople:  # fmt: skip
     """Draw groups for a split, always from the same noise, and pose them.
 
     sampler: none = the model's own. condition: what `encode_split` gave, for models that share an encoder; none = made
-    here.
+    here. some: of the people.
     """
-    data = known(frame, people)
-    told = encode_split(base, frame, people, compute) if condition is None else condition
+    data = known(frame, people).rows(some)
+    told = _encoded(base, people, data.seen, compute) if condition is None else condition
     ids = [f"{people.split}-{i}" for i in data.seen.index]
     sampler = base.sampler if sampler is None else sampler
     seeds = torch.from_numpy(group_seeds(0, "benchmark", ids, hypotheses))
@@ -198,18 +212,26 @@ def benchmark_model(
         return result
     base, frame = model(model_path), body(body_path)
     sampler = benchmark_sampler(sample, base)
-    drawn = draw_people(
-        base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
-        compute=compute_for(sample),
-    )  # fmt: skip
-    seen, view = drawn.known.seen, drawn.framing
     critic = make_critic(choosing_critic(critic_section), seed=0)
-    groups = groups_from(
-        person_records(people, seen._replace(camera=view.camera.numpy())), drawn.latents, drawn.posed, view.betas,
-        frame, base.digest(), sampler.temperature, drawn.seeds.numpy(),
-    )  # fmt: skip
-    scores = np.stack([v.scores for v in judge_all(groups, critic, body_path, overlay)])
-    found = evaluate_people(frame, drawn, vertices=True, scores=scores)
+
+    def measured(some: slice) -> tuple[Evaluation, NDArray[np.float64]]:
+        drawn = draw_people(
+            base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
+            compute=compute_for(sample), some=some,
+        )  # fmt: skip
+        seen, view = drawn.known.seen, drawn.framing
+        groups = groups_from(
+            person_records(people, seen._replace(camera=view.camera.numpy())), drawn.latents, drawn.posed, view.betas,
+            frame, base.digest(), sampler.temperature, drawn.seeds.numpy(),
+        )  # fmt: skip
+        scores = np.stack([v.scores for v in judge_all(groups, critic, body_path, overlay)])
+        return evaluate_people(frame, drawn, vertices=True, scores=scores), scores
+
+    index = known(frame, people).seen.index
+    parts = [
+        measured(some) for some in in_parts(len(index), section.hypotheses, MEASURED)
+    ]  # groups of few people at a time
+    found, scores = joined([part for part, _ in parts]), np.concatenate([part for _, part in parts])
     quality = rank_correlations(scores, found.group.mpjpe_mm)
     flat: dict[str, Any] = {f"{e}/{m}": v for e, by in found.errors.items() for m, v in by.items()}
     with finished_file(result) as unfinished:
@@ -217,7 +239,7 @@ def benchmark_model(
             unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
             joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
             srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
-            index=seen.index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
+            index=index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
             protocol=section.protocol,
         )  # fmt: skip
     return result
@@ -317,7 +339,7 @@ def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:
         if scene is None:  # one of the free photographs: nobody knows
             return np.full(len(group), np.nan)
         truth = truths(frame, "wild", [int(scene[1])], purpose="oracle critic")
-        true = frame(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        true = frame.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
         return joint_errors(torch.from_numpy(group.joints)[None], true)[0][0]
 
     return errors

@@ -75,7 +75,7 @@ def labelled_errors(frame: Body, split: Split, groups: Sequence[Group]) -> list[
         if scene is None:
             raise SettingsError(f"{group.person.photo} is no photograph of the split '{split}'")
         truth = truths(frame, split, [int(scene[1])], purpose="reflection")
-        true = frame(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        true = frame.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
         found.append(np.asarray(joint_errors(torch.from_numpy(group.joints)[None], true)[0][0], np.float64))
     return found
 

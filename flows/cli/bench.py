@@ -30,6 +30,22 @@ def bench_render(
     tell_measurements(measure_renderers(upright, model.faces, size=size), json_file)
 
 
+@bench.command("bodies")
+def bench_bodies(
+    hypotheses: Annotated[int, typer.Option(metavar="N", min=1, help="Hypotheses of a person.")] = 20,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
+    body: Body = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Posed bodies per second, whole and as joints and keypoints alone, against smplx.
+
+    Example: hmr-align bench bodies --json bodies.json
+    """
+    from hmr.body.body_benchmark import measure_bodies
+
+    tell_measurements(measure_bodies(body, hypotheses=hypotheses, rounds=rounds), json_file)
+
+
 @bench.command("sampler")
 def bench_sampler(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,

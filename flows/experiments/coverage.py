@@ -42,7 +42,7 @@ def _rows(settings: Settings, prefix: str, sampler: SamplerSettings) -> list[dic
     frame = body(None)
     drawn = draw_people(model(name), frame, plan.people("val"), hypotheses=HYPOTHESES + 1, sampler=sampler)
     joints = drawn.posed.joints[:, 1:].numpy()  # the first starts from zero noise: it is no sample
-    truth = frame(*drawn.known.truth.bodies).joints.detach().numpy()
+    truth = frame.points(*drawn.known.truth.bodies).joints.detach().numpy()
     joints, truth = joints - joints[:, :, :1], truth - truth[:, :1]
     rows: list[dict[str, Any]] = []
     for level in LEVELS:

@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `body` | The body: pose, shape and place in, vertices, joints and keypoints out |
+| `body_benchmark` | Bodies per second, against smplx's skinning with a keypoint regressor behind it |
 | `body_file` | Reads a body in SMPL's or SMPL-X's file format, `.npz` or `.pkl` |
 | `camera` | Pinhole geometry without ground truth |
 | `ground` | People on the ground: where a floor lies under a body, and how a body comes to rest on it |
@@ -12,6 +13,7 @@
 | `refinement` | A short fit of one body to the detector's landmarks, from a hypothesis and near it |
 | `rotations` | Rotations as matrices and as vectors (axis times angle, radians), in both directions |
 | `skeleton` | Names and kinship of the joints: the 29 of HybrIK (SMPL's 24 and five leaves) and the 23 keypoints |
+| `skinning` | Linear blend skinning as one product: what joints carry of a point, times where the joints went |
 | `smplx_fold` | SMPL-X's 55 joints folded onto the tree of 24 that everything here is written for |
 
 May import: nothing of ours but `hmr.detection.agreement`.

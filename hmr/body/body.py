@@ -1,28 +1,27 @@
 """The body: pose, shape and place in, vertices, joints and keypoints out.
 
-Three kinds of file serve through the same `smplx.SMPL`: the free body shipped in `hmr/assets`, and a licensed
-SMPL or SMPL-X file of the user's own; SMPL-X is folded onto SMPL's joints (`smplx_fold`). Nothing downstream knows
-which, nor writes down how many vertices there are. The free body is not SMPL: its betas are not SMPL's betas and its
-errors do not compare with published ones; nor are SMPL-X's betas SMPL's.
+Three kinds of file serve: the free body shipped in `hmr/assets`, and a licensed SMPL or SMPL-X file of the user's own;
+SMPL-X is folded onto SMPL's joints (`smplx_fold`). Nothing downstream knows which, nor writes down how many vertices
+there are. The free body is not SMPL: its betas are not SMPL's betas and its errors do not compare with published ones;
+nor are SMPL-X's betas SMPL's.
 """
 
-import contextlib
 import hashlib
-import os
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from smplx import SMPL
-from smplx.utils import Struct
 from torch import Tensor, nn
 
 from hmr.body.body_file import BodyArrays, BodyFileError, read_body_file
+from hmr.body.kinematics import forward_kinematics
 from hmr.body.skeleton import PARENTS, SMPL_JOINTS
+from hmr.body.skinning import BlendShapes, SparseSkin, carried_by_joints, joint_table, skin_mixtures
 
-__all__ = ["Body", "BodyFileError", "BodyOutput", "body_digest", "load_body"]
+__all__ = ["Body", "BodyFileError", "BodyOutput", "BodyPoints", "body_digest", "load_arrays", "load_body"]
 
 _SHIPPED = resources.files("hmr") / "assets" / "body_light.npz"
 
@@ -40,11 +39,25 @@ class BodyOutput(NamedTuple):
     keypoints: Float[Tensor, "batch 23 3"]
 
 
-class Body(nn.Module):
-    """A skinned body. Differentiable in pose, betas and translation; has no parameters of its own."""
+class BodyPoints(NamedTuple):
+    """A posed body without its surface; as in `BodyOutput`."""
 
-    leaves: Tensor
-    surface: Tensor  # of a body without keypoint regressor
+    joints: Float[Tensor, "batch 29 3"]
+    keypoints: Float[Tensor, "batch 23 3"]
+
+
+class _Joints(NamedTuple):
+    turns: Float[Tensor, "batch 24 3 3"]
+    places: Float[Tensor, "batch 24 3"]
+    rest: Float[Tensor, "batch 24 3"]
+
+
+class Body(nn.Module):
+    """A skinned body. Differentiable in pose, betas and translation; has no parameters of its own.
+
+    `betas` have a row for each person. With several poses a person, the first batch / person poses are the first
+    person's, and so on: hypotheses are posed most cheaply so, for a person is shaped once.
+    """
 
     def __init__(self, arrays: BodyArrays) -> None:
         super().__init__()
@@ -54,50 +67,51 @@ class Body(nn.Module):
         self.skin_weights = arrays.weights
         self.vertex_count = len(arrays.v_template)
         self.parents = PARENTS
-        with (
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-        ):  # smplx prints as it loads
-            self.skin = SMPL(
-                "",
-                data_struct=Struct(**vars(arrays)),
-                vertex_ids=dict(arrays.vertex_ids),
-                create_betas=False,
-                create_global_orient=False,
-                create_body_pose=False,
-                create_transl=False,
-            )
-        self.register_buffer("leaves", torch.as_tensor(arrays.leaf_vertex_ids), persistent=False)
-        regressor = arrays.keypoint_regressor
-        if regressor is None:
-            self.keypoint_regressor = None
-            surface = [arrays.vertex_ids[point] for point in _FACE + _FEET]
-            self.register_buffer("surface", torch.as_tensor(surface), persistent=False)
-        else:
-            self.register_buffer("keypoint_regressor", torch.as_tensor(regressor), persistent=False)
+        self.regressed = arrays.keypoint_regressor is not None
+        self.leaf_count = len(arrays.leaf_vertex_ids)
+        self.skeleton = BlendShapes(_of_joints(arrays, arrays.v_template), _of_joints(arrays, arrays.shapedirs))
+        self.surface = BlendShapes(arrays.v_template, arrays.shapedirs, arrays.posedirs)
+        self.carried = _carried(arrays)
+        self.skin = SparseSkin(arrays.weights)
 
     def forward(
         self,
         pose: Float[Tensor, "batch 24 3 3"],
-        betas: Float[Tensor, "batch 10"],
+        betas: Float[Tensor, "person 10"],
         translation: Float[Tensor, "batch 3"],
     ) -> BodyOutput:
         """Linear blend skinning of rotation matrices (root first), shape and translation in metres.
 
         The root turns the body about its pelvis joint, not about the origin: translation moves it afterwards.
-        Source: Loper et al. 2015, SMPL, equations 2-4, as implemented by smplx.
         """
-        posed = self.skin(
-            betas=betas, body_pose=pose[:, 1:], global_orient=pose[:, :1], transl=translation, pose2rot=False
-        )
-        vertices, joints = posed.vertices.contiguous(), posed.joints[:, :SMPL_JOINTS]
-        if self.keypoint_regressor is None:
-            surface = vertices[:, self.surface]
-            parts = (surface[:, : len(_FACE)], joints[:, list(_LIMBS)], surface[:, len(_FACE) :])
-            keypoints = torch.cat(parts, 1)
-        else:
-            keypoints = self.keypoint_regressor @ vertices
-        return BodyOutput(vertices, torch.cat([joints, vertices[:, self.leaves]], 1), keypoints)
+        joints = self._joints(pose, betas, translation)
+        surface = self.surface(betas, pose)
+        vertices = self.skin(surface, joint_table(*joints, len(surface)))
+        return BodyOutput(vertices, *self._points(pose, betas, joints))
+
+    def points(
+        self,
+        pose: Float[Tensor, "batch 24 3 3"],
+        betas: Float[Tensor, "person 10"],
+        translation: Float[Tensor, "batch 3"],
+    ) -> BodyPoints:
+        """Joints and keypoints as `forward` gives them, at a fraction of its cost: no vertex is skinned."""
+        return self._points(pose, betas, self._joints(pose, betas, translation))
+
+    def _joints(self, pose: Tensor, betas: Tensor, translation: Tensor) -> _Joints:
+        if len(pose) % len(betas):
+            raise ValueError(f"{len(pose)} poses of {len(betas)} people: each person needs as many as the others")
+        rest = self.skeleton(betas).repeat_interleave(len(pose) // len(betas), 0)
+        places, turns = forward_kinematics(pose, rest, translation)
+        return _Joints(turns, places[:, :SMPL_JOINTS], rest[:, :SMPL_JOINTS])
+
+    def _points(self, pose: Tensor, betas: Tensor, joints: _Joints) -> BodyPoints:
+        carried = self.carried(betas, pose)
+        posed = skin_mixtures(carried, joint_table(*joints, len(carried)))
+        leaves, keypoints = posed[:, : self.leaf_count], posed[:, self.leaf_count :]
+        if not self.regressed:
+            keypoints = _with_limbs(keypoints, joints.places)
+        return BodyPoints(torch.cat([joints.places, leaves], 1), keypoints)
 
     def carried_keypoints(
         self, pose: Float[Tensor, "batch 24 3 3"], betas: Float[Tensor, "batch 10"]
@@ -110,33 +124,57 @@ class Body(nn.Module):
 
         so that keypoints can be posed without the vertices. What bends the surface with the pose is taken from `pose`.
         """
-        skin, weights = self.skin, self.skin.get_buffer("lbs_weights")
-        shaped = skin.get_buffer("v_template") + torch.einsum("bk,vck->bvc", betas, skin.get_buffer("shapedirs"))
-        eye = torch.eye(3, dtype=pose.dtype, device=pose.device)
-        bent = shaped + ((pose[:, 1:] - eye).flatten(1) @ skin.get_buffer("posedirs")).view_as(shaped)
-        if self.keypoint_regressor is not None:
-            points = torch.einsum("kv,vj,bvc->bkjc", self.keypoint_regressor, weights, bent)
-            return points, self.keypoint_regressor @ weights
-        face, feet = self.surface[: len(_FACE)], self.surface[len(_FACE) :]
-        limbs = torch.nn.functional.one_hot(torch.tensor(_LIMBS), SMPL_JOINTS).to(bent)
-        shares = torch.cat([weights[face], limbs, weights[feet]])
-        rest = skin.get_buffer("J_regressor") @ shaped
-        places = torch.cat([bent[:, face], rest[:, list(_LIMBS)], bent[:, feet]], 1)
-        return shares[..., None] * places[:, :, None], shares
+        carried = self.carried(betas, pose)[:, self.leaf_count :]
+        if not self.regressed:
+            rest = self.skeleton(betas)[:, :SMPL_JOINTS]
+            whole = torch.cat([rest, torch.ones_like(rest[..., :1])], -1)
+            carried = _with_limbs(carried, torch.diag_embed(whole.transpose(1, 2)).permute(0, 2, 3, 1))
+        return carried[..., :3], carried[0, ..., 3]
 
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 29 3"]:
         """The 29 joints of the shaped body in T-pose, metres, y up, facing +z."""
-        template, shapes = self.skin.get_buffer("v_template"), self.skin.get_buffer("shapedirs")
-        shaped = template + torch.einsum("bk,vck->bvc", betas, shapes)
-        return torch.cat([self.skin.get_buffer("J_regressor") @ shaped, shaped[:, self.leaves]], 1)
+        return self.skeleton(betas)
+
+
+def _with_limbs(surface: Float[Tensor, "batch 11 *part"], joints: Float[Tensor, "batch 24 *part"]) -> Tensor:
+    """All 23 keypoints from those of face and feet and from the joints, of which twelve are keypoints themselves."""
+    face, feet = surface.split([len(_FACE), len(_FEET)], 1)
+    return torch.cat([face, joints[:, list(_LIMBS)], feet], 1)
+
+
+def _of_joints(arrays: BodyArrays, places: Float[np.ndarray, "vertex ..."]) -> Float[np.ndarray, "29 ..."]:
+    """The joints' from the vertices': a regressor's mixtures, and the leaves, which are vertices."""
+    regressed = np.tensordot(arrays.J_regressor.astype(np.float64), places.astype(np.float64), 1)
+    return np.concatenate([regressed, places[arrays.leaf_vertex_ids]])
+
+
+def _carried(arrays: BodyArrays) -> BlendShapes:
+    """What joints carry of the leaves, and of the keypoints that are mixtures of vertices."""
+    regressor, template = arrays.keypoint_regressor, arrays.v_template
+    surface = [arrays.vertex_ids[name] for name in _FACE + _FEET] if regressor is None else []
+    single = [*arrays.leaf_vertex_ids, *surface]
+    mixtures = np.zeros((len(single), len(template)))
+    mixtures[range(len(single)), single] = 1
+    mixtures = mixtures if regressor is None else np.concatenate([mixtures, regressor])
+    bends = arrays.posedirs if arrays.posedirs.any() else arrays.posedirs[..., :0]
+    carried = carried_by_joints(
+        mixtures, arrays.weights, np.concatenate([template[..., None], arrays.shapedirs, bends], -1)
+    )
+    first = 1 + arrays.shapedirs.shape[-1]
+    return BlendShapes(carried[..., 0], carried[..., 1:first], carried[..., first:] if bends.size else None)
 
 
 def load_body(path: Path | None = None) -> Body:
     """The body in the file, or the free body shipped with the project; raises BodyFileError."""
+    return Body(load_arrays(path))
+
+
+def load_arrays(path: Path | None = None) -> BodyArrays:
+    """The arrays that `load_body` makes a body of."""
     if path is not None:
-        return Body(read_body_file(Path(path)))
+        return read_body_file(Path(path))
     with resources.as_file(_SHIPPED) as shipped:
-        return Body(read_body_file(shipped))
+        return read_body_file(shipped)
 
 
 def body_digest(path: Path | None = None) -> str:

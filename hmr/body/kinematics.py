@@ -2,7 +2,8 @@
 
 The inverse is the one that the published networks run (hybrid analytical-neural inverse kinematics, Li et al.,
 HybrIK, CVPR 2021): a rest bone is turned onto the predicted bone by the smallest rotation, and what remains, the
-turn about the bone, is the predicted twist. Batched and differentiable; the only loop is over the 23 joints.
+turn about the bone, is the predicted twist. Batched and differentiable; the only loop goes outwards from the root,
+joints that are as far from it together.
 """
 
 from typing import Literal, NamedTuple
@@ -17,6 +18,30 @@ PelvisRule = Literal["hip_line", "hip_mean"]
 BODY_JOINTS = 24
 TWISTS = 23
 _TINY = 1e-8
+_PARENTS = list(PARENTS)
+_AIMED = list(CHILDREN[:BODY_JOINTS])
+
+
+def _levels() -> list[tuple[slice, list[int]]]:
+    """Runs of joints that carry a rotation and whose parents all come before the run, with those parents."""
+    levels, first = [], 1
+    while first < BODY_JOINTS:
+        last = next((j for j in range(first, BODY_JOINTS) if PARENTS[j] >= first), BODY_JOINTS)
+        levels.append((slice(first, last), list(PARENTS[first:last])))
+        first = last
+    return levels
+
+
+def _chains() -> Float[Tensor, "29 29"]:
+    """1 where a joint's chain from the root has the other joint's bone."""
+    chains = torch.eye(len(PARENTS))
+    for joint in range(1, len(PARENTS)):
+        chains[joint] += chains[PARENTS[joint]]
+    return chains
+
+
+_LEVELS = _levels()
+_CHAINS = _chains()
 
 
 class Posed(NamedTuple):
@@ -30,15 +55,14 @@ def forward_kinematics(
     rotations: Float[Tensor, "b 24 3 3"], rest: Float[Tensor, "b 29 3"], translation: Float[Tensor, "b 3"] | None = None
 ) -> Posed:
     """Pose the 29 joints of a rest skeleton by local rotations; the root turns about the pelvis joint."""
-    turned = [rotations[:, 0]]
-    places = [rest[:, 0] if translation is None else rest[:, 0] + translation]
-    for joint in range(1, len(PARENTS)):
-        parent = PARENTS[joint]
-        bone = rest[:, joint] - rest[:, parent]
-        places.append(places[parent] + (turned[parent] @ bone[..., None])[..., 0])
-        if joint < BODY_JOINTS:
-            turned.append(turned[parent] @ rotations[:, joint])
-    return Posed(torch.stack(places, 1), torch.stack(turned, 1))
+    turns, resting = rotations.transpose(0, 1), rest.transpose(0, 1)  # joints first: a level is a slice then
+    turned = turns[:1]
+    for level, parents in _LEVELS:
+        turned = torch.cat([turned, turned[parents] @ turns[level]])
+    bones = (turned[_PARENTS[1:]] @ (resting[1:] - resting[_PARENTS[1:]])[..., None])[..., 0]
+    root = resting[:1] if translation is None else resting[:1] + translation
+    places = (_CHAINS.to(root) @ torch.cat([root, bones]).flatten(1)).unflatten(1, (-1, 3))
+    return Posed(places.transpose(0, 1), turned.transpose(0, 1))
 
 
 def smallest_rotation(start: Float[Tensor, "*b 3"], end: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
@@ -89,32 +113,30 @@ def inverse_kinematics(
     Source: HybrIK (Li et al. 2021), section 3.3, "naive" form: the pelvis from the spine bone and the hips, spine3
     from the neck bone alone, every other joint from its one child.
     """
-    unit = torch.nn.functional.normalize(twists, dim=-1, eps=_TINY)
-    root = _pelvis_rotation(joints, rest, pelvis)
-    turned, local = [root], [root]
-    for joint in range(1, BODY_JOINTS):
-        child, parent = CHILDREN[joint], PARENTS[joint]
-        bone = rest[:, child] - rest[:, joint]
-        target = joints[:, child] - joints[:, joint]
-        swing = smallest_rotation(bone, (turned[parent].transpose(-1, -2) @ target[..., None])[..., 0])
-        direction = torch.nn.functional.normalize(bone, dim=-1, eps=_TINY)
-        local.append(swing @ axis_rotation(direction, unit[:, joint - 1]))
-        turned.append(turned[parent] @ local[-1])
-    return torch.stack(local, 1)
+    places, resting = joints.transpose(0, 1), rest.transpose(0, 1)  # joints first: a level is a slice then
+    bones = resting[_AIMED] - resting[:BODY_JOINTS]
+    targets = places[_AIMED] - places[:BODY_JOINTS]
+    unit = torch.nn.functional.normalize(twists.transpose(0, 1), dim=-1, eps=_TINY)
+    about = axis_rotation(torch.nn.functional.normalize(bones[1:], dim=-1, eps=_TINY), unit)
+    turned = _pelvis_rotation(joints, rest, pelvis)[None]
+    local = [turned]
+    for level, parents in _LEVELS:
+        above = turned[parents]
+        wanted = (above.transpose(-1, -2) @ targets[level][..., None])[..., 0]
+        local.append(smallest_rotation(bones[level], wanted) @ about[level.start - 1 : level.stop - 1])
+        turned = torch.cat([turned, above @ local[-1]])
+    return torch.cat(local).transpose(0, 1)
 
 
 def twists_of(rotations: Float[Tensor, "b 24 3 3"], rest: Float[Tensor, "b 29 3"]) -> Float[Tensor, "b 23 2"]:
     """(cos, sin) of the twist of joints 1-23: the turn about the rest bone that the smallest rotation leaves over."""
-    found = []
-    for joint in range(1, BODY_JOINTS):
-        bone = torch.nn.functional.normalize(rest[:, CHILDREN[joint]] - rest[:, joint], dim=-1, eps=_TINY)
-        swing = smallest_rotation(bone, (rotations[:, joint] @ bone[..., None])[..., 0])
-        twist = swing.transpose(-1, -2) @ rotations[:, joint]
-        least = torch.eye(3, dtype=bone.dtype, device=bone.device)[bone.abs().argmin(-1)]
-        side = torch.nn.functional.normalize(_reject(least, bone), dim=-1)
-        turned = (twist @ side[..., None])[..., 0]
-        found.append(torch.stack([(turned * side).sum(-1), (turned * torch.linalg.cross(bone, side)).sum(-1)], -1))
-    return torch.stack(found, 1)
+    bones = torch.nn.functional.normalize((rest[:, _AIMED] - rest[:, :BODY_JOINTS])[:, 1:], dim=-1, eps=_TINY)
+    swing = smallest_rotation(bones, (rotations[:, 1:] @ bones[..., None])[..., 0])
+    twist = swing.transpose(-1, -2) @ rotations[:, 1:]
+    least = torch.eye(3, dtype=bones.dtype, device=bones.device)[bones.abs().argmin(-1)]
+    side = torch.nn.functional.normalize(_reject(least, bones), dim=-1)
+    turned = (twist @ side[..., None])[..., 0]
+    return torch.stack([(turned * side).sum(-1), (turned * torch.linalg.cross(bones, side)).sum(-1)], -1)
 
 
 def _pelvis_rotation(joints: Tensor, rest: Tensor, pelvis: str) -> Tensor:

@@ -6,6 +6,7 @@ vertices. The free body's errors do not compare with published ones, which are S
 Groups are posed once (`pose_groups`); critics and errors then read the posed bodies.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,6 @@ from hmr.body.skeleton import EVAL_14
 from hmr.diffusion.latent import Decoding, decode, mean_latent
 from hmr.metrics.pose_metrics import (
     critic_choice,
-    diversity,
     joint_spread,
     keypoint_error_px,
     medoid,
@@ -28,6 +28,7 @@ from hmr.metrics.pose_metrics import (
     pa_mpjpe,
     top_ranked,
 )
+from hmr.metrics.procrustes import mean_distances
 
 METRICS = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm")
 ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
@@ -35,7 +36,9 @@ ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
 FUSED = 5
 """Hypotheses that the fused estimate is the mean of, as in ScoreHypo (Xu et al. 2024)."""
 CHUNK = 320
-"""Bodies made at once: vertices and all that skinning needs of them take a megabyte each."""
+"""Bodies made at once; their vertices take 0.1 MB each."""
+MEASURED = 4000
+"""Hypotheses measured at once; what is worked out on the way takes some kB each."""
 _EVAL = list(EVAL_14)
 
 
@@ -55,6 +58,11 @@ class Framing(NamedTuple):
     crop: Float[Tensor, "n 3"]
     decoding: Decoding
     root_depth: Float[Tensor, " n"] | None = None  # metres; none = fitted, as it must be without ground truth
+
+    def rows(self, part: slice) -> "Framing":
+        """That of some of the people."""
+        betas, camera, crop, how, depth = self
+        return Framing(betas[part], camera[part], crop[part], how, None if depth is None else depth[part])
 
 
 class PosedGroups(NamedTuple):
@@ -97,16 +105,16 @@ def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing,
         return values.repeat_interleave(size, 0)
 
     parts = []
-    for some in torch.arange(len(latents)).split(max(1, chunk // size)):
-        betas, camera, crop = (x[some] for x in (framing.betas, framing.camera, framing.crop))
+    for part in in_parts(len(latents), size, chunk):
+        view = framing.rows(part)
         posed = decode(
-            latents[some].flatten(0, 1), repeated(body.rest_joints(betas)), repeated(camera), repeated(crop),
-            framing.decoding,
-            root_depth=None if framing.root_depth is None else repeated(framing.root_depth[some]),
+            latents[part].flatten(0, 1), repeated(body.rest_joints(view.betas)), repeated(view.camera),
+            repeated(view.crop), view.decoding,
+            root_depth=None if view.root_depth is None else repeated(view.root_depth),
         )  # fmt: skip
         back = step_back(posed.joints)  # a camera inside a body sees nothing but skin
         posed = posed._replace(translation=posed.translation + back, joints=posed.joints + back[:, None])
-        parts.append([x.unflatten(0, (len(some), size)) for x in posed])
+        parts.append([x.unflatten(0, (-1, size)) for x in posed])
     return PosedGroups(*(torch.cat(x) for x in zip(*parts)))
 
 
@@ -136,16 +144,16 @@ def group_errors(
     """
     count, size = posed.joints.shape[:2]
     found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
-    for some in torch.arange(count).split(max(1, chunk // size)):
-        part = slice(int(some[0]), int(some[-1]) + 1)
-        true = body(truth.rotations[part], truth.betas[part], truth.translation[part])
-        found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true.joints)
+    for part in in_parts(count, size, chunk):
+        people = TrueBodies(*(x[part] for x in truth))
+        true = body.points(*people).joints
+        found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true)
         if vertices:
             rotations, translation, joints = (x[part].flatten(0, 1) for x in posed)
-            mesh = body(rotations, betas[part].repeat_interleave(size, 0), translation).vertices - joints[:, :1]
-            goal = true.vertices - true.joints[:, :1]
-            gaps = (mesh.unflatten(0, (len(some), size)) - goal[:, None]).norm(dim=-1).mean(-1)
-            found.pve_mm[part] = 1000 * gaps.double().numpy()
+            mesh = body(rotations, betas[part], translation - joints[:, 0]).vertices  # about the pelvis
+            goal = body(*people._replace(translation=people.translation - true[:, 0])).vertices
+            gaps = mean_distances(mesh.numpy(), goal.numpy())
+            found.pve_mm[part] = 1000 * gaps.reshape(-1, size)
     return found
 
 
@@ -167,7 +175,38 @@ def evaluate_groups(
     lies nearest to the rest. selected: the hypothesis that `scores` (NaN = abstained) ranks first. fused: one mesh
     from the mean of the five that it ranks first. best_of_g: minimum over the group for each metric on its own, an
     oracle's choice. Without scores, selected and fused are left out.
+
+    Some images at a time: what is needed beside the groups themselves does not grow with the images.
     """
+    return joined(
+        [
+            _evaluate(
+                body, TrueBodies(*(x[part] for x in truth)), latents[part], PosedGroups(*(x[part] for x in posed)),
+                framing.rows(part), true_camera[part], None if scores is None else scores[part], vertices,
+            )
+            for part in in_parts(*latents.shape[:2], MEASURED)
+        ]
+    )  # fmt: skip
+
+
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """Evaluations of several parts of the images as one."""
+
+    def together(*arrays: NDArray) -> NDArray:
+        return np.concatenate(arrays)
+
+    errors, group, *rest = zip(*parts)
+    return Evaluation(
+        {e: {m: together(*(one[e][m] for one in errors)) for m in METRICS} for e in errors[0]},
+        Errors(*map(together, *group)),
+        *(together(*arrays) for arrays in rest),
+    )
+
+
+def _evaluate(
+    body: Body, truth: TrueBodies, latents: Tensor, posed: PosedGroups, framing: Framing, true_camera: Tensor,
+    scores: NDArray[np.float64] | None, vertices: bool,
+) -> Evaluation:  # fmt: skip
     zero_start = np.zeros(latents.shape[:2], bool)
     zero_start[:, 0] = True
     centred = posed.joints - posed.joints[:, :, :1]
@@ -188,7 +227,8 @@ def evaluate_groups(
         for estimate, column in zip(made, averaged.T):
             errors[estimate][metric] = column
         errors["best_of_g"][metric] = values.min(1)
-    true = body(truth.rotations, truth.betas, truth.translation).joints
+    true = body.points(*truth).joints
+    spread = joint_spread(centred)
     return Evaluation(
         errors=errors,
         group=group,
@@ -197,7 +237,13 @@ def evaluate_groups(
             project(true[:, _EVAL], true_camera),
             np.ones((len(true), len(_EVAL)), bool),
         ),
-        diversity_mm=diversity(centred[:, :, _EVAL]),
-        joint_spread_mm=joint_spread(centred),
+        diversity_mm=spread[:, _EVAL].mean(1),
+        joint_spread_mm=spread,
         joint_error_mm=1000 * (centred[:, 0] - (true - true[:, :1])).norm(dim=-1).double().numpy(),
     )
+
+
+def in_parts(count: int, size: int, bodies: int) -> list[slice]:
+    """The images in parts of about so many hypotheses, `size` an image; a group is never parted."""
+    step = max(1, bodies // size)
+    return [slice(start, start + step) for start in range(0, count, step)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from hmr.metrics.procrustes import aligned_errors, aligned_points, mean_distances
+from hmr.metrics.procrustes import aligned_errors, aligned_points, distances_in_groups, mean_distances
 
 __all__ = [
     "GroupSummary",
@@ -242,7 +242,7 @@ def medoid(joints: Float[Numbers, "image hypothesis joint 3"]) -> Int[np.ndarray
 
     Subtract each hypothesis' pelvis first. The first of equals.
     """
-    return np.array([_distances(one[:, None], one[None]).mean((1, 2)).argmin() for one in _exact(joints)], np.int64)
+    return distances_in_groups(_plain(joints)).argmin(1)
 
 
 def spread(errors: Float[Numbers, "image hypothesis"]) -> Float[np.ndarray, " image"]:

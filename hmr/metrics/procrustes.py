@@ -219,6 +219,35 @@ def mean_distances(points: NDArray, target: NDArray) -> Reals:
     return out
 
 
+@numba.njit(nogil=True, cache=True)
+def _apart(x: NDArray, out: Reals) -> None:
+    """Sum of the distances of each set's points to the same points of the other sets of its group."""
+    groups, sets, points, _ = x.shape
+    for n in range(groups):
+        out[n] = 0.0
+        for i in range(sets):
+            for j in range(i):
+                total = 0.0
+                for p in range(points):
+                    d0 = np.float64(x[n, i, p, 0]) - np.float64(x[n, j, p, 0])
+                    d1 = np.float64(x[n, i, p, 1]) - np.float64(x[n, j, p, 1])
+                    d2 = np.float64(x[n, i, p, 2]) - np.float64(x[n, j, p, 2])
+                    total += np.sqrt(d0 * d0 + d1 * d1 + d2 * d2)
+                out[n, i] += total
+                out[n, j] += total
+
+
+def distances_in_groups(points: NDArray) -> Reals:
+    """(n, g) how far each set of (n, g, J, 3) points lies from the rest of its group; float32 or float64.
+
+    The sum over the other sets of the mean distance of points, times J.
+    """
+    x = np.ascontiguousarray(points)
+    out = np.empty(x.shape[:2])
+    _in_threads(lambda part: _apart(x[part], out[part]), len(x), max(1, 1_000_000 // max(1, x[0].size * x.shape[1])))
+    return out
+
+
 def aligned_errors(points: Reals, target: Reals, aligned: Flags | None = None, measured: Flags | None = None) -> Reals:
     """(n,) mean distance of (n, J, 3) points, moved by the best similarity of each set, to `target`; in their unit.
 

@@ -84,7 +84,7 @@ def true_joints(body: Body, truth: KnownPeople) -> Floats:
     """True joints (n, 14, 3), metres minus the pelvis."""
     found = []
     for start in range(0, len(truth.camera), 64):
-        joints = body(*(part[start : start + 64] for part in truth.bodies)).joints
+        joints = body.points(*(part[start : start + 64] for part in truth.bodies)).joints
         found.append((joints[:, list(EVAL_14)] - joints[:, :1]).double().numpy())
     return np.concatenate(found)
 

@@ -89,7 +89,7 @@ def model_groups(
         records, drawn.latents, drawn.posed, drawn.framing.betas, frame, base.digest(), temperature,
         drawn.seeds.numpy(),
     )  # fmt: skip
-    return KnownGroups(groups, joint_errors(drawn.posed.joints, frame(*drawn.known.truth.bodies).joints)[0])
+    return KnownGroups(groups, joint_errors(drawn.posed.joints, frame.points(*drawn.known.truth.bodies).joints)[0])
 
 
 def perturbed_groups(frame: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None) -> KnownGroups:
@@ -113,7 +113,7 @@ def perturbed_about(
         found = [
             known_group(frame, people[int(k)], *(part[k] for part in bodies), made_by="perturbed truth") for k in some
         ]
-        true = frame(*TrueBodies(*(part[some] for part in truth))).joints
+        true = frame.points(*TrueBodies(*(part[some] for part in truth))).joints
         joints = torch.stack([torch.from_numpy(group.joints) for group in found])
         groups += found
         errors.append(joint_errors(joints, true)[0])

@@ -36,9 +36,9 @@ def refined_errors(frame: Body, drawn: DrawnPeople, settings: RefineSettings = D
         rotations.append(torch.stack([first[0], found.rotations]))
         places.append(torch.stack([first[1], found.translation]))
         turned.append(float(found.turned.mean()))
-    pairs = [frame(r, view.betas[k : k + 1].expand(2, -1), t) for k, (r, t) in enumerate(zip(rotations, places))]
+    pairs = [frame.points(r, view.betas[k : k + 1], t) for k, (r, t) in enumerate(zip(rotations, places))]
     truth = drawn.known.truth.bodies
-    mm, pa = joint_errors(torch.stack([pair.joints for pair in pairs]), frame(*truth).joints)
+    mm, pa = joint_errors(torch.stack([pair.joints for pair in pairs]), frame.points(*truth).joints)
     keypoints = torch.stack([pair.keypoints for pair in pairs])
     px = [
         keypoint_distance(project(keypoints[:, one], view.camera).numpy(), seen.landmarks, seen.crop) for one in (0, 1)

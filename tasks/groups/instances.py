@@ -181,7 +181,7 @@ def off_box(frame: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"], si
     """Share of true bodies whose projected joints' box overlaps the annotated one by less than LEAST_OVERLAP."""
     fits = []
     for some in torch.arange(len(boxes)).split(CHUNK):
-        joints = frame(*(part[some] for part in truth.bodies)).joints
+        joints = frame.points(*(part[some] for part in truth.bodies)).joints
         drawn = boxes_of(project(joints, truth.camera[some]).double().numpy())
         drawn = within(drawn, sizes[some].astype(np.float64))
         fits += [overlaps(drawn[k : k + 1], boxes[some][k : k + 1])[0, 0] for k in range(len(some))]

@@ -22,10 +22,9 @@ def known_group(
 ) -> Group:
     """The group of these bodies, seen by the person's camera; metres, camera frame. made_by: for `model_digest`."""
     size = len(rotations)
-    shape, camera, crop = (
-        part.expand(size, -1) for part in (betas, *map(torch.from_numpy, (person.camera, person.crop)))
-    )
-    posed = frame(rotations, shape, translation)
+    camera, crop = (torch.from_numpy(part).expand(size, -1) for part in (person.camera, person.crop))
+    rest = frame.rest_joints(betas[None]).expand(size, -1, -1)
+    posed = frame.points(rotations, betas[None], translation)
     return Group(
         person=person,
         model_digest=made_by,
@@ -34,7 +33,7 @@ def known_group(
         seeds=np.arange(size),
         zero_start=np.zeros(size, bool),
         synthetic=np.ones(size, bool),
-        latents=encode(rotations, translation, frame.rest_joints(shape), camera, crop).numpy(),
+        latents=encode(rotations, translation, rest, camera, crop).numpy(),
         pose=rotation_vectors(rotations),
         translation=translation.numpy().copy(),
         joints=posed.joints.numpy(),

@@ -39,9 +39,8 @@ MARGIN = 1.25
 @torch.no_grad()
 def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
     """Vertices (G, V, 3) of a group, metres, camera frame."""
-    rotations = rotation_matrices(torch.from_numpy(group.pose))
-    betas = torch.from_numpy(group.betas).expand(len(group), -1)
-    return frame(rotations, betas, torch.from_numpy(group.translation)).vertices.numpy()
+    pose, betas, translation = map(torch.from_numpy, (group.pose, group.betas, group.translation))
+    return frame(rotation_matrices(pose), betas[None], translation).vertices.numpy()
 
 
 def draw_group(

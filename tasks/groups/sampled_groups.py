@@ -116,5 +116,5 @@ def _group(
         pose=rotation_vectors(posed.rotations),
         translation=posed.translation.numpy().copy(),
         joints=posed.joints.numpy().copy(),
-        keypoints=body(posed.rotations, betas.expand(size, -1), posed.translation).keypoints.numpy(),
+        keypoints=body.points(posed.rotations, betas, posed.translation).keypoints.numpy(),
     )

@@ -206,10 +206,9 @@ def _check_model(about: dict[str, str], base: BaseModel, wanted: GroupsWanted) -
 
 def _check_body(group: Group, body: Body, gen: str) -> None:
     """Pose the first group again: another body puts its keypoints elsewhere."""
-    pose, translation = (torch.from_numpy(part) for part in (group.pose, group.translation))
-    betas = torch.from_numpy(group.betas).expand(len(group), -1)
+    pose, betas, translation = map(torch.from_numpy, (group.pose, group.betas, group.translation))
     with torch.no_grad():
-        keypoints = body(rotation_matrices(pose), betas, translation).keypoints
+        keypoints = body.points(rotation_matrices(pose), betas[None], translation).keypoints
     apart = float((keypoints - torch.from_numpy(group.keypoints)).norm(dim=-1).max())
     if not apart < SAME_PLACE:
         raise TrainError(

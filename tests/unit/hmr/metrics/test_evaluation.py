@@ -3,6 +3,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+import hmr.metrics.evaluation
 from hmr.body.body import load_body
 from hmr.body.skeleton import EVAL_14
 from hmr.diffusion.latent import Decoding, encode, mean_latent
@@ -102,3 +103,17 @@ def test_groups_do_not_depend_on_how_many_are_posed_at_once(scene):
         torch.testing.assert_close(one, other)
     errors = [group_errors(body, truth, whole, truth.betas, chunk=chunk) for chunk in (320, 1)]
     assert_allclose(errors[0], errors[1], rtol=1e-5, atol=1e-2)
+
+
+def test_images_are_measured_in_parts_as_together(scene, monkeypatch):
+    scores = np.random.default_rng(0).random((PEOPLE, SIZE))
+    depth = torch.full((PEOPLE,), 4.0)
+    whole = evaluated(scene, scores, scene[2]._replace(root_depth=depth), vertices=True)
+    monkeypatch.setattr(hmr.metrics.evaluation, "MEASURED", 2 * SIZE)
+    parts = evaluated(scene, scores, scene[2]._replace(root_depth=depth), vertices=True)
+    for one, other in ((whole.group, parts.group), (whole[2:], parts[2:])):
+        for first, second in zip(one, other):
+            assert_allclose(first, second, rtol=1e-4, atol=1e-2)
+    for estimate, by_metric in whole.errors.items():
+        for metric, values in by_metric.items():
+            assert_allclose(parts.errors[estimate][metric], values, rtol=1e-4, atol=1e-2)

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from hmr.metrics import pose_metrics as metrics
 from hmr.metrics.metrics_benchmark import measure_metrics, pa_mpjpe_plainly
+from hmr.metrics.procrustes import distances_in_groups
 
 NAN = math.nan
 TRIANGLE = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.3, 0.2, 1.0]])  # no mirror symmetry
@@ -251,6 +252,13 @@ def test_medoid_by_hand():  # on a line at 0, 1, 3 and 10: sums of distances 14,
 def test_the_medoid_minds_no_rigid_motion(cloud, shift, rotation):
     joints = cloud.reshape(1, 6, 4, 3)
     assert metrics.medoid(joints @ rotation.T + shift) == metrics.medoid(joints)
+
+
+@given(cloud=clouds(3 * 5 * 4))
+def test_how_far_a_hypothesis_lies_from_the_rest_is_the_sum_of_all_distances(cloud):
+    joints = cloud.reshape(3, 5, 4, 3)
+    gaps = np.linalg.norm(joints[:, :, None] - joints[:, None], axis=-1)
+    assert_allclose(distances_in_groups(joints), gaps.sum((2, 3)), atol=1e-12)
 
 
 def test_spread_by_hand():
