@@ -12,6 +12,8 @@
 | `measurements` | The one form in which every measuring command writes its numbers (`--json FILE`) |
 | `memory` | `hmr-align memory`: look into a critic's memory, write it out, bring rules in |
 | `output` | What commands print: tables and measured numbers, and files of them |
+| `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
+| `startup_benchmark` | Seconds until a command on one photograph is done, and where they go: each in a new process |
 
 May import: everything, but only inside of commands.
 
