@@ -52,6 +52,7 @@ IN_ORDER = [
     "hmr-align experiment coverage --json coverage.json",
     "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
     "hmr-align bench render --json render.json",
+    "hmr-align bench bodies --json bodies.json",
     "hmr-align doctor",
 ]
 BY_OTHER_TESTS = {
@@ -103,7 +104,7 @@ def test_commands_run_as_written(programs, tmp_path):
             words += ["--settings", str(tiny)]
         mine.run(*words, folder=tmp_path)
     written_by = (
-        "bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render", "refine",
+        "bench", "headroom", "alignment", "rounds", "critic", "sampler", "sampler_speed", "render", "bodies", "refine",
         "photographs", "detector", "coverage",
     )  # fmt: skip
     for name in (f"{command}.json" for command in written_by):
