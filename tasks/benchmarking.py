@@ -62,7 +62,7 @@ class Known(NamedTuple):
     def rows(self, some: slice) -> "Known":
         """Some of the people."""
         bodies = TrueBodies(*(part[some] for part in self.truth.bodies))
-        return Known(SeenPeople(*(part[some] for part in self.seen)), KnownPeople(bodies, self.truth.camera[some]))
+        return Known(SeenPeople._make(part[some] for part in self.seen), KnownPeople(bodies, self.truth.camera[some]))
 
 
 class DrawnPeople(NamedTuple):

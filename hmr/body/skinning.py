@@ -33,15 +33,18 @@ class BlendShapes(nn.Module):
         super().__init__()
         self.axes = template.shape
 
-        def keep(name: str, values: np.ndarray | None) -> None:
-            self.register_buffer(
-                name, None if values is None else torch.as_tensor(values, dtype=torch.float32), persistent=False
-            )
+        def keep(name: str, values: np.ndarray) -> None:
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32), persistent=False)
+
+        def by_component(blends: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(blends.reshape(-1, blends.shape[-1]).T)
 
         keep("template", template.reshape(-1))
-        keep("shapes", np.ascontiguousarray(shapes.reshape(-1, shapes.shape[-1]).T))
-        bent = bends is not None and bends.any()
-        keep("bends", np.ascontiguousarray(bends.reshape(-1, bends.shape[-1]).T) if bent else None)
+        keep("shapes", by_component(shapes))
+        if bends is None or not bends.any():
+            self.bends = None
+        else:
+            keep("bends", by_component(bends))
 
     def forward(
         self, betas: Float[Tensor, "person 10"], pose: Float[Tensor, "batch 24 3 3"] | None = None

@@ -178,13 +178,14 @@ def evaluate_groups(
 
     Some images at a time: what is needed beside the groups themselves does not grow with the images.
     """
+    count, size = latents.shape[:2]
     return joined(
         [
             _evaluate(
                 body, TrueBodies(*(x[part] for x in truth)), latents[part], PosedGroups(*(x[part] for x in posed)),
                 framing.rows(part), true_camera[part], None if scores is None else scores[part], vertices,
             )
-            for part in in_parts(*latents.shape[:2], MEASURED)
+            for part in in_parts(count, size, MEASURED)
         ]
     )  # fmt: skip
 
@@ -198,7 +199,7 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
     errors, group, *rest = zip(*parts)
     return Evaluation(
         {e: {m: together(*(one[e][m] for one in errors)) for m in METRICS} for e in errors[0]},
-        Errors(*map(together, *group)),
+        Errors._make(together(*arrays) for arrays in zip(*group)),
         *(together(*arrays) for arrays in rest),
     )
 

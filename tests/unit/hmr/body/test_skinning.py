@@ -124,8 +124,8 @@ def test_poses_that_cannot_be_dealt_to_people_are_refused():
 def test_gradients_are_those_of_smplx(arrays):
     def gradients(body) -> list[torch.Tensor]:
         given = [part.requires_grad_() for part in somebody(2, 1)]
-        body(*given).vertices.square().sum().backward()
-        return [part.grad / part.grad.abs().max() for part in given]
+        found = torch.autograd.grad(body(*given).vertices.square().sum(), given)
+        return [part / part.abs().max() for part in found]
 
     for ours, theirs in zip(gradients(Body(arrays)), gradients(PlainBody(arrays))):
         assert_close(ours, theirs, atol=1e-4, rtol=0)
