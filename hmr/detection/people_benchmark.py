@@ -56,7 +56,9 @@ def measure_people(photographs: Sequence[Path], *, rounds: int = 3, processes: i
     rate, slow = (len(pictures) / median(spent) for spent in seconds.values())
     several = _rate_in_processes(photographs, rounds, processes)
 
-    def row(metric: str, value: float | int, unit: str, ratio: float | None = None, baseline: str = EVERY) -> dict[str, Any]:
+    def row(
+        metric: str, value: float | int, unit: str, ratio: float | None = None, baseline: str = EVERY
+    ) -> dict[str, Any]:
         return {"metric": metric, "value": value, "unit": unit, "baseline": baseline if ratio else None, "ratio": ratio}
 
     squares = [sum(one.squares for one in looked) / len(pictures) for looked in (ours, plain)]

@@ -12,6 +12,7 @@ import threading
 import zipfile
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -205,7 +206,7 @@ def without_outputs(network: bytes, sizes: set[int]) -> bytes:
 
     What is left computes what it did before, bit for bit.
     """
-    model = schema.ModelT.InitFromPackedBuf(network, 0)
+    model: Any = schema.ModelT.InitFromPackedBuf(network, 0)  # every field of the format may be absent
     (graph,) = model.subgraphs
     graph.outputs = [one for one in graph.outputs if math.prod(graph.tensors[one].shape) not in sizes]
     needed, kept = set(graph.outputs), []
