@@ -133,3 +133,21 @@ def bench_pipeline(
     from flows.cli.pipeline_benchmark import measure_pipeline
 
     tell_measurements(measure_pipeline(photographs, rounds), json_file)
+
+
+@bench.command("people")
+def bench_people(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
+    processes: Annotated[int, typer.Option(metavar="N", min=1, help="Processes of the second row.")] = 2,
+    json_file: JsonFile = None,
+) -> None:
+    """Photographs per second of the search for people, against a search through every square, on the shipped ones.
+
+    Example: hmr-align bench people --json people.json
+    """
+    from importlib import resources
+
+    from hmr.detection.people_benchmark import measure_people
+
+    with resources.as_file(resources.files("tasks") / "assets" / "photographs") as folder:
+        tell_measurements(measure_people(sorted(folder.glob("*.jpg")), rounds=rounds, processes=processes), json_file)

@@ -12,16 +12,22 @@ import threading
 import zipfile
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
+import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from hmr.detection.photograph import crop_square
 from hmr.detection.resampling import resample_affine
 
+SEARCH = b"2"  # version of the search with these networks: raised where it may find others, or put them elsewhere
 DETECTOR_SIDE = 224  # px
 LANDMARK_SIDE = 256  # px
+MASK, HEATMAP = LANDMARK_SIDE**2, 64 * 64 * 39  # numbers in these outputs of the landmark networks
+NO_MASK = np.zeros((0, 0, 1), np.float32)
 MARGIN = 1.25  # side of the square over the diameter of the circle about the body
 OVERLAP = 0.3  # heads that share more than this (intersection over union) are one
 _GRIDS = ((28, 2), (14, 2), (7, 6))  # cells a side, anchors a cell: strides 8, 16 and three times 32
@@ -64,7 +70,7 @@ class Landmarks:
     person: float  # 0..1 that the square shows a person
     points: NDArray[np.float32]  # (33, 4) x, y, z (px; z about the hips, smaller = nearer), visibility 0..1
     world: NDArray[np.float32]  # (33, 3) metres about the hips, axes of the photograph
-    mask: NDArray[np.float32]  # (256, 256, 1) person probability over the square
+    mask: NDArray[np.float32]  # (256, 256, 1) person probability over the square; (0, 0, 1) where it was not asked for
     square: Square  # where it looked
     better: Square  # where it would rather look
 
@@ -94,23 +100,31 @@ def anchors() -> NDArray[np.float32]:
 
 
 class PoseNetworks:
-    """Both networks, loaded once; calls from several threads wait for each other.
+    """Both networks, each loaded when it is first needed; calls from several threads wait for each other.
 
     heavy: landmarks by the largest network of the family, which is slower and knows more; it finds the same heads.
     """
 
     def __init__(self, heavy: bool = False) -> None:
-        assets = resources.files("hmr") / "assets"
-        with (assets / "pose_landmarker_full.task").open("rb") as bundle:
-            networks = zipfile.ZipFile(bundle)
-            self._detector = Interpreter(model_content=networks.read("pose_detector.tflite"), num_threads=1)
-            landmarker = networks.read("pose_landmarks_detector.tflite")
-        if heavy:
-            landmarker = (assets / "pose_landmark_heavy.tflite").read_bytes()
-        self._landmarker = Interpreter(model_content=landmarker, num_threads=1)
-        self._detector.allocate_tensors()
-        self._landmarker.allocate_tensors()
+        self._heavy = heavy
         self._lock = threading.Lock()
+
+    @functools.cached_property
+    def _detector(self) -> Interpreter:
+        return _interpreter(_bundled("pose_detector.tflite"))
+
+    @functools.cached_property
+    def _landmarker(self) -> Interpreter:
+        return _interpreter(self._landmark_network())
+
+    @functools.cached_property
+    def _maskless(self) -> Interpreter:
+        return _interpreter(without_outputs(self._landmark_network(), {MASK, HEATMAP}))
+
+    def _landmark_network(self) -> bytes:
+        if self._heavy:
+            return (resources.files("hmr") / "assets" / "pose_landmark_heavy.tflite").read_bytes()
+        return _bundled("pose_landmarks_detector.tflite")
 
     def _run(self, network: Interpreter, tensor: NDArray[np.float32]) -> dict[int, NDArray[np.float32]]:
         """The outputs by their size."""
@@ -120,32 +134,32 @@ class PoseNetworks:
             outputs = [network.get_tensor(output["index"]) for output in network.get_output_details()]
         return {output.size: output for output in outputs}
 
-    def heads(self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], least: float) -> Heads:
-        """People in one square (centre x, y, side; px) of the picture, with a score of at least `least`."""
-        return self.sure_and_weak(pixels, crop, least, least)[0]
+    def heads(self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], *least: float) -> list[Heads]:
+        """People in one square (centre x, y, side; px) of the picture, by one run of the network.
 
-    def sure_and_weak(
-        self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], least: float, weakest: float
-    ) -> tuple[Heads, Heads]:
-        """The same, and beside them those with a score from `weakest` up to `least`; one run of the network."""
+        least: scores, falling. The first answer has the heads from least[0] up, the next those below it from least[1]
+        up, and so on; blended anew each time, so that faint answers move no sure head.
+        """
         x, y, side = crop
         tensor = crop_square(pixels, crop, DETECTOR_SIDE).astype(np.float32) / 127.5 - 1
         outputs = self._run(self._detector, tensor)
         count = len(anchors())
         scores = _sigmoid(outputs[count].reshape(count).clip(-100, 100))
         values = outputs[count * 12].reshape(count, 6, 2)
-        sure = _blend(_placed(scores, values, scores >= least, (x - side / 2, y - side / 2), side))
-        if weakest >= least:
-            return sure, Heads(sure.scores[:0], sure.boxes[:0], sure.points[:0])
-        both = _blend(_placed(scores, values, scores >= weakest, (x - side / 2, y - side / 2), side))
-        weak = both.scores < least
-        return sure, Heads(both.scores[weak], both.boxes[weak], both.points[weak])
+        bands, most = [], math.inf
+        for bound in least:
+            heads = _blend(_placed(scores, values, scores >= bound, (x - side / 2, y - side / 2), side))
+            new = heads.scores < most
+            bands.append(Heads(heads.scores[new], heads.boxes[new], heads.points[new]))
+            most = bound
+        return bands
 
-    def landmarks(self, pixels: NDArray[np.uint8], square: Square) -> Landmarks:
-        """The landmarks of the person about whom the square lies."""
+    def landmarks(self, pixels: NDArray[np.uint8], square: Square, mask: bool = True) -> Landmarks:
+        """The landmarks of the person about whom the square lies; the mask, a third of the work, is optional."""
         samples = min(4, max(1, math.ceil(square.side / LANDMARK_SIDE)))
         matrix = square.to_photograph(LANDMARK_SIDE)
-        outputs = self._run(self._landmarker, resample_affine(pixels, matrix, LANDMARK_SIDE, samples) / np.float32(255))
+        tensor = resample_affine(pixels, matrix, LANDMARK_SIDE, samples) / np.float32(255)
+        outputs = self._run(self._landmarker if mask else self._maskless, tensor)
         raw = outputs[195].reshape(39, 5).astype(np.float64)
         placed = raw[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         depth = raw[:, 2] * square.side / LANDMARK_SIDE
@@ -155,7 +169,7 @@ class PoseNetworks:
             person=float(outputs[1].ravel()[0]),
             points=np.column_stack([placed, depth, _sigmoid(raw[:, 3])])[:33].astype(np.float32),
             world=np.column_stack([world[:, :2] @ turn.T, world[:, 2]])[:33].astype(np.float32),
-            mask=_sigmoid(outputs[LANDMARK_SIDE**2].reshape(LANDMARK_SIDE, LANDMARK_SIDE, 1)),
+            mask=_sigmoid(outputs[MASK].reshape(LANDMARK_SIDE, LANDMARK_SIDE, 1)) if mask else NO_MASK,
             square=square,
             better=body_square(placed[33], placed[34]),
         )
@@ -163,8 +177,8 @@ class PoseNetworks:
 
 @functools.cache
 def detector_digest() -> str:
-    """First 16 hex digits of the sha256 of the networks' files."""
-    assets, total = resources.files("hmr") / "assets", hashlib.sha256()
+    """First 16 hex digits of the sha256 of the networks' files and of the version of the search."""
+    assets, total = resources.files("hmr") / "assets", hashlib.sha256(SEARCH)
     for name in ("pose_landmarker_full.task", "pose_landmark_heavy.tflite"):
         total.update((assets / name).read_bytes())
     return total.hexdigest()[:16]
@@ -174,6 +188,37 @@ def detector_digest() -> str:
 def pose_networks(heavy: bool = False) -> PoseNetworks:
     """This process's networks."""
     return PoseNetworks(heavy)
+
+
+def _bundled(name: str) -> bytes:
+    with (resources.files("hmr") / "assets" / "pose_landmarker_full.task").open("rb") as bundle:
+        return zipfile.ZipFile(bundle).read(name)
+
+
+def _interpreter(network: bytes) -> Interpreter:
+    made = Interpreter(model_content=network, num_threads=1)
+    made.allocate_tensors()
+    return made
+
+
+def without_outputs(network: bytes, sizes: set[int]) -> bytes:
+    """A TFLite network without its outputs of these sizes, and without the steps that only they need.
+
+    What is left computes what it did before, bit for bit.
+    """
+    model: Any = schema.ModelT.InitFromPackedBuf(network, 0)  # every field of the format may be absent
+    (graph,) = model.subgraphs
+    graph.outputs = [one for one in graph.outputs if math.prod(graph.tensors[one].shape) not in sizes]
+    needed, kept = set(graph.outputs), []
+    for step in reversed(graph.operators):  # they are in the order in which they run
+        if needed & set(step.outputs):
+            needed |= set(step.inputs)
+            kept.append(step)
+    graph.operators = kept[::-1]
+    model.signatureDefs = []  # they name the outputs
+    builder = flatbuffers.Builder(len(network))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _placed(

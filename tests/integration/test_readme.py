@@ -61,6 +61,7 @@ BY_OTHER_TESTS = {
     "hmr-align dashboard",
     "hmr-align deploy",
     "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
+    "hmr-align bench people --json people_speed.json",  # test_people_benchmark.py
     # In test_align.py:
     "hmr-align experiment rounds --settings deploy/settings/rounds_parts.toml --parts --json rounds_val.json",
     "hmr-align critique --name mine --explain vlm@e81ed27d",  # in test_critique_faults.py

@@ -24,14 +24,14 @@ COMMANDS = [
     *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler", "bench train"),
     *("experiment alignment", "experiment sampler", "experiment rounds", "experiment refine", "critic-benchmark"),
     *("experiment people", "experiment photographs", "experiment detector", "experiment coverage"),
-    *("loopback-vlm", "bench critic", "bench metrics", "bench bodies"),
+    *("loopback-vlm", "bench critic", "bench metrics", "bench bodies", "bench people"),
     *("reflect", "memory show", "memory export", "memory import"),
     *("data formats", "data import", "data predictions"),
 ]
 TAKE_NO_SETTINGS = {
     *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
     *("memory show", "memory export", "memory import"),
-    *("data formats", "data import", "data predictions", "bench metrics", "bench bodies"),
+    *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
 }
 
 

@@ -4,7 +4,6 @@ import functools
 import math
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,10 @@ from PIL import Image
 from skimage import data
 
 from hmr.body.body import load_body
-from hmr.detection.people import (
-    LONG_SIDE,
-    MOST_FINE_TILES,
-    FoundPerson,
-    PersonFinder,
-    fine_tiles,
-    person_crop,
-    same_person,
-    tiles,
-)
+from hmr.detection.people import FoundPerson, PersonFinder, person_crop
 from hmr.detection.photograph import read_photograph
-from hmr.detection.pose_networks import Landmarks, Square, anchors, body_square, pose_networks
+from hmr.detection.pose_networks import Square, anchors, body_square, pose_networks
+from hmr.detection.tile_search import MOST_FINE_TILES
 from hmr.rendering.overlay import NumbaRenderer, Style
 
 NOSE, LEFT_EYE, RIGHT_EYE, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 2, 5, 11, 12
@@ -172,44 +163,6 @@ def test_somebody_small_in_a_huge_picture_is_found_at_its_own_size(width, height
     assert search.squares <= 30 + MOST_FINE_TILES
 
 
-@given(height=st.integers(32, 30000), width=st.integers(32, 30000))
-def test_fine_tiles_are_bounded_and_cover_every_scale(height, width):
-    squares = list(fine_tiles(height, width))
-    assert len(squares) <= MOST_FINE_TILES and all(side >= LONG_SIDE / 3 for _, _, side in squares)
-    for size in {side for _, _, side in squares}:
-        for axis, length in ((0, width), (1, height)):
-            centres = sorted({square[axis] for square in squares if square[2] == size})
-            assert centres[0] - size / 2 <= 1e-6 and centres[-1] + size / 2 >= length - 1e-6
-
-
-def seen_at(x: float, y: float, side: float, turn: float = 0.0) -> Landmarks:
-    """A find with a mask of a third of its square's width, a face at its top and the rest of the body below."""
-    square = Square(float(x), float(y), float(side), turn)
-    mask = np.zeros((64, 64, 1), np.float32)
-    mask[8:56, 22:42] = 1
-    grid = np.column_stack([np.full(33, 32.0), np.linspace(10, 54, 33)])
-    matrix = square.to_photograph(64)
-    places = grid @ matrix[:, :2].T + matrix[:, 2]
-    points = np.column_stack([places, np.zeros(33), np.ones(33)]).astype(np.float32)
-    return Landmarks(0.9, points, np.zeros((33, 3), np.float32), mask, square, square)
-
-
-def test_one_person_by_mask_though_upside_down_and_two_side_by_side():
-    one = seen_at(100, 100, 200)
-    assert same_person(one, seen_at(104, 102, 210))
-    assert same_person(one, seen_at(100, 100, 200, math.pi))  # the legs taken for a head
-    assert same_person(one, seen_at(100, 60, 60))  # an arm or a head amid the body
-    assert not same_person(one, seen_at(170, 100, 200))  # a neighbour
-    assert not same_person(one, seen_at(180, 140, 90))  # a child beside
-
-
-def test_faces_together_are_two_people_where_bodies_and_masks_are_not():
-    one = seen_at(100, 100, 200)
-    leaning = seen_at(200, 31, 200, -math.pi / 2)  # its face at the face of the other, the body to the right
-    leaning.points[:11, :2] = one.points[:11, :2]
-    assert not same_person(one, leaning)
-
-
 def test_bust_is_one_person():
     photograph = read_photograph(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     (person,) = THOROUGH.find(photograph.pixels)
@@ -265,17 +218,6 @@ def test_person_crop_by_hand():
     np.testing.assert_allclose(person_crop(landmarks), [90, 120, 300])
     landmarks[:, :2] = 7  # one point: the smallest crop
     np.testing.assert_allclose(person_crop(landmarks), [7, 7, 32])
-
-
-@given(height=st.integers(32, 3000), width=st.integers(32, 3000))
-def test_tiles_cover_the_picture_and_overlap_by_half(height, width):
-    squares = list(tiles(height, width))
-    assert squares[0] == (width / 2, height / 2, max(height, width))
-    for size in {side for _, _, side in squares}:
-        for axis, length in ((0, width), (1, height)):
-            centres = sorted({square[axis] for square in squares if square[2] == size})
-            assert centres[0] - size / 2 <= 1e-6 and centres[-1] + size / 2 >= length - 1e-6
-            assert all(after - before <= size / 2 + 1e-6 for before, after in pairwise(centres))
 
 
 @given(x=st.floats(-500, 500), y=st.floats(-500, 500), side=st.floats(1, 900), angle=st.floats(-math.pi, math.pi))
