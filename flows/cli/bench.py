@@ -1,5 +1,6 @@
 """`hmr-align bench`: the speed of a part, as ratios in one run."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -133,3 +134,21 @@ def bench_pipeline(
     from flows.cli.pipeline_benchmark import measure_pipeline
 
     tell_measurements(measure_pipeline(photographs, rounds), json_file)
+
+
+@bench.command("store")
+def bench_store(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
+    share: Annotated[float, typer.Option(metavar="X", min=0.0008, max=1, help="Of 1,250 shards to judge anew.")] = 0.1,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="Where to write; a temporary folder.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Groups written and read a second against pyarrow alone, one group of many, commits, a critic that judges anew.
+
+    Example: hmr-align bench store --json store.json
+    """
+    from storage.store_benchmark import measure_store
+
+    tell_measurements(measure_store(folder=folder, rounds=rounds, share=share), json_file)
