@@ -32,7 +32,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -97,7 +96,7 @@ class GroupStore:
 
     def write_people(self, shard: str, people: Sequence[Person]) -> None:
         """Add the people found in one shard of the photographs (none, if none were found)."""
-        self._write(self._people(), shard, rows_of_people([self.images.as_stored(person) for person in people]))
+        self._write(self._people(), shard, rows_of_people([self.images.as_stored(person) for person in people]), {})
 
     @property
     def images(self) -> ImageList:
@@ -242,7 +241,7 @@ class GroupStore:
         if order:
             try:
                 return _groups_in(manifest.file("groups", shard), order)
-            except Exception:  # noqa: S110  # whatever ails the file, reading the whole of it says so
+            except Exception:  # whatever ails the file, reading the whole of it says so
                 pass
         return _sizes(_read(manifest, "groups", shard, "group_id", "hypotheses"))
 
@@ -338,9 +337,7 @@ class GroupStore:
         pending = sum(verdict.pending for verdict in verdicts)
         self._write(manifest, name, rows_of_verdicts(verdicts), {_PENDING: pending})
 
-    def _write(
-        self, manifest: Manifest, shard: str, tables: dict[str, pa.Table], noted: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
+    def _write(self, manifest: Manifest, shard: str, tables: dict[str, pa.Table], noted: Mapping[str, Any]) -> None:
         content, files = _encoded(tables)
         manifest.commit(_name("shard", shard), content, files, noted)
 
@@ -440,7 +437,7 @@ def _digest(content: str, hidden: Sequence[str]) -> str:
     return hashlib.sha256("/".join([content, *sorted(hidden)]).encode()).hexdigest() if hidden else content
 
 
-def _encoded(tables: Mapping[str, pa.Table]) -> tuple[str, dict[str, NewFile]]:
+def _encoded(tables: dict[str, pa.Table]) -> tuple[str, dict[str, NewFile]]:
     """Digest of the content, and the file of each table that has rows; large tables keep all cores busy."""
     filled = {name: table for name, table in tables.items() if len(table)}
     if sum(table.nbytes for table in filled.values()) < _LARGE:

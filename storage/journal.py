@@ -23,17 +23,17 @@ from storage.finished_file import write_bytes
 
 
 class Count(NamedTuple):
-    """How many bytes of a journal count, its two counts among them, and the crc32 of the lines in them."""
+    """Bytes of a journal that count, its two counts among them, and the crc32 of the lines in them."""
 
-    bytes: int
+    size: int
     crc32: int
 
     def line(self) -> bytes:
-        told = f'{{"bytes": "{self.bytes:012d}", "crc32": "{self.crc32:08x}", "check": '
+        told = f'{{"bytes": "{self.size:012d}", "crc32": "{self.crc32:08x}", "check": '
         return f'{told}"{crc32(told.encode()):08x}"}}\n'.encode()
 
     def after(self, lines: bytes) -> "Count":
-        return Count(self.bytes + len(lines), crc32(lines, self.crc32))
+        return Count(self.size + len(lines), crc32(lines, self.crc32))
 
 
 _SIZE = len(Count(0, 0).line())
@@ -55,10 +55,10 @@ def append(path: Path, head: bytes, count: Count, lines: bytes) -> tuple[bytes, 
     older = _SIZE if head[:_SIZE] == count.line() else 0
     try:
         with open(path, "r+b", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size < count.bytes:
+            if os.fstat(file.fileno()).st_size < count.size:
                 return None
-            file.truncate(count.bytes)
-            os.pwrite(file.fileno(), lines, count.bytes)
+            file.truncate(count.size)
+            os.pwrite(file.fileno(), lines, count.size)
             os.pwrite(file.fileno(), new.line(), older)
             os.fsync(file.fileno())
     except FileNotFoundError:
@@ -78,8 +78,8 @@ def read_head(path: Path) -> bytes:
 def lines_since(path: Path, head: bytes, since: Count) -> tuple[Count, bytes] | None:
     """The newest count that fits, and the lines behind those that another count covers; None if it is damaged."""
     for count in sorted(_counts(head), reverse=True):
-        if count.bytes >= since.bytes:
-            lines = _between(path, since.bytes, count.bytes)
+        if count.size >= since.size:
+            lines = _between(path, since.size, count.size)
             if since.after(lines) == count:
                 return count, lines
     return None

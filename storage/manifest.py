@@ -27,8 +27,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-
-
 from storage.finished_file import UNFINISHED, make_folder, remove_strays, write_bytes, write_text
 from storage.journal import START, Count, append, lines_since, parsed, read_head, write_journal
 from storage.schema import Encoded, StoreError
@@ -186,11 +184,11 @@ class Manifest:
             self._start_journal(known, known.shards | {name: shard})
             return
         journal = _journal(self.path, known.number)
-        appended = append(journal, known.head, known.count, _line(name, shard))
+        appended = append(journal, known.head, known.counted, _line(name, shard))
         if appended is None:
             raise _damaged_journal(journal)
         _hold(known, name, shard)
-        _remember(self.path, known._replace(head=appended[0], count=appended[1]))
+        _remember(self.path, known._replace(head=appended[0], counted=appended[1]))
 
     def _start_journal(self, known: "_Reading", shards: Mapping[str, Shard]) -> None:
         """Commit these shards in the place of those that are known to be there; for the holder of the lock."""
@@ -279,7 +277,7 @@ class _Reading(NamedTuple):
 
     number: int  # of the journal; 0 = there is none, or version 0.1 wrote the manifest
     head: bytes  # of the journal, as it was then
-    count: Count
+    counted: Count
     shards: dict[str, Shard]
     parts: dict[str, dict[str, None]]  # name -> the names with +k behind it
 
@@ -302,9 +300,9 @@ def _reading(path: Path) -> _Reading:
     if head and (said, head) == (before.number, before.head):
         return before
     for known in (before, _empty(said)) if before.number == said else (_empty(said),):
-        found = lines_since(journal, head, known.count)
+        found = lines_since(journal, head, known.counted)
         if found:
-            read = _with_lines(path, known._replace(head=head, count=found[0]), found[1])
+            read = _with_lines(path, known._replace(head=head, counted=found[0]), found[1])
             _remember(path, read)
             return read
     if path.read_bytes() == told and read_head(journal) == head:
@@ -352,7 +350,7 @@ def _with_lines(path: Path, reading: _Reading, lines: bytes) -> _Reading:
         for name, *fields in parsed(lines):
             _hold(reading, name, Shard(*fields))
     except (ValueError, TypeError) as error:
-        raise StoreError(f"{path}: its journal has lines that are no shards ({error!r}); restore both from a copy") from error
+        raise StoreError(f"{path}: lines of its journal are no shards ({error!r}); restore both from a copy") from error
     return reading
 
 

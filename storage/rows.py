@@ -124,7 +124,7 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
         calls.setdefault(row["group_id"], []).append(reply)
     ids = scores["group_id"].to_pylist()
     starts = [row for row, id_ in enumerate(ids) if row == 0 or id_ != ids[row - 1]]
-    once = {name: scores[name].take(pa.array(starts, pa.int64())).to_pylist() for name in ("group_seconds", "group_cost", "rules")}
+    once = scores.select(["group_seconds", "group_cost", "rules"]).take(pa.array(starts, pa.int64())).to_pydict()
     values, errors = _values(scores, "score"), _values(scores, "uncertainty")
     statuses, comments = scores["status"].to_pylist(), scores["comment"].to_pylist()
     return [
@@ -171,7 +171,7 @@ def content_digest(tables: dict[str, pa.Table]) -> str:
                 continue
             digest.update(f"{name}.{field.name}[{len(column)}]".encode())
             if shape_of(field) and not field.nullable:
-                digest.update(np.ascontiguousarray(_values(table, field.name)).reshape(-1).view(np.uint8))
+                digest.update(np.ascontiguousarray(_values(table, field.name)).reshape(-1).view(np.uint8).data)
             else:
                 digest.update(json.dumps(_plain(column)).encode())
     return digest.hexdigest()
@@ -200,7 +200,7 @@ def _table(schema: pa.Schema, columns: dict[str, list]) -> pa.Table:
 
 
 def _packed(field: pa.Field, values: list | NDArray) -> pa.Array:
-    """One column from numbers (NaN is NULL if the field may be), from words, or from a list of (rows, *shape) arrays."""
+    """One column from numbers (NaN as NULL if from an array), words, or a list of arrays (rows, *shape)."""
     shape = shape_of(field)
     if pa.types.is_string(field.type):
         try:

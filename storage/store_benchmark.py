@@ -1,4 +1,4 @@
-"""Speed of the store: groups written and read against pyarrow alone, one group of many, commits, a critic that judges anew.
+"""Speed of the store: groups written and read beside pyarrow alone, one group of many, commits, judging anew.
 
 Everything is on the disk of `folder`, fsync included on both sides. The baselines stand below: what one writes with
 numpy and pyarrow when there is no store, so no checksum, no digest, no manifest and no records.
@@ -63,10 +63,10 @@ def _throughput(root: Path, rounds: int) -> list[Row]:
     plain: dict[str, list[float]] = {"write": [], "read": []}
     for k in range(rounds):
         files = [root / f"{k}-{table}.parquet" for table in ("groups", "hyps")]
-        plain["write"].append(_seconds(lambda: write_plainly(groups, *files)))
-        ours["write"].append(_seconds(lambda: store.write_groups("round0", str(k), groups)))
-        plain["read"].append(_seconds(lambda: read_plainly(*files)))
-        ours["read"].append(_seconds(lambda: store.read_groups("round0", str(k))))
+        plain["write"].append(_seconds(write_plainly, groups, *files))
+        ours["write"].append(_seconds(store.write_groups, "round0", str(k), groups))
+        plain["read"].append(_seconds(read_plainly, *files))
+        ours["read"].append(_seconds(store.read_groups, "round0", str(k)))
     return [
         _row(
             f"store.{what}", len(groups) / median(ours[what]), f"groups of {HYPOTHESES}/s",
@@ -86,9 +86,9 @@ def _one_of(root: Path, many: int, rounds: int) -> Row:
         shard = str(k)
         store.write_groups("round0", shard, groups)
         place = int(random.integers(many))
-        ours.append(_seconds(lambda: store.read_group("round0", shard, groups[place].person.group_id)))
-        files = [root / f"{table}/gen=round0/{shard}.parquet" for table in ("groups", "hyps")]
-        plain.append(_seconds(lambda: read_one_plainly(*files, place)))
+        ours.append(_seconds(store.read_group, "round0", shard, groups[place].person.group_id))
+        first, second = (root / f"{table}/gen=round0/{shard}.parquet" for table in ("groups", "hyps"))
+        plain.append(_seconds(read_one_plainly, first, second, place))
     ratio = median(plain) / median(ours)
     told = "pyarrow reading the row groups whose numbers it is told, unchecked"
     return _row(f"store.random_group_of_{many}_ms", 1000 * median(ours), "ms", told, ratio)
@@ -103,9 +103,9 @@ def _commits(root: Path, rounds: int) -> list[Row]:
     one: list[float] = []
     many: list[float] = []
     for k in range(rounds):
-        one.append(_seconds(lambda: empty.commit(f"new-{k}", "c" * 64, files, noted)))
-        many.append(_seconds(lambda: large.commit(f"new-{k}", "c" * 64, files, noted)))
-    shutil.copytree(root / "large", root / "unknown")  # under another name, for what was read of the first is remembered
+        one.append(_seconds(empty.commit, f"new-{k}", "c" * 64, files, noted))
+        many.append(_seconds(large.commit, f"new-{k}", "c" * 64, files, noted))
+    shutil.copytree(root / "large", root / "unknown")  # what was read of the first is remembered
     opened = _seconds(Manifest({"scores": root / "unknown"}).shards)
     ratio = median(one) / median(many)
     return [
@@ -179,8 +179,9 @@ def made_up(random: np.random.Generator, count: int, *, blank: bool = False) -> 
         Group(
             person=Person(
                 group_id=f"street-{random.bytes(8).hex()}-p{place}", photo=f"street/{place}.jpg",
-                photo_sha256=random.bytes(32).hex(), width=1280, height=720, box=floats(4), detection=0.9, crop=floats(3),
-                camera=floats(4), landmarks=floats(33, 4), world_landmarks=floats(33, 3), mask=picture(64, 64),
+                photo_sha256=random.bytes(32).hex(), width=1280, height=720, box=floats(4), detection=0.9,
+                crop=floats(3), camera=floats(4), landmarks=floats(33, 4), world_landmarks=floats(33, 3),
+                mask=picture(64, 64),
                 picture=picture(128, 128, 3), second_look=floats(33, 7),
             ),
             model_digest="0123456789abcdef", temperature=1.0, betas=floats(10),
@@ -258,7 +259,7 @@ def _arrays(table: pa.Table) -> dict[str, NDArray]:
     return found
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def _seconds(work: Callable[..., Any], *given: Any) -> float:
     start = time.perf_counter()
-    work()
+    work(*given)
     return time.perf_counter() - start

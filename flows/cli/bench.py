@@ -141,7 +141,7 @@ def bench_store(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
     share: Annotated[float, typer.Option(metavar="X", min=0.0008, max=1, help="Of 1,250 shards to judge anew.")] = 0.1,
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="Where to write; a temporary folder.")
+        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="Whose disk to measure.")
     ] = None,
     json_file: JsonFile = None,
 ) -> None:

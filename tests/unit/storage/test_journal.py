@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from storage.journal import START, append, lines_since, parsed, read_head, write_journal
 
 LINES = [b'["0", "a"]\n', b'["1", "bb"]\n', b'["22", "c"]\n', b'["3", "dddd"]\n']
-HEAD = START.bytes
+HEAD = START.size
 SIZE = HEAD // 2
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from storage.finished_file import UNFINISHED
 from storage import manifest as manifests
+from storage.finished_file import UNFINISHED
 from storage.group_store import GroupStore, StoreError
 from storage.manifest import Manifest, new_file
 from storage.records import Group, Verdict

@@ -21,7 +21,8 @@ def test_the_baselines_read_what_the_store_holds(tmp_path):
     (people, hyps), (person, own) = read_plainly(*files), read_one_plainly(*files, 1)
     assert np.array_equal(people["picture"], [group.person.picture for group in groups])
     assert np.array_equal(hyps["pose"], np.concatenate([group.pose for group in groups]))
-    assert np.array_equal(person["picture"][0], groups[1].person.picture) and np.array_equal(own["pose"], groups[1].pose)
+    assert np.array_equal(person["picture"][0], groups[1].person.picture)
+    assert np.array_equal(own["pose"], groups[1].pose)
     plain = [tmp_path / "plain" / name for name in ("groups.parquet", "hyps.parquet")]
     write_plainly(groups, *plain)
     for ours, theirs in zip((people, hyps), read_plainly(*plain)):
