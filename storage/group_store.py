@@ -96,7 +96,8 @@ class GroupStore:
 
     def write_people(self, shard: str, people: Sequence[Person]) -> None:
         """Add the people found in one shard of the photographs (none, if none were found)."""
-        self._write(self._people(), shard, rows_of_people([self.images.as_stored(person) for person in people]), {})
+        images = self.images
+        self._write(self._people(), shard, rows_of_people([images.as_stored(person) for person in people]), {})
 
     @property
     def images(self) -> ImageList:
@@ -123,7 +124,8 @@ class GroupStore:
 
     def write_groups(self, gen: str, shard: str, groups: Sequence[Group]) -> None:
         """Add the groups drawn for one shard of people in one generation (for example "round0")."""
-        stored = [replace(group, person=self.images.as_stored(group.person)) for group in groups]
+        images = self.images
+        stored = [replace(group, person=images.as_stored(group.person)) for group in groups]
         drawn = {group.person.group_id: len(group) for group in groups}
         self._write(self._groups(gen), shard, rows_of_groups(stored), {_ORDER: _order(drawn)})
 
