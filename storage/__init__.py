@@ -3,11 +3,13 @@
     records.py        Person, Group, DrawnGroup, Verdict: numpy, no I/O; the one module that `critique` imports
     schema.py         the one Parquet schema of each table: units, shapes, meanings in its fields
     rows.py           records to tables and back
-    manifest.py       the atomic commit: files first, the manifest last; readers trust the manifest alone
+    manifest.py       the atomic commit: files first, then their line; readers trust the manifest alone
+    journal.py        the file of these lines, which grows and says how much of it counts
     group_store.py    GroupStore: append and read
     image_list.py     the photographs: our names of them, where they lie, which have gone
     picture_store.py  PictureStore: drawn pictures, under the digest of what they show
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
+    store_benchmark.py  speed of the store beside that of pyarrow alone
     sources/          readers of datasets' files, one module a format
     predictions/      readers of other models' answers
     finished_file.py  files that are whole or not there: how every folder writes

@@ -54,7 +54,7 @@ def finished_file(path: Path) -> Iterator[Path]:
         _flush(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Make `path` hold these bytes, wholly or not at all."""
     with finished_file(path) as unfinished:
         unfinished.write_bytes(content)

@@ -11,8 +11,11 @@
 Verdicts on a part of a shard's groups are in `<shard>+1.parquet`, `+2` and so on: groups that were pending and were
 judged later, or were judged again. Of several verdicts on a group the newest counts. A hypothesis that was not
 judged is a row with a status and a NULL score. Writing a shard again with equal content does nothing (durations do
-not count); with other content it is an error. An empty shard is a shard. What is of a photograph that has changed or
-gone since stays in the files, and no method hands it out.
+not count); with other content it is an error. An empty shard is a shard; a table without rows has no file. What is of
+a photograph that has changed or gone since stays in the files, and no method hands it out.
+
+Lists, counts and the writing of verdicts look at manifests, which groups there are at two small columns of `groups`:
+a critic that judges anew reads no mesh but those that it asks for.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
 
@@ -24,16 +27,20 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from storage.finished_file import read_again, write_bytes
 from storage.image_list import ImageList, read_images, write_images
-from storage.manifest import Manifest, natural
+from storage.manifest import Manifest, NewFile, PartlyRead, Shard, natural, new_file
 from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
     content_digest,
@@ -44,7 +51,7 @@ from storage.rows import (
     rows_of_verdicts,
     verdicts_of_rows,
 )
-from storage.schema import TABLES, StoreError, decode, encode
+from storage.schema import TABLES, StoreError, decode, decode_part, encode, open_table
 
 __all__ = ["GroupStore", "StoreError", "VerdictSummary"]
 
@@ -54,6 +61,12 @@ _SETS = {
     ("groups", "hyps"): "gen=*",
     ("scores", "replies"): "critic=*/gen=*/run=*",
 }
+
+
+_ORDER, _PENDING = "order", "pending"
+"""What manifests note of groups: a digest of which there are. Of verdicts: how many are of a fault that can pass."""
+
+_LARGE = 1_000_000  # bytes from which on threads are worth their start
 
 
 class VerdictSummary(NamedTuple):
@@ -72,6 +85,7 @@ class _Part(NamedTuple):
     run: str
     name: str
     manifest: Manifest
+    final: bool  # the manifest says that all its verdicts are
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,8 @@ class GroupStore:
 
     def write_people(self, shard: str, people: Sequence[Person]) -> None:
         """Add the people found in one shard of the photographs (none, if none were found)."""
-        self._write(self._people(), shard, rows_of_people([self.images.as_stored(person) for person in people]))
+        images = self.images
+        self._write(self._people(), shard, rows_of_people([images.as_stored(person) for person in people]), {})
 
     @property
     def images(self) -> ImageList:
@@ -109,8 +124,10 @@ class GroupStore:
 
     def write_groups(self, gen: str, shard: str, groups: Sequence[Group]) -> None:
         """Add the groups drawn for one shard of people in one generation (for example "round0")."""
-        stored = [replace(group, person=self.images.as_stored(group.person)) for group in groups]
-        self._write(self._groups(gen), shard, rows_of_groups(stored))
+        images = self.images
+        stored = [replace(group, person=images.as_stored(group.person)) for group in groups]
+        drawn = {group.person.group_id: len(group) for group in groups}
+        self._write(self._groups(gen), shard, rows_of_groups(stored), {_ORDER: _order(drawn)})
 
     def gens(self) -> list[str]:
         """The generations that have groups."""
@@ -139,6 +156,17 @@ class GroupStore:
             if images.holds(group.person.group_id)
         ]
 
+    def read_group(self, gen: str, shard: str, group_id: str) -> Group:
+        """One group; reads a few MB, however many groups the shard has."""
+        manifest, drawn, images = self._groups(gen), self._drawn(gen, shard), self.images
+        if group_id not in drawn or not images.holds(group_id):
+            raise StoreError(f"{manifest.path.parent}: shard '{shard}' has no group '{group_id}'")
+        place, ends = list(drawn).index(group_id), list(accumulate(drawn.values()))
+        groups = _read_rows(manifest, "groups", shard, place, place + 1)
+        hyps = _read_rows(manifest, "hyps", shard, ends[place] - drawn[group_id], ends[place])
+        (group,) = groups_of_rows(groups, hyps)
+        return replace(group, person=images.placed(group.person))
+
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """Hypotheses of each group of a shard."""
         return list(self.hypotheses_of(gen, shard).values())
@@ -146,9 +174,10 @@ class GroupStore:
     def write_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         """Add a critic's verdicts on one shard of groups: one on each, in the order of the groups."""
         self._check_names(gen, critic, shard, verdicts)
-        drawn = list(self._drawn(gen, shard).items())
-        judged = [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]
-        if drawn != judged:
+        judged = {verdict.group_id: len(verdict.scores) for verdict in verdicts}
+        if len(judged) < len(verdicts) or self._order_of(gen, shard) != _order(judged):
+            drawn = list(self._drawn(gen, shard).items())
+            judged = [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]
             counts = (len(drawn), len(judged))
             unlike = next((pair for pair in zip(drawn, judged) if pair[0] != pair[1]), counts)
             raise StoreError(
@@ -156,25 +185,26 @@ class GroupStore:
                 f"(first unlike: {unlike[0]} drawn, {unlike[1]} judged); give one verdict per group in "
                 "the groups' order, and one score per hypothesis (NaN for one that was not judged)"
             )
-        self._write(self._scores(critic, gen, run), shard, rows_of_verdicts(verdicts))
+        self._write_verdicts(self._scores(critic, gen, run), shard, verdicts)
 
     def add_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         """Add a critic's verdicts on some groups of a shard; those that it judged before are superseded."""
-        drawn, manifest = self._drawn(gen, shard), self._scores(critic, gen, run)
-        taken = [_part(name, drawn_shard=shard) for name in manifest.shards()]
-        numbers = [number for number in taken if number is not None]
-        if not numbers and [verdict.group_id for verdict in verdicts] == list(drawn):
+        manifest, judged = self._scores(critic, gen, run), {one.group_id: len(one.scores) for one in verdicts}
+        taken = manifest.numbered(shard)
+        if not taken and self._order_of(gen, shard) == _order(judged):
             self.write_verdicts(gen, critic, run, shard, verdicts)
             return
         self._check_names(gen, critic, shard, verdicts)
-        for verdict in verdicts:
-            if drawn.get(verdict.group_id) != len(verdict.scores):
+        drawn = self._drawn(gen, shard)
+        for group_id, size in judged.items():
+            if drawn.get(group_id) != size:
                 raise StoreError(
-                    f"shard '{shard}' of {gen}: the verdict of {critic} on {verdict.group_id} is of no group of the "
+                    f"shard '{shard}' of {gen}: the verdict of {critic} on {group_id} is of no group of the "
                     "shard, or of another number of hypotheses; judge the groups that are stored"
                 )
         if verdicts:
-            self._write(manifest, f"{shard}+{max(numbers, default=0) + 1}", rows_of_verdicts(verdicts))
+            numbers = [int(name.removeprefix(f"{shard}+")) for name in taken if name != shard]
+            self._write_verdicts(manifest, f"{shard}+{max(numbers, default=0) + 1}", verdicts)
 
     def describe_critic(self, critic: str, about: Mapping[str, Any]) -> None:
         """Keep what a critic's name and version stand for, beside its verdicts; what was kept before is replaced."""
@@ -209,8 +239,21 @@ class GroupStore:
 
     def _drawn(self, gen: str, shard: str) -> dict[str, int]:
         """The same of all that is in the files."""
-        groups = _read(self._groups(gen), "groups", shard, "group_id", "hypotheses")
-        return dict(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
+        manifest, order = self._groups(gen), self._noted_order(gen, shard)
+        if order:
+            try:
+                return _groups_in(manifest.file("groups", shard), order)
+            except Exception:  # whatever ails the file, reading the whole of it says so
+                pass
+        return _sizes(_read(manifest, "groups", shard, "group_id", "hypotheses"))
+
+    def _noted_order(self, gen: str, shard: str) -> str | None:
+        """What the manifest says of the groups' order; older ones do not."""
+        found = self._groups(gen).find(shard)
+        return found.noted.get(_ORDER) if found else None
+
+    def _order_of(self, gen: str, shard: str) -> str:
+        return self._noted_order(gen, shard) or _order(self._drawn(gen, shard))
 
     def critics(self, gen: str) -> list[str]:
         """The critics that have judged groups of a generation."""
@@ -223,21 +266,23 @@ class GroupStore:
 
     def read_verdicts(self, gen: str, critic: str, shard: str) -> list[Verdict]:
         """The newest verdict on each group of one shard, in the groups' order; groups without one are left out."""
-        parts = self._parts(gen, critic)
-        if shard not in parts:
+        parts = self._parts_of(gen, critic, shard)
+        if not parts:
             raise StoreError(
                 f"{self.root}: no verdicts of critic '{critic}' on shard '{shard}' of '{gen}'; score it first"
             )
         images = self.images
-        return [one for one in self._verdicts(gen, critic, shard, parts[shard]) if images.holds(one.group_id)]
+        return [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]
 
     def lacking(self, gen: str, critic: str) -> list[str]:
         """The shards of groups of which this critic has not judged every one yet."""
-        parts = self._parts(gen, critic)
+        parts, all_shown = self._parts(gen, critic), not self.images.exceptions
         return [
             shard
             for shard in self.group_shards(gen)
-            if self.unjudged(gen, critic, shard) or (shard not in parts and not self._drawn(gen, shard))
+            if (all_shown and shard not in parts)
+            or self._unjudged(gen, shard, parts.get(shard, ()))
+            or (shard not in parts and not self._drawn(gen, shard))
         ]
 
     def unjudged(self, gen: str, critic: str, shard: str) -> list[str]:
@@ -245,8 +290,17 @@ class GroupStore:
 
         They are to be asked about again.
         """
+        return self._unjudged(gen, shard, self._parts_of(gen, critic, shard))
+
+    def _unjudged(self, gen: str, shard: str, parts: Sequence[_Part]) -> list[str]:
+        """The same, given the files with verdicts, newest first."""
+        for part in parts:
+            if not part.final:
+                break
+            if part.name == shard:  # it and what is newer settle every group, and the manifest says so
+                return []
         judged: dict[str, bool] = {}
-        for part in self._parts(gen, critic).get(shard, ()):
+        for part in parts:
             rows = _read(part.manifest, "scores", part.name, "group_id", "status")
             own: dict[str, bool] = {}
             for group_id, status in zip(rows["group_id"].to_pylist(), rows["status"].to_pylist()):
@@ -272,14 +326,7 @@ class GroupStore:
 
     def verify(self) -> list[str]:
         """What is wrong with the files of the store, one sentence each; reads them all."""
-        problems = []
-        for manifest in self._manifests():
-            try:
-                for shard in manifest.shards():
-                    problems += manifest.damage(shard)
-            except StoreError as error:
-                problems.append(str(error))
-        return problems
+        return [problem for manifest in self._manifests() for problem in manifest.all_damage()]
 
     def sweep(self, damaged: bool = False) -> list[Path]:
         """Remove and name the files that no manifest knows: what killed writers left.
@@ -288,9 +335,13 @@ class GroupStore:
         """
         return [path for manifest in self._manifests() for path in manifest.sweep(damaged)]
 
-    def _write(self, manifest: Manifest, shard: str, tables: dict[str, pa.Table]) -> None:
-        files = {name: (len(table), encode(table)) for name, table in tables.items()}
-        manifest.commit(_name("shard", shard), content_digest(tables), files)
+    def _write_verdicts(self, manifest: Manifest, name: str, verdicts: Sequence[Verdict]) -> None:
+        pending = sum(verdict.pending for verdict in verdicts)
+        self._write(manifest, name, rows_of_verdicts(verdicts), {_PENDING: pending})
+
+    def _write(self, manifest: Manifest, shard: str, tables: dict[str, pa.Table], noted: Mapping[str, Any]) -> None:
+        content, files = _encoded(tables)
+        manifest.commit(_name("shard", shard), content, files, noted)
 
     def _verdicts(self, gen: str, critic: str, shard: str, parts: Sequence[_Part]) -> list[Verdict]:
         """The newest verdict on each group, in the groups' order. `parts`: newest first."""
@@ -319,18 +370,35 @@ class GroupStore:
 
     def _parts(self, gen: str, critic: str) -> dict[str, list[_Part]]:
         """For each shard of which the critic judged a group, the files with its verdicts, newest first."""
+        groups, emptied = self._groups(gen), self.images.emptied
+        drawn = groups.shards().keys() - emptied
         found: dict[str, list[_Part]] = {}
-        drawn = set(self.group_shards(gen))
-        runs = self.root.glob(f"scores/{_critic(critic)}/gen={_name('generation', gen)}/run=*")
-        for run in (path.name.removeprefix("run=") for path in runs):
-            manifest = self._scores(critic, gen, run)
+        for run, manifest in self._runs(gen, critic):
             for name, shard in manifest.shards().items():
-                base = name if name in drawn else re.sub(r"\+[0-9]+$", "", name)
-                found.setdefault(base, []).append(_Part(shard.written_ns, run, name, manifest))
+                found.setdefault(name if name in drawn else _whole(name), []).append(_part(run, name, manifest, shard))
         for parts in found.values():
             parts.sort(key=lambda part: part[:2], reverse=True)
-        emptied = self.images.emptied
         return {name: found[name] for name in sorted(found, key=natural) if name not in emptied}
+
+    def _parts_of(self, gen: str, critic: str, shard: str) -> list[_Part]:
+        """Those of one shard, without a look at the others."""
+        groups, emptied = self._groups(gen), self.images.emptied
+
+        def drawn(name: str) -> bool:
+            return groups.find(name) is not None and name not in emptied
+
+        found = [
+            _part(run, name, manifest, stored)
+            for run, manifest in self._runs(gen, critic)
+            for name in manifest.numbered(shard)
+            if shard == (name if drawn(name) else _whole(name)) and (stored := manifest.find(name))
+        ]
+        return [] if shard in emptied else sorted(found, key=lambda part: part[:2], reverse=True)
+
+    def _runs(self, gen: str, critic: str) -> list[tuple[str, Manifest]]:
+        """The runs in which a critic judged groups of a generation."""
+        runs = self.root.glob(f"scores/{_critic(critic)}/gen={_name('generation', gen)}/run=*")
+        return [(run, self._scores(critic, gen, run)) for run in (path.name.removeprefix("run=") for path in runs)]
 
     def _shown(self, manifest: Manifest) -> list[str]:
         """The shards but for those whose photographs have all gone."""
@@ -371,11 +439,39 @@ def _digest(content: str, hidden: Sequence[str]) -> str:
     return hashlib.sha256("/".join([content, *sorted(hidden)]).encode()).hexdigest() if hidden else content
 
 
+def _encoded(tables: dict[str, pa.Table]) -> tuple[str, dict[str, NewFile]]:
+    """Digest of the content, and the file of each table that has rows; large tables keep all cores busy."""
+    filled = {name: table for name, table in tables.items() if len(table)}
+    if sum(table.nbytes for table in filled.values()) < _LARGE:
+        return content_digest(tables), {name: new_file(encode(table)) for name, table in filled.items()}
+    with ThreadPoolExecutor() as pool:
+        content = pool.submit(content_digest, tables)
+        files = pool.map(lambda table: new_file(encode(table)), filled.values())
+        return content.result(), dict(zip(filled, files))
+
+
 def _read(manifest: Manifest, table: str, shard: str, *columns: str) -> pa.Table:
     """One file of a shard: all its columns, or those named."""
     schema = TABLES[table]
     wanted = pa.schema([schema.field(name) for name in columns or schema.names])
+    if manifest.stored(table, shard) is None:
+        return wanted.empty_table()
     return decode(manifest.read(table, shard), wanted, str(manifest.file(table, shard)))
+
+
+def _read_rows(manifest: Manifest, table: str, shard: str, start: int, stop: int) -> pa.Table:
+    """Some rows of a file of a shard; of the others only those in the same row groups are read."""
+    stored = manifest.stored(table, shard)
+    if stored is None or len(stored.blocks) < 2:
+        return _read(manifest, table, shard)[start:stop]
+    part = PartlyRead(manifest.file(table, shard), stored)
+    part.fetch([len(stored.blocks) - 1])
+    file = open_table(part.content, TABLES[table], str(part.path))
+    ends = list(accumulate(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)))
+    begins = [0, *ends]
+    touched = [k for k, end in enumerate(ends) if end > start and begins[k] < stop]
+    part.fetch(touched)
+    return decode_part(file, touched, TABLES[table])[start - begins[touched[0]] : stop - begins[touched[0]]]
 
 
 def _verdicts_in(part: _Part, critic: str) -> list[Verdict]:
@@ -390,12 +486,32 @@ def _drawn_again(part: _Part, gen: str) -> StoreError:
     )
 
 
-def _part(name: str, drawn_shard: str) -> int | None:
-    """0 for the whole shard, k for its part `+k`, None for what is of another shard."""
-    if name == drawn_shard:
-        return 0
-    number = name.removeprefix(f"{drawn_shard}+")
-    return int(number) if number != name and number.isdecimal() else None
+def _part(run: str, name: str, manifest: Manifest, shard: Shard) -> _Part:
+    return _Part(shard.written_ns, run, name, manifest, final=shard.noted.get(_PENDING) == 0)
+
+
+def _whole(name: str) -> str:
+    """The shard that a part `+k` is of."""
+    return re.sub(r"\+[0-9]+$", "", name) if "+" in name else name
+
+
+def _order(drawn: Mapping[str, int]) -> str:
+    """A digest of which groups a shard has, in their order, and how many hypotheses each."""
+    return hashlib.sha256(json.dumps(list(drawn.items())).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=64)
+def _groups_in(path: Path, order: str) -> dict[str, int]:
+    """Groups of a file and their sizes, from two small columns, checked against the digest in the manifest."""
+    table = pq.ParquetFile(path).read(["group_id", "hypotheses"], use_threads=False)
+    drawn = _sizes(table)
+    if _order(drawn) != order:
+        raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")
+    return drawn
+
+
+def _sizes(groups: pa.Table) -> dict[str, int]:
+    return dict(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
 
 
 def _name(kind: str, name: str) -> str:

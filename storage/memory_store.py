@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.manifest import Manifest
+from storage.manifest import Manifest, new_file
 from storage.schema import StoreError, decode, encode
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -73,11 +73,13 @@ class MemoryStore:
                 "`hmr-align memory import`"
             )
         chosen = version or versions[-1]
+        return {name: self._rows(name, chosen, schema) for name, schema in MEMORY_TABLES.items()}
+
+    def _rows(self, table: str, version: str, schema: pa.Schema) -> list[dict[str, Any]]:
         manifest = self._manifest()
-        return {
-            name: decode(manifest.read(name, chosen), schema, str(manifest.file(name, chosen))).to_pylist()
-            for name, schema in MEMORY_TABLES.items()
-        }
+        if manifest.stored(table, version) is None:
+            return []
+        return decode(manifest.read(table, version), schema, str(manifest.file(table, version))).to_pylist()
 
     def write(self, rows: Rows, after: str | None) -> str:
         """Commit the version that follows `after` (None = the first) and return its name.
@@ -89,9 +91,9 @@ class MemoryStore:
             name: pa.Table.from_pylist([dict(row) for row in rows.get(name, ())], schema=schema)
             for name, schema in MEMORY_TABLES.items()
         }
-        files = {name: (len(table), encode(table)) for name, table in tables.items()}
+        files = {name: new_file(encode(table)) for name, table in tables.items() if len(table)}
         try:
-            self._manifest().commit(version, _digest(tables), files)
+            self._manifest().commit(version, _digest(tables), files, {})
         except StoreError as error:
             raise StoreError(
                 f"{self.root}: the memory has changed since version {after or 'none'} was read; run again ({error})"

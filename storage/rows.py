@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,21 +89,27 @@ def groups_of_rows(groups: pa.Table, hyps: pa.Table) -> list[Group]:
 def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
     """Table `scores`, one row per hypothesis, and table `replies`, one row per call. A NaN becomes NULL."""
     _refuse_twins([verdict.group_id for verdict in verdicts])
-    per_hypothesis = [
-        (verdict.group_id, place, score, status, comment, verdict.seconds, verdict.cost, error, rules)
-        for verdict in verdicts
-        for rules in (list(verdict.rules) or None,)
-        for place, (score, status, comment, error) in enumerate(
-            zip(_nulls(verdict.scores), verdict.statuses, verdict.comments, _errors(verdict))
-        )
-    ]
-    scores = dict(zip(SCORES.names, _columns(per_hypothesis, len(SCORES))))
+    sizes = [len(verdict.scores) for verdict in verdicts]
+    judged = list(zip(verdicts, sizes))
+    scores = {
+        "group_id": [one.group_id for one, size in judged for _ in range(size)],
+        "hypothesis": [place for size in sizes for place in range(size)],
+        "score": _joined([verdict.scores for verdict in verdicts]),
+        "status": [status for verdict in verdicts for status in verdict.statuses],
+        "comment": [comment for verdict in verdicts for comment in verdict.comments],
+        "group_seconds": [one.seconds for one, size in judged for _ in range(size)],
+        "group_cost": [one.cost for one, size in judged for _ in range(size)],
+        "uncertainty": _joined([_errors(verdict) for verdict in verdicts]),
+        "rules": [rules for one, size in judged for rules in [list(one.rules) or None] * size],
+    }
     per_call = [
         (verdict.group_id, place, *(getattr(reply, name) for name in REPLIES.names[2:]))
         for verdict in verdicts
         for place, reply in enumerate(verdict.replies)
     ]
-    replies = dict(zip(REPLIES.names, _columns(per_call, len(REPLIES))))
+    if not per_call:
+        return {"scores": _table(SCORES, scores), "replies": REPLIES.empty_table()}
+    replies = dict(zip(REPLIES.names, map(list, zip(*per_call))))
     replies["order"] = [list(order) or None for order in replies["order"]]
     return {"scores": _table(SCORES, scores), "replies": _table(REPLIES, replies)}
 
@@ -116,36 +122,34 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
         told["order"] = tuple(row["order"] or ())
         reply = Reply(**told)
         calls.setdefault(row["group_id"], []).append(reply)
-    verdicts = []
-    for group_id, found in groupby(scores.to_pylist(), key=lambda row: row["group_id"]):
-        rows = list(found)
-        verdicts.append(
-            Verdict(
-                group_id=group_id,
-                critic=critic,
-                scores=_numbers(row["score"] for row in rows),
-                statuses=tuple(row["status"] for row in rows),
-                comments=tuple(row["comment"] for row in rows),
-                seconds=rows[0]["group_seconds"],
-                cost=rows[0]["group_cost"],
-                replies=tuple(calls.get(group_id, ())),
-                uncertainty=_known(_numbers(row["uncertainty"] for row in rows)),
-                rules=tuple(rows[0]["rules"] or ()),
-            )
+    ids = scores["group_id"].to_pylist()
+    starts = [row for row, id_ in enumerate(ids) if row == 0 or id_ != ids[row - 1]]
+    once = scores.select(["group_seconds", "group_cost", "rules"]).take(pa.array(starts, pa.int64())).to_pydict()
+    values, errors = _values(scores, "score"), _values(scores, "uncertainty")
+    statuses, comments = scores["status"].to_pylist(), scores["comment"].to_pylist()
+    return [
+        Verdict(
+            group_id=ids[start],
+            critic=critic,
+            scores=values[start:stop].astype(np.float64),
+            statuses=tuple(statuses[start:stop]),
+            comments=tuple(comments[start:stop]),
+            seconds=once["group_seconds"][place],
+            cost=once["group_cost"][place],
+            replies=tuple(calls.get(ids[start], ())),
+            uncertainty=_known(errors[start:stop].astype(np.float64)),
+            rules=tuple(once["rules"][place] or ()),
         )
-    return verdicts
+        for place, (start, stop) in enumerate(pairwise([*starts, len(ids)]))
+    ]
 
 
-def _nulls(values: NDArray[np.float64]) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in values.tolist()]
+def _errors(verdict: Verdict) -> NDArray[np.float64]:
+    return np.repeat(np.nan, len(verdict.scores)) if verdict.uncertainty is None else verdict.uncertainty
 
 
-def _numbers(values: Iterable[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if value is None else value for value in values], np.float64)
-
-
-def _errors(verdict: Verdict) -> list[float | None]:
-    return [None] * len(verdict.scores) if verdict.uncertainty is None else _nulls(verdict.uncertainty)
+def _joined(parts: Sequence[NDArray]) -> NDArray[np.float64]:
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _known(errors: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -167,10 +171,19 @@ def content_digest(tables: dict[str, pa.Table]) -> str:
                 continue
             digest.update(f"{name}.{field.name}[{len(column)}]".encode())
             if shape_of(field) and not field.nullable:
-                digest.update(_values(table, field.name).tobytes())
+                digest.update(np.ascontiguousarray(_values(table, field.name)).reshape(-1).view(np.uint8).data)
             else:
-                digest.update(json.dumps(column.to_pylist()).encode())
+                digest.update(json.dumps(_plain(column)).encode())
     return digest.hexdigest()
+
+
+def _plain(column: pa.Array) -> list:
+    """`column.to_pylist()`, which takes its time over lists of many numbers."""
+    if not pa.types.is_fixed_size_list(column.type):
+        return column.to_pylist()
+    width = column.type.list_size
+    present = iter(column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width).tolist())
+    return [next(present) if known else None for known in column.is_valid().to_pylist()]
 
 
 def _person_columns(people: Sequence[Person]) -> dict[str, list]:
@@ -186,13 +199,16 @@ def _table(schema: pa.Schema, columns: dict[str, list]) -> pa.Table:
     return pa.table([_packed(field, columns[field.name]) for field in schema], schema=schema)
 
 
-def _packed(field: pa.Field, values: list) -> pa.Array:
-    """One column from a list of numbers or words, or from a list of (rows, *shape) arrays."""
+def _packed(field: pa.Field, values: list | NDArray) -> pa.Array:
+    """One column from numbers (NaN as NULL if from an array), words, or a list of arrays (rows, *shape)."""
     shape = shape_of(field)
     if pa.types.is_string(field.type):
-        return pa.array([_text(field.name, value) for value in values], field.type)
+        try:
+            return pa.array(values, field.type)
+        except UnicodeEncodeError:
+            return pa.array([_text(field.name, value) for value in values], field.type)
     if not shape:
-        return pa.array(values, field.type)
+        return pa.array(values, field.type, from_pandas=isinstance(values, np.ndarray))
     dtype = np.dtype(np.uint8 if pa.types.is_fixed_size_binary(field.type) else np.float32)
     missing = [field.nullable and value is None for value in values]
     values = [np.zeros((1, *shape), dtype) if gone else value for value, gone in zip(values, missing)]
@@ -213,9 +229,12 @@ def _values(table: pa.Table, name: str) -> NDArray:
     """One column as an array (rows, *shape); words as objects."""
     column, shape = table[name].combine_chunks(), shape_of(table.schema.field(name))
     if pa.types.is_fixed_size_binary(column.type):
-        return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, *shape)
+        size, (_, values) = column.type.byte_width, column.buffers()
+        found = np.frombuffer(values or b"", np.uint8)[column.offset * size : (column.offset + len(column)) * size]
+        return found.reshape(-1, *shape)
     if pa.types.is_fixed_size_list(column.type) and column.null_count:
-        rows = [None if row is None else np.array(row, np.float32).reshape(shape) for row in column.to_pylist()]
+        present = iter(column.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape))
+        rows = [next(present) if known else None for known in column.is_valid().to_pylist()]
         return np.fromiter(rows, object, len(rows))
     if pa.types.is_fixed_size_list(column.type):
         return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape)
@@ -227,10 +246,6 @@ def _own(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.copy()
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _columns(rows: list[tuple], width: int) -> list[list]:
-    return [list(column) for column in zip(*rows)] if rows else [[] for _ in range(width)]
 
 
 def _text(column: str, value: str) -> str:

@@ -7,7 +7,10 @@ Columns are only ever added, and only nullable ones: then old and new readers re
 other change raises VERSION.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -134,13 +137,22 @@ def shape_of(field: pa.Field) -> tuple[int, ...]:
     return tuple(int(size) for size in field.metadata.get(b"shape", b"").decode().split(",") if size)
 
 
-def encode(table: pa.Table) -> bytes:
-    """The bytes of a Parquet file: zstd 1, byte-stream-split arrays, dictionaries for words alone.
+class Encoded(NamedTuple):
+    """The bytes of a Parquet file of `rows` rows."""
 
-    Small row groups: one of pictures has a few MB, and a single group of hypotheses is found in milliseconds.
+    rows: int
+    content: memoryview
+    blocks: tuple[int, ...]  # bytes of each row group (the first with the magic number before it), and of the footer
+
+
+def encode(table: pa.Table) -> Encoded:
+    """The Parquet file of a table: zstd 1, byte-stream-split arrays, dictionaries for words alone.
+
+    Row groups are as large as a single group of hypotheses can be found in within milliseconds: a few MB.
     """
     arrays = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
     words = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    size = 32 if "picture" in table.schema.names else 1024 if arrays else 8192
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata({_VERSION_KEY: str(VERSION)}),
@@ -149,13 +161,34 @@ def encode(table: pa.Table) -> bytes:
         compression_level=1,
         use_dictionary=words,  # type: ignore[arg-type]  # a list of names is documented, the stubs say bool
         column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in arrays},
-        row_group_size=512 if "picture" in table.schema.names else 8192,
+        row_group_size=size,
     )
-    return sink.getvalue().to_pybytes()
+    content = sink.getvalue()
+    return Encoded(len(table), memoryview(content), _blocks(content) if len(table) > size else (content.size,))
 
 
-def decode(content: bytes, schema: pa.Schema, where: str) -> pa.Table:
+def _blocks(content: pa.Buffer) -> tuple[int, ...]:
+    """Bytes of each row group and of the footer. A file of one row group is one block, there is no part to read."""
+    told = pq.read_metadata(pa.BufferReader(content))
+    footer = content.size - 8 - told.serialized_size
+    columns = [told.row_group(number).column(0) for number in range(1, told.num_row_groups)]
+    starts = [0, *(column.dictionary_page_offset or column.data_page_offset for column in columns), footer]
+    return tuple(stop - start for start, stop in pairwise([*starts, content.size]))
+
+
+def decode(content: bytes | memoryview, schema: pa.Schema, where: str) -> pa.Table:
     """The table of `schema` that a Parquet file holds; `where` names the file in an error."""
+    file = open_table(content, schema, where)
+    return _of_schema(file.read(_shared(file, schema)), schema)
+
+
+def decode_part(file: pq.ParquetFile, row_groups: Sequence[int], schema: pa.Schema) -> pa.Table:
+    """The same of some row groups."""
+    return _of_schema(file.read_row_groups(row_groups, _shared(file, schema), use_threads=False), schema)
+
+
+def open_table(content: bytes | memoryview, schema: pa.Schema, where: str) -> pq.ParquetFile:
+    """The Parquet file of a table of `schema`, of which the footer is there and the rest may come later."""
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
     except pa.ArrowException as error:
@@ -170,6 +203,17 @@ def decode(content: bytes, schema: pa.Schema, where: str) -> pa.Table:
     lacking = [field.name for field in schema if field.name not in names and not field.nullable]
     if lacking:
         raise StoreError(f"{where}: lacks the columns {', '.join(lacking)}; restore the file from a copy")
-    table = file.read(columns=[name for name in schema.names if name in names])
-    columns = [table[field.name] if field.name in names else pa.nulls(len(table), field.type) for field in schema]
+    return file
+
+
+def _shared(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
+    """Columns of `schema` that a file has."""
+    there = set(file.schema_arrow.names)
+    return [name for name in schema.names if name in there]
+
+
+def _of_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """With NULLs for what a table lacks."""
+    there = set(table.schema.names)
+    columns = [table[field.name] if field.name in there else pa.nulls(len(table), field.type) for field in schema]
     return pa.table(columns, schema=schema)

@@ -20,6 +20,7 @@ from typing import Any
 from safetensors import safe_open
 
 from storage.finished_file import UNFINISHED
+from storage.manifest import Manifest
 
 Stages = Callable[[], Iterator[str]]
 """Starts the run, which goes on from what is on disk; yields the name of each stage when it is done."""
@@ -27,24 +28,30 @@ Stages = Callable[[], Iterator[str]]
 FAULTS = ("before", "half", "after")
 ENDS = ("exception", "death")
 _OPERATIONS = ("open", "fsync", "replace", "rename", "unlink", "mkdir")
+_JOURNALS = "_journal-*.jsonl"
 _DIED, _RAISED, _SWALLOWED, _WRONG = 70, 71, 72, 73
 
 
 def contents(root: Path) -> dict[str, str]:
-    """Digest of each file below a folder, but for locks, logs and the times at which shards were committed."""
+    """Digest of each file below a folder, but for locks, logs and the times at which shards were committed.
+
+    A journal counts for what its manifest says of it.
+    """
     return {
         str(path.relative_to(root)): _digest(path)
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name not in ("_lock", "run.lock") and "tensorboard" not in path.parts
+        if path.is_file()
+        and path.name not in ("_lock", "run.lock")
+        and not path.match(_JOURNALS)
+        and "tensorboard" not in path.parts
     }
 
 
 def _digest(path: Path) -> str:
     total = hashlib.sha256()
     if path.name == "_manifest.json":
-        told = json.loads(path.read_bytes())
-        for shard in told["shards"].values():
-            del shard["written_ns"]
+        shards = Manifest({"first": path.parent}).shards()
+        told = {name: shard._replace(written_ns=0) for name, shard in shards.items()}
         total.update(json.dumps(told, sort_keys=True).encode())
     elif path.suffix == ".safetensors":  # the order of its metadata is by chance
         with safe_open(path, framework="np") as file:
@@ -54,6 +61,14 @@ def _digest(path: Path) -> str:
     else:
         total.update(path.read_bytes())
     return total.hexdigest()
+
+
+def _counting(path: Path) -> int:
+    """Bytes of a journal that counted before its last commit; 0 of any other file."""
+    if not path.match(_JOURNALS):
+        return 0
+    with open(path) as file:
+        return min(int(json.loads(file.readline())["bytes"]) for _ in range(2))
 
 
 def undisturbed(root: Path, stages: Stages) -> dict[str, dict[str, str]]:
@@ -143,7 +158,8 @@ class Sweep:
         if (child := os.fork()) == 0:
             self._child = True
             if when == "half":
-                os.truncate(place, place.stat().st_size // 2)
+                kept = _counting(place)  # of a file that grows the rest alone can be half there
+                os.truncate(place, kept + (place.stat().st_size - kept) // 2)
             elif when == "after":
                 act()
             if end == "death":

@@ -1,5 +1,6 @@
 """`hmr-align bench`: the speed of a part, as ratios in one run."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -151,3 +152,21 @@ def bench_people(
 
     with resources.as_file(resources.files("tasks") / "assets" / "photographs") as folder:
         tell_measurements(measure_people(sorted(folder.glob("*.jpg")), rounds=rounds, processes=processes), json_file)
+
+
+@bench.command("store")
+def bench_store(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
+    share: Annotated[float, typer.Option(metavar="X", min=0.0008, max=1, help="Of 1,250 shards to judge anew.")] = 0.1,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="Whose disk to measure.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Groups written and read a second against pyarrow alone, one group of many, commits, a critic that judges anew.
+
+    Example: hmr-align bench store --json store.json
+    """
+    from storage.store_benchmark import measure_store
+
+    tell_measurements(measure_store(folder=folder, rounds=rounds, share=share), json_file)

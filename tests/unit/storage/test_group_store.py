@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.group_store import GroupStore, StoreError
+from storage.rows import content_digest, rows_of_groups, rows_of_people, rows_of_verdicts
 from tests.factories import make_group, make_person, make_reply, make_verdict, same
 
 CRITIC = "scripted@1"
@@ -286,3 +287,78 @@ def test_what_a_version_stands_for_is_kept(store):
     assert store.critic_description(CRITIC) is None
     store.describe_critic(CRITIC, {"model": "m"})
     assert store.critic_description(CRITIC) == {"model": "m"} and store.all_critics() == [CRITIC]
+
+
+def test_verdicts_are_written_and_listed_without_a_look_at_the_groups(store, rng):
+    """Neither meshes nor pictures: the files may as well be gone."""
+    drawn = filled(store, rng, shards=3)
+    for path in [*store.root.glob("hyps/*/*.parquet"), *store.root.glob("groups/*/*.parquet")]:
+        path.unlink()
+    assert store.lacking("round0", CRITIC) == ["0", "1", "2"]
+    for shard in "01":
+        store.write_verdicts("round0", CRITIC, "r", shard, [make_verdict(group) for group in drawn[shard]])
+        assert store.unjudged("round0", CRITIC, shard) == []
+    assert store.lacking("round0", CRITIC) == ["2"]
+    assert store.verdict_summary("round0", CRITIC)[:2] == (6, 24)
+    for shard in "01":
+        store.add_verdicts("round0", CRITIC, "r2", shard, [make_verdict(group) for group in drawn[shard]])
+        assert store.unjudged("round0", CRITIC, shard) == []
+    assert store.lacking("round0", CRITIC) == ["2"]
+    with pytest.raises(StoreError, match=r"2\.parquet: lost"):
+        store.unjudged("round0", CRITIC, "2")
+
+
+def test_names_and_sizes_of_groups_come_from_two_columns(store, rng):
+    """A damaged picture beside them is not looked at; damaged names are an error."""
+    groups = filled(store, rng, shards=1, groups=2)["0"]
+    path = store.root / "groups/gen=round0/0.parquet"
+    whole = path.read_bytes()
+    picture = whole.index(groups[0].person.picture.tobytes()[:64])
+    path.write_bytes(whole[:picture] + b"\0" * 64 + whole[picture + 64 :])
+    assert store.hypotheses_of("round0", "0") == {group.person.group_id: 4 for group in groups}
+    with pytest.raises(StoreError, match="changed or cut short"):
+        store.read_groups("round0", "0")
+
+
+def test_one_group_of_many(store, rng):
+    """The fourth begins in one row group and ends in the next."""
+    groups = [make_group(rng, size) for size in (1, 700, 3, 900, 2)]
+    store.write_groups("round0", "0", groups)
+    assert pq.ParquetFile(store.root / "hyps/gen=round0/0.parquet").num_row_groups == 2
+    for group in groups:
+        assert same(store.read_group("round0", "0", group.person.group_id), group)
+    with pytest.raises(StoreError, match="shard '0' has no group 'nobody'"):
+        store.read_group("round0", "0", "nobody")
+
+
+def test_one_group_of_a_damaged_file_is_right_or_an_error(store, rng):
+    groups = [make_group(rng, size) for size in (1000, 800)]
+    store.write_groups("round0", "0", groups)
+    path = store.root / "hyps/gen=round0/0.parquet"
+    whole, errors = path.read_bytes(), 0
+    for place in [0, 3, *rng.integers(0, len(whole), 12), *range(len(whole) - 12, len(whole))]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            assert same(store.read_group("round0", "0", groups[0].person.group_id), groups[0])
+        except StoreError:
+            errors += 1
+    assert errors >= 14  # those at both ends, at the least
+
+
+def test_contents_of_equal_records_are_those_of_version_0_1():
+    """So that what was written then is known to be there."""
+    rng = np.random.default_rng(11)
+    groups = [make_group(rng, size) for size in (3, 1, 20)]
+    looked = np.float32(rng.normal(size=(33, 7)))
+    groups[1] = replace(groups[1], person=replace(groups[1].person, second_look=looked))
+    replies = (make_reply("a"), make_reply("", tries=3, order=(2, 0, 1)))
+    verdicts = [
+        make_verdict(groups[0], [100, np.nan, 37.25], comments=('ü"\\', "\n", "🙂"), replies=replies),
+        make_verdict(groups[1], [5.5], uncertainty=np.array([0.5]), rules=("r1", "r2"), cost=0.5),
+        make_verdict(groups[2], seconds=9.0),
+    ]
+    assert content_digest(rows_of_people([group.person for group in groups])).startswith("9ff30ab2f6291b74")
+    assert content_digest(rows_of_groups(groups)).startswith("0acb5125a0be8c7b")
+    assert content_digest(rows_of_verdicts(verdicts)).startswith("e5fb98b59f187039")
+    assert content_digest(rows_of_groups([])).startswith("f6f232f67ff926da")
+    assert content_digest(rows_of_verdicts([])).startswith("ed829ef26b8b0ce8")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -7,12 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+import hypothesis.strategies as st
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
 
+from storage import manifest as manifests
 from storage.finished_file import UNFINISHED
 from storage.group_store import GroupStore, StoreError
-from tests.factories import make_group, make_verdict, same
+from storage.manifest import Manifest, new_file
+from storage.records import Group, Verdict
+from storage.schema import HYPS, TABLES, encode
+from tests.factories import make_group, make_reply, make_verdict, same
 
 CRITIC = "scripted@1"
 SHARDS = 12
@@ -24,6 +32,10 @@ def groups_of(shard: int) -> list:
     return [make_group(rng), make_group(rng)]
 
 
+def verdict_on(group: Group) -> Verdict:
+    return make_verdict(group, replies=(make_reply(),))
+
+
 def write_shards(root: Path, shards: range) -> None:
     """Draw and judge, in a process of its own."""
     store = GroupStore(root)
@@ -31,7 +43,7 @@ def write_shards(root: Path, shards: range) -> None:
         groups = groups_of(shard)
         store.write_people(str(shard), [group.person for group in groups])
         store.write_groups("round0", str(shard), groups)
-        store.write_verdicts("round0", CRITIC, "r", str(shard), [make_verdict(group) for group in groups])
+        store.write_verdicts("round0", CRITIC, "r", str(shard), [verdict_on(group) for group in groups])
 
 
 def assert_complete(store: GroupStore, shards: int) -> None:
@@ -41,7 +53,7 @@ def assert_complete(store: GroupStore, shards: int) -> None:
     assert same(store.read_people(), [group.person for group in expected])
     pairs = list(store.judged("round0", CRITIC))
     assert same([group for group, _ in pairs], expected)
-    assert same([verdict for _, verdict in pairs], [make_verdict(group) for group in expected])
+    assert same([verdict for _, verdict in pairs], [verdict_on(group) for group in expected])
     assert store.lacking("round0", CRITIC) == store.verify() == []
 
 
@@ -109,9 +121,9 @@ def write_and_die(root: Path, files: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_before_each_file_is_put_in_place(tmp_path):
-    """Process n dies before its n-th file; a shard with its verdicts has eight."""
+    """Process n dies before its n-th file; a first shard with its verdicts has eleven, the next ones five."""
     store = GroupStore(tmp_path)
-    for files in range(1, 9):
+    for files in range(1, 11):
         if (child := os.fork()) == 0:
             write_and_die(tmp_path, files)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -197,7 +209,7 @@ def test_sweeping_damaged_shards_lets_them_be_made_again(tmp_path):
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        (json.dumps({"schema": 99, "shards": {}}), "schema version 99, this program reads version 1"),
+        (json.dumps({"schema": 99, "shards": {}}), "schema version 99, this program reads versions 1 and 2"),
         ('{"schema": 1, "sha', "not a manifest"),
         ("[]", "not a manifest"),
         (json.dumps({"schema": 1, "shards": {"0": {}}}), "not a manifest"),
@@ -213,3 +225,127 @@ def test_a_manifest_that_cannot_be_read_is_one_clear_error(tmp_path, told, messa
             use()
     assert path.read_text() == told
     assert len(store.verify()) == 1
+
+
+def as_version_0_1(store: Path) -> None:
+    """Make the manifests of a store those that version 0.1 wrote, with a file of each table that has no rows."""
+    for path in store.rglob("_manifest.json"):
+        table = path.relative_to(store).parts[0]
+        tables = {"groups": ("groups", "hyps"), "scores": ("scores", "replies")}.get(table, (table,))
+        folders = {name: store / name / path.parent.relative_to(store / table) for name in tables}
+        told = {"schema": 1, "shards": {}}
+        for name, shard in Manifest(folders).shards().items():
+            files = {}
+            for one, folder in folders.items():
+                file = folder / f"{name}.parquet"
+                if not file.exists():
+                    file.write_bytes(encode(TABLES[one].empty_table()).content)
+                rows = shard.files[one][0] if one in shard.files else 0
+                files[one] = {"rows": rows, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+            told["shards"][name] = {"content": shard.content, "written_ns": shard.written_ns, "files": files}
+        path.write_text(json.dumps(told, indent=1))
+        path.with_name("_journal-1.jsonl").unlink()
+
+
+def test_a_store_of_version_0_1_is_read_and_goes_on(tmp_path):
+    store = GroupStore(tmp_path)
+    write_shards(tmp_path, range(3))
+    as_version_0_1(tmp_path)
+    manifests._readings.clear()
+    assert_complete(store, 3)
+    group = groups_of(2)[1]
+    assert same(store.read_group("round0", "2", group.person.group_id), group)
+    assert store.unjudged("round0", CRITIC, "1") == []
+    write_shards(tmp_path, range(3))  # nothing new: nothing is written
+    assert not list(tmp_path.rglob("_journal-*"))
+    write_shards(tmp_path, range(4))
+    assert len(list(tmp_path.rglob("_journal-1.jsonl"))) == 3
+    assert_complete(store, 4)
+    damaged = tmp_path / "hyps/gen=round0/0.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert len(store.verify()) == 1
+
+
+def test_a_commit_leaves_what_others_wrote_as_it_was(tmp_path):
+    """So it takes as long whatever the number of shards: the manifest stays, the journal grows by one line."""
+    write_shards(tmp_path, range(1))
+    folder = tmp_path / "people"
+    inode, told = (folder / "_manifest.json").stat().st_ino, (folder / "_manifest.json").read_bytes()
+    before = (folder / "_journal-1.jsonl").read_bytes().splitlines()
+    write_shards(tmp_path, range(2))
+    assert ((folder / "_manifest.json").stat().st_ino, (folder / "_manifest.json").read_bytes()) == (inode, told)
+    after = (folder / "_journal-1.jsonl").read_bytes().splitlines()
+    assert len(after) == len(before) + 1 and after[2:-1] == before[2:]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "lost", "one bit"])
+def test_a_damaged_journal_is_one_clear_error(tmp_path, damage):
+    store = GroupStore(tmp_path)
+    write_shards(tmp_path, range(3))
+    path = tmp_path / "people/_journal-1.jsonl"
+    whole = path.read_bytes()
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:400] if damage == "cut short" else whole[:400] + bytes([whole[400] ^ 1]) + whole[401:])
+    manifests._readings.clear()
+    for use in (store.people_shards, store.read_people, lambda: store.write_people("9", []), store.sweep):
+        with pytest.raises(StoreError, match=f"{path}: (lost|changed or cut short) since it was written; restore it"):
+            use()
+    assert len(store.verify()) == 1
+    path.write_bytes(whole)
+    assert_complete(store, 3)
+
+
+@pytest.mark.parametrize("name", ["../0", "/0"])
+def test_a_manifest_names_no_file_outside_the_store(tmp_path, name):
+    told = {"content": "", "written_ns": 0, "files": {}}
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people/_manifest.json").write_text(json.dumps({"schema": 1, "shards": {name: told}}))
+    with pytest.raises(StoreError, match="lies in no folder of the store"):
+        GroupStore(tmp_path).people_shards()
+
+
+def hypotheses(count: int) -> pa.Table:
+    columns = [pa.array([str(row) for row in range(count)]), pa.array(range(count), pa.int64())]
+    return pa.table(columns, schema=pa.schema([HYPS.field("group_id"), HYPS.field("seed")]))
+
+
+commits = st.tuples(st.just("commit"), st.integers(0, 5), st.integers(0, 2))
+others = st.tuples(st.sampled_from(["forget", "sweep", "tail", "damage"]), st.integers(0, 5), st.just(0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(commits | commits | others, max_size=12))
+def test_any_order_of_writers_kills_and_sweeps(tmp_path_factory, steps):
+    """Against a dictionary. To forget makes the next step that of another process; a tail is of one that was killed."""
+    manifest = Manifest({"hyps": tmp_path_factory.mktemp("store") / "hyps"})
+    model, damaged = dict[str, str](), set[str]()
+    for what, number, rows in steps:
+        name = f"shard{number}"
+        if what == "forget":
+            manifests._readings.clear()
+        elif what == "tail":
+            for journal in manifest.path.parent.glob("_journal-*"):
+                with open(journal, "ab") as file:
+                    file.write(b'["shard9", "half a li')
+        elif what == "sweep":
+            manifest.sweep(damaged=True)
+            model = {known: content for known, content in model.items() if known not in damaged}
+            damaged = set()
+        elif what == "damage" and manifest.file("hyps", name).exists() and name in model:
+            manifest.file("hyps", name).write_bytes(b"PAR1")
+            damaged.add(name)
+        elif what == "commit":
+            content = f"content of {rows}"
+            files = {"hyps": new_file(encode(hypotheses(rows)))} if rows else {}
+            if model.get(name, content) != content:
+                with pytest.raises(StoreError, match="with other content"):
+                    manifest.commit(name, content, files, {})
+            else:
+                assert manifest.commit(name, content, files, {}) == (name not in model or name in damaged)
+                model[name] = content
+                damaged.discard(name)
+        assert {known: shard.content for known, shard in manifest.shards().items()} == model
+        assert list(manifest.shards()) == sorted(model)
+        assert len(manifest.all_damage()) == len(damaged)

@@ -96,7 +96,7 @@ def verdict_fields(draw):
 
 
 def through_files(tables):
-    return {name: decode(encode(table), TABLES[name], name) for name, table in tables.items()}
+    return {name: decode(encode(table).content, TABLES[name], name) for name, table in tables.items()}
 
 
 def lists(records, key):

@@ -25,7 +25,7 @@ def test_every_column_says_what_it_is():
 
 
 def test_files_are_encoded_as_measured_best(group):
-    content = encode(rows_of_groups([group])["hyps"])
+    content = encode(rows_of_groups([group])["hyps"]).content
     file = pq.ParquetFile(pa.BufferReader(content))
     chunks = {chunk["path_in_schema"]: chunk for chunk in file.metadata.row_group(0).to_dict()["columns"]}
     assert {chunk["compression"] for chunk in chunks.values()} == {"ZSTD"}
@@ -64,7 +64,7 @@ def test_an_old_reader_passes_over_a_new_column(group):
     newer = tables["scores"].append_column(
         pa.field("confidence", pa.float64(), metadata={"about": "of a later version"}), [[0.5] * 4]
     )
-    read = decode(encode(newer), SCORES, "x")
+    read = decode(encode(newer).content, SCORES, "x")
     assert read.schema.names == SCORES.names
     assert same(verdicts_of_rows(read, tables["replies"], verdict.critic), [verdict])
 
@@ -72,7 +72,7 @@ def test_an_old_reader_passes_over_a_new_column(group):
 def test_a_new_reader_takes_null_for_a_column_that_an_old_file_lacks(group):
     scores = rows_of_verdicts([make_verdict(group)])["scores"]
     newer = SCORES.append(pa.field("confidence", pa.float64(), metadata={"about": "of a later version"}))
-    read = decode(encode(scores), newer, "x")
+    read = decode(encode(scores).content, newer, "x")
     assert read["confidence"].to_pylist() == [None] * 4
     assert content_digest({"scores": read}) == content_digest({"scores": scores})
 
@@ -84,7 +84,7 @@ def test_verdicts_from_before_uncertainty_and_order_still_read(group):
         "scores": tables["scores"].drop_columns(["uncertainty"]),
         "replies": tables["replies"].drop_columns(["order"]),
     }
-    read = {name: decode(encode(table), TABLES[name], name) for name, table in older.items()}
+    read = {name: decode(encode(table).content, TABLES[name], name) for name, table in older.items()}
     assert same(verdicts_of_rows(**read, critic=written.critic), [written])
     assert content_digest(read) == content_digest(tables)  # and writing such a shard again is no conflict
 
@@ -92,4 +92,4 @@ def test_verdicts_from_before_uncertainty_and_order_still_read(group):
 def test_a_lacking_column_is_said():
     people = rows_of_people([make_person(np.random.default_rng(0))])["people"]
     with pytest.raises(StoreError, match="x: lacks the columns crop, mask"):
-        decode(encode(people.drop_columns(["crop", "mask"])), PEOPLE, "x")
+        decode(encode(people.drop_columns(["crop", "mask"])).content, PEOPLE, "x")
