@@ -130,10 +130,10 @@ class EvidenceCritic:
             if not seeing or any(finding.evidence > 0 for finding in seeing):
                 highest, misses = ceilings(some, weights)
                 scores[judged] = spread(totals(findings, weights)) * highest / 100
-                told = in_words(findings, misses)
+                details = in_words(findings, misses)
             else:
-                told = ["no visible landmark and no mask: nothing to judge by"] * len(judged)
-            for index, comment in zip(judged, told):
+                details = ["no visible landmark and no mask: nothing to judge by"] * len(judged)
+            for index, comment in zip(judged, details):
                 comments[index] = comment
         return as_verdict(group.group, self.name, scores, comments)
 
@@ -175,8 +175,8 @@ def worst_faults(findings: dict[str, Finding]) -> list[str]:
 
 def in_words(findings: dict[str, Finding], misses: list[str]) -> list[str]:
     """For every hypothesis its comment: that it misses the person, if it does, and its worst fault."""
-    told = zip(misses, worst_faults(findings))
-    return [fault if not miss else miss if fault == NO_FAULT else f"{miss}; {fault}" for miss, fault in told]
+    details = zip(misses, worst_faults(findings))
+    return [fault if not miss else miss if fault == NO_FAULT else f"{miss}; {fault}" for miss, fault in details]
 
 
 def finite(group: DrawnGroup) -> NDArray[np.bool_]:

@@ -52,13 +52,13 @@ def inputs(person: Person) -> Floats:
     marks = person.landmarks.astype(np.float64)
     places = (marks[:, :2] - person.crop[:2]) * 2 / side
     found = np.concatenate([places, marks[:, 2:3] * 2 / side, marks[:, 3:]], 1)
-    told = np.concatenate([np.clip(found, -FARTHEST, FARTHEST), person.world_landmarks], 1)
-    return np.nan_to_num(told).ravel().astype(np.float64)
+    details = np.concatenate([np.clip(found, -FARTHEST, FARTHEST), person.world_landmarks], 1)
+    return np.nan_to_num(details).ravel().astype(np.float64)
 
 
-def features(fit: JointRegression, told: Floats, hidden: NDArray[np.intp] | None = None) -> Floats:
+def features(fit: JointRegression, details: Floats, hidden: NDArray[np.intp] | None = None) -> Floats:
     """(n, 231 + h + 1) from inputs (n, 231); hidden columns take their mean, as if nothing were known of them."""
-    standard = np.clip((told - fit.mean) / fit.scale, -WILDEST, WILDEST)
+    standard = np.clip((details - fit.mean) / fit.scale, -WILDEST, WILDEST)
     if hidden is not None:
         standard[:, hidden] = 0.0
     waves = np.cos(standard @ fit.directions + fit.phases)

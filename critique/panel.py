@@ -57,8 +57,8 @@ class PanelCritic:
     @property
     def name(self) -> str:
         """Changes with its members, their versions, their weights and the way of combining."""
-        told = repr(([(member.critic.name, float(member.weight)) for member in self.members], self.combine))
-        return f"panel@{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        details = repr(([(member.critic.name, float(member.weight)) for member in self.members], self.combine))
+        return f"panel@{hashlib.sha256(details.encode()).hexdigest()[:8]}"
 
     @property
     def needs_pictures(self) -> bool:
@@ -196,9 +196,9 @@ def _comment(verdicts: Sequence[Verdict], points: Floats, weights: Floats, place
     """The words of the heaviest member that judged it, and all members' points if there are several."""
     order = np.argsort(-weights, kind="stable")
     spoken = [m for m in order if not np.isnan(points[m, place])] or list(order)
-    told = verdicts[spoken[0]].comments[place]
+    details = verdicts[spoken[0]].comments[place]
     if len(spoken) < 2 or np.isnan(points[spoken[0], place]):
-        return told
+        return details
     names = [verdicts[member].critic.split("@")[0] for member in spoken]
     said = ", ".join(f"{name} {points[member, place]:.0f}" for name, member in zip(names, spoken))
-    return f"{told} ({said})"
+    return f"{details} ({said})"

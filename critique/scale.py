@@ -22,7 +22,7 @@ def likely_scale(scores: Iterable[int | float]) -> str | None:
     return next((name for top, name in SCALES if top / 2 < known.max() <= top), None)
 
 
-def scale_told(verdicts: Iterable[Verdict]) -> str | None:
+def scale_fault(verdicts: Iterable[Verdict]) -> str | None:
     """A warning about the scale of a critic's scores; None if they may well be of 0-100."""
     given = [verdict for verdict in verdicts if verdict.replies]
     scale = likely_scale(float(score) for verdict in given for score in verdict.scores) if len(given) > 1 else None

@@ -119,5 +119,5 @@ class ScorerCritic:
         """(G,) MPJPE that the regression expects, mm."""
         person = group.group.person
         hidden = [HIDES[part] for part in self.settings.without if part in HIDES]
-        told = expect(self.weights.regression, person, np.concatenate(hidden) if hidden else None)
-        return expected_error(seen_by_the_crop(group.group.joints, person), *told)
+        details = expect(self.weights.regression, person, np.concatenate(hidden) if hidden else None)
+        return expected_error(seen_by_the_crop(group.group.joints, person), *details)

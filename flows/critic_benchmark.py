@@ -31,7 +31,7 @@ from tasks.benchmarks.critic_benchmark import (
     photographed,
     stacked,
 )
-from tasks.groups.instances import SeenInstances, find_instances, instance_store, place, seen_instances, shards, told
+from tasks.groups.instances import SeenInstances, details, find_instances, instance_store, place, seen_instances, shards
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError
@@ -170,7 +170,7 @@ def _look_at_instances(plan: Plan) -> tuple[SeenInstances, dict[str, Any]]:
     log.info(
         "%s: %d of %d rows (%s), %d measured; left out: %s. %g %% of the true bodies project off their annotated boxes",
         placed.data.name, placed.data.chosen, placed.data.rows, placed.data.selection, len(seen.people),
-        told(seen.skipped), about["off_box_percent"],
+        details(seen.skipped), about["off_box_percent"],
     )  # fmt: skip
     if len(placed.genders()) > 1:
         counts = ", ".join(f"{count} {gender}" for gender, count in placed.genders().items())

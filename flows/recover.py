@@ -34,7 +34,7 @@ class Tally:
     kept: int = 0  # photographs whose results were there already
     faults: list[tuple[str, str]] = field(default_factory=list)  # photograph or argument, reason
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The same in words."""
         parts = [f"{_count(self.people, 'person', 'people')} in {_count(self.done, 'photograph')}"] if self.done else []
         if self.kept:

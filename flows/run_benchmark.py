@@ -98,5 +98,5 @@ def _how(settings: Settings) -> str:
 def _uncertain(found: dict[str, Any], joints: int = 5) -> dict[str, float]:
     """The largest spreads by joint, and how well spread tells error."""
     spread = sorted(found["joint_spread_mm"].items(), key=lambda one: -one[1])[:joints]
-    told = {name: found[name] for name in ("error_srcc", "error_srcc_within_joint")}
-    return {f"{name}.spread_mm": value for name, value in spread} | told
+    details = {name: found[name] for name in ("error_srcc", "error_srcc_within_joint")}
+    return {f"{name}.spread_mm": value for name, value in spread} | details

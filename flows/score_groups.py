@@ -10,8 +10,8 @@ from flows.record.progress import collected, stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner
-from tasks.critics.monitoring import drift, told, watch
-from tasks.critics.pending import NotJudged, Unjudged, reasons_told, unjudged
+from tasks.critics.monitoring import describe, drift, watch
+from tasks.critics.pending import NotJudged, Unjudged, reasons_text, unjudged
 from tasks.critics.remembering import older_memory
 from tasks.run.artifacts import leave_counts, leave_table
 from tasks.run.plan import Plan
@@ -47,7 +47,7 @@ def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstai
     rows = tell_not_judged(plan, wanted)
     counts = {name: sum(total[name] for total in totals) for name in COUNTS}
     if counts["failed_groups"]:
-        return Completed(name=PARTLY, message=reasons_told(rows), data=counts)
+        return Completed(name=PARTLY, message=reasons_text(rows), data=counts)
     return counts
 
 
@@ -66,7 +66,7 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
             log.warning("monitor: %s", error)
         watched = watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)
         leave_table("monitor", watched, f"what {monitor.critic_name} says of what {own.critic_name} rewards")
-        log.log(logging.INFO if drift(watched) is None else logging.WARNING, "%s", told(watched))
+        log.log(logging.INFO if drift(watched) is None else logging.WARNING, "%s", describe(watched))
         return counts
     if settings.critic.asks_server and plan.memory and (older := older_memory(plan.folder, plan.memory)):
         log.warning("%s", older)
@@ -86,7 +86,7 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
     if total["failed_groups"] and not total["scored"]:
         rows = unjudged(plan.store, plan.folder, plan.critic_name, [gen])
         raise NotJudged(
-            f"{plan.critic_name} could judge nothing:\n{reasons_told(rows)}\nSee to the cause, then run critique again",
+            f"{plan.critic_name} could judge nothing:\n{reasons_text(rows)}\nSee to the cause, then run critique again",
             total,
         )
     return total
@@ -96,7 +96,7 @@ def tell_not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
     """Why hypotheses of some generations have no score, told in the log and as a table on the dashboard."""
     rows = unjudged(plan.store, plan.folder, plan.critic_name, gens)
     if rows:
-        log.warning("%s did not judge all:\n%s", plan.critic_name, reasons_told(rows))
+        log.warning("%s did not judge all:\n%s", plan.critic_name, reasons_text(rows))
         table = [{**row._asdict(), "next": row.next} for row in rows]
         leave_table("not judged", table, f"hypotheses that {plan.critic_name} did not score")
     return rows

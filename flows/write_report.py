@@ -24,10 +24,10 @@ from tasks.report.report import PhotographPerson, RoundRecord, ShownPerson
 from tasks.report.report import write_report as write_page
 from tasks.report.report_tables import benchmark_rows, summary_table_markdown
 from tasks.report.summary import Done, done_by, summarise
+from tasks.report_groups import Shown, show_groups
 from tasks.run.artifacts import leave_page, leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError
-from tasks.showing import Shown, show_groups
 from tasks.training import train_settings
 
 

@@ -29,8 +29,8 @@ class Count(NamedTuple):
     crc32: int
 
     def line(self) -> bytes:
-        told = f'{{"bytes": "{self.size:012d}", "crc32": "{self.crc32:08x}", "check": '
-        return f'{told}"{crc32(told.encode()):08x}"}}\n'.encode()
+        details = f'{{"bytes": "{self.size:012d}", "crc32": "{self.crc32:08x}", "check": '
+        return f'{details}"{crc32(details.encode()):08x}"}}\n'.encode()
 
     def after(self, lines: bytes) -> "Count":
         return Count(self.size + len(lines), crc32(lines, self.crc32))
@@ -95,8 +95,8 @@ def _counts(head: bytes) -> list[Count]:
     counts = []
     for line in (head[:_SIZE], head[_SIZE:]):
         try:
-            told = json.loads(line)
-            count = Count(int(told["bytes"]), int(told["crc32"], 16))
+            details = json.loads(line)
+            count = Count(int(details["bytes"]), int(details["crc32"], 16))
         except (ValueError, KeyError, TypeError):
             continue
         if count.line() == line:

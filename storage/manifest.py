@@ -100,8 +100,8 @@ class Manifest:
         known = self.find(shard)
         if known is None:
             names = list(self.shards())
-            told = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise StoreError(f"{self.path.parent}: has no shard '{shard}'; it has {told or 'none'}")
+            details = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise StoreError(f"{self.path.parent}: has no shard '{shard}'; it has {details or 'none'}")
         return known.file(table)
 
     def read(self, table: str, shard: str) -> bytes:
@@ -289,10 +289,10 @@ _MOST_READINGS = 64
 def _reading(path: Path) -> _Reading:
     """What a manifest says now. Of a journal that has grown since the last look, the new lines alone are read."""
     try:
-        told = path.read_bytes()
+        details = path.read_bytes()
     except FileNotFoundError:
         return _empty(0)
-    said = _said(path, told)
+    said = _said(path, details)
     if isinstance(said, _Reading):
         return said
     journal, before = _journal(path, said), _readings.get(path, _empty(said))
@@ -305,7 +305,7 @@ def _reading(path: Path) -> _Reading:
             read = _with_lines(path, known._replace(head=head, counted=found[0]), found[1])
             _remember(path, read)
             return read
-    if path.read_bytes() == told and read_head(journal) == head:
+    if path.read_bytes() == details and read_head(journal) == head:
         raise _damaged_journal(journal)
     return _reading(path)  # it was written to while we read
 
@@ -325,10 +325,10 @@ def _journal(path: Path, number: int) -> Path:
 
 
 @lru_cache(maxsize=64)
-def _said(path: Path, told: bytes) -> int | _Reading:
+def _said(path: Path, details: bytes) -> int | _Reading:
     """What `_manifest.json` says: the number of the journal or, by version 0.1, the shards themselves."""
     try:
-        said = json.loads(told)
+        said = json.loads(details)
         if said["schema"] == _FORMAT:
             return int(said["journal"])
         if said["schema"] != _ALL_IN_ONE:

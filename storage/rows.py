@@ -118,9 +118,9 @@ def verdicts_of_rows(scores: pa.Table, replies: pa.Table, critic: str) -> list[V
     """The verdicts of one shard, in the order in which they were written. A NULL becomes NaN."""
     calls: dict[str, list[Reply]] = {}
     for row in replies.to_pylist():
-        told = {name: row[name] for name in REPLIES.names[2:]}
-        told["order"] = tuple(row["order"] or ())
-        reply = Reply(**told)
+        details = {name: row[name] for name in REPLIES.names[2:]}
+        details["order"] = tuple(row["order"] or ())
+        reply = Reply(**details)
         calls.setdefault(row["group_id"], []).append(reply)
     ids = scores["group_id"].to_pylist()
     starts = [row for row, id_ in enumerate(ids) if row == 0 or id_ != ids[row - 1]]

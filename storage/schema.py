@@ -169,9 +169,9 @@ def encode(table: pa.Table) -> Encoded:
 
 def _blocks(content: pa.Buffer) -> tuple[int, ...]:
     """Bytes of each row group and of the footer. A file of one row group is one block, there is no part to read."""
-    told = pq.read_metadata(pa.BufferReader(content))
-    footer = content.size - 8 - told.serialized_size
-    columns = [told.row_group(number).column(0) for number in range(1, told.num_row_groups)]
+    details = pq.read_metadata(pa.BufferReader(content))
+    footer = content.size - 8 - details.serialized_size
+    columns = [details.row_group(number).column(0) for number in range(1, details.num_row_groups)]
     starts = [0, *(column.dictionary_page_offset or column.data_page_offset for column in columns), footer]
     return tuple(stop - start for start, stop in pairwise([*starts, content.size]))
 

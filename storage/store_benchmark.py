@@ -90,8 +90,8 @@ def _one_of(root: Path, many: int, rounds: int) -> Row:
         first, second = (root / f"{table}/gen=round0/{shard}.parquet" for table in ("groups", "hyps"))
         plain.append(_seconds(read_one_plainly, first, second, place))
     ratio = median(plain) / median(ours)
-    told = "pyarrow reading the row groups whose numbers it is told, unchecked"
-    return _row(f"store.random_group_of_{many}_ms", 1000 * median(ours), "ms", told, ratio)
+    details = "pyarrow reading the row groups whose numbers it is told, unchecked"
+    return _row(f"store.random_group_of_{many}_ms", 1000 * median(ours), "ms", details, ratio)
 
 
 def _commits(root: Path, rounds: int) -> list[Row]:
@@ -155,8 +155,8 @@ def _rescoring(root: Path, shards: int, share: float) -> Row:
 
     plain, took = _seconds(plainly), _seconds(ours)
     rows = round(shards * GROUPS_A_SHARD * HYPOTHESES / share / 1e5) / 10
-    told = f"s for {rows} M rows in {round(shards / share)} shards" + (f", from {share:.0%}" if share < 1 else "")
-    return _row("store.rescore_s", took / share, told, "pyarrow's writer on ready tables, fsync", plain / took)
+    details = f"s for {rows} M rows in {round(shards / share)} shards" + (f", from {share:.0%}" if share < 1 else "")
+    return _row("store.rescore_s", took / share, details, "pyarrow's writer on ready tables, fsync", plain / took)
 
 
 def _verdict(group: Group, random: np.random.Generator) -> Verdict:

@@ -9,7 +9,7 @@
 | `scoring` | stage 4: groups to verdicts |
 | `training` | stage 5: verdicts to a better model |
 | `benchmarking` | stage 6: a model against the truth |
-| `showing`, `photograph_people` | the people of the report, before and after |
+| `report_groups`, `photograph_people` | the people of the report, before and after |
 | `reflecting`, `controls` | the critic's memory; planted controls |
 | `pretraining`, `headroom` | the shipped bases; what labels would gain |
 | `run/` | what every stage shares: settings, paths, locks, retries |

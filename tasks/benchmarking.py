@@ -29,7 +29,7 @@ from hmr.metrics.evaluation import (
     pose_groups,
 )  # fmt: skip
 from hmr.metrics.pose_metrics import bootstrap_improvement, rank_correlations, spread_correlations
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.compute import Compute, PlacedPredictor, encode
 from hmr.pretraining.labels import KnownPeople, known_people
 from hmr.pretraining.lifting import lifting_errors, load_liftings
@@ -111,18 +111,18 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, frame: Body, proto
     return Framing(betas, known.truth.camera, crop, how, frame.points(*known.truth.bodies).joints[:, 0, 2])
 
 
-def encode_split(base: BaseModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
+def encode_split(base: HmrModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
     """What a model's encoder makes of the people of a split; alignment never changes it."""
     return _encoded(base, people, known(frame, people).seen, compute)
 
 
-def _encoded(base: BaseModel, people: StudioPeople, seen: SeenPeople, compute: Compute) -> Condition:
+def _encoded(base: HmrModel, people: StudioPeople, seen: SeenPeople, compute: Compute) -> Condition:
     return encode(base, observe(person_records(people, seen), base.picture_side), compute)
 
 
 @torch.no_grad()
 def draw_people(
-    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
+    base: HmrModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
     protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
     some: slice = EVERYBODY,
 ) -> DrawnPeople:  # fmt: skip
@@ -132,17 +132,17 @@ def draw_people(
     here. some: of the people.
     """
     data = known(frame, people).rows(some)
-    told = _encoded(base, people, data.seen, compute) if condition is None else condition
+    details = _encoded(base, people, data.seen, compute) if condition is None else condition
     ids = [f"{people.split}-{i}" for i in data.seen.index]
     sampler = base.sampler if sampler is None else sampler
     seeds = torch.from_numpy(group_seeds(0, "benchmark", ids, hypotheses))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
     latents = draw_latents(
-        PlacedPredictor(base.predictor, compute), told.to(torch.device(compute.device)), seeds, zero, sampler,
+        PlacedPredictor(base.predictor, compute), details.to(torch.device(compute.device)), seeds, zero, sampler,
         landmarks=torch.from_numpy(landmarks_in_crop(data.seen.landmarks, data.seen.crop)),
     )  # fmt: skip
-    view = framing(data, told.betas, base.decoding, frame, protocol)
+    view = framing(data, details.betas, base.decoding, frame, protocol)
     return DrawnPeople(data, seeds, latents, view, pose_groups(frame, latents, view))
 
 
@@ -187,7 +187,7 @@ def choosing_critic(section: CriticSection) -> CriticSection:
     return section if able else section.model_copy(update={"name": "evidence"})
 
 
-def benchmark_sampler(sample: Sample, base: BaseModel) -> SamplerSettings:
+def benchmark_sampler(sample: Sample, base: HmrModel) -> SamplerSettings:
     """The run's sampler at the model's own spread."""
     return sampler_settings(sample.model_copy(update={"temperature": 1.0}), base.sampler)
 
@@ -298,11 +298,11 @@ def uncertainty(result: Path) -> dict[str, Any]:
     """
     with np.load(result) as kept:
         spread, error = kept["joint_spread_mm"][:, 1:], kept["joint_error_mm"][:, 1:]
-    told = spread_correlations(spread, error)
+    details = spread_correlations(spread, error)
     return {
         "joint_spread_mm": dict(zip(JOINT_NAMES[1:], spread.mean(0).tolist())),
-        "error_srcc": told.overall,
-        "error_srcc_within_joint": told.within_joint,
+        "error_srcc": details.overall,
+        "error_srcc_within_joint": details.within_joint,
     }
 
 

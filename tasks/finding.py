@@ -71,8 +71,8 @@ def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, si
     if not any(image.present for image in images):
         reasons = "; ".join(f"{name}: {why}" for name, why in skipped[:5])
         folders = ", ".join(str(source.folder) for source in sources)
-        told = f" ({reasons})" if reasons else ""
-        raise PhotographError(f"no photographs in {folders}{told}: put some in it ({', '.join(IMAGES)})")
+        details = f" ({reasons})" if reasons else ""
+        raise PhotographError(f"no photographs in {folders}{details}: put some in it ({', '.join(IMAGES)})")
     if [*before] != images or store.images.root != root:
         store.write_images(ImageList(root, images))
     shards: dict[str, list[tuple[Path, str]]] = {}

@@ -28,10 +28,10 @@ def probe_headroom(
     seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)
     people = labelled_people(frame, wild.split, seen, purpose="headroom probe")
 
-    told = encode_split(base, frame, val)
+    details = encode_split(base, frame, val)
 
     def validate(model: Any) -> float:
-        drawn = draw_people(model, frame, val, hypotheses=hypotheses, condition=told)
+        drawn = draw_people(model, frame, val, hypotheses=hypotheses, condition=details)
         measured = evaluate_people(frame, drawn, vertices=False)
         zero, best = (measured.errors[e]["mpjpe_mm"].mean() for e in ("zero_noise", "best_of_g"))
         return float(zero + best)

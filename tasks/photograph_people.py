@@ -14,7 +14,7 @@ from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.groups.overlays import save_jpeg
 from tasks.rendering import drawn_groups
-from tasks.report.photograph_agreement import Agreement, agreement, moved, only, places_in_crop, told
+from tasks.report.photograph_agreement import Agreement, agreement, agreement_means, moved, only, places_in_crop
 from tasks.report.report import PhotographPerson, ShownBody, ShownHypothesis
 from tasks.run.kept_note import made_of, read_note, write_note
 from tasks.run.plan import Plan
@@ -204,8 +204,8 @@ def photograph_summary(before: Sequence[Measured], after: Sequence[Measured]) ->
     far = distances_moved(before, after)
     return {
         "photographs": len({one.photo for one in before}),
-        "before": told([one.agreement for one in before]),
-        "after": told([one.agreement for one in after]),
+        "before": agreement_means([one.agreement for one in before]),
+        "after": agreement_means([one.agreement for one in after]),
         "moved_px": float(np.median(list(far.values()))) if far else None,
     }
 

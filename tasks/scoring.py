@@ -13,7 +13,7 @@ from critique.endpoint.cache import FILE
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
 from critique.panel import Member, PanelCritic
-from critique.scale import scale_told
+from critique.scale import scale_fault
 from critique.scorer import ScorerCritic, ScorerSettings
 from critique.shuffled import ShuffledCritic
 from critique.vlm.vlm_settings import VlmSettings
@@ -125,7 +125,7 @@ def score_shard(
             store.add_verdicts(gen, name, run, shard, final)
         kept = {group_id: verdict for group_id, verdict in kept.items() if not verdict.pending}
         kept |= {verdict.group_id: verdict for verdict in final}
-        if fault := scale_told(kept.values()):
+        if fault := scale_fault(kept.values()):
             log.warning("%s: %s", name, fault)
     return counts_of(store.hypotheses_of(gen, shard), kept)
 

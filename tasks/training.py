@@ -178,19 +178,19 @@ def _message(line: str) -> Mapping[str, Any]:
 def _progress(gen: str) -> Tell:
     """Messages of training as a progress artifact and log lines of the task."""
     artifact = begin_progress(f"train on {gen}")
-    told = 0
+    details = 0
 
     def tell(message: Mapping[str, Any]) -> None:
-        nonlocal told
+        nonlocal details
         if "advice" in message:
             log.warning("%s: %s", gen, message["advice"])
         row = message.get("row")
         if row is None:
             return
         percent = int(100 * row["step"] / message["steps"])
-        if percent // TOLD_EVERY == told // TOLD_EVERY and percent < 100:
+        if percent // TOLD_EVERY == details // TOLD_EVERY and percent < 100:
             return
-        told = percent
+        details = percent
         log.info("step %d of %d: loss %.4g, gradient norm %.3g", row["step"], message["steps"], row["loss"],
                     row["gradient_norm"])  # fmt: skip
         if artifact is not None:

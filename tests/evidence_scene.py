@@ -103,10 +103,10 @@ def person_in(pose: NDArray) -> Person:
 
 def landmarks_for(keypoints: NDArray) -> NDArray:
     """(23, 3) world landmarks that are read as these keypoints (23, 3) about the hips."""
-    told = keypoints
+    details = keypoints
     for _ in range(30):  # the offsets turn with the trunk that the landmarks tell
-        told = keypoints - fitted().camera_offsets - fitted().body_offsets @ trunk_axes(told)
-    return told
+        details = keypoints - fitted().camera_offsets - fitted().body_offsets @ trunk_axes(details)
+    return details
 
 
 def with_second_look(person: Person, landmarks: NDArray | None = None, world: NDArray | None = None) -> Person:

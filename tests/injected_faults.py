@@ -51,8 +51,8 @@ def _digest(path: Path) -> str:
     total = hashlib.sha256()
     if path.name == "_manifest.json":
         shards = Manifest({"first": path.parent}).shards()
-        told = {name: shard._replace(written_ns=0) for name, shard in shards.items()}
-        total.update(json.dumps(told, sort_keys=True).encode())
+        details = {name: shard._replace(written_ns=0) for name, shard in shards.items()}
+        total.update(json.dumps(details, sort_keys=True).encode())
     elif path.suffix == ".safetensors":  # the order of its metadata is by chance
         with safe_open(path, framework="np") as file:
             total.update(json.dumps(file.metadata(), sort_keys=True).encode())
@@ -166,7 +166,7 @@ class Sweep:
                 os.kill(os.getpid(), signal.SIGKILL)
             return
         ended = os.waitpid(child, 0)[1]
-        told = "died" if os.WIFSIGNALED(ended) else {_RAISED: "raised", _SWALLOWED: "went on"}.get(
+        details = "died" if os.WIFSIGNALED(ended) else {_RAISED: "raised", _SWALLOWED: "went on"}.get(
             os.WEXITSTATUS(ended), f"exit {os.WEXITSTATUS(ended)}"
         )  # fmt: skip
         if companion is not None:
@@ -174,7 +174,7 @@ class Sweep:
         resumed = self._fork(self._resume_and_compare)
         if code := os.waitstatus_to_exitcode(os.waitpid(resumed, 0)[1]):
             said = self._said().read_text() if self._said().exists() else f"exit {code}"
-            self.faults.append(f"{about} ({told}): {said}")
+            self.faults.append(f"{about} ({details}): {said}")
         self._said().unlink(missing_ok=True)
         shutil.rmtree(self.root)
         self._real["rename"](aside, self.root)

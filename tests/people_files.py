@@ -265,9 +265,9 @@ def mpi_inf_3dhp(scene: Scene, folder: Path) -> Path:
         inner, outer = np.eye(4), scene.world[0].copy()
         inner[:3, :3] = scene.camera[0]
         outer[:3, 3] *= 1000
-        told = [" ".join(f"{value:.9g}" for value in matrix.ravel()) for matrix in (inner, outer)]
+        details = [" ".join(f"{value:.9g}" for value in matrix.ravel()) for matrix in (inner, outer)]
         lines += [f"name          {k}", "  sensor      10 10", f"  size        {SIZE[0]} {SIZE[1]}", "  animated    0",
-                  f"  intrinsic   {told[0]} ", f"  extrinsic   {told[1]} ", "  radial      0"]  # fmt: skip
+                  f"  intrinsic   {details[0]} ", f"  extrinsic   {details[1]} ", "  radial      0"]  # fmt: skip
     (sequence / "camera.calibration").write_text("\n".join(lines) + "\n")
     return folder
 

@@ -11,12 +11,12 @@ from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photograph_people import measure_photographs, show_bodies
 from tasks.photographs import studio_photographs
+from tasks.report_groups import show_groups
 from tasks.rounds.train_worker import RoundSpec, Trained, finished, refuse_other, train
 from tasks.run.plan import Plan
 from tasks.run.settings import Sample, Settings
 from tasks.sampling import sample_shard
 from tasks.scoring import score_shard
-from tasks.showing import show_groups
 from tasks.training import train_settings
 
 PEOPLE = 4

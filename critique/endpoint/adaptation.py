@@ -61,7 +61,7 @@ def changed(request: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     return made
 
 
-def told(change: str, address: str) -> str:
+def describe(change: str, address: str) -> str:
     """What is said of an adaptation."""
     if change == "token limit":
         return f"{address} wants the limit of tokens by its other name; it is sent so from now on"
@@ -89,12 +89,12 @@ def is_quota(code: int, words: str) -> bool:
 def setting_to_change(code: int, words: str, address: str, model: str, key_variable: str) -> str | None:
     """The mend of a fault that every request would meet; None for what may be one request's own fault."""
     if is_quota(code, words):
-        mend = "see to its quota, or name another key's variable in `api_key_variable`"
-        return f"The account of the key in {key_variable} is used up: {mend}"
+        fix = "see to its quota, or name another key's variable in `api_key_variable`"
+        return f"The account of the key in {key_variable} is used up: {fix}"
     if code in (401, 407):
         return f"Check the key in {key_variable}"
     if code in (404, 405) or _NO_ENDPOINT.search(words) or _UNKNOWN_MODEL.search(words):
         version = re.search(r"/v[0-9]+\w*$", address.rstrip("/"))
-        mend = "" if version else f"`base_url` should probably be {address.rstrip('/')}/v1. "
-        return f"{mend}Check `base_url`, the model '{model}' (`model`) and the key in {key_variable}"
+        fix = "" if version else f"`base_url` should probably be {address.rstrip('/')}/v1. "
+        return f"{fix}Check `base_url`, the model '{model}' (`model`) and the key in {key_variable}"
     return None

@@ -115,10 +115,10 @@ class AnswerCache:
         sent = "coalesce(sum(prompt_tokens + completion_tokens), 0)"
         return int(self._file.execute(f"SELECT {sent} FROM answers").fetchone()[0])
 
-    def adapt(self, critic: str, change: str, told: str) -> None:
+    def adapt(self, critic: str, change: str, details: str) -> None:
         """Remember what a server does not take of a critic's requests, so that it is found out once."""
         with self._file:
-            self._file.execute("INSERT OR REPLACE INTO adaptations VALUES (?, ?, ?)", (critic, change, told))
+            self._file.execute("INSERT OR REPLACE INTO adaptations VALUES (?, ?, ?)", (critic, change, details))
 
     def adaptations(self, critic: str) -> dict[str, str]:
         """What was adapted, and in words."""

@@ -80,12 +80,12 @@ def error_words(table: Mapping[str, Any]) -> str:
     if not error:
         return ""
     if isinstance(error, dict):
-        told = [error.get(key) for key in ("code", "type", "message")]
-        return ": ".join(str(one) for one in told if one) or json.dumps(error)
+        details = [error.get(key) for key in ("code", "type", "message")]
+        return ": ".join(str(one) for one in details if one) or json.dumps(error)
     return error if isinstance(error, str) else json.dumps(error)
 
 
-def told_error(body: str) -> str:
+def error_text(body: str) -> str:
     """A server's words about what is wrong: the error in a JSON body, or the body itself."""
     try:
         found = json.loads(body.lstrip("\ufeff \t\r\n"))
@@ -102,9 +102,9 @@ def _answer(message: Mapping[str, Any]) -> tuple[str, str]:
     calls = message.get("tool_calls")
     calls = calls if isinstance(calls, list) else [{"function": message.get("function_call")}]
     given = [_table(_table(call).get("function")).get("arguments") for call in calls]
-    told = [one if isinstance(one, str) else json.dumps(one) for one in given if one]
-    if told:
-        return told[0] if len(told) == 1 else f"[{', '.join(told)}]", ""
+    details = [one if isinstance(one, str) else json.dumps(one) for one in given if one]
+    if details:
+        return details[0] if len(details) == 1 else f"[{', '.join(details)}]", ""
     thought = next((words for name in REASONING if (words := _text(message.get(name)).strip())), "")
     if thought.startswith("{") and thought.endswith("}"):
         return thought, ""  # a reasoning parser that took the whole answer for thoughts

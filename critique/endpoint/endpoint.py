@@ -18,9 +18,9 @@ from typing import Any, Literal, NoReturn
 
 import openai
 
-from critique.endpoint.adaptation import OPTIONS, changed, named_change, picture_limit, setting_to_change, told
+from critique.endpoint.adaptation import OPTIONS, changed, describe, named_change, picture_limit, setting_to_change
 from critique.endpoint.cache import Answer, AnswerCache, digest_of
-from critique.endpoint.completion import Completion, CompletionError, read_completion, told_error
+from critique.endpoint.completion import Completion, CompletionError, error_text, read_completion
 from critique.endpoint.stream import BudgetSpent
 from critique.vlm.cost import Tokens, price
 from critique.vlm.expectation import Token
@@ -283,16 +283,16 @@ class Endpoint:
                 "own, then run again"
             )
 
-    def _stop(self, told: str) -> NoReturn:
+    def _stop(self, message: str) -> NoReturn:
         """Send nothing more."""
-        self._stopped = VlmConfigError(told)
+        self._stopped = VlmConfigError(message)
         raise self._stopped from None
 
     def _stop_for(self, code: int, reason: str, words: str) -> None:
         settings = self.settings
-        mend = setting_to_change(code, words, self._address, settings.model or "", settings.api_key_variable)
-        if mend is not None:
-            self._stop(f"the server at {self._address} answers {reason}. {mend}, then run again; answers are kept")
+        fix = setting_to_change(code, words, self._address, settings.model or "", settings.api_key_variable)
+        if fix is not None:
+            self._stop(f"the server at {self._address} answers {reason}. {fix}, then run again; answers are kept")
 
     def check_budget(self, guess: Tokens, requests: int = 1, share: float = 1.0) -> None:
         """Refuse to send what would pass the budget: so many requests beside those under way, at a share of the price.
@@ -352,14 +352,14 @@ class Endpoint:
     def _is_no_options(self, error: openai.APIStatusError) -> bool:
         """Whether a refusal is of another kind than options: leaving them out would only send all pictures again."""
         words, settings = error.response.text, self.settings
-        mend = setting_to_change(error.status_code, words, self._address, "", settings.api_key_variable)
-        return picture_limit(words) is not None or mend is not None
+        fix = setting_to_change(error.status_code, words, self._address, "", settings.api_key_variable)
+        return picture_limit(words) is not None or fix is not None
 
     def _refuses(self, changes: Sequence[str]) -> None:
         for change in sorted(set(changes) - self._refused):
-            log.warning("%s", told(change, self._address))
+            log.warning("%s", describe(change, self._address))
             self._refused.add(change)
-            self._cache.adapt(self._critic, change, told(change, self._address))
+            self._cache.adapt(self._critic, change, describe(change, self._address))
 
     async def _post(self, request: dict[str, Any]) -> str:
         """By the client's plain `post`: it retries and raises as `create` does, but leaves the body as it is."""
@@ -374,7 +374,7 @@ class Endpoint:
         if not isinstance(error, openai.APIStatusError):
             return "", "server_error", f"connection lost: {type(error.__cause__ or error).__name__}"
         code, text = error.status_code, self.without_key(error.response.text)
-        said = plain_text(told_error(text), ERROR_LIMIT)
+        said = plain_text(error_text(text), ERROR_LIMIT)
         if code in fatal or 404 in fatal:  # of a batch, 404 says only that there are none
             self._stop_for(code, f"HTTP {code}: {said}", text)
         if code in fatal:

@@ -300,7 +300,7 @@ def _random(*seeds: Any) -> np.random.Generator:
 
 
 @dataclass(frozen=True)
-class Manner:
+class JudgingStyle:
     """A script: judges by the pixels and by the prompt's rules, with the faults that it is told to have."""
 
     look: Look = agreement
@@ -327,16 +327,16 @@ class Manner:
         return slow(self.seconds, answer)(body)
 
 
-def _retold(change: Callable[[Body], Any]) -> Callable[[Step, int | float], Step]:
+def _rephrased(change: Callable[[Body], Any]) -> Callable[[Step, int | float], Step]:
     """A way of spoiling a good answer: `change` makes something else of its object."""
 
     def spoil(step: Step, _: int | float) -> Step:
-        def told(body: Body) -> Answer:
+        def details(body: Body) -> Answer:
             items = json.loads(step(body).body["choices"][0]["message"]["content"])
             changed = change(items)
             return says(changed if isinstance(changed, str) else json.dumps(changed))(body)
 
-        return told
+        return details
 
     return spoil
 
@@ -346,13 +346,13 @@ def _shift(items: Body, by: int) -> Body:
 
 
 RUDE: tuple[Callable[[Step, int | float], Step], ...] = (
-    _retold(lambda items: json.dumps(items)[:-3]),
-    _retold(lambda items: " and ".join(f"{key} gets {item['score']}" for key, item in items.items())),
-    _retold(lambda items: 'Like {"image_2": {"score": 1}}:\n```json\n' + json.dumps(items) + "\n```\nDone {so}."),
-    _retold(lambda items: dict(list(items.items())[1:])),
-    _retold(lambda items: items | {"image_1": {"score": 3}, "image_99": {"score": 4}, "overall": 5}),
-    _retold(lambda items: _shift(items, -1)),
-    _retold(lambda items: items | {"image_2": {"score": 250, "comment": "great"}}),
+    _rephrased(lambda items: json.dumps(items)[:-3]),
+    _rephrased(lambda items: " and ".join(f"{key} gets {item['score']}" for key, item in items.items())),
+    _rephrased(lambda items: 'Like {"image_2": {"score": 1}}:\n```json\n' + json.dumps(items) + "\n```\nDone {so}."),
+    _rephrased(lambda items: dict(list(items.items())[1:])),
+    _rephrased(lambda items: items | {"image_1": {"score": 3}, "image_99": {"score": 4}, "overall": 5}),
+    _rephrased(lambda items: _shift(items, -1)),
+    _rephrased(lambda items: items | {"image_2": {"score": 250, "comment": "great"}}),
     lambda step, _: refusal(),
     lambda step, _: filtered(),
     lambda step, _: truncated(),

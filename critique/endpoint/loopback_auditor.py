@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from critique.endpoint.loopback import Answer, Body, Look, Manner, floating, foreground, labelled, says, sunken
+from critique.endpoint.loopback import Answer, Body, JudgingStyle, Look, floating, foreground, labelled, says, sunken
 from storage.records import Bytes
 
 REMARKS: dict[str, Look] = {
@@ -45,13 +45,13 @@ def overlooking_feet(look: Look) -> Look:
 class Auditing:
     """A script: judges as `manner` does with remarks for comments, and answers audits."""
 
-    manner: Manner
+    style: JudgingStyle
 
     def __call__(self, number: int, body: Body) -> Answer:
         text = "\n".join(part["text"] for part in body["messages"][0]["content"] if part["type"] == "text")
         if context := re.search(r"GROUP_CONTEXT_JSON\n(\{.*\})\n", text):
             return says(json.dumps({"new_rules": audit(json.loads(context[1]))}))(body)
-        answer = self.manner(number, body)
+        answer = self.style(number, body)
         return _with_remarks(answer, labelled(body)) if answer.status == 200 else answer
 
 

@@ -218,8 +218,8 @@ def proposed(
             record("merged", rule, f"says what {known.id} says, which is {known.state}")
             continue
         unknown = sorted(set(rule.tags) - TAGS)
-        told = f"proposed {1 + len(copies)} times" + (f"; tags not known: {', '.join(unknown)}" if unknown else "")
-        record("proposed", rule, told)
+        details = f"proposed {1 + len(copies)} times" + (f"; tags not known: {', '.join(unknown)}" if unknown else "")
+        record("proposed", rule, details)
         fresh.append(rule)
     waiting = [rule for rule in memory.rules if rule.state == "candidate"]
     return sorted([*waiting, *fresh], key=lambda rule: (rule.lift is not None, -(rule.lift or 0.0)))

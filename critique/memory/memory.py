@@ -305,8 +305,8 @@ def with_imported(
         twin = near_copy(rule.text, rules, likeness, least)
         if twin is not None:
             rules[rules.index(twin)] = united(twin, [rule])
-            told = f"says what {twin.id} says, which is {twin.state}"
-            events.append(Event(what="merged", rule=rule.id, text=rule.text, detail=told, time=time))
+            details = f"says what {twin.id} says, which is {twin.state}"
+            events.append(Event(what="merged", rule=rule.id, text=rule.text, detail=details, time=time))
             continue
         rules.append(rule)
         if memory.events or memory.rules:

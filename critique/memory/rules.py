@@ -48,7 +48,7 @@ TextEmbedder = Callable[[Sequence[str]], NDArray[np.float64]]
 """Texts to vectors of length 1, (texts, numbers)."""
 
 
-def tame(limit: int) -> BeforeValidator:
+def one_line_of(limit: int) -> BeforeValidator:
     """One line without markup, at most `limit` characters: what memory text is cut down to."""
 
     def tamed(text: object) -> object:
@@ -59,8 +59,8 @@ def tame(limit: int) -> BeforeValidator:
     return BeforeValidator(tamed)
 
 
-Line = Annotated[str, tame(TEXT_LIMIT)]
-Sentence = Annotated[str, tame(TEXT_LIMIT), Field(min_length=1)]
+Line = Annotated[str, one_line_of(TEXT_LIMIT)]
+Sentence = Annotated[str, one_line_of(TEXT_LIMIT), Field(min_length=1)]
 Identity = Annotated[str, Field(min_length=1, max_length=80)]
 Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Tags = Annotated[tuple[Tag, ...], AfterValidator(lambda tags: tuple(sorted(set(tags))))]

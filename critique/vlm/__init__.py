@@ -4,7 +4,7 @@
 |---|---|
 | `aggregate` | Scores of several calls about one group become one score and one standard error for each hypothesis |
 | `batch` | First questions as a batch: one JSONL file, answered within a day, often at half the price |
-| `blocks` | Which hypotheses a remote critic is shown together, and in which order: one showing for each call. Pure |
+| `blocks` | Which hypotheses a remote critic is shown together in one call, and in which order. Pure |
 | `cost` | What judging will cost, before anything is sent: requests, tokens, money and hours. Pure |
 | `expectation` | Scores as expectations over a model's token probabilities, where the server tells them. Pure |
 | `lenient_json` | JSON as models write it: also with single quotes, trailing commas, Python's words and bare keys |

@@ -28,7 +28,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from critique.vlm.blocks import Showing
+from critique.vlm.blocks import Presentation
 
 Floats = NDArray[np.float64]
 Link = Literal["mean", "median", "affine", "bradley_terry"]
@@ -49,7 +49,7 @@ class Linked(NamedTuple):
     uncertainty: Floats | None  # (G,) standard error, points; None = not known
 
 
-def link(size: int, shown: Sequence[Showing], scores: Sequence[Floats], how: Link) -> Linked:
+def link(size: int, shown: Sequence[Presentation], scores: Sequence[Floats], how: Link) -> Linked:
     """One score per hypothesis of a group of `size`, from `scores[c]` (in the order shown) of the calls `shown`."""
     table = np.full((len(shown), size), np.nan)
     places = np.zeros((len(shown), size, PLACES))

@@ -1,4 +1,4 @@
-"""Which hypotheses a remote critic is shown together, and in which order: one showing for each call. Pure.
+"""Which hypotheses a remote critic is shown together in one call, and in which order. Pure.
 
     list    the whole group in each call, `repeats` times; every repeat starts at another place of one random order
     blocks  overlapping blocks: the anchors stand in all of them, the other hypotheses in one each, `repeats` times
@@ -15,23 +15,23 @@ from typing import Literal
 import numpy as np
 
 Mode = Literal["list", "blocks", "pairs"]
-Showing = tuple[int, ...]
+Presentation = tuple[int, ...]
 """Hypotheses in the order shown: the k-th is image_{k + 2}."""
 
 
-def whole_lists(size: int, repeats: int, rng: np.random.Generator | None) -> list[Showing]:
+def whole_lists(size: int, repeats: int, rng: np.random.Generator | None) -> list[Presentation]:
     """`repeats` orders of all hypotheses; no place of one is its place in another. Without `rng`: in their order."""
     order = np.arange(size) if rng is None else rng.permutation(size)
     repeats = min(repeats, size)
     return [tuple(np.roll(order, -(turn * size // repeats)).tolist()) for turn in range(repeats)]
 
 
-def blocks(size: int, repeats: int, block_size: int, anchors: int, rng: np.random.Generator) -> list[Showing]:
+def blocks(size: int, repeats: int, block_size: int, anchors: int, rng: np.random.Generator) -> list[Presentation]:
     """Blocks of at most `block_size` with `anchors` in common; anchor 0 is hypothesis 0, the others are random.
 
     The repeats have other anchors, and other company for every hypothesis.
     """
-    shown: list[Showing] = []
+    shown: list[Presentation] = []
     for _ in range(repeats):
         if size <= block_size:
             shown.append(tuple(rng.permutation(size).tolist()))
@@ -44,9 +44,9 @@ def blocks(size: int, repeats: int, block_size: int, anchors: int, rng: np.rando
     return shown
 
 
-def pairs(size: int, repeats: int, rng: np.random.Generator) -> list[Showing]:
+def pairs(size: int, repeats: int, rng: np.random.Generator) -> list[Presentation]:
     """`repeats` rings of `size` pairs each."""
-    shown: list[Showing] = []
+    shown: list[Presentation] = []
     for _ in range(repeats):
         ring = rng.permutation(size).tolist()
         shown += list(zip(ring, [*ring[1:], ring[0]]))
@@ -55,10 +55,10 @@ def pairs(size: int, repeats: int, rng: np.random.Generator) -> list[Showing]:
 
 def calls(mode: Mode, size: int, repeats: int, block_size: int, anchors: int) -> list[int]:
     """How many overlays each call for a group of `size` shows, (calls,): what a mode costs."""
-    return [len(shown) for shown in showings(mode, size, repeats, block_size, anchors, np.random.default_rng(0))]
+    return [len(shown) for shown in presentations(mode, size, repeats, block_size, anchors, np.random.default_rng(0))]
 
 
-def showings(
+def presentations(
     mode: Mode,
     size: int,
     repeats: int,
@@ -66,8 +66,8 @@ def showings(
     anchors: int,
     rng: np.random.Generator,
     shuffle: bool = True,
-) -> Sequence[Showing]:
-    """All showings of one group. `shuffle` False leaves whole lists in the hypotheses' order: a test of order bias."""
+) -> Sequence[Presentation]:
+    """All presentations of one group. `shuffle` False: whole lists in the hypotheses' order, to test order bias."""
     if size < 2 or mode == "list":
         return whole_lists(size, repeats, rng if shuffle else None)
     if mode == "blocks":

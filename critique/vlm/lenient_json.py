@@ -120,5 +120,5 @@ class _Reader:
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    told = found[1]
-    return chr(int(told[1:], 16)) if len(told) == 5 else _ESCAPES.get(told, told)
+    details = found[1]
+    return chr(int(details[1:], 16)) if len(details) == 5 else _ESCAPES.get(details, details)

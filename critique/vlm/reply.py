@@ -128,8 +128,8 @@ def _label(item: _Object, size: int) -> str | None:
     lowered = _lowered(item)
     if not any(name in lowered for name in _POINTS):
         return None
-    told = [lowered[name] for name in _LABELS if name in lowered]
-    found = {value for value in told if isinstance(value, str) and picture_place(value) is not None}
+    details = [lowered[name] for name in _LABELS if name in lowered]
+    found = {value for value in details if isinstance(value, str) and picture_place(value) is not None}
     return found.pop() if len(found) == 1 else None
 
 
@@ -141,10 +141,10 @@ def plain_text(text: str, limit: int) -> str:
 
 def _unwrapped(text: str) -> str:
     """The text inside a JSON string, if the whole answer is one."""
-    told = text.strip(" \t\r\n\ufeff")
-    if len(told) > 1 and told[0] == told[-1] == '"':
+    details = text.strip(" \t\r\n\ufeff")
+    if len(details) > 1 and details[0] == details[-1] == '"':
         try:
-            inner = json.loads(told)
+            inner = json.loads(details)
         except (ValueError, RecursionError):
             return text
         return inner if isinstance(inner, str) else text

@@ -22,7 +22,7 @@ from critique.endpoint.stream import Judge, for_each, judge_all
 from critique.memory.memory import Memory
 from critique.vlm import batch
 from critique.vlm.aggregate import link
-from critique.vlm.blocks import Showing, calls, showings
+from critique.vlm.blocks import Presentation, calls, presentations
 from critique.vlm.cost import Tokens, request_tokens
 from critique.vlm.expectation import expected_scores
 from critique.vlm.prompt import (
@@ -60,9 +60,9 @@ def name_of(settings: VlmSettings, memory: Memory) -> str:
 
 @dataclass
 class _Judgement:
-    """What one showing came to: a reading of the last answer, or a status and reason; and all answers on the way."""
+    """What one presentation came to: the last answer read, or a status and reason; and all answers on the way."""
 
-    order: Showing
+    order: Presentation
     parsed: ParsedReply | None = None
     status: str = "ok"
     reason: str = ""
@@ -137,11 +137,11 @@ class VlmCritic:
             "settings": self.settings.model_dump(mode="json", include=_ANSWER_SETTINGS),
         }
 
-    def showings(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Showing]:
+    def presentations(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Presentation]:
         """Who is shown in each call, in which order; it depends on the settings and the group alone."""
         s = settings or self.settings
         rng = seeded_random(s.seed, group_id)
-        return showings(s.mode, size, s.repeats, s.block_size, s.anchors, rng, s.shuffle)
+        return presentations(s.mode, size, s.repeats, s.block_size, s.anchors, rng, s.shuffle)
 
     def judge(self, group: DrawnGroup) -> Verdict:
         """One group's verdict. Not for use inside a running event loop: await `judge_many` there."""
@@ -193,17 +193,17 @@ class VlmCritic:
         for group in groups:
             case = self._case(group)
             chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
-            for order in self.showings(group.group.person.group_id, len(group.group), chosen):
+            for order in self.presentations(group.group.person.group_id, len(group.group), chosen):
                 request = endpoint.request([self._message(case, order)], self.settings.max_tokens, len(order))
                 yield batch.Question(endpoint.asked(request), request, self._guess(case, order))
 
     async def _judge(self, endpoint: Endpoint, group: DrawnGroup) -> Verdict:
-        """All showings of a group at the same time, as far as there are places."""
+        """All presentations of a group at the same time, as far as there are places."""
         started = time.perf_counter()
         case = await asyncio.to_thread(self._case, group)
         while True:
             chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
-            shown = self.showings(group.group.person.group_id, len(group.group), chosen)
+            shown = self.presentations(group.group.person.group_id, len(group.group), chosen)
             asked = (self._judgement(endpoint, case, order) for order in shown)
             found = await asyncio.gather(*asked, return_exceptions=True)
             faults = [judgement for judgement in found if isinstance(judgement, BaseException)]
@@ -215,8 +215,8 @@ class VlmCritic:
         judgements = [judgement for judgement in found if isinstance(judgement, _Judgement)]
         return self._verdict(group, judgements, time.perf_counter() - started, chosen)
 
-    async def _judgement(self, endpoint: Endpoint, case: _Case, order: Showing) -> _Judgement:
-        """One showing; after a failure again, each time from another place of its order."""
+    async def _judgement(self, endpoint: Endpoint, case: _Case, order: Presentation) -> _Judgement:
+        """One presentation; after a failure again, each time from another place of its order."""
         if self.anew:
             try:
                 kept = await self._tried(endpoint, case, order, "kept")
@@ -227,7 +227,7 @@ class VlmCritic:
                     return kept
         return await self._tried(endpoint, case, order, "new" if self.anew else "kept or new")
 
-    async def _tried(self, endpoint: Endpoint, case: _Case, order: Showing, look: Look) -> _Judgement:
+    async def _tried(self, endpoint: Endpoint, case: _Case, order: Presentation, look: Look) -> _Judgement:
         deadline = Deadline(self.settings.deadline_seconds)
         judgement, chances = _Judgement(order), self.settings.second_chances + 1
         for chance in range(chances):
@@ -242,7 +242,7 @@ class VlmCritic:
         return judgement
 
     async def _asked(
-        self, endpoint: Endpoint, case: _Case, order: Showing, deadline: Deadline, look: Look
+        self, endpoint: Endpoint, case: _Case, order: Presentation, deadline: Deadline, look: Look
     ) -> _Judgement:
         """Ask; widen the cap of a cut answer once; send an unusable or incomplete one back."""
         size, judgement = len(order), _Judgement(order)
@@ -323,10 +323,10 @@ class VlmCritic:
         side = 0 if group.photograph is None else len(group.photograph)
         return _Case(pictures, tuple(memory_parts(recalled, self._picture_part)), side, shown)
 
-    def _guess(self, case: _Case, order: Showing) -> Tokens:
+    def _guess(self, case: _Case, order: Presentation) -> Tokens:
         return request_tokens(self.settings, len(order), case.side, case.prototypes)
 
-    def _message(self, case: _Case, order: Showing) -> dict[str, Any]:
+    def _message(self, case: _Case, order: Presentation) -> dict[str, Any]:
         return first_message(case.pictures, order, case.memory, self.settings.views, self.settings.prompt_order)
 
 
@@ -346,9 +346,9 @@ def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int)
         return settings.model_copy(update=own)
     if most and room == 2:
         return settings.model_copy(update={"mode": "pairs", "link": None})
-    told = f"at most {most} pictures" if most else "fewer pictures, and does not say how many,"
+    limit = f"at most {most} pictures" if most else "fewer pictures, and does not say how many,"
     raise VlmConfigError(
-        f"the server at {settings.address} takes {told} in one request, and {1 + prototypes + shown} are to be shown: "
+        f"the server at {settings.address} takes {limit} in one request, and {1 + prototypes + shown} are to be shown: "
         f"the photograph, {f'{prototypes} prototypes, ' if prototypes else ''}and two overlays at least. Raise "
         'the server\'s limit (vLLM: --limit-mm-per-prompt), or set mode to "blocks" with a smaller block_size, or to '
         '"pairs"'

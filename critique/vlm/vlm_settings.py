@@ -184,5 +184,5 @@ def check_model(settings: VlmSettings) -> None:
     if settings.model not in known and f"{settings.model}:latest" not in known:
         near = get_close_matches(settings.model, known, n=1)
         listed = ", ".join(known[:20]) or "none"
-        mend = f"Did you mean '{near[0]}'?" if near else f"It lists: {listed}."
-        raise VlmConfigError(f"the server at {address} has no model '{settings.model}'. {plain_text(mend, 500)}")
+        fix = f"Did you mean '{near[0]}'?" if near else f"It lists: {listed}."
+        raise VlmConfigError(f"the server at {address} has no model '{settings.model}'. {plain_text(fix, 500)}")

@@ -90,10 +90,10 @@ def offsets(frame: Body, known: Known) -> dict[str, list]:
     people = person_records(StudioPeople("broad", 0, Path()), known.seen._replace(camera=known.truth.camera.numpy()))
     about = keypoints - keypoints[:, [11, 12]].mean(1, keepdims=True)
     true = np.stack([points @ turn_to_crop(person).T for points, person in zip(about, people)])
-    told = np.stack([heard(person).world for person in people])
-    axes = trunk_axes(told)
-    body = _median((true - told) @ axes.transpose(0, 2, 1))
-    camera = _median(true - told - body @ axes)
+    details = np.stack([heard(person).world for person in people])
+    axes = trunk_axes(details)
+    body = _median((true - details) @ axes.transpose(0, 2, 1))
+    camera = _median(true - details - body @ axes)
     return {"camera": camera.round(4).tolist(), "body": body.round(4).tolist()}
 
 

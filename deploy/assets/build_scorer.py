@@ -74,22 +74,22 @@ def people(frame: Body, seen: SeenPeople) -> tuple[Floats, Floats]:
     rest = frame.rest_joints(truth.bodies.betas)
     joints = forward_kinematics(truth.bodies.rotations, rest, truth.bodies.translation).joints.numpy()
     by_true_camera = person_records(PEOPLE, seen._replace(camera=truth.camera.numpy()))
-    told = np.stack([inputs(person) for person in by_true_camera]).reshape(-1, 33, 7)
+    details = np.stack([inputs(person) for person in by_true_camera]).reshape(-1, 33, 7)
     true = np.stack([seen_by_the_crop(*each) for each in zip(joints, by_true_camera)])
-    mirrored = told[:, LANDMARK_SWAP] * (-1, 1, 1, 1, -1, 1, 1), true[:, JOINT_SWAP] * (-1, 1, 1)
-    return np.concatenate([told, mirrored[0]]).reshape(-1, 231), np.concatenate([true, mirrored[1]])
+    mirrored = details[:, LANDMARK_SWAP] * (-1, 1, 1, 1, -1, 1, 1), true[:, JOINT_SWAP] * (-1, 1, 1)
+    return np.concatenate([details, mirrored[0]]).reshape(-1, 231), np.concatenate([true, mirrored[1]])
 
 
-def fit_regression(told: Floats, true: Floats) -> JointRegression:
+def fit_regression(details: Floats, true: Floats) -> JointRegression:
     """Ridge regression of joints, and of the error's logarithm on the half of the people that a fit has not seen."""
     random = np.random.default_rng(0)
-    mean, scale = told.mean(0), told.std(0) + 0.02
-    directions = random.standard_normal((told.shape[1], COSINES)) * WIDTH / told.shape[1] ** 0.5
+    mean, scale = details.mean(0), details.std(0) + 0.02
+    directions = random.standard_normal((details.shape[1], COSINES)) * WIDTH / details.shape[1] ** 0.5
     phases = random.uniform(0, 2 * np.pi, COSINES)
-    empty = np.zeros((told.shape[1] + COSINES + 1, 0))
+    empty = np.zeros((details.shape[1] + COSINES + 1, 0))
     fit = JointRegression(mean, scale, directions, phases, empty, empty)
-    read, flat = features(fit, told).astype(np.float32), true.reshape(len(true), -1)
-    first = np.tile(np.arange(len(told) // 2) % 2 == 0, 2)  # a person and its mirror image stay together
+    read, flat = features(fit, details).astype(np.float32), true.reshape(len(true), -1)
+    first = np.tile(np.arange(len(details) // 2) % 2 == 0, 2)  # a person and its mirror image stay together
     error = np.empty(true.shape[:2])
     for part in (first, ~first):
         guess = (read[~part] @ ridge(read[part], flat[part], RIDGE)).reshape(-1, JOINTS, 3)

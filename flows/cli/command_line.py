@@ -171,7 +171,7 @@ def recover(
     from flows.recover import recover as run
 
     done = run(photos, chosen)
-    typer.echo(done.told())
+    typer.echo(done.summary())
     typer.echo(done.results / "index.html")
 
 
@@ -614,7 +614,7 @@ def doctor(
         marks = {"ok": "[green]ok[/]", "optional": "[yellow]-[/]", "missing": "[red]missing[/]"}
         tell_table(
             ["", "what", "found", "mend"],
-            [(marks[f.state], f.name, plain(f.found), plain(f.mend)) for f in findings],
+            [(marks[f.state], f.name, plain(f.found), plain(f.fix)) for f in findings],
         )
     raise typer.Exit(0 if ok else 1)
 
@@ -636,12 +636,12 @@ def loopback_vlm(
 
     Example: hmr-align loopback-vlm --port 8765 --noise 5 --rude 0.1
     """
-    from critique.endpoint.loopback import LoopbackVlm, Manner, agreement, good, slow
+    from critique.endpoint.loopback import JudgingStyle, LoopbackVlm, agreement, good, slow
     from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
 
     look = overlooking_feet(agreement) if overlook_feet else agreement
-    manner = Manner(look=look, bias=bias, noise=noise, seconds=seconds, rude=rude, seed=seed)
-    script = [slow(seconds, good())] if blind else Auditing(manner)
+    style = JudgingStyle(look=look, bias=bias, noise=noise, seconds=seconds, rude=rude, seed=seed)
+    script = [slow(seconds, good())] if blind else Auditing(style)
     with LoopbackVlm(script, port=port, keep=False, batches=True) as server:
         typer.echo(f"OPENAI_BASE_URL={server.base_url}")
         typer.echo("OPENAI_API_KEY=any model=loopback   (a test double; Ctrl-C ends it)")

@@ -33,7 +33,7 @@ class Finding:
     name: str
     state: Literal["ok", "optional", "missing"]  # only `missing` stops the main job
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -134,7 +134,7 @@ def weights(settings: Settings) -> Finding:
                 finding.name,
                 "missing",
                 finding.found,
-                f"{finding.mend}, or train them: hmr-align pretrain {chosen}",
+                f"{finding.fix}, or train them: hmr-align pretrain {chosen}",
             )
         )
     if chosen.is_file():
@@ -159,8 +159,8 @@ def gl() -> Finding:
     works, how = importlib.import_module("hmr.rendering.overlay").check_gl()
     if works:
         return Finding("OpenGL", "ok", how)
-    mend = "Nothing needs it. For pyrender's pictures: apt-get install libegl1, or libosmesa6."
-    return Finding("OpenGL", "optional", f"{how}; the software rasteriser draws", mend)
+    fix = "Nothing needs it. For pyrender's pictures: apt-get install libegl1, or libosmesa6."
+    return Finding("OpenGL", "optional", f"{how}; the software rasteriser draws", fix)
 
 
 def vlm(table: dict[str, Any]) -> Finding:
@@ -173,16 +173,16 @@ def vlm(table: dict[str, Any]) -> Finding:
         try:
             check_address(address, where)
         except VlmConfigError as error:
-            mend = f"Only for --critic vlm: correct {where}."
-            return Finding("VLM critic", "optional", f"no picture can be sent: {error}", mend)
+            fix = f"Only for --critic vlm: correct {where}."
+            return Finding("VLM critic", "optional", f"no picture can be sent: {error}", fix)
     unset = [] if os.environ.get(key) else [key]
     unset += [] if address else ["OPENAI_BASE_URL"]
     unset += [] if table.get("model") else ["[critic.vlm] model"]
     goal = f"pictures would be sent to {_host(address)}" if address else "no address, so no picture can be sent"
     if not unset:
         return Finding("VLM critic", "ok", f"{key} is set; {goal}")
-    mend = "Only for --critic vlm: set " + ", ".join(unset) + "."
-    return Finding("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", mend)
+    fix = "Only for --critic vlm: set " + ", ".join(unset) + "."
+    return Finding("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", fix)
 
 
 def _host(address: str) -> str:

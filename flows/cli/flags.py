@@ -61,8 +61,8 @@ def refuse(where: str, **flags: object) -> None:
         from tasks.run.settings import SettingsError
 
         many = len(idle) > 1
-        told = f"{', '.join(idle)} {'have' if many else 'has'} no effect {where}"
-        raise SettingsError(f"{told}: leave {'them' if many else 'it'} out")
+        details = f"{', '.join(idle)} {'have' if many else 'has'} no effect {where}"
+        raise SettingsError(f"{details}: leave {'them' if many else 'it'} out")
 
 
 def number_or_word(text: str | None) -> float | str | None:

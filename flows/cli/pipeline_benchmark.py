@@ -65,11 +65,11 @@ def measure_pipeline(photographs: int = 128, rounds: int = 3) -> list[dict[str, 
     def row(metric: str, value: float, unit: str, baseline: str | None = None, ratio: float | None = None) -> dict:
         return {"metric": f"pipeline.{metric}", "value": value, "unit": unit, "baseline": baseline, "ratio": ratio}
 
-    told = "one process of the same runner, finding and sampling"
+    details = "one process of the same runner, finding and sampling"
     return [
         row("photos_per_second", photographs / whole["two"], "1/s, one drawn person each, two processes",
             "one process", whole["one"] / whole["two"]),
-        row("scaling", work["one"] / work["two"], f"x, {photographs} photographs", told, work["one"] / work["two"]),
+        row("scaling", work["one"] / work["two"], f"x, {photographs} photographs", details, work["one"] / work["two"]),
         row("free_photos_per_second", count / median(sum(one.values()) for one in found),
             f"1/s, {count} free photographs, two processes"),
         row("prefect_percent", 100 * (whole["recorded"] / whole["plain"] - 1), "% more than plain calls",

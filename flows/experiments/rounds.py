@@ -124,8 +124,8 @@ def measurements(before: Arm, found: Mapping[str, Arm]) -> list[dict[str, Any]]:
         for short, estimate in ESTIMATES.items():
             for prefix, metric in METRICS.items():
                 key = f"{estimate}/{metric}"
-                told = f"{prefix}{'zero_noise' if short == 'zero' and not prefix else short}"
-                rows.append(_improvement(f"{name}.{told}", before.errors[key], ran.errors[key], "the base before"))
+                details = f"{prefix}{'zero_noise' if short == 'zero' and not prefix else short}"
+                rows.append(_improvement(f"{name}.{details}", before.errors[key], ran.errors[key], "the base before"))
         kept = bootstrap_improvement(before.diversity, ran.diversity, 0)
         rows.append(_row(f"{name}.diversity", 100 - kept.estimate, 100 - kept.high, 100 - kept.low, "the base before"))
         rows += _shares(name, rows, ran)
@@ -150,8 +150,8 @@ def _shares(name: str, rows: Sequence[Mapping[str, Any]], ran: Arm) -> list[dict
         return []
     gains = {row["metric"]: row for row in rows}
     found = []
-    for short, told in (("zero", "zero_noise"), ("best20", "best20")):
-        gain, whole = gains[f"{name}.{told}"], headroom[ESTIMATES[short]]["value"]
+    for short, details in (("zero", "zero_noise"), ("best20", "best20")):
+        gain, whole = gains[f"{name}.{details}"], headroom[ESTIMATES[short]]["value"]
         value, low, high = (100 * gain[part] / whole for part in ("value", "low", "high"))
         found.append(_row(f"{name}.headroom_{short}", value, low, high, f"headroom H, {whole:.1f} %"))
     return found
@@ -262,9 +262,9 @@ def _rows_of_part(name: str, plan: Plan, trained: Sequence[Trained]) -> list[dic
     step = looks[-1]["step"].iloc[-1] if last else trained[-1].best_step
     policy = looks[-1].loc[looks[-1]["step"] == step].iloc[0]
     rows = []
-    for told, column in (("zero_noise", "zero_noise_mm"), ("best20", "best_of_g_mm")):
+    for details, column in (("zero_noise", "zero_noise_mm"), ("best20", "best_of_g_mm")):
         gain = 100 * (1 - policy[column] / base[column])
-        row = _row(f"rounds.val.{name}.{told}", gain, None, None, f"the base before, {base[column]:.1f} mm on val")
+        row = _row(f"rounds.val.{name}.{details}", gain, None, None, f"the base before, {base[column]:.1f} mm on val")
         rows.append(row | {"best_steps": [one.best_step for one in trained]})
     kept = 100 * policy["diversity_mm"] / base["diversity_mm"]
     return [*rows, _row(f"rounds.val.{name}.diversity", kept, None, None, "the base before")]

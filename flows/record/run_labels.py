@@ -49,30 +49,30 @@ def labelled(stage: str, *, critic: bool = False) -> Labelled:
 
 def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:
     """What ran, for example "score default: evidence@2, round 1"."""
-    told = details(parameters, critic)
-    if (number := told.get("round")) is not None:
-        told["round"] = "every round" if number == EVERY else f"round {number}"
+    wording = details(parameters, critic)
+    if (number := wording.get("round")) is not None:
+        wording["round"] = "every round" if number == EVERY else f"round {number}"
     run = parameters["settings"].run.name
-    return f"{stage} {run}: {', '.join(told.values())}" if told else f"{stage} {run}"
+    return f"{stage} {run}: {', '.join(wording.values())}" if wording else f"{stage} {run}"
 
 
 def run_tags(stage: str, parameters: Mapping[str, Any], critic: bool) -> list[str]:
     """The same, to filter by: "stage:score", "run:default", "critic:evidence@2", "round:1"."""
-    told = {"stage": stage, "run": parameters["settings"].run.name, **details(parameters, critic)}
-    return [f"{what}:{value}" for what, value in told.items()]
+    wording = {"stage": stage, "run": parameters["settings"].run.name, **details(parameters, critic)}
+    return [f"{what}:{value}" for what, value in wording.items()]
 
 
 def details(parameters: Mapping[str, Any], critic: bool) -> dict[str, str]:
     """What tells this run of a stage from others, by kind."""
-    told = {"critic": critic_of(parameters["settings"])} if critic else {}
-    told |= {key: str(parameters[key]) for key in ("which", "kind", "split") if parameters.get(key) is not None}
+    wording = {"critic": critic_of(parameters["settings"])} if critic else {}
+    wording |= {key: str(parameters[key]) for key in ("which", "kind", "split") if parameters.get(key) is not None}
     if "round_number" in parameters:
-        told["round"] = str(parameters["round_number"])
+        wording["round"] = str(parameters["round_number"])
     elif "gens" in parameters:
-        told["round"] = ", ".join(gen.removeprefix("round") for gen in parameters["gens"] or ()) or EVERY
+        wording["round"] = ", ".join(gen.removeprefix("round") for gen in parameters["gens"] or ()) or EVERY
     elif parameters.get("gen") is not None:
-        told["round"] = parameters["gen"].removeprefix("round")
-    return told
+        wording["round"] = parameters["gen"].removeprefix("round")
+    return wording
 
 
 def critic_of(settings: Settings) -> str:

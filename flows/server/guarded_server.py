@@ -62,8 +62,8 @@ class Doorkeeper:
         if scope["type"] == "websocket":
             await receive()
             return await send({"type": "websocket.close", "code": 1008})
-        told = f"Only pages and programs of this machine are answered here. Open http://{self.place}\n"
-        return await _reply(send, 403, b"text/plain; charset=utf-8", told.encode())
+        details = f"Only pages and programs of this machine are answered here. Open http://{self.place}\n"
+        return await _reply(send, 403, b"text/plain; charset=utf-8", details.encode())
 
 
 def _headers(scope: Scope) -> dict[str, str]:

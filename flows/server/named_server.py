@@ -150,8 +150,8 @@ def _refusal(status: int, api: str, inherited: Mapping[str, str]) -> str:
     variable = "PREFECT_API_KEY" if api.startswith(_cloud(inherited)) else "PREFECT_API_AUTH_STRING"
     if status in (401, 403):
         given = inherited.get(variable)
-        mend = f"refuses {variable}: correct it" if given else f"asks for a login: set {variable}"
-        return f"but the server there {mend} (HTTP {status})"
+        fix = f"refuses {variable}: correct it" if given else f"asks for a login: set {variable}"
+        return f"but the server there {fix} (HTTP {status})"
     if status in (404, 405):
         return f"but there is no Prefect API under this path (HTTP {status}). {WHAT_IT_IS}"
     return f"but the server there answers HTTP {status}{_by_proxy(api, inherited)}"

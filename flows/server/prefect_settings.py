@@ -28,10 +28,10 @@ def load_prefect() -> None:
         faults = list(_faults(error))
         if not faults:
             raise
-        raise PrefectSettingsError(told(faults, os.environ, _dotenv(Path(".env")))) from error
+        raise PrefectSettingsError(sentence(faults, os.environ, _dotenv(Path(".env")))) from error
 
 
-def told(faults: list[tuple[str, str]], environment: Mapping[str, str], dotenv: Mapping[str, str]) -> str:
+def sentence(faults: list[tuple[str, str]], environment: Mapping[str, str], dotenv: Mapping[str, str]) -> str:
     """One line about (field, reason) pairs: which variable of the environment or .env sets the field."""
     lines = []
     for field, reason in faults:

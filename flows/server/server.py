@@ -111,18 +111,18 @@ def find_server() -> Server | None:
 
 def _named_server(named: str) -> Server:
     """The user's server, asked as flows will ask it."""
-    told = f"PREFECT_API_URL is {named_server.without_secrets(named)}"
-    mend = "Or unset PREFECT_API_URL, to let hmr-align start a server of its own."
+    details = f"PREFECT_API_URL is {named_server.without_secrets(named)}"
+    fix = "Or unset PREFECT_API_URL, to let hmr-align start a server of its own."
     try:
         api = named_server.api_address(named)
     except ValueError as error:
-        raise ServerError(f"{told}: {error}. {mend}") from None
+        raise ServerError(f"{details}: {error}. {fix}") from None
     server = Server(named_server.dashboard_address(api, os.environ), api=api)
     with recording_into(server):
         load_prefect()
         reason = named_server.why_unusable(api, os.environ)
     if reason:
-        raise ServerError(f"{told}, {reason}. {mend}")
+        raise ServerError(f"{details}, {reason}. {fix}")
     return server
 
 

@@ -15,18 +15,22 @@ __all__ = ["GroupBatch", "GroupSource", "ScoredGroups"]
 class GroupBatch(NamedTuple):
     """A few groups; n images, g hypotheses."""
 
-    told: Condition | Observation  # of the n images; observations where the encoder is trained too
+    condition: Condition | Observation  # of the n images; observations where the encoder is trained too
     latents: Float[Tensor, "n g 133"]
 
     def to(self, device: torch.device) -> "GroupBatch":
-        told = self.told
-        moved = told.to(device) if isinstance(told, Condition) else Observation(*(part.to(device) for part in told))
+        condition = self.condition
+        moved = (
+            condition.to(device)
+            if isinstance(condition, Condition)
+            else Observation(*(part.to(device) for part in condition))
+        )
         return GroupBatch(moved, self.latents.to(device))
 
     def part(self, groups: slice, hypotheses: slice = slice(None)) -> "GroupBatch":
         """Some of the groups, and of their hypotheses."""
         rows = torch.arange(len(self.latents), device=self.latents.device)[groups]
-        return GroupBatch(self.told.select(rows), self.latents[groups, hypotheses])
+        return GroupBatch(self.condition.select(rows), self.latents[groups, hypotheses])
 
 
 @runtime_checkable

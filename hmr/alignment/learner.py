@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hmr.alignment.train_settings import ENCODER_SHARE, TrainSettings
 from hmr.diffusion.condition import Condition, Observation
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 
 __all__ = ["AdapterError", "Learner", "frozen", "learner", "trained_model", "weights_to_train"]
 
@@ -33,11 +33,11 @@ class Learner(nn.Module):
 
     def forward(
         self,
-        told: Condition | Observation,
+        condition: Condition | Observation,
         latents: Float[Tensor, "image hypothesis 133"],
         steps: Int[Tensor, "image hypothesis"],
     ) -> Float[Tensor, "image hypothesis 133"]:
-        condition = told if isinstance(told, Condition) else self.encode(told)
+        condition = condition if isinstance(condition, Condition) else self.encode(condition)
         return self.predictor(latents, steps, condition)
 
     def encode(self, seen: Observation) -> Condition:
@@ -46,17 +46,17 @@ class Learner(nn.Module):
             raise ValueError("a learner without an encoder takes conditions, and was given observations")
         with torch.autocast(seen.landmarks.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             made = self.encoder(seen)
-        return Condition(made.betas.float(), {name: part.float() for name, part in made.memory.items()})
+        return Condition(made.betas.float(), {name: part.float() for name, part in made.context.items()})
 
 
-def frozen(model: BaseModel, settings: TrainSettings) -> Learner:
+def frozen(model: HmrModel, settings: TrainSettings) -> Learner:
     """The reference: the model as it is, with an encoder of its own where the policy's is trained."""
     encoder = copy.deepcopy(model.encoder) if settings.train_encoder else None
     made = Learner(copy.deepcopy(model.predictor), encoder, settings.encoder_precision)
     return made.requires_grad_(False)
 
 
-def learner(model: BaseModel, settings: TrainSettings) -> Learner:
+def learner(model: HmrModel, settings: TrainSettings) -> Learner:
     """The policy at its start: the same function as the reference, with weights that can be trained."""
     made = frozen(model, settings).requires_grad_(True)
     if settings.lora_rank:
@@ -79,7 +79,7 @@ def weights_to_train(policy: Learner, settings: TrainSettings) -> list[tuple[lis
     return groups
 
 
-def trained_model(model: BaseModel, policy: Learner) -> BaseModel:
+def trained_model(model: HmrModel, policy: Learner) -> HmrModel:
     """The model with a copy of the policy's weights in it, adapters merged; a frozen encoder is shared."""
     result = copy.copy(model)
     result._modules = dict(model._modules)

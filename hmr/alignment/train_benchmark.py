@@ -16,7 +16,7 @@ from hmr.alignment.train_settings import TrainSettings
 from hmr.alignment.trainer import StepTaker
 from hmr.diffusion.condition import PICTURE, Condition, Observation
 from hmr.diffusion.latent import DIMS
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 
 __all__ = ["measure_device", "measure_reference", "measure_stream"]
 
@@ -30,7 +30,7 @@ def measure_reference(*, rounds: int = 40, groups: int = 12) -> list[dict[str, A
     one step of each in turn; a rate is that of the median. A network whose backward pass costs two forward ones can
     gain 4 / 3 at most; adapters need half of the backward pass, and can gain 3 / 2.
     """
-    model = BaseModel().eval()
+    model = HmrModel().eval()
     source = _made_up(model, 4 * groups)
     rows = []
     for name, rank in (("train.skip_reference", 0), ("train.skip_reference_lora", 8)):
@@ -53,7 +53,7 @@ def measure_reference(*, rounds: int = 40, groups: int = 12) -> list[dict[str, A
     return rows
 
 
-def measure_stream(model: BaseModel, source: GroupSource, seen: GroupSource, *, steps: int) -> list[dict[str, Any]]:
+def measure_stream(model: HmrModel, source: GroupSource, seen: GroupSource, *, steps: int) -> list[dict[str, Any]]:
     """Share of loading in the time of a step, percent, and growth of resident memory over two epochs, percent.
 
     source: conditions, which training takes its steps on; seen: observations, which are larger, and only loaded.
@@ -92,7 +92,7 @@ def measure_device(*, rounds: int = 7, groups: int = 8) -> list[dict[str, Any]]:
     with the encoder in bfloat16; and the memory of each, GB. Without a GPU, nothing."""
     if not torch.cuda.is_available():
         return []
-    model = BaseModel({"network": "hyponet"}).eval()
+    model = HmrModel({"network": "hyponet"}).eval()
     source = _made_up(model, 2 * groups, observations=True)
     rates, rows = {}, []
     for precision in ("float32", "bf16"):
@@ -126,12 +126,12 @@ class _Timed:
         return batch
 
 
-def _taker(model: BaseModel, source: GroupSource, groups: int, **given: Any) -> StepTaker:
+def _taker(model: HmrModel, source: GroupSource, groups: int, **given: Any) -> StepTaker:
     settings = {"preset": "paper_eq6", "groups_per_step": groups, "evaluate_every": 10**9, "warmup": 0, **given}
     return StepTaker(model, source, TrainSettings.model_validate(settings))
 
 
-def _made_up(model: BaseModel, count: int, *, observations: bool = False) -> ScoredGroups:
+def _made_up(model: HmrModel, count: int, *, observations: bool = False) -> ScoredGroups:
     random = torch.Generator().manual_seed(0)
     side = model.picture_side or PICTURE
     seen = Observation(
@@ -140,9 +140,9 @@ def _made_up(model: BaseModel, count: int, *, observations: bool = False) -> Sco
         torch.randn(count, 33, 4, generator=random),
         torch.randn(count, 33, 3, generator=random),
     )
-    told: Condition | Observation = seen if observations else model.observe(seen)
+    condition: Condition | Observation = seen if observations else model.observe(seen)
     latents = 10 * torch.randn(count, GROUP, DIMS, generator=random)
-    return ScoredGroups(told, latents, 100 * torch.rand(count, GROUP, generator=random, dtype=torch.float64))
+    return ScoredGroups(condition, latents, 100 * torch.rand(count, GROUP, generator=random, dtype=torch.float64))
 
 
 def _rates(takers: dict[str, StepTaker], rounds: int) -> dict[str, float]:

@@ -39,7 +39,7 @@ from hmr.alignment.train_settings import TrainSettings, learning_rate_share
 from hmr.alignment.training_state import load_state, save_state, weights_of
 from hmr.diffusion.condition import Condition
 from hmr.diffusion.noise_schedule import DATA_SCALE, alpha_bars, diffuse
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 
 __all__ = [
     "Counts",
@@ -70,7 +70,7 @@ class Counts(NamedTuple):
 class TrainResult(NamedTuple):
     """The policy of the best validation step, and how the run went."""
 
-    model: BaseModel
+    model: HmrModel
     decision: Decision
     curves: list[dict[str, float]]  # one row per training step
     evaluations: list[Evaluation]
@@ -81,7 +81,7 @@ class TrainError(ValueError):
     """The groups cannot be trained on; the message says why."""
 
 
-Validate = Callable[[BaseModel], Evaluation]
+Validate = Callable[[HmrModel], Evaluation]
 
 
 def make_accelerator() -> Accelerator:
@@ -121,7 +121,7 @@ def count_groups(source: GroupSource, objective: ObjectiveSettings) -> tuple[Adv
 
 
 def train_policy(
-    model: BaseModel,
+    model: HmrModel,
     source: GroupSource,
     settings: TrainSettings,
     validate: Validate,
@@ -129,7 +129,7 @@ def train_policy(
     states: Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
     accelerator: Accelerator | None = None,
-    reference: BaseModel | None = None,
+    reference: HmrModel | None = None,
 ) -> TrainResult:
     """Fine-tune the model on scored groups.
 
@@ -145,7 +145,7 @@ def train_policy(
 class StepTaker:
     """Takes steps of training one by one, in this process, with no looks at validation: to measure their speed."""
 
-    def __init__(self, model: BaseModel, source: GroupSource, settings: TrainSettings) -> None:
+    def __init__(self, model: HmrModel, source: GroupSource, settings: TrainSettings) -> None:
         self._training = _Training(model, source, settings, make_accelerator(), None)
 
     def take(self, step: int) -> dict[str, float]:
@@ -183,8 +183,8 @@ class _Training:
     """One run: networks, optimiser and progress, and the methods that take a step."""
 
     def __init__(
-        self, model: BaseModel, source: GroupSource, settings: TrainSettings, accelerator: Accelerator,
-        states: Path | None, reference: BaseModel | None = None,
+        self, model: HmrModel, source: GroupSource, settings: TrainSettings, accelerator: Accelerator,
+        states: Path | None, reference: HmrModel | None = None,
     ) -> None:  # fmt: skip
         self.settings, self.objective = settings, settings.resolved()
         self.source, self.accelerator, self.states = source, accelerator, states
@@ -224,9 +224,9 @@ class _Training:
             elif progress.step % settings.save_every == 0:
                 self._save()
         if not decision.stop:
-            told = f"all {progress.step} steps taken; best is step {decision.best.step}"
+            reason = f"all {progress.step} steps taken; best is step {decision.best.step}"
             kept = "" if settings.keep == "best on val" else ", and the last is kept"
-            decision = Decision(False, told + kept, decision.best)
+            decision = Decision(False, reason + kept, decision.best)
         if decision.stop or settings.keep == "best on val":
             self.average.module.load_state_dict(progress.best)
         model = trained_model(self.model, self._averaged).cpu().eval()
@@ -235,12 +235,12 @@ class _Training:
     def _check(self, validate: Validate, guard: StabilityGuard) -> Decision:
         """Validate in the first process, tell the others, decide in all alike."""
         progress = self.progress
-        told: list[Any] = [None]
+        shared: list[Any] = [None]
         if self.accelerator.is_main_process:
             measured = validate(trained_model(self.model, self._averaged))
             numbers = _recent(progress.curves, self.settings.evaluate_every)
-            told = [Evaluation(**{**asdict(measured), "step": progress.step, **numbers})]
-        progress.evaluations += broadcast_object_list(told)
+            shared = [Evaluation(**{**asdict(measured), "step": progress.step, **numbers})]
+        progress.evaluations += broadcast_object_list(shared)
         decision = guard.decide(progress.evaluations)
         if decision.best.step == progress.step:
             progress.best = weights_of(self.average.module)
@@ -282,7 +282,7 @@ class _Training:
         turns = [torch.arange(rank, len(rows), ranks) for rank in range(ranks)]
         mine = turns[self.accelerator.process_index]
         groups = self.source.fetch(rows[mine])
-        if isinstance(groups.told, Condition) == self.settings.train_encoder:
+        if isinstance(groups.condition, Condition) == self.settings.train_encoder:
             kind = "conditions" if self.settings.train_encoder else "observations"
             raise TrainError(
                 f"train_encoder = {str(self.settings.train_encoder).lower()}, but the source gives {kind}: "
@@ -322,13 +322,13 @@ class _Training:
 
     def _pass(self, batch: _Batch, images: int, watching: bool) -> tuple[Tensor, GroupErrors]:
         """Forward and backward through some of the groups; their share of the loss, and their errors."""
-        told, latents = batch.groups
+        condition, latents = batch.groups
         noisy = diffuse(latents, batch.noise, batch.steps, self.table)
         wanted = None
         if self.objective.needs_reference or watching:
             with torch.no_grad():
-                wanted = self.reference(told, noisy, batch.steps).float()
-        predicted = self.policy(told, noisy, batch.steps).float()
+                wanted = self.reference(condition, noisy, batch.steps).float()
+        predicted = self.policy(condition, noisy, batch.steps).float()
         weights = weights_of_steps(self.objective, batch.steps, self.table, self.spread)
         noise = batch.noise
         if self.objective.centre_residuals and wanted is not None:
@@ -377,7 +377,7 @@ class _Training:
             torch.cuda.empty_cache()
         size = min(self.progress.micro_groups or groups, groups)
         if not self.settings.halve_on_oom or size < 2:
-            mend = (
+            fix = (
                 f"set micro_groups = {size // 2} (the same step in smaller parts), or halve_on_oom = true"
                 if size > 1
                 else "one group does not fit: sample fewer hypotheses, train on a larger GPU, or set "
@@ -385,17 +385,17 @@ class _Training:
             )
             raise TrainError(
                 f"out of memory with {size} groups at once in step {self.progress.step + 1} "
-                f"({failure or 'in another process'}): {mend}"
+                f"({failure or 'in another process'}): {fix}"
             )
         self.progress.micro_groups = -(-size // 2)
 
     def _diagnostics(self, errors: GroupErrors, advantages: Advantages) -> dict[str, float]:
         """Numbers about all groups of a step; those that need the reference only where it was run."""
         with torch.no_grad():
-            told = alignment_loss(self._needed(errors), advantages, self.objective).diagnostics
+            details = alignment_loss(self._needed(errors), advantages, self.objective).diagnostics
             if errors.reference is not None and not self.objective.needs_reference:
-                told = {**alignment_loss(errors, advantages, self.objective).diagnostics, **told}
-        numbers = {name: float(value) for name, value in told.items()}
+                details = {**alignment_loss(errors, advantages, self.objective).diagnostics, **details}
+        numbers = {name: float(value) for name, value in details.items()}
         return {**numbers, **_trl_names(numbers, self.objective)}
 
     @property
@@ -438,7 +438,7 @@ def _kept_rows(source: GroupSource, advantages: Advantages) -> list[np.ndarray]:
     return [np.flatnonzero(kept[end - size : end]) + (end - size) for size, end in zip(source.shards, ends)]
 
 
-def _identity(model: BaseModel, reference: BaseModel, source: GroupSource, settings: TrainSettings) -> str:
+def _identity(model: HmrModel, reference: HmrModel, source: GroupSource, settings: TrainSettings) -> str:
     """Digest of all that decides on the result of a run."""
     digest = hashlib.sha256(json.dumps(settings.alike(), sort_keys=True).encode())
     digest.update(model.digest().encode())

@@ -53,7 +53,7 @@ class KeypointFile(NamedTuple):
     """The people of one picture, and how the file was understood."""
 
     people: list[NDArray[np.float32]]  # (33, 4) landmarks each: x, y (px), z = 0, visibility 0..1
-    told: str  # such as "OpenPose BODY_25, 1 person, scores 0..1"
+    meaning: str  # such as "OpenPose BODY_25, 1 person, scores 0..1"
 
 
 def read_keypoints(path: Path) -> list[NDArray[np.float32]]:
@@ -204,8 +204,8 @@ def _visibility(
             "Put the people under 'annotations' for flags, or give each a 'score' for scores."
         )
     above = int((third > 1).sum())
-    told = f"scores 0..1{f', {above} above taken as 1 (up to {third.max():g})' if above else ''}"
-    return {k: found[:, 2].clip(0, 1) for k, found in points.items()}, told
+    meaning = f"scores 0..1{f', {above} above taken as 1 (up to {third.max():g})' if above else ''}"
+    return {k: found[:, 2].clip(0, 1) for k, found in points.items()}, meaning
 
 
 def _to_pixels(

@@ -39,16 +39,16 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True)
 class Condition:
-    """What an encoder made of each image; the encoder and its noise predictor agree on the names in `memory`."""
+    """What an encoder made of each image; the encoder and its noise predictor agree on the names in `context`."""
 
     betas: Float[Tensor, "image 10"]
-    memory: dict[str, Tensor]  # first axis: image
+    context: dict[str, Tensor]  # first axis: image
 
     def select(self, index: Tensor) -> "Condition":
-        return type(self)(self.betas[index], {name: part[index] for name, part in self.memory.items()})
+        return type(self)(self.betas[index], {name: part[index] for name, part in self.context.items()})
 
     def to(self, device: torch.device) -> "Condition":
-        return type(self)(self.betas.to(device), {name: part.to(device) for name, part in self.memory.items()})
+        return type(self)(self.betas.to(device), {name: part.to(device) for name, part in self.context.items()})
 
 
 class ConditionEncoder(Protocol):
@@ -107,8 +107,8 @@ class CropEncoder(nn.Module):
             parts.append(self.picture_net(grid).float())
         features = self.fuse(torch.cat(parts, 1))
         mean = DATA_SCALE * (self.mean_head(features) + self.lifting(marks))
-        told = torch.cat([features, marks], 1) if self.detections else features
-        return Condition(self.beta_head(features), {"features": told, "mean": mean})
+        joined = torch.cat([features, marks], 1) if self.detections else features
+        return Condition(self.beta_head(features), {"features": joined, "mean": mean})
 
 
 class LandmarkEncoder(nn.Module):
@@ -154,8 +154,8 @@ class LandmarkEncoder(nn.Module):
         mean = DATA_SCALE * (self.mean_head(hidden) + self.lifting(marks))
         spread = DATA_SCALE * self.spread_head(hidden).clamp(-5, 1).exp()
         features = self.features(hidden)
-        told = torch.cat([features, marks], 1) if self.detections else features
-        return Condition(self.beta_head(hidden), {"features": told, "mean": mean, "spread": spread})
+        joined = torch.cat([features, marks], 1) if self.detections else features
+        return Condition(self.beta_head(hidden), {"features": joined, "mean": mean, "spread": spread})
 
     def _read(self, observation: Observation) -> Tensor:
         marks = torch.nan_to_num(observation.landmarks)

@@ -32,7 +32,7 @@ class PreparingPredictor(NoisePredictor, Protocol):
     """A noise predictor that can work out beforehand what depends on the condition alone, once for many calls."""
 
     def prepare(self, condition: Condition) -> Condition:
-        """The same condition, with more in its memory."""
+        """The same condition, with more in its context."""
         ...
 
 
@@ -63,7 +63,7 @@ class ResidualMlp(nn.Module):
 
     def forward(self, latents: Tensor, steps: Tensor, condition: Condition) -> Tensor:
         kept = self.alpha_bars[steps][..., None]
-        mean = condition.memory["mean"][:, None]
+        mean = condition.context["mean"][:, None]
         spread = self.spread_of(condition)
         sigma = ((1 - kept) / kept).sqrt() / spread
         deviation = (latents / kept.sqrt() - mean) / spread
@@ -74,16 +74,16 @@ class ResidualMlp(nn.Module):
 
     def spread_of(self, condition: Condition) -> Tensor:
         """s of each person and dimension, (image, 1, 133): what the encoder says of them, or the same for all."""
-        told = condition.memory.get("spread")
-        return self.spread if told is None else told[:, None]
+        code = condition.context.get("spread")
+        return self.spread if code is None else code[:, None]
 
     def network(self, scaled: Tensor, steps: Tensor, condition: Condition) -> Tensor:
         """F of the class's equation; input and output have about unit variance."""
-        told = self.condition(condition.memory["features"])[:, None] + self.time_net(self._time_code(steps))
-        told = nn.functional.silu(told)
-        hidden = self.start(scaled) + told
+        code = self.condition(condition.context["features"])[:, None] + self.time_net(self._time_code(steps))
+        code = nn.functional.silu(code)
+        hidden = self.start(scaled) + code
         for block in self.blocks:
-            hidden = block(hidden, told)
+            hidden = block(hidden, code)
         return self.final(hidden)
 
     def _time_code(self, steps: Tensor) -> Tensor:
@@ -100,5 +100,5 @@ class _Block(nn.Module):
         self.wide = nn.Linear(width, width)
         self.back = nn.Linear(width, width)
 
-    def forward(self, hidden: Tensor, told: Tensor) -> Tensor:
-        return hidden + self.back(nn.functional.silu(self.wide(self.norm(hidden) + told)))
+    def forward(self, hidden: Tensor, code: Tensor) -> Tensor:
+        return hidden + self.back(nn.functional.silu(self.wide(self.norm(hidden) + code)))

@@ -126,15 +126,15 @@ def draw_latents(
     device = device or condition.betas.device
     latents = torch.empty(images, size, DIMS)
     for some in torch.arange(images).split(max(1, rows // size)):
-        told = condition.select(some.to(condition.betas.device)).to(device)
+        details = condition.select(some.to(condition.betas.device)).to(device)
         if isinstance(predictor, PreparingPredictor):
-            told = predictor.prepare(told)
+            details = predictor.prepare(details)
         target = None if landmarks is None else keypoint_target(landmarks[some].to(device))
         for part in torch.arange(size).split(rows):
             place = some[:, None], part
             streams = NoiseStreams(seeds[place], zero_start[place])
             noise = streams.draw().to(device)
-            latents[place] = denoise(predictor, told, noise, settings, streams=streams, target=target).cpu()
+            latents[place] = denoise(predictor, details, noise, settings, streams=streams, target=target).cpu()
     return latents
 
 

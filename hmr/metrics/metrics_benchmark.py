@@ -42,11 +42,11 @@ def measure_metrics(*, samples: int = 100_000, rounds: int = 5, share: float = 0
     def result(metric: str, value: float, unit: str, baseline: str | None = None, ratio: float | None = None) -> dict:
         return {"metric": metric, "value": value, "unit": unit, "baseline": baseline, "ratio": ratio}
 
-    told = f"s for {PEOPLE} people x {HYPOTHESES}, extrapolated from {share:.0%}" if share < 1 else "s"
+    details = f"s for {PEOPLE} people x {HYPOTHESES}, extrapolated from {share:.0%}" if share < 1 else "s"
     return [
         result("metrics.pa_mpjpe", samples / median(ours), "samples/s", LOOP, median(loop) / median(ours)),
         result("metrics.pa_mpjpe_difference", worst, "of the loop's value, largest"),
-        result("metrics.full_seconds", seconds / share, told),
+        result("metrics.full_seconds", seconds / share, details),
         result("metrics.memory_mb", grown, "MB over one person's"),
     ]
 

@@ -418,15 +418,17 @@ def spread_correlations(
     spread: Float[Numbers, "image joint"], errors: Float[Numbers, "image joint"]
 ) -> SpreadCorrelations:
     """Rank correlation of `joint_spread` with the errors of one estimate; leave out joints that are 0 by definition."""
-    told, wrong = _exact(spread), _exact(errors)
+    details, wrong = _exact(spread), _exact(errors)
 
     def correlation(first: NDArray, second: NDArray) -> float:
         flat = len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0
         return math.nan if flat else float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
 
-    joints = [correlation(*columns) for columns in zip(told.T, wrong.T)]
+    joints = [correlation(*columns) for columns in zip(details.T, wrong.T)]
     known = [value for value in joints if not math.isnan(value)]
-    return SpreadCorrelations(correlation(told.ravel(), wrong.ravel()), sum(known) / len(known) if known else math.nan)
+    return SpreadCorrelations(
+        correlation(details.ravel(), wrong.ravel()), sum(known) / len(known) if known else math.nan
+    )
 
 
 def _distances(predicted: Numbers, true: Numbers) -> NDArray:

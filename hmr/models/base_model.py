@@ -39,7 +39,7 @@ NETWORKS = {
 }
 
 
-class BaseModel(nn.Module):
+class HmrModel(nn.Module):
     """An encoder and a noise predictor of one network.
 
     architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments, "sampler": what
@@ -77,9 +77,9 @@ class BaseModel(nn.Module):
             self.encoder(Observation(*(p[i : i + size].to(device) for p in observation)))
             for i in range(0, len(observation.picture), size)
         ]
-        names = parts[0].memory if parts else {}
+        names = parts[0].context if parts else {}
         return Condition(
-            torch.cat([p.betas for p in parts]), {n: torch.cat([p.memory[n] for p in parts]) for n in names}
+            torch.cat([p.betas for p in parts]), {n: torch.cat([p.context[n] for p in parts]) for n in names}
         )
 
     def digest(self) -> str:
@@ -87,6 +87,6 @@ class BaseModel(nn.Module):
         return weights_digest(self)
 
 
-def save_model(model: BaseModel, path: Path, provenance: dict[str, Any], *, half: bool = False) -> None:
+def save_model(model: HmrModel, path: Path, provenance: dict[str, Any], *, half: bool = False) -> None:
     """Write weights and metadata, replacing the file in one step. half: floats as float16, for shipping."""
     save_weights(model, path, FORMAT, {"architecture": model.architecture, "provenance": provenance}, half=half)

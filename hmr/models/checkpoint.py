@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.weights_file import CheckpointError, fill, read_weights
 from hmr.published.hrnet import HRNetCondition
 from hmr.published.hyponet import HypoNet
@@ -137,7 +137,7 @@ def write_official(
         torch.save(entries, file)
 
 
-def load_scorehypo(path: str | Path, use_ema: bool = True) -> BaseModel:
+def load_scorehypo(path: str | Path, use_ema: bool = True) -> HmrModel:
     """HypoNet and its image encoder from an official file; in eval mode, float32, on the CPU."""
     return base_model_of(_of_kind(Path(path), "hyponet", use_ema), Path(path))
 
@@ -242,22 +242,22 @@ def _stored(
 
 def _averages(where: str, average: Any, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
     """Averages by the names of the parameters that they belong to."""
-    mend = "take the raw weights instead, with `hmr-align convert FILE OUT.safetensors --raw` (use_ema=False)"
+    fix = "take the raw weights instead, with `hmr-align convert FILE OUT.safetensors --raw` (use_ema=False)"
     if average is None:
-        raise CheckpointError(f"{where} is missing, so there are no averaged weights: {mend}")
+        raise CheckpointError(f"{where} is missing, so there are no averaged weights: {fix}")
     listed = average.get("shadow_params") if isinstance(average, dict) else None
     if not isinstance(listed, list) or not all(isinstance(tensor, Tensor) for tensor in listed):
-        raise CheckpointError(f"{where} has no list of tensors 'shadow_params': {mend}")
+        raise CheckpointError(f"{where} has no list of tensors 'shadow_params': {fix}")
     if len(listed) != len(parameters):
         raise CheckpointError(
             f"{where} lists {len(listed)} averages of {len(parameters)} parameters; without names they can only be "
-            f"matched if all are there: {mend}"
+            f"matched if all are there: {fix}"
         )
     for place, ((name, parameter), tensor) in enumerate(zip(parameters.items(), listed)):
         if tensor.shape != parameter.shape:
             raise CheckpointError(
                 f"{where}: average {place} has shape {tuple(tensor.shape)}, where '{name}' has "
-                f"{tuple(parameter.shape)}: {mend}"
+                f"{tuple(parameter.shape)}: {fix}"
             )
     return dict(zip(parameters, listed))
 
@@ -340,8 +340,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def base_model_of(official: OfficialCheckpoint, where: Path) -> BaseModel:
-    model = BaseModel({"network": "hyponet"})
+def base_model_of(official: OfficialCheckpoint, where: Path) -> HmrModel:
+    model = HmrModel({"network": "hyponet"})
     fill(model, _over("predictor", official.network) | _over("encoder", official.condition), where)
     return model.eval()
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hmr.diffusion.condition import Condition, Observation
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 
 
 class CompileError(ValueError):
@@ -77,9 +77,9 @@ def _compiled(network: nn.Module, device: str) -> Callable[..., Tensor]:
     return run
 
 
-def encode(base: BaseModel, seen: Observation, compute: Compute) -> Condition:
+def encode(base: HmrModel, seen: Observation, compute: Compute) -> Condition:
     """The condition of many people, float32 on the CPU; the encoder stays on the device of `compute`."""
     base.encoder.to(compute.device)
     with compute.autocast():
-        told = base.observe(seen)
-    return Condition(told.betas.float().cpu(), {name: part.float().cpu() for name, part in told.memory.items()})
+        details = base.observe(seen)
+    return Condition(details.betas.float().cpu(), {name: part.float().cpu() for name, part in details.context.items()})

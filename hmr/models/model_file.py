@@ -7,12 +7,12 @@ from typing import Any
 
 from safetensors import safe_open
 
-from hmr.models.base_model import FORMAT, NETWORKS, BaseModel
+from hmr.models.base_model import FORMAT, NETWORKS, HmrModel
 from hmr.models.checkpoint import load_scorehypo
 from hmr.models.weights_file import OFFICIAL_SUFFIXES, SHIPPED, CheckpointError, fill, read_weights
 
 
-def load_model(name_or_path: str | Path) -> BaseModel:
+def load_model(name_or_path: str | Path) -> HmrModel:
     """A shipped base by name (`lab`, `default`), or one from a file; in eval mode, float32, on the CPU.
 
     A file is of our own format, or an official checkpoint of ScoreHypo or ADHMR (its averaged weights are taken).
@@ -31,11 +31,11 @@ def provenance_of(path: Path) -> dict[str, Any]:
         return json.loads((file.metadata() or {}).get("provenance", "{}"))
 
 
-def _read(path: Path) -> BaseModel:
+def _read(path: Path) -> HmrModel:
     about, tensors = read_weights(path, FORMAT)
     network = about["architecture"].get("network", "embedded")
     if network not in NETWORKS:
         raise CheckpointError(f"{path} holds a network '{network}'; there are {', '.join(NETWORKS)}")
-    model = BaseModel(about["architecture"])
+    model = HmrModel(about["architecture"])
     fill(model, tensors, path)
     return model.eval()

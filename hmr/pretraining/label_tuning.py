@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hmr.diffusion.condition import Condition
 from hmr.diffusion.noise_schedule import STEPS, diffuse
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 
 
 class HeadroomSettings(Settings):
@@ -34,13 +34,13 @@ class HeadroomSettings(Settings):
 
 
 def fine_tune_on_labels(
-    model: BaseModel,
+    model: HmrModel,
     condition: Condition,
     latents: Float[Tensor, "n 133"],
     settings: HeadroomSettings,
-    validate: Callable[[BaseModel], float],
+    validate: Callable[[HmrModel], float],
     report: Callable[[int, float], None] | None = None,
-) -> BaseModel:
+) -> HmrModel:
     """The noise predictor trained on true x0; returns the model of the step that `validate` (an error) likes best.
 
     The loss is the residual's denoising in preconditioned form, as in pretraining: x0 error over the spread,
@@ -59,9 +59,9 @@ def fine_tune_on_labels(
         noise = torch.randn(settings.batch, 1, latents.shape[1], generator=generator)
         noisy = diffuse(latents[rows][:, None], noise, steps, predictor.alpha_bars)
         kept = predictor.alpha_bars[steps][..., None]
-        told = condition.select(rows)
-        error = (predictor(noisy, steps, told) - noise) * ((1 - kept) / kept).sqrt()
-        spread = predictor.spread_of(told)
+        details = condition.select(rows)
+        error = (predictor(noisy, steps, details) - noise) * ((1 - kept) / kept).sqrt()
+        spread = predictor.spread_of(details)
         sigma = ((1 - kept) / kept).sqrt() / spread
         loss = (error / spread * (sigma.square() + 1).sqrt() / sigma).square().mean()
         optimiser.zero_grad()

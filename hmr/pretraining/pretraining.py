@@ -28,7 +28,7 @@ from hmr.diffusion.condition import Condition, Observation, numbers_read
 from hmr.diffusion.latent import JOINT_DIMS, Decoding, decode
 from hmr.diffusion.mirror import JOINT_SWAP, LANDMARK_SWAP, mirror_latents
 from hmr.diffusion.noise_schedule import DATA_SCALE, STEPS, diffuse
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.studio.simulated_detection import DetectionNoise, Detections, PlacedPeople, simulate
 from storage.finished_file import finished_file
 
@@ -113,14 +113,14 @@ class Examples(NamedTuple):
 
 def pretrain(
     people: TrainingPeople, body: Body, settings: PretrainSettings, state_path: Path, report: Callable[[dict], None]
-) -> BaseModel:
+) -> HmrModel:
     """Train a base model from nothing, or go on from `state_path`; returns the averaged model in eval mode."""
     torch.manual_seed(settings.seed)
     order = torch.randperm(len(people.drawn.betas), generator=torch.Generator().manual_seed(settings.seed))
     held = order[: max(int(len(order) * settings.held_out), 1)]
     kept = examples(people.drawn.select(held), people.seen.select(held), aimed=settings.aimed_steps > 0)
     people = people._replace(drawn=people.drawn.select(order[len(held) :]), seen=people.seen.select(order[len(held) :]))
-    model = BaseModel(architecture(settings))
+    model = HmrModel(architecture(settings))
     average: Any = AveragedModel(model, multi_avg_fn=partial(_follow, settings.ema), use_buffers=False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     first = 0
@@ -189,19 +189,19 @@ def examples(people: PlacedPeople, seen: Detections, *, aimed: bool = False) -> 
     """
     marks = seen.landmarks
     unit = 2 / seen.crop[:, None, 2:]
-    told = torch.cat([to_crop(marks[..., :2], seen.crop), marks[..., 2:3] * unit, marks[..., 3:]], -1)
+    details = torch.cat([to_crop(marks[..., :2], seen.crop), marks[..., 2:3] * unit, marks[..., 3:]], -1)
     true = to_crop(project(people.marks, people.camera), seen.crop)
-    goals = aims(true, told)
+    goals = aims(true, details)
     places = to_crop(project(people.joints, people.camera), seen.crop)
     if aimed:
         places = places + torch.einsum("jl,nlc->njc", CARRIED, goals - true)
     depths = people.joints[..., 2:] - people.joints[:, :1, 2:]
     latents = torch.cat([places, depths], -1).flatten(1)
-    count = len(told)
+    count = len(details)
     nothing = torch.zeros(count, 1, 1, 3, dtype=torch.uint8), torch.zeros(count, 1, 1, dtype=torch.uint8)
     cameras = {float(size): default_camera(int(size), int(size), None) for size in people.size.unique()}
     return Examples(
-        observation=Observation(*nothing, told, seen.world),
+        observation=Observation(*nothing, details, seen.world),
         latents=DATA_SCALE * torch.cat([latents, people.twists], 1),
         betas=people.betas,
         joints=people.joints - people.joints[:, :1],
@@ -261,10 +261,10 @@ def mirrored(batch: Examples, which: Tensor) -> Examples:
 
 
 def _losses(
-    model: BaseModel, skeleton: Skeleton, batch: Examples, settings: PretrainSettings, generator: torch.Generator
+    model: HmrModel, skeleton: Skeleton, batch: Examples, settings: PretrainSettings, generator: torch.Generator
 ) -> dict[str, Tensor]:
     condition = model.encoder(batch.observation)
-    mean, spread = condition.memory["mean"], condition.memory["spread"]
+    mean, spread = condition.context["mean"], condition.context["spread"]
     residual = batch.latents - mean
     size = (residual / DATA_SCALE).abs()
     joints, places = _posed_errors(skeleton, batch, mean, condition.betas, model.decoding)
@@ -277,7 +277,7 @@ def _losses(
         "places": places.mean(),
         "betas": (batch.betas - condition.betas).square().mean(),
         "spread": (0.5 * ratio.square().clamp(max=50) + spread.clamp(min=LEAST_SPREAD).log()).mean(),
-        "denoise": _denoising(model, batch.latents, condition.memory | {"spread": reach, "mean": mean.detach()},
+        "denoise": _denoising(model, batch.latents, condition.context | {"spread": reach, "mean": mean.detach()},
                               condition.betas, settings, generator),
     }  # fmt: skip
     losses["all"] = (
@@ -290,12 +290,12 @@ def _losses(
 
 
 def _denoising(
-    model: BaseModel, latents: Tensor, memory: dict[str, Tensor], betas: Tensor, settings: PretrainSettings,
+    model: HmrModel, latents: Tensor, context: dict[str, Tensor], betas: Tensor, settings: PretrainSettings,
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Mean squared error of F in the equation of `ResidualMlp`, of unit variance at every noise level."""
     predictor: Any = model.predictor
-    mean, spread = memory["mean"][:, None], memory["spread"][:, None]
+    mean, spread = context["mean"][:, None], context["spread"][:, None]
     size = (len(latents), settings.draws)
     steps = torch.randint(settings.lowest_step, STEPS, size, generator=generator)
     noise = torch.randn(*size, latents.shape[1], generator=generator)
@@ -305,7 +305,7 @@ def _denoising(
     deviation = (noisy / kept.sqrt() - mean) / spread
     scale = (sigma.square() + 1).sqrt()
     wanted = ((latents[:, None] - mean) / spread - deviation / scale.square()) * scale / sigma
-    answered = predictor.network(deviation / scale, steps, Condition(betas, memory))
+    answered = predictor.network(deviation / scale, steps, Condition(betas, context))
     return (answered - wanted).clamp(-20, 20).square().mean()
 
 
@@ -340,11 +340,11 @@ def _schedule(step: int, settings: PretrainSettings) -> float:
 
 
 @torch.no_grad()
-def _held_out(model: BaseModel, skeleton: Skeleton, kept: Examples) -> dict[str, float]:
+def _held_out(model: HmrModel, skeleton: Skeleton, kept: Examples) -> dict[str, float]:
     """Figures of the Gaussian answer on drawn people whom training did not see."""
     condition = model.observe(kept.observation)
-    joints, places = _posed_errors(skeleton, kept, condition.memory["mean"], condition.betas, model.decoding)
-    ratio = (kept.latents - condition.memory["mean"]) / condition.memory["spread"].clamp(min=LEAST_SPREAD)
+    joints, places = _posed_errors(skeleton, kept, condition.context["mean"], condition.betas, model.decoding)
+    ratio = (kept.latents - condition.context["mean"]) / condition.context["spread"].clamp(min=LEAST_SPREAD)
     return {
         "held_out_mpjpe_mm": 1000 * float(joints[:, :25].mean()),
         "held_out_places_px": 128 * float(places.median()),
@@ -353,18 +353,18 @@ def _held_out(model: BaseModel, skeleton: Skeleton, kept: Examples) -> dict[str,
 
 
 @torch.no_grad()
-def _calibrated(model: BaseModel, kept: Examples) -> BaseModel:
+def _calibrated(model: HmrModel, kept: Examples) -> HmrModel:
     """The model with spreads as large as the residuals of people it has not seen, dimension by dimension."""
     condition = model.observe(kept.observation)
-    residual = kept.latents - condition.memory["mean"]
-    ratio = (residual / condition.memory["spread"].clamp(min=LEAST_SPREAD)).square()
+    residual = kept.latents - condition.context["mean"]
+    ratio = (residual / condition.context["spread"].clamp(min=LEAST_SPREAD)).square()
     factor = ratio.clamp(max=25).mean(0).sqrt().clamp(0.5, 2.0)
     model.encoder.spread_head.bias += factor.log()  # type: ignore[union-attr, operator]
     model.predictor.spread.copy_(residual.square().mean(0).sqrt().clamp(min=LEAST_SPREAD))  # type: ignore[union-attr]
     return model
 
 
-def _save(path: Path, model: BaseModel, average: AveragedModel, optimiser: torch.optim.Optimizer, step: int) -> None:
+def _save(path: Path, model: HmrModel, average: AveragedModel, optimiser: torch.optim.Optimizer, step: int) -> None:
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
     with finished_file(path) as unfinished, unfinished.open("wb") as file:  # given a path, torch writes its name too
         torch.save({**state, "step": step}, file)

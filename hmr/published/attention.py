@@ -16,7 +16,7 @@ HEADS = 8
 START_DROPOUT = 0.25
 
 
-class ImageMemory(NamedTuple):
+class ImageContext(NamedTuple):
     """Keys and values that one block's cross-attention reads: 64 cells of the global map, split into heads."""
 
     keys: Float[Tensor, "image head cell channel"]
@@ -112,7 +112,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block: self-attention within reach, cross-attention to the image, feed-forward.
 
-    Hypotheses of one image share its memory: their tokens attend to it as one long row, so that nothing is
+    Hypotheses of one image share its context: their tokens attend to it as one long row, so that nothing is
     repeated per hypothesis. norms_first: order of the parameters, which the lists of averaged weights rely on.
     """
 
@@ -132,16 +132,16 @@ class Block(nn.Module):
             self.norm2 = nn.LayerNorm(WIDTH)
         self.norm3 = nn.LayerNorm(WIDTH)
 
-    def remember(self, cells: Float[Tensor, "image cell 512"], code: Float[Tensor, "cell 512"]) -> ImageMemory:
+    def remember(self, cells: Float[Tensor, "image cell 512"], code: Float[Tensor, "cell 512"]) -> ImageContext:
         """Keys and values of the image map; the same for every hypothesis and every network call."""
         (keys,) = self.multihead_attn.project(cells + code, 1, 2)
         (values,) = self.multihead_attn.project(cells, 2, 3)
-        return ImageMemory(keys, values)
+        return ImageContext(keys, values)
 
     def forward(
         self,
         x: Float[Tensor, "b 52 512"],
-        memory: ImageMemory,
+        context: ImageContext,
         code: Float[Tensor, "52 512"],
         seen: Bool[Tensor, "52 52"],
     ) -> Float[Tensor, "b 52 512"]:
@@ -150,10 +150,10 @@ class Block(nn.Module):
         (values,) = self.self_attn.project(normed, 2, 3)
         x = x + self._drop(self.self_attn.attend(queries, keys, values, seen))
         normed = self.norm2(x) + code
-        images = len(memory.keys)
+        images = len(context.keys)
         (queries,) = self.multihead_attn.project(normed.reshape(images, -1, WIDTH), 0, 1)
-        told = self.multihead_attn.attend(queries, memory.keys, memory.values)
-        x = x + self._drop(told.reshape(x.shape))
+        attended = self.multihead_attn.attend(queries, context.keys, context.values)
+        x = x + self._drop(attended.reshape(x.shape))
         raised = self._drop(torch.relu_(self.linear1(self.norm3(x))))
         return x + self._drop(self.linear2(raised))
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hmr.diffusion.condition import Condition
-from hmr.published.attention import WIDTH, Block, ImageMemory, MaskedLinear, initialise, sinusoid
+from hmr.published.attention import WIDTH, Block, ImageContext, MaskedLinear, initialise, sinusoid
 from hmr.published.token_graph import ATTENTION_REACH, JOINTS, linear_mask
 from hmr.published.token_network import OF_JOINTS, OF_TWISTS, TokenNetwork
 
@@ -21,7 +21,7 @@ TIME_CHANNELS = 128
 class HypoNet(TokenNetwork):
     """Noise predictor behind the protocol `NoisePredictor`.
 
-    Reads of a condition's memory: `global` (image, 512, 8, 8), the map that all tokens attend to, and `local`
+    Reads of a condition's context: `global` (image, 512, 8, 8), the map that all tokens attend to, and `local`
     (image, 52, 256), the features at each token's place; `keys` and `values` too, where `prepare` has put them.
     Dropout acts in train() mode alone.
     """
@@ -41,7 +41,7 @@ class HypoNet(TokenNetwork):
         """
         made = self._remember(condition)
         keys, values = (torch.stack(parts, 1) for parts in zip(*made))
-        return replace(condition, memory={**condition.memory, "keys": keys, "values": values})
+        return replace(condition, context={**condition.context, "keys": keys, "values": values})
 
     def forward(
         self,
@@ -51,21 +51,21 @@ class HypoNet(TokenNetwork):
     ) -> Float[Tensor, "image hypothesis 133"]:
         size = latents.shape[1]
         flat = latents.flatten(0, 1)
-        local = condition.memory["local"][:, None].expand(-1, size, -1, -1).flatten(0, 1)
+        local = condition.context["local"][:, None].expand(-1, size, -1, -1).flatten(0, 1)
         x = self.tokens(flat, local) + self._time(steps.flatten())[:, None]
-        for block, memory, seen in zip(self.blocks, self._memories(condition), self.seen):
-            x = block(x, memory, self.code, seen)
+        for block, context, seen in zip(self.blocks, self._contexts(condition), self.seen):
+            x = block(x, context, self.code, seen)
         changes = [self.linear_final_j(x[:, :JOINTS].flatten(1)), self.linear_final_t(x[:, JOINTS:].flatten(1))]
         return (flat + torch.cat(changes, 1)).unflatten(0, latents.shape[:2])
 
-    def _memories(self, condition: Condition) -> list[ImageMemory]:
-        memory = condition.memory
-        if "keys" in memory:
-            return [ImageMemory(k, v) for k, v in zip(memory["keys"].unbind(1), memory["values"].unbind(1))]
+    def _contexts(self, condition: Condition) -> list[ImageContext]:
+        context = condition.context
+        if "keys" in context:
+            return [ImageContext(k, v) for k, v in zip(context["keys"].unbind(1), context["values"].unbind(1))]
         return self._remember(condition)
 
-    def _remember(self, condition: Condition) -> list[ImageMemory]:
-        cells = condition.memory["global"].flatten(2).transpose(1, 2)
+    def _remember(self, condition: Condition) -> list[ImageContext]:
+        cells = condition.context["global"].flatten(2).transpose(1, 2)
         return [block.remember(cells, self.cell_code) for block in self.blocks]  # type: ignore[operator]
 
     def _time(self, steps: Tensor) -> Tensor:

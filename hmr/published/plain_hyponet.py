@@ -28,8 +28,8 @@ def sample_plainly(
     """x0 by DDIM (eta 0) from start noise."""
     size = noise.shape[1]
     weights: dict[str, Tensor] = dict(network.named_parameters())
-    global_map = condition.memory["global"].repeat_interleave(size, 0)
-    local = condition.memory["local"].repeat_interleave(size, 0)
+    global_map = condition.context["global"].repeat_interleave(size, 0)
+    local = condition.context["local"].repeat_interleave(size, 0)
     table = alpha_bars().to(noise.device)
     visited = [*sampler_steps(calls), -1]
     latents = noise.flatten(0, 1)

@@ -33,8 +33,8 @@ def measure_sampler(*, rounds: int = 7, images: int | None = None) -> list[dict[
     count = images or (8 if on_gpu else 1)
     torch.manual_seed(0)
     network = HypoNet().eval().to(device)
-    memory = {"global": torch.randn(count, 512, 8, 8), "local": torch.randn(count, 52, 256)}
-    condition = Condition(torch.zeros(count, 10), memory).to(device)
+    context = {"global": torch.randn(count, 512, 8, 8), "local": torch.randn(count, 52, 256)}
+    condition = Condition(torch.zeros(count, 10), context).to(device)
     predictor = PlacedPredictor(network, Compute(kind, bf16=on_gpu, compiled=on_gpu))
 
     def ours(size: int) -> torch.Tensor:

@@ -27,8 +27,8 @@ def _read(file: Path) -> list[Predicted]:
     for k, one in enumerate(humans):
         where = f"{file}: person {k}"
         if not isinstance(one, dict) or "rotvec" not in one or "shape" not in one:
-            told = ", ".join(map(str, one)) if isinstance(one, dict) else type(one).__name__
-            raise adapter.unexpected(where, "rotvec", told, "a dictionary with rotvec and shape", "Save `humans`.")
+            details = ", ".join(map(str, one)) if isinstance(one, dict) else type(one).__name__
+            raise adapter.unexpected(where, "rotvec", details, "a dictionary with rotvec and shape", "Save `humans`.")
         turns = adapter.shaped(where, "rotvec", np.asarray(one["rotvec"]).reshape(-1, 3), (53, 3))
         shape = adapter.shaped(where, "shape", np.ravel(one["shape"])[:10], (10,))
         vertices = joints = pixels = camera = None

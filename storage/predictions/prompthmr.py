@@ -22,8 +22,8 @@ def read(path: Path) -> list[Predicted]:
 def _read(file: Path) -> list[Predicted]:
     held = held_in(file)
     if not isinstance(held, dict) or not isinstance(held.get("people"), dict):
-        told = ", ".join(map(str, held)) if isinstance(held, dict) else type(held).__name__
-        raise adapter.unexpected(file, "people", told, "a dictionary of people", "Give results.pkl of PromptHMR.")
+        details = ", ".join(map(str, held)) if isinstance(held, dict) else type(held).__name__
+        raise adapter.unexpected(file, "people", details, "a dictionary of people", "Give results.pkl of PromptHMR.")
     camera = None
     lens = held.get("camera", {})
     if "img_focal" in lens and "img_center" in lens:

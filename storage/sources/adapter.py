@@ -30,9 +30,9 @@ class Choice:
     hand_components: Mapping[str, Array] | None = None  # "left", "right": (k, 45) of MANO, for hands of PCA
 
 
-def unexpected(file: object, key: str, found: str, expected: str, mend: str) -> SourceError:
+def unexpected(file: object, key: str, found: str, expected: str, fix: str) -> SourceError:
     """The one form of a refusal."""
-    return SourceError(f"{file}: '{key}': found {found}; expected {expected}. {mend}")
+    return SourceError(f"{file}: '{key}': found {found}; expected {expected}. {fix}")
 
 
 def check_keys(
@@ -49,10 +49,10 @@ def check_keys(
     strange = sorted(held - set(needed) - set(known) - set(ignore))
     if strange:
         near = get_close_matches(strange[0], [*needed, *known], n=1)
-        mend = f"Did you mean '{near[0]}'? " if near else ""
+        fix = f"Did you mean '{near[0]}'? " if near else ""
         raise unexpected(
             file, strange[0], "a key that this format does not have", ", ".join(sorted({*needed, *known})),
-            f"{mend}If it is of no matter, add --ignore {','.join(strange)}.",
+            f"{fix}If it is of no matter, add --ignore {','.join(strange)}.",
         )  # fmt: skip
 
 
@@ -61,16 +61,16 @@ def shaped(file: object, key: str, value: Any, *shapes: tuple[int | None, ...], 
     try:
         array = np.asarray(value, kind)
     except (TypeError, ValueError) as error:
-        raise unexpected(file, key, f"no numbers ({error})", _told(shapes), "Give arrays of one shape.") from error
+        raise unexpected(file, key, f"no numbers ({error})", _text(shapes), "Give arrays of one shape.") from error
     for shape in shapes:
         if array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape)):
             return array
     raise unexpected(
-        file, key, f"shape {array.shape}", _told(shapes), "It is of another format, or axes are in another order."
+        file, key, f"shape {array.shape}", _text(shapes), "It is of another format, or axes are in another order."
     )
 
 
-def _told(shapes: Sequence[tuple[int | None, ...]]) -> str:
+def _text(shapes: Sequence[tuple[int | None, ...]]) -> str:
     return " or ".join(f"({', '.join('n' if size is None else str(size) for size in shape)})" for shape in shapes)
 
 

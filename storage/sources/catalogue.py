@@ -47,8 +47,8 @@ def kind_of(name: str) -> Kind:
     """The adapter of that name. Raises SourceError."""
     if name not in KINDS:
         near = get_close_matches(name, KINDS, n=1)
-        mend = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(KINDS)}."
-        raise SourceError(f"no format or dataset is called '{name}'. {mend}")
+        fix = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(KINDS)}."
+        raise SourceError(f"no format or dataset is called '{name}'. {fix}")
     return KINDS[name]
 
 

@@ -50,8 +50,8 @@ class NpzFile:
         count = self.shape(names[0])[:1] if names else ()
         for name in names:
             if self.shape(name)[:1] != count:
-                told = f"expected {count[0] if count else 'no'} rows, as '{names[0]}' has"
-                raise SourceError(f"{self.path}: '{name}': found shape {self.shape(name)}, {told}. Fetch it again.")
+                details = f"expected {count[0] if count else 'no'} rows, as '{names[0]}' has"
+                raise SourceError(f"{self.path}: '{name}': found shape {self.shape(name)}, {details}. Fetch it again.")
         readers = {}
         for name in names:
             shape, dtype, fortran = self._header(name)

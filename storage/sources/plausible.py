@@ -55,7 +55,7 @@ class Doubt(NamedTuple):
     column: str
     found: str
     expected: str
-    mend: str
+    fix: str
 
 
 class People(NamedTuple):
@@ -89,8 +89,8 @@ def refuse_implausible(batch: Batch) -> None:
     doubt = next(doubts(batch.columns), None)
     if doubt is not None:
         key = batch.keys.get(doubt.column, doubt.column)
-        mend = f"{doubt.mend} If it is right as it is, add --unchecked."
-        raise unexpected(batch.file, key, doubt.found, doubt.expected, mend)
+        fix = f"{doubt.fix} If it is right as it is, add --unchecked."
+        raise unexpected(batch.file, key, doubt.found, doubt.expected, fix)
 
 
 def sampled(columns: Columns) -> People:
@@ -627,11 +627,11 @@ def mirrored(people: People) -> Doubt | None:
         bend = np.linalg.norm(bow, axis=1) / np.maximum(np.linalg.norm(points[:, hip] - ankle, axis=1), 1e-9)
         cosine = (bow * ahead).sum(1) / np.maximum(np.linalg.norm(bow, axis=1) * np.linalg.norm(ahead, axis=1), 1e-12)
         votes.append(cosine[(bend > 0.1) & np.isfinite(cosine)])
-    told = np.concatenate(votes)
-    if len(told) < VOTERS or (told > 0).mean() > 0.3:
+    details = np.concatenate(votes)
+    if len(details) < VOTERS or (details > 0).mean() > 0.3:
         return None
     return Doubt(
-        "kp3d", f"{100 * (told <= 0).mean():.0f} % of bent knees stand backwards", "knees before hips and ankles",
+        "kp3d", f"{100 * (details <= 0).mean():.0f} % of bent knees stand backwards", "knees before hips and ankles",
         "Look for one axis turned round (x left, z backward), or left and right exchanged.",
     )  # fmt: skip
 

@@ -133,8 +133,8 @@ class Batch:
 def batch_table(batch: Batch, adapter: str) -> pa.Table:
     """The rows as Arrow, in the order and with the types of SCHEMA; a column of another name or length is a fault."""
     rows = len(batch)
-    told = {"adapter": adapter, "version": VERSION, "file": batch.file, "converted": list(batch.converted)}
-    given = {**batch.columns, "provenance": json.dumps(told)}
+    details = {"adapter": adapter, "version": VERSION, "file": batch.file, "converted": list(batch.converted)}
+    given = {**batch.columns, "provenance": json.dumps(details)}
     unknown = sorted(set(given) - set(SCHEMA.names))
     if unknown:
         raise KeyError(f"{adapter}: no column of a person's record is called {', '.join(unknown)}")

@@ -46,11 +46,11 @@ def measure_client(seconds: float, in_flight: int, groups: int) -> list[dict[str
     warm = max(groups // 10, 2 * in_flight)
     rate = (len(times) - 1 - warm) / (times[-1] - times[warm])
     ideal = in_flight / seconds if seconds else math.inf
-    told = f"{in_flight} in flight, {1000 * seconds:g} ms an answer"
+    details = f"{in_flight} in flight, {1000 * seconds:g} ms an answer"
     settled = memory[warm // STEP :]
     encoding = _encoding_rate()
     return [
-        _row("critic.client_rate", rate, "groups/s", f"ideal of {told}", rate / ideal)
+        _row("critic.client_rate", rate, "groups/s", f"ideal of {details}", rate / ideal)
         | {"ideal": ideal, "groups": groups, "hypotheses": HYPOTHESES, "picture_px": SIDE},
         _row("critic.client_memory_growth", settled[-1] - settled[0], "MiB")
         | {"groups": groups, "at": [round(settled[k], 1) for k in np.linspace(0, len(settled) - 1, 6).astype(int)]},

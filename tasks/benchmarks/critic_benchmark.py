@@ -25,7 +25,7 @@ from hmr.metrics.critic_quality import GAPS_MM, calibrated, pair_accuracy, poole
 from hmr.metrics.evaluation import PosedGroups, TrueBodies, group_errors, joint_errors
 from hmr.metrics.perturbation import mixed_levels, perturb
 from hmr.metrics.pose_metrics import Interval, bootstrap_interval, rank_correlations
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.pretraining.labels import KnownPeople
 from hmr.studio.studio import Split
 from storage.records import DrawnGroup, Group, Person, Verdict
@@ -79,7 +79,7 @@ class Judged(NamedTuple):
 
 @torch.no_grad()
 def model_groups(
-    base: BaseModel, frame: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
+    base: HmrModel, frame: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
 ) -> KnownGroups:
     """The groups that the benchmark of models draws, as a critic is shown them."""
     sampler = replace(base.sampler, temperature=temperature * base.sampler.temperature)
@@ -127,7 +127,7 @@ def perturbed_instances(frame: Body, seen: SeenInstances, *, hypotheses: int, le
     return with_all_errors(frame, made.groups, seen.truth)
 
 
-def model_instances(base: BaseModel, frame: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
+def model_instances(base: HmrModel, frame: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
     """Groups drawn for people of a dataset as for any photograph, with the camera as guessed, and all three errors."""
     parts = [seen.people[k : k + CHUNK] for k in range(0, len(seen.people), CHUNK)]
     groups = [
@@ -239,7 +239,7 @@ def _measured(judged: Judged, errors: Floats, kind: Kind, resamples: int, withou
     pairs = pair_accuracy(judged.scores, errors)
     regret = top_regret(judged.scores, errors)
     spread = np.nanstd(np.where(np.isnan(judged.scores).all(1, keepdims=True), 0, judged.scores), axis=1)
-    told = ~np.isnan(judged.scores)
+    details = ~np.isnan(judged.scores)
     bounds = [*(f"{gap:g}" for gap in GAPS_MM), "inf"]
     by_image: dict[str, tuple[Floats, str]] = {
         "pair_accuracy": (pairs.accuracy, ""),
@@ -252,8 +252,8 @@ def _measured(judged: Judged, errors: Floats, kind: Kind, resamples: int, withou
         "chosen_mm": (regret.chosen + errors.min(1), "mm"),
         "mean_mm": (errors.mean(1), "mm"),
         "best_mm": (errors.min(1), "mm"),
-        "zero_spread_rate": (np.where(told.any(1), spread == 0, False).astype(np.float64), ""),
-        "failure_rate": (1.0 - told.mean(1), ""),
+        "zero_spread_rate": (np.where(details.any(1), spread == 0, False).astype(np.float64), ""),
+        "failure_rate": (1.0 - details.mean(1), ""),
         "seconds_per_group": (judged.seconds, "s"),
         "cost_per_group": (judged.cost, ""),
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from hmr.alignment.train_benchmark import measure_stream
 from hmr.body.body import load_body
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.compute import Compute
 from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
@@ -37,7 +37,7 @@ def measure_streaming(*, shards: int = 100, groups: int = 8, window: int = 2, st
         return measure_stream(base, *sources, steps=steps)
 
 
-def _fill(store: GroupStore, base: BaseModel, shards: int, count: int) -> None:
+def _fill(store: GroupStore, base: HmrModel, shards: int, count: int) -> None:
     random, body = np.random.default_rng(0), load_body()
     for shard in range(shards):
         people = [_person(random, f"{shard}-{k}") for k in range(count)]

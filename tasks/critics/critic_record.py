@@ -42,8 +42,8 @@ def explained(store: GroupStore, version: str) -> list[str]:
         if (name.rpartition("@")[2] == digest or version in name) and (not kind or name.startswith(kind))
     ]  # fmt: skip
     if len(found) != 1:
-        told = f"several critics are called like '{version}'" if found else f"no critic '{version}' has judged here"
-        raise SettingsError(f"{store.root}: {told}; there are {', '.join(found or known) or 'none'}")
+        details = f"several critics are called like '{version}'" if found else f"no critic '{version}' has judged here"
+        raise SettingsError(f"{store.root}: {details}; there are {', '.join(found or known) or 'none'}")
     (name,) = found
     record = store.critic_description(name)
     lines = [f"critic: {name}"]
@@ -52,7 +52,7 @@ def explained(store: GroupStore, version: str) -> list[str]:
         models = sorted({reply.model for verdict in _verdicts(store, name) for reply in verdict.replies})
         lines += [f"model, as its answers say: {', '.join(models)}"] if models else []
     else:
-        lines += _told({key: value for key, value in record.items() if key != "critic"})
+        lines += _text({key: value for key, value in record.items() if key != "critic"})
     changes = read_adaptations(store.root.parent / FILE, name)
     lines += [f"adapted to the server: {change}" for change in changes]
     for gen in store.gens():
@@ -74,17 +74,17 @@ def _verdicts(store: GroupStore, critic: str) -> list[Verdict]:
     ]
 
 
-def _told(value: Mapping[str, Any], indent: str = "") -> list[str]:
+def _text(value: Mapping[str, Any], indent: str = "") -> list[str]:
     """A record as lines of text."""
     lines = []
     for key, item in value.items():
         word = f"{indent}{key.replace('_', ' ')}:"
         if isinstance(item, Mapping):
-            lines += [word, *_told(item, indent + "  ")]
+            lines += [word, *_text(item, indent + "  ")]
         elif isinstance(item, list) and item and isinstance(item[0], Mapping):
             lines.append(word)
             for one in item:
-                lines += ["  -", *_told(one, indent + "    ")]
+                lines += ["  -", *_text(one, indent + "    ")]
         else:
             lines.append(f"{word} {item if isinstance(item, str) else json.dumps(item)}")
     return lines

@@ -36,7 +36,7 @@ def watched(folder: Path, critic: str, monitor: str) -> Rows:
     return [row for row in _kept(folder) if (row["critic"], row["monitor"]) == (critic, monitor)]
 
 
-def told(rows: Rows) -> str:
+def describe(rows: Rows) -> str:
     """The last row in words, with a warning if the critics have drifted apart."""
     last, apart = rows[-1], drift(rows)
     line = (

@@ -80,8 +80,8 @@ def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) 
                 if group_id in waiting and group_id in noted:
                     found[noted[group_id]["status"], _plain(noted[group_id]["reason"])] = size
                 elif group_id in verdicts:
-                    told = verdicts[group_id]
-                    pairs = zip(told.statuses, told.comments)
+                    details = verdicts[group_id]
+                    pairs = zip(details.statuses, details.comments)
                     found.update((status, _plain(words)) for status, words in pairs if status != "ok")
                 elif group_id in waiting:
                     found["", "not asked about yet"] = size
@@ -90,15 +90,15 @@ def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) 
     return [Unjudged(*key, groups[key], count) for key, count in hypotheses.most_common()]
 
 
-def reasons_told(rows: Sequence[Unjudged]) -> str:
+def reasons_text(rows: Sequence[Unjudged]) -> str:
     """The reasons in words, one a line, the most frequent ones."""
     more = [f"  and {len(rows) - MOST_TOLD} other reasons"] if len(rows) > MOST_TOLD else []
-    told = [
+    details = [
         f"  {row.hypotheses} hypotheses of {row.groups} groups: {row.status or 'pending'}"
         f"{f' ({row.reason})' if row.reason else ''}; {row.next}"
         for row in rows[:MOST_TOLD]
     ]
-    return "\n".join([*told, *more])
+    return "\n".join([*details, *more])
 
 
 def _plain(reason: str) -> str:

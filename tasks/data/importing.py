@@ -61,8 +61,8 @@ def import_people(
                 converted.update(dict.fromkeys(batch.converted))
                 progress(batch.share)
         if not records:
-            told = "; ".join(f"{count} {reason}" for reason, count in skipped.items()) or "it is empty"
-            raise SourceError(f"{path}: no record came in ({told}). Give a file with labelled people.")
+            details = "; ".join(f"{count} {reason}" for reason, count in skipped.items()) or "it is empty"
+            raise SourceError(f"{path}: no record came in ({details}). Give a file with labelled people.")
     held = {key: labels[key] for key in SCHEMA.names if labels[key]}
     return Imported(out, records, held, dict(skipped), tuple(converted), time.perf_counter() - start)
 

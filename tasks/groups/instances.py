@@ -271,13 +271,13 @@ def seen_instances(placed: Placed, store: GroupStore) -> SeenInstances:
     if len(people) < 2:
         raise InstancesError(
             f"{placed.data.name}: {len(people)} of its {placed.data.chosen} chosen rows can be measured "
-            f"({told(skipped)}), and calibration takes two at least; choose more with [instances] stride or count"
+            f"({details(skipped)}), and calibration takes two at least; choose more with [instances] stride or count"
         )
     bodies = TrueBodies(*(part[places] for part in placed.truth.bodies))
     return SeenInstances(people, KnownPeople(bodies, placed.truth.camera[places]), skipped)
 
 
-def told(skipped: dict[str, int]) -> str:
+def details(skipped: dict[str, int]) -> str:
     """Counts and reasons in words."""
     return "; ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none lost"
 

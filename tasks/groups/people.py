@@ -59,26 +59,26 @@ def people_in(
     start = time.monotonic()
     found, refused, squares = finder(thorough, crop_margin).search(photograph.pixels)
     seconds = time.monotonic() - start
-    told = [(path.name, f"no person at {one.x:.0f}, {one.y:.0f} px: {one.why}") for one in refused]
+    details = [(path.name, f"no person at {one.x:.0f}, {one.y:.0f} px: {one.why}") for one in refused]
     height, width = photograph.pixels.shape[:2]
     log.debug(
         "%s: %d x %d px searched in %d squares, %.1f s: %d found, %d refused",
         path.name, width, height, squares, seconds, len(found), len(refused),
     )  # fmt: skip
     if max(width, height) > LONG_SIDE:
-        told.append((path.name, f"{width} x {height} px searched in {squares} squares, {seconds:.1f} s"))
+        details.append((path.name, f"{width} x {height} px searched in {squares} squares, {seconds:.1f} s"))
     brought = keypoint_file(path)
     if brought is not None:
         try:
             read = read_keypoint_file(brought, (width, height))
             found, remarks = _described(found, read, photograph.pixels, crop_margin, only_described)
-            told += [(brought.name, remark) for remark in remarks]
+            details += [(brought.name, remark) for remark in remarks]
         except KeypointFileError as error:
             skipped.append((brought.name, str(error).removeprefix(f"{brought}: ")))
     if not found:
         skipped.append((path.name, "nobody was found in it"))
     people = [person_record(path, photograph, k, one, focal_px, image_id) for k, one in enumerate(found)]
-    return Looked(people, skipped, told)
+    return Looked(people, skipped, details)
 
 
 def _described(
@@ -91,13 +91,13 @@ def _described(
         raise KeypointFileError("it fits the people of the picture with x and y exchanged. Write x first, then y.")
     added = [person_at(pixels, landmarks, margin) for landmarks in matched.unmatched]
     described, others = matched.people[: matched.described], matched.people[matched.described :]
-    told = [f"read as {read.told}"]
+    details = [f"read as {read.meaning}"]
     for one in added:
-        told.append(f"a person added whom the detector did not find{f'; {one.doubt}' if one.doubt else ''}")
+        details.append(f"a person added whom the detector did not find{f'; {one.doubt}' if one.doubt else ''}")
     if others:
         number = f"{len(others)} {'person' if len(others) == 1 else 'people'} whom it does not describe"
-        told.append(f"{number}: {'left out, as asked' if only else 'kept as detected'}")
-    return [*described, *(one.person for one in added), *([] if only else others)], told
+        details.append(f"{number}: {'left out, as asked' if only else 'kept as detected'}")
+    return [*described, *(one.person for one in added), *([] if only else others)], details
 
 
 @lru_cache(maxsize=2)

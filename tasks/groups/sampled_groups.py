@@ -13,7 +13,7 @@ from hmr.diffusion.condition import PICTURE, Observation
 from hmr.diffusion.latent import Posed
 from hmr.diffusion.sampler import SamplerSettings, draw_latents, group_seeds
 from hmr.metrics.evaluation import Framing, PosedGroups, pose_groups
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.compute import PlacedPredictor, encode
 from hmr.models.model_file import load_model
 from hmr.studio.observation import as_observation
@@ -30,7 +30,7 @@ def body(path: Path | None) -> Body:
 
 
 @lru_cache(maxsize=3)
-def model(path: str) -> BaseModel:
+def model(path: str) -> HmrModel:
     """A model by name or file; files are never written twice under one name."""
     return load_model(path)
 
@@ -61,7 +61,7 @@ def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
 
 @torch.no_grad()
 def sample_hypotheses(
-    people: Sequence[Person], base: BaseModel, body: Body, sample: Sample, *, seed: int, draw: str
+    people: Sequence[Person], base: HmrModel, body: Body, sample: Sample, *, seed: int, draw: str
 ) -> list[Group]:
     """Groups of one model for some people; `seed` and the name of the draw go into the seeds.
 

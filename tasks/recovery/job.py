@@ -96,8 +96,8 @@ def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, 
     """The files of one person; returns what the page tells of them."""
     chosen, name = job.settings.recover, f"person{index}"
     renderer = _renderer(job.settings.overlay.backend)
-    told = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}
-    (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, frame.name, told, frame.faces)))
+    details = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}
+    (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, frame.name, details, frame.faces)))
     formats = ["npz", *(kind for kind in ("obj", "glb") if kind in chosen.formats)]
     for kind in formats[1:]:
         write_mesh(folder / f"{name}.{kind}", one.vertices, frame.faces, colour_of(index))

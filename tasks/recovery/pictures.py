@@ -83,8 +83,8 @@ def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, rendere
     photograph, _ = surroundings(pixels, one.person, large)
     mesh = person_picture(pixels, one, index, body, renderer, large)
     beside = side_view(one.vertices, body.faces, large, Style(colour_of(index)), renderer)
-    told = (f"person {index}", f"picked: {_label(one, one.picked)}", "the same, seen from the photograph's right")
-    for k, (picture, text) in enumerate(zip((photograph, mesh, beside), told)):
+    details = (f"person {index}", f"picked: {_label(one, one.picked)}", "the same, seen from the photograph's right")
+    for k, (picture, text) in enumerate(zip((photograph, mesh, beside), details)):
         x = GAP + k * (large + GAP)
         draw.text((x, GAP), text, fill=_INK, font=font)
         sheet.paste(Image.fromarray(picture), (x, GAP + LINE))

@@ -19,7 +19,7 @@ from hmr.detection.agreement import cells_inside, keypoint_distance, mask_iou
 from hmr.diffusion.latent import Decoding, mean_latent
 from hmr.metrics.evaluation import Framing, pose_groups
 from hmr.metrics.pose_metrics import critic_choice, joint_spread, medoid
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.rendering.rasterizer import draw_silhouettes, project
 from storage.records import Group, Person
 from tasks.groups.overlays import SILHOUETTE, camera_of_crop, draw_group, group_vertices
@@ -59,7 +59,7 @@ class Recovered:
         return None if np.isnan(score) else 1 + int((self.scores > score).sum())
 
 
-def recover_people(people: Sequence[Person], base: BaseModel, body: Body, settings: Settings) -> list[Recovered]:
+def recover_people(people: Sequence[Person], base: HmrModel, body: Body, settings: Settings) -> list[Recovered]:
     """The people of one photograph, in order."""
     chosen = settings.recover
     sample = settings.sample.model_copy(update={"hypotheses": chosen.hypotheses, "temperature": chosen.temperature})

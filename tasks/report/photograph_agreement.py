@@ -91,7 +91,7 @@ def means(rows: list[Agreement]) -> dict[str, float]:
     }
 
 
-def told(rows: Sequence[Agreement]) -> dict[str, float | None]:
+def agreement_means(rows: Sequence[Agreement]) -> dict[str, float | None]:
     """`means` as a run's summary has them: there `keypoints_px` is to the landmarks that the base did not read.
 
     What nobody measured is None. No shipped base reads the mask.

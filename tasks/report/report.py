@@ -112,11 +112,11 @@ def write_report(
     )
     text = page.render(
         summary=summary,
-        told=tables.headline(summary),
+        headline=tables.headline(summary),
         bodies=[_bodies(one, BODY if k < LARGE_BODIES else SMALL_BODY) for k, one in enumerate(photographs)],
         large_bodies=LARGE_BODIES,
         on_photographs=tables.photograph_rows(summary),
-        photographs_told=tables.photographs_told(summary),
+        photographs_text=tables.photographs_text(summary),
         benchmark=_benchmark(summary),
         chooser=tables.chooser(summary),
         people=_people(shown),
@@ -124,7 +124,7 @@ def write_report(
         curves=learning_curves(rounds),
         protocol=tables.PROTOCOLS[summary.get("protocol", "fit")],
         unsure=tables.unsure_joints(summary),
-        unsure_told=tables.uncertainty_told(summary),
+        unsure_rows=tables.uncertainty_text(summary),
         intervals=improvement_figure(summary, tables.estimate_names(tables.chooser(summary))),
         rounds=rounds,
         apart=drift(watched) if (watched := summary.get("monitor")) else None,

@@ -135,7 +135,7 @@ def unsure_joints(summary: Summary, count: int = 5) -> list[tuple[str, str, str]
     return [(name.replace("_", " "), number(before[name]), number(after.get(name))) for name in worst]
 
 
-def uncertainty_told(summary: Summary) -> list[tuple[str, str, str]]:
+def uncertainty_text(summary: Summary) -> list[tuple[str, str, str]]:
     """How well spread tells error over people: (of which joints, rank correlation before, after)."""
     keys = {"error_srcc": "all joints", "error_srcc_within_joint": "joint by joint"}
     before, after = (_uncertainty(summary, when) for when in ("before", "after"))
@@ -156,7 +156,7 @@ def photograph_rows(summary: Summary) -> list[tuple[str, str, str]]:
     return [(PHOTOGRAPHS[key][0], cell(before, key), cell(after, key)) for key in PHOTOGRAPHS]
 
 
-def photographs_told(summary: Summary) -> str:
+def photographs_text(summary: Summary) -> str:
     """The photographs in one sentence; empty where nobody was measured."""
     found = summary.get("photographs") or {}
     before, after = (found.get(when) or {} for when in ("before", "after"))
@@ -176,12 +176,12 @@ def photographs_told(summary: Summary) -> str:
 def summary_table_markdown(summary: Summary) -> str:
     """A run on one page of markdown, for the dashboard."""
     rows = benchmark_rows(summary)
-    told, verdicts = headline(summary), summary.get("verdicts") or {}
+    details, verdicts = headline(summary), summary.get("verdicts") or {}
     quality = summary.get("critic_quality") or {}
     lines = [
         f"## {_cell(summary['run'])}",
         "",
-        f"**{told.sentence}** {told.second}",
+        f"**{details.sentence}** {details.second}",
         "",
         PROTOCOLS[summary.get("protocol", "fit")],
         "",
@@ -191,7 +191,7 @@ def summary_table_markdown(summary: Summary) -> str:
         "",
         f"- photographs {summary['images']:,}, people {summary['people']:,}, groups {summary['groups']:,}, "
         f"hypotheses {summary['hypotheses']:,}",
-        *([f"- {seen} Evidence, not accuracy."] if (seen := photographs_told(summary)) else []),
+        *([f"- {seen} Evidence, not accuracy."] if (seen := photographs_text(summary)) else []),
         f"- critic {_cell(summary['critic'])}: {verdicts.get('scored', 0):,} scored, "
         f"{verdicts.get('abstained', 0):,} abstained",
         f"- critic {_cell(quality.get('critic', ''))} against ground truth: SRCC {number(quality.get('srcc'), 3)}, "

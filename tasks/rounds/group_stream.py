@@ -23,7 +23,7 @@ from hmr.body.body import Body
 from hmr.body.rotations import rotation_matrices
 from hmr.diffusion.condition import Condition, Observation
 from hmr.diffusion.latent import DIMS
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.compute import Compute, encode
 from hmr.models.weights_file import weights_digest
 from storage.finished_file import read_again, write_bytes
@@ -79,11 +79,11 @@ class StoredGroups:
             mine = np.flatnonzero(where == shard)
             inside = rows[mine] - int(ends[shard] - len(self.files[shard].ids))
             batch = self._shard(shard)
-            found.append(GroupBatch(batch.told.select(inside), batch.latents[inside]))
+            found.append(GroupBatch(batch.condition.select(inside), batch.latents[inside]))
             places.append(mine)
         if not found:  # a process that has no part in this step
             batch = self._shard(0)
-            return GroupBatch(batch.told.select(rows), batch.latents[rows])
+            return GroupBatch(batch.condition.select(rows), batch.latents[rows])
         return _in_order(found, torch.from_numpy(np.argsort(np.concatenate(places))))
 
     def _shard(self, place: int) -> GroupBatch:
@@ -93,12 +93,12 @@ class StoredGroups:
             while len(self._held) >= self.window:
                 self._held.popitem(last=False)
             files = self.files[place]
-            self._held[place] = GroupBatch(_told(load_file(files.people)), load_file(files.latents)["latents"])
+            self._held[place] = GroupBatch(_condition(load_file(files.people)), load_file(files.latents)["latents"])
         return self._held[place]
 
 
 def open_groups(
-    store: GroupStore, wanted: GroupsWanted, base: BaseModel, body: Body, folder: Path, compute: Compute
+    store: GroupStore, wanted: GroupsWanted, base: HmrModel, body: Body, folder: Path, compute: Compute
 ) -> StoredGroups:
     """Check the groups of a generation, and lay out in `folder` what training reads of them; finished shards are kept.
 
@@ -129,10 +129,10 @@ def open_groups(
         ids = about["ids"].split("\n")
         _check_pairs(ids, int(about["hypotheses"]), verdicts, wanted, name)
         files.append(_Shard(people, latents, ids))
-        told = {verdict.group_id: verdict for verdict in verdicts}
+        condition = {verdict.group_id: verdict for verdict in verdicts}
         unjudged = np.full(int(about["hypotheses"]), np.nan)  # a group that is pending teaches nothing
-        scores += [told[one].scores if one in told else unjudged for one in ids]
-        uncertainty += [_errors(told[one]) if one in told else unjudged for one in ids]
+        scores += [condition[one].scores if one in condition else unjudged for one in ids]
+        uncertainty += [_errors(condition[one]) if one in condition else unjudged for one in ids]
     if not files:
         raise TrainError(f"no group of '{gen}' is in {store.root}: nobody was found in the photographs")
     sizes = {len(one) for one in scores}
@@ -153,10 +153,10 @@ def joined(sources: Sequence[StoredGroups]) -> StoredGroups:
     sizes = {source.scores.shape[1] for source in sources}
     if len(sizes) > 1:
         raise TrainError(f"generations hold groups of {sorted(sizes)} hypotheses: sample all with one number")
-    told = [torch.full_like(s.scores, torch.nan) if s.uncertainty is None else s.uncertainty for s in sources]
+    condition = [torch.full_like(s.scores, torch.nan) if s.uncertainty is None else s.uncertainty for s in sources]
     return StoredGroups(
         torch.cat([source.scores for source in sources]),
-        None if all(source.uncertainty is None for source in sources) else torch.cat(told),
+        None if all(source.uncertainty is None for source in sources) else torch.cat(condition),
         [file for source in sources for file in source.files],
         sources[-1].window,
         [name for source in sources for name in source.skipped],
@@ -196,7 +196,7 @@ def _check(groups: Sequence[Group], wanted: GroupsWanted) -> None:
             raise TrainError(f"a shard of '{wanted.gen}' mixes groups of {what} {names}: sample it again")
 
 
-def _check_model(about: dict[str, str], base: BaseModel, wanted: GroupsWanted) -> None:
+def _check_model(about: dict[str, str], base: HmrModel, wanted: GroupsWanted) -> None:
     if not wanted.off_policy and about["model"] != base.digest():
         raise TrainError(
             f"groups of '{wanted.gen}' were drawn by model {about['model']}, and {base.digest()} is to be trained: "
@@ -246,7 +246,7 @@ def _about(path: Path) -> dict[str, str] | None:
 
 
 def _lay_out(
-    groups: Sequence[Group], people: Path, latents: Path, base: BaseModel, wanted: GroupsWanted, compute: Compute
+    groups: Sequence[Group], people: Path, latents: Path, base: HmrModel, wanted: GroupsWanted, compute: Compute
 ) -> dict[str, str]:
     """Write the two files of a shard; people that another generation laid out are kept."""
     about = {
@@ -256,8 +256,8 @@ def _lay_out(
     }
     if (_about(people) or {}).get("ids") != about["ids"] and groups:
         seen = observe([group.person for group in groups], base.picture_side)
-        told = seen if wanted.observations else encode(base, seen, compute)
-        _write(people, dict(_named(told)), {"ids": about["ids"]})
+        condition = seen if wanted.observations else encode(base, seen, compute)
+        _write(people, dict(_named(condition)), {"ids": about["ids"]})
     elif not groups:
         _write(people, {}, {"ids": ""})
     vectors = np.stack([group.latents for group in groups]) if groups else np.empty((0, 0, DIMS), np.float32)
@@ -269,24 +269,27 @@ def _write(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Non
     write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=about))
 
 
-def _named(told: Condition | Observation) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(told, Observation):
-        yield from told._asdict().items()
+STORED = "memory."  # before the names of a context's parts in files, as version 0.1 wrote them
+
+
+def _named(condition: Condition | Observation) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(condition, Observation):
+        yield from condition._asdict().items()
     else:
-        yield "betas", told.betas
-        yield from ((f"memory.{name}", part) for name, part in told.memory.items())
+        yield "betas", condition.betas
+        yield from ((f"{STORED}{name}", part) for name, part in condition.context.items())
 
 
-def _told(tensors: dict[str, Tensor]) -> Condition | Observation:
+def _condition(tensors: dict[str, Tensor]) -> Condition | Observation:
     if "picture" in tensors:
         return Observation(**tensors)
-    memory = {name.removeprefix("memory."): part for name, part in tensors.items() if name != "betas"}
-    return Condition(tensors["betas"], memory)
+    context = {name.removeprefix(STORED): part for name, part in tensors.items() if name != "betas"}
+    return Condition(tensors["betas"], context)
 
 
 def _in_order(parts: list[GroupBatch], order: Tensor) -> GroupBatch:
     """Parts one after the other, then their rows in `order`."""
-    columns = zip(*([tensor for _, tensor in _named(part.told)] for part in parts))
-    names = [name for name, _ in _named(parts[0].told)]
-    told = {name: torch.cat(column)[order] for name, column in zip(names, columns)}
-    return GroupBatch(_told(told), torch.cat([part.latents for part in parts])[order])
+    columns = zip(*([tensor for _, tensor in _named(part.condition)] for part in parts))
+    names = [name for name, _ in _named(parts[0].condition)]
+    condition = {name: torch.cat(column)[order] for name, column in zip(names, columns)}
+    return GroupBatch(_condition(condition), torch.cat([part.latents for part in parts])[order])

@@ -28,7 +28,7 @@ from tensorboardX import SummaryWriter
 from hmr.alignment.guard import Evaluation
 from hmr.alignment.objectives import advice_after, trainer_settings
 from hmr.alignment.trainer import TrainSettings, make_accelerator, train_policy
-from hmr.models.base_model import BaseModel, save_model
+from hmr.models.base_model import HmrModel, save_model
 from storage.finished_file import finished_file, read_again, write_text
 from storage.group_store import GroupStore
 from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
@@ -140,7 +140,7 @@ def refuse_other(spec: RoundSpec) -> None:
     now = made_of(spec)
     other = [name for name in kept if name in now and kept[name] != now[name]]
     if other:
-        was, wanted = ("; ".join(f"{name} = {told[name]!r}" for name in other) for told in (kept, now))
+        was, wanted = ("; ".join(f"{name} = {details[name]!r}" for name in other) for details in (kept, now))
         raise SettingsError(
             f"{spec.folder} holds a round of {was}; now {wanted}: "
             f"choose another --name, or remove {spec.folder} to train anew"
@@ -183,22 +183,22 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
         }  # fmt: skip
         save_model(result.model, trained.checkpoint, about)
         counts = {**result.counts._asdict(), "shards_without_verdict": len(source.skipped)}
-        told = {"best_step": trained.best_step, "reason": trained.reason, "groups": counts, "made_of": made_of(spec)}
-        write_text(spec.folder / RESULT, json.dumps(told | tables))
+        details = {"best_step": trained.best_step, "reason": trained.reason, "groups": counts, "made_of": made_of(spec)}
+        write_text(spec.folder / RESULT, json.dumps(details | tables))
         shutil.rmtree(spec.folder / "states", ignore_errors=True)
     accelerator.wait_for_everyone()
     return trained
 
 
-def _look_at_val(spec: RoundSpec, base: BaseModel, log: "_Logs | None") -> Callable[[BaseModel], Evaluation]:
+def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callable[[HmrModel], Evaluation]:
     """What measures a model on `val`, with the second critic if there is one; the first process does."""
     if log is None:
         return lambda candidate: Evaluation(0, 0.0, 0.0, 0.0)  # never called: the others are told
     frame, compute = body(spec.body_path), compute_for(spec.sample)
-    told = None if spec.train.train_encoder else encode_split(base, frame, spec.val, compute)
+    details = None if spec.train.train_encoder else encode_split(base, frame, spec.val, compute)
 
-    def look(candidate: BaseModel) -> Evaluation:
-        drawn = draw_people(candidate, frame, spec.val, hypotheses=20, compute=compute, condition=told)
+    def look(candidate: HmrModel) -> Evaluation:
+        drawn = draw_people(candidate, frame, spec.val, hypotheses=20, compute=compute, condition=details)
         measured = evaluate_people(frame, drawn, vertices=False)
         found = Evaluation(
             step=0,

@@ -142,8 +142,8 @@ class Plan:
 
     def temperature(self, round_number: int) -> float:
         """Of the groups that the policy after some rounds draws."""
-        told = self.settings.align.temperatures
-        return told[min(round_number, len(told) - 1)] if told else self.settings.sample.temperature
+        details = self.settings.align.temperatures
+        return details[min(round_number, len(details) - 1)] if details else self.settings.sample.temperature
 
     def training(self, round_number: int) -> Train:
         """[train] as round 1, 2, ... has it; `overrides` of later rounds are laid over those of the first."""
@@ -174,13 +174,13 @@ class Plan:
         """Refuse a second critic that could judge no group of `val`: they have neither pictures nor labels to give."""
         if (name := self.settings.train.second_critic) is None:
             return
-        section, mend = self.settings.critic.named(name), "choose evidence, physics or scorer"
+        section, fix = self.settings.critic.named(name), "choose evidence, physics or scorer"
         with _about("[train] second_critic"):
             if section.needs_truth:
-                raise SettingsError(f"'{name}' judges by ground truth, which training may not read: {mend}")
+                raise SettingsError(f"'{name}' judges by ground truth, which training may not read: {fix}")
             if section.asks_server or make_critic(section, self.settings.run.seed).needs_pictures:
                 raise SettingsError(
-                    f"'{name}' looks at pictures, and none are drawn of the groups of val that it would score: {mend}, "
+                    f"'{name}' looks at pictures, and none are drawn of the groups of val that it would score: {fix}, "
                     "or have it watch as [critic] monitor"
                 )
 

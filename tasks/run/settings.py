@@ -434,9 +434,9 @@ def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str,
     unknown, value = faults[0]["type"] == "extra_forbidden", faults[0]["input"]
     known = list(_inner(model, tables).model_fields)
     if unknown and table:
-        return f"[{table}] has no key '{key}'. " + _mend(key, known, quote="'{}'")
+        return f"[{table}] has no key '{key}'. " + _fix(key, known, quote="'{}'")
     if unknown and isinstance(value, dict):
-        return f"there is no section [{key}]. {_mend(key, known, quote='[{}]')}"
+        return f"there is no section [{key}]. {_fix(key, known, quote='[{}]')}"
     if unknown:
         homes = [f"[{name}]" for name in known if key in _inner(model, [name]).model_fields]
         return f"'{key}' stands outside of a section. It belongs under {' or '.join(homes or ['one'])}."
@@ -449,7 +449,7 @@ def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str,
     return f"[{table}] {key} = {value!r}: should {_wanted(faults)}."
 
 
-def _mend(key: str, known: list[str], quote: str) -> str:
+def _fix(key: str, known: list[str], quote: str) -> str:
     near = get_close_matches(key, known, n=1)
     return f"Did you mean {quote.format(near[0])}?" if near else f"Known: {', '.join(known)}."
 

@@ -36,14 +36,14 @@ def test_a_server_that_dies_and_comes_back(programs, tmp_path):
         state["well"] = 1
         half = mine.run("critique", "--settings", settings, "--json", tmp_path / "half.json", code=3)
         assert "8 hypotheses of 2 groups: server_error" in half.stdout
-        told = {row["metric"]: row["value"] for row in json.loads((tmp_path / "half.json").read_text())["results"]}
-        assert (told["critique.scored"], told["critique.pending"], told["critique.failed_groups"]) == (4, 8, 2)
+        details = {row["metric"]: row["value"] for row in json.loads((tmp_path / "half.json").read_text())["results"]}
+        assert (details["critique.scored"], details["critique.pending"], details["critique.failed_groups"]) == (4, 8, 2)
         state["well"], before = 9, len(server.calls)
         whole = mine.run("critique", "--settings", settings)
         assert "on a scale of 0-10" in " ".join((whole.stdout + whole.stderr).split())
         assert len(server.calls) == before + 2
         (name,) = store.critics("round0")
-        told = mine.run("critique", "--settings", settings, "--explain", f"vlm@{name.partition('@')[2]}").stdout
-        assert "model: loopback" in told and "12 ok" in told and "a-word-of-our-own" not in told
+        details = mine.run("critique", "--settings", settings, "--explain", f"vlm@{name.partition('@')[2]}").stdout
+        assert "model: loopback" in details and "12 ok" in details and "a-word-of-our-own" not in details
         lost = mine.run("critique", "--settings", settings, "--name", "nobody", code=2)
         assert "there is no run with groups to judge" in lost.stderr

@@ -48,8 +48,8 @@ def test_a_run_survives_faults_anywhere(tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "out"), str(EVERY)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    for told in map(json.loads, done.stdout.splitlines()):
-        assert told["count"] >= 6 and not told["faults"], "\n".join(told["faults"])
+    for details in map(json.loads, done.stdout.splitlines()):
+        assert details["count"] >= 6 and not details["faults"], "\n".join(details["faults"])
 
 
 SOURCES = {

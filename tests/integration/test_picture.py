@@ -16,8 +16,8 @@ def test_the_picture_of_readme_is_drawn_anew(tmp_path):
     subprocess.run([sys.executable, script, out], check=True, capture_output=True, timeout=300)
     with Image.open(out) as made, Image.open(ROOT / "deploy" / "pictures" / "group.jpg") as shipped:
         assert made.size == shipped.size
-    told = subprocess.run(["make", "-n", "picture"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "deploy/pictures/make_group.py deploy/pictures/group.jpg" in told
+    details = subprocess.run(["make", "-n", "picture"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "deploy/pictures/make_group.py deploy/pictures/group.jpg" in details
     assert "(deploy/pictures/group.jpg)" in (ROOT / "README.md").read_text()
 
 

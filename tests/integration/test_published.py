@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hmr.models.base_model import BaseModel, save_model
+from hmr.models.base_model import HmrModel, save_model
 from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 
@@ -43,7 +43,7 @@ test = 2
 def test_a_published_network_is_sampled_drawn_judged_stored_trained_and_measured(programs, tmp_path):
     torch.manual_seed(0)
     ours, start = tmp_path / "hyponet.safetensors", tmp_path / "ckpt.pth"
-    save_model(BaseModel({"network": "hyponet"}), ours, {"weights": "random"})
+    save_model(HmrModel({"network": "hyponet"}), ours, {"weights": "random"})
     programs.run("convert", ours, start)  # from here on, a file in the layout of the authors
     settings = tmp_path / "small.toml"
     settings.write_text(SMALL)

@@ -34,10 +34,10 @@ def photos(tmp_path_factory) -> Path:
 def results(programs, photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     wanted = ("--hypotheses", 6, "--format", "npz,obj,glb", "--pick", "critic")
-    told = programs.run("recover", photos, "--out", out, "--name", "mine", *wanted)
-    assert "notes.txt: not a picture" in told.stderr and "coffee.png: nobody was found in it" in told.stderr
-    assert "INFO" not in told.stderr and told.stdout.startswith("2 people in 2 photographs; 2 could not be used")
-    assert told.stdout.splitlines()[-1] == str(out / "mine" / "index.html")
+    details = programs.run("recover", photos, "--out", out, "--name", "mine", *wanted)
+    assert "notes.txt: not a picture" in details.stderr and "coffee.png: nobody was found in it" in details.stderr
+    assert "INFO" not in details.stderr and details.stdout.startswith("2 people in 2 photographs; 2 could not be used")
+    assert details.stdout.splitlines()[-1] == str(out / "mine" / "index.html")
     return out / "mine"
 
 
@@ -95,17 +95,19 @@ def test_pictures_show_the_mesh(results):
 def test_a_second_call_does_what_has_changed_alone(programs, photos, results):
     again = (photos, "--out", results.parent, "--name", "mine", "--hypotheses", 6, "--format", "glb,obj")
     before = {path: path.stat().st_mtime_ns for path in results.glob("*/*")}
-    told = programs.run("recover", *again, "--pick", "critic")
-    assert told.stdout.startswith("2 photographs done already, with the same settings; 2 could not be used")
+    details = programs.run("recover", *again, "--pick", "critic")
+    assert details.stdout.startswith("2 photographs done already, with the same settings; 2 could not be used")
     assert before == {path: path.stat().st_mtime_ns for path in results.glob("*/*")}
     Image.fromarray(skimage.data.astronaut()[:, ::-1]).save(photos / "astronaut.jpg")
-    told = programs.run("recover", *again, "--pick", "critic")
-    assert told.stdout.startswith("1 person in 1 photograph; 1 photograph done already")
+    details = programs.run("recover", *again, "--pick", "critic")
+    assert details.stdout.startswith("1 person in 1 photograph; 1 photograph done already")
     changed = {path.parent.name for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed == {"astronaut"} and not list(results.glob(".unfinished*"))
 
 
 def test_nothing_at_all_ends_with_code_2(programs, photos, tmp_path):
-    told = programs.run("recover", photos / "notes.txt", photos / "*.gif", "--out", tmp_path, code=2)
-    assert "*.gif: matches no file" in told.stderr and told.stderr.splitlines()[-1].startswith("hmr-align: nothing was")
+    details = programs.run("recover", photos / "notes.txt", photos / "*.gif", "--out", tmp_path, code=2)
+    assert "*.gif: matches no file" in details.stderr and details.stderr.splitlines()[-1].startswith(
+        "hmr-align: nothing was"
+    )
     assert not list(tmp_path.rglob("index.html"))

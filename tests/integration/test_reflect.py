@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from critique.endpoint.loopback import LoopbackVlm, Manner, agreement
+from critique.endpoint.loopback import JudgingStyle, LoopbackVlm, agreement
 from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
 from tests.integration.programs import Programs
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_reflect_then_show_export_and_import(programs, tmp_path):
-    with LoopbackVlm(Auditing(Manner(look=overlooking_feet(agreement)))) as server:
+    with LoopbackVlm(Auditing(JudgingStyle(look=overlooking_feet(agreement)))) as server:
         settings = tmp_path / "mine.toml"
         settings.write_text(
             f"""
@@ -25,15 +25,15 @@ def test_reflect_then_show_export_and_import(programs, tmp_path):
         )
         mine = Programs(programs.environment | {"OPENAI_API_KEY": "a-word-of-our-own"}, programs.tiny)
         numbers = tmp_path / "numbers.json"
-        told = mine.run("reflect", "--settings", settings, "--json", numbers, watched=True)
-        assert "OUTSIDE" not in told.stderr and "WILD LABELS READ" not in told.stderr
-        assert f"Pictures go to {server.base_url}" in " ".join(told.stdout.split())
+        details = mine.run("reflect", "--settings", settings, "--json", numbers, watched=True)
+        assert "OUTSIDE" not in details.stderr and "WILD LABELS READ" not in details.stderr
+        assert f"Pictures go to {server.base_url}" in " ".join(details.stdout.split())
     memory = tmp_path / "memory"
     found = {row["metric"]: row["value"] for row in json.loads(numbers.read_text())["results"]}
     assert -1 <= found["reflection.explore_srcc"] <= 1 and found["reflection.check_groups"] == 3
     session = json.loads((tmp_path / "reflection" / "reflection" / "session-1.json").read_text())
     assert session["version"] == "1"
-    assert "a-word-of-our-own" not in told.stdout + told.stderr + json.dumps(session)
+    assert "a-word-of-our-own" not in details.stdout + details.stderr + json.dumps(session)
     shown = mine.run("memory", "show", memory, "--ledger").stdout
     assert "prototypes, placed by pose@1" in shown
     mine.run("memory", "export", memory, tmp_path / "written")

@@ -64,8 +64,8 @@ def _point_names(path: Path, held: dict[str, Any], kept: Sequence[tuple[int, dic
             path, "keypoints", f"{numbers} numbers", "triples x, y, flag", "Give each point a flag: 0 absent, 2 seen."
         )
     count = numbers // 3
-    told = [category["keypoints"] for category in held.get("categories", ()) if "keypoints" in category]
-    for names in told:
+    details = [category["keypoints"] for category in held.get("categories", ()) if "keypoints" in category]
+    for names in details:
         if len(names) == count:
             plain = [str(name).lower().replace(" ", "_").replace("-", "_") for name in names]
             return tuple(_ALIASES.get(name, name) for name in plain)

@@ -34,12 +34,12 @@ def read(path: Path, choice: Choice, dataset: str = "dna_rendering") -> Iterator
             for place, camera in enumerate(cameras, 1):
                 inner, world, bent = _camera(file, held["Camera_Parameter"][camera], camera)
                 columns = _columns(file, body, gender, inner, world, bent, camera, actor, choice, dataset)
-                told = ["RT: camera to world, inverted"]
+                details = ["RT: camera to world, inverted"]
                 if np.isnan(columns["transl"]).all():
-                    told.append(adapter.NO_PELVIS)
+                    details.append(adapter.NO_PELVIS)
                 share = (number + place / len(cameras)) / len(files)
                 keys = {"T_cam_world": "RT", "transl": "SMPLx.transl", "body_pose": "SMPLx.fullpose", "K": "K"}
-                yield Batch(columns, str(file), keys, told, {}, share)
+                yield Batch(columns, str(file), keys, details, {}, share)
 
 
 def _body(file: Path, held: Any, choice: Choice) -> dict[str, Array]:

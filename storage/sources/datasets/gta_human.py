@@ -45,9 +45,9 @@ def _batch(file: Path, choice: Choice, dataset: str, share: float) -> Batch:
         "kp2d": flat[..., :2], "kp2d_conf": flat[..., 2].clip(0, 1), "kp3d": space[..., :3],
         "kp3d_valid": space[..., 3] > 0,
     }  # fmt: skip
-    told: list[str] = []
+    details: list[str] = []
     if valid:
-        columns |= _body(file, held, count, choice, told)
+        columns |= _body(file, held, count, choice, details)
     if "bbox_xywh" in held:
         columns["bbox_xywh"] = adapter.shaped(file, "bbox_xywh", held["bbox_xywh"], (count, 4), (count, 5))[:, :4]
     finite = np.ones(count, bool)
@@ -70,10 +70,10 @@ def _batch(file: Path, choice: Choice, dataset: str, share: float) -> Batch:
         "valid_reason": "is_valid_smplx", "source_row": frames,
     }  # fmt: skip
     keys = {"kp2d": "keypoints_2d", "kp3d": "keypoints_3d"}
-    return Batch(columns, str(file), keys, told, dict(skipped), share)
+    return Batch(columns, str(file), keys, details, dict(skipped), share)
 
 
-def _body(file: Path, held: dict[str, Array], count: int, choice: Choice, told: list[str]) -> Columns:
+def _body(file: Path, held: dict[str, Array], count: int, choice: Choice, details: list[str]) -> Columns:
     pose = adapter.shaped(
         file, "body_pose", held["body_pose"], (count, 63), (count, 69), (count, 21, 3), (count, 23, 3)
     )
@@ -91,7 +91,7 @@ def _body(file: Path, held: dict[str, Array], count: int, choice: Choice, told: 
         if key in held:
             hand = adapter.from_hand_pca(file, key, np.asarray(held[key], np.float32), choice, side)
             if hand is None:
-                told.append(f"{key}: left out, its components take MANO")
+                details.append(f"{key}: left out, its components take MANO")
             else:
                 columns[f"{side}_hand"] = hand
     return columns

@@ -83,11 +83,11 @@ def _batch(
     }  # fmt: skip
     if "kp3d" in columns:
         columns |= {"kp3d_names": ",".join(SMPL_24), "kp3d_root": "", "kp3d_regressor": "smpl", "kp3d_scale": "true"}
-    told = ["world to camera"]
+    details = ["world to camera"]
     if np.isnan(columns["transl"]).all():
-        told.append(adapter.NO_PELVIS)
+        details.append(adapter.NO_PELVIS)
     keys = {"kp3d": "joints_3d", "T_cam_world": "extrinsics", "K": "intrinsics"}
-    return Batch(columns, str(action), keys, told, {}, share)
+    return Batch(columns, str(action), keys, details, {}, share)
 
 
 def _frame(file: Path, choice: Choice) -> dict[str, Array]:

@@ -32,8 +32,8 @@ def read(path: Path, choice: Choice, dataset: str = "mpi_inf_3dhp") -> Iterator[
         raise SourceError(f"{path}: holds no annot.mat and no annot_data.mat. Give the folder with S1 or TS1 in it.")
     for number, file in enumerate(files):
         reader = _test if file.name == "annot_data.mat" else _train
-        for share, columns, keys, told in reader(file, choice, dataset):
-            yield Batch(columns, str(file), keys, told, {}, (number + share) / len(files))
+        for share, columns, keys, details in reader(file, choice, dataset):
+            yield Batch(columns, str(file), keys, details, {}, (number + share) / len(files))
 
 
 def calibration(path: Path) -> dict[int, tuple[Array, Array]]:

@@ -30,7 +30,9 @@ def read(path: Path, choice: Choice, dataset: str = "mpii") -> Iterator[Batch]:
         raise SourceError(
             f"{path}: MPII comes as .mat, .json or .h5. Give mpii_human_pose_v1_u12_1.mat or such a file."
         )
-    pictures, points, flags, boxes, skipped, told = kinds[path.suffix](adapter.found_file(path, "MPII's annotations"))
+    pictures, points, flags, boxes, skipped, details = kinds[path.suffix](
+        adapter.found_file(path, "MPII's annotations")
+    )
     numbers = np.arange(len(pictures))[:: choice.stride]
     for start in range(0, max(len(numbers), 1), adapter.ROWS):
         rows = numbers[start : start + adapter.ROWS]
@@ -43,7 +45,9 @@ def read(path: Path, choice: Choice, dataset: str = "mpii") -> Iterator[Batch]:
             "kp2d_names": NAMES, "bbox_xywh": boxes[rows], "bbox_source": "gt", "source_row": rows,
         }  # fmt: skip
         share = (start + len(rows)) / max(len(numbers), 1)
-        yield Batch(columns, str(path), {"kp2d": "joints", "bbox_xywh": "scale"}, told, {} if start else skipped, share)
+        yield Batch(
+            columns, str(path), {"kp2d": "joints", "bbox_xywh": "scale"}, details, {} if start else skipped, share
+        )
 
 
 def _of_json(path: Path) -> tuple:
@@ -60,9 +64,9 @@ def _of_json(path: Path) -> tuple:
     given = given.reshape(count, 16) > 0
     centre = adapter.shaped(path, "center", [one["center"] for one in people], (count, 2))
     scale = adapter.shaped(path, "scale", [np.max(one["scale"]) for one in people], (count,))
-    boxes, told = adapter.box_of_scale(centre, scale)
+    boxes, details = adapter.box_of_scale(centre, scale)
     flags = np.where(given, -1, 0).astype(np.int8)
-    return [str(one["image"]) for one in people], points, flags, boxes, {}, [told]
+    return [str(one["image"]) for one in people], points, flags, boxes, {}, [details]
 
 
 def _of_h5(path: Path) -> tuple:
@@ -80,8 +84,8 @@ def _of_h5(path: Path) -> tuple:
     )
     points = adapter.shaped(path, "part", points, (len(names), 16, 2))
     flags = np.where((points == 0).all(-1), 0, -1).astype(np.int8)
-    boxes, told = adapter.box_of_scale(centre, scale)
-    return names, points, flags, boxes, {}, [told]
+    boxes, details = adapter.box_of_scale(centre, scale)
+    return names, points, flags, boxes, {}, [details]
 
 
 def _of_mat(path: Path) -> tuple:

@@ -60,12 +60,12 @@ def _batch(file: Path, choice: Choice, dataset: str, share: float) -> Batch:
         "model_type": "smpl", "gender": [parts[person]["gender"] for person in people], "bbox_source": "kp2d",
         "kp2d_names": ",".join(PW3D_18), "valid_reason": "campose_valid", "source_row": numbers,
     }  # fmt: skip
-    told = ["world to camera"]
+    details = ["world to camera"]
     if np.isnan(columns["transl"]).all():
-        told.append(adapter.NO_PELVIS)
+        details.append(adapter.NO_PELVIS)
     keys = {"kp2d": "poses2d", "global_orient": "poses", "body_pose": "poses", "transl": "trans", "K": "cam_intrinsics",
             "T_cam_world": "cam_poses"}  # fmt: skip
-    return Batch(columns, str(file), keys, told, {}, share)
+    return Batch(columns, str(file), keys, details, {}, share)
 
 
 def _person(file: Path, held: dict[str, Any], person: int, world: Array, choice: Choice) -> dict[str, Any]:

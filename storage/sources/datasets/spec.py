@@ -44,7 +44,7 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
     count = len(numbers)
     paths = adapter.relative_paths(path, "imgname", part["imgname"])
     centre = adapter.shaped(path, "center", part["center"], (count, 2))
-    boxes, told = adapter.box_of_scale(centre, adapter.shaped(path, "scale", part["scale"], (count,), (count, 1)))
+    boxes, details = adapter.box_of_scale(centre, adapter.shaped(path, "scale", part["scale"], (count,), (count, 1)))
     columns: Columns = {
         "sample_id": adapter.sample_ids(dataset, choice.split, paths, numbers.tolist()), "dataset": dataset,
         "split": choice.split, "sequence": [adapter.folder_of(one) for one in paths],
@@ -86,4 +86,4 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
         columns["T_cam_world"] = world
     keys = {"global_orient": "pose_cam", "body_pose": "pose_cam", "kp2d": "part", "kp3d": "S", "K": "focal_length",
             "T_cam_world": "cam_rotmat", "bbox_xywh": "scale"}  # fmt: skip
-    return Batch(columns, str(path), keys, [told], {}, share)
+    return Batch(columns, str(path), keys, [details], {}, share)

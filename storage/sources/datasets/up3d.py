@@ -46,8 +46,8 @@ def read(path: Path, choice: Choice, dataset: str = "up3d") -> Iterator[Batch]:
             "valid_reason": "quality", "source_row": np.array([int(stem) for stem in some]),
         }  # fmt: skip
         keys = {"kp2d": "joints.npy", "global_orient": "pose", "body_pose": "pose", "transl": "t", "K": "fit_crop_info"}
-        told = ["joints.npy: transposed", "camera of the crop to camera of the picture"]
-        yield Batch(columns, str(found), keys, told, dict(skipped), (start + len(some)) / len(stems))
+        details = ["joints.npy: transposed", "camera of the crop to camera of the picture"]
+        yield Batch(columns, str(found), keys, details, dict(skipped), (start + len(some)) / len(stems))
 
 
 def crop_camera(file: Path) -> Array:

@@ -66,8 +66,8 @@ def _batch(file: Path, name: str, choice: Choice, dataset: str, share: float) ->
         "betas": np.repeat(betas, count, 0), "gender": (adapter.genders(held.get("gender", "")) or [""])[0],
         "source_row": frames,
     }  # fmt: skip
-    told = [f"{key}: root and translation left out, the world has no camera"]
-    return Batch(columns, str(file), {"body_pose": key}, told, {}, share)
+    details = [f"{key}: root and translation left out, the world has no camera"]
+    return Batch(columns, str(file), {"body_pose": key}, details, {}, share)
 
 
 def _held(file: Path) -> dict[str, Any]:

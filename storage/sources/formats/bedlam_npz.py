@@ -35,7 +35,7 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
     count = len(numbers)
     paths = adapter.relative_paths(path, "imgname", part["imgname"])
     centre = adapter.shaped(path, "center", part["center"], (count, 2))
-    boxes, told = adapter.box_of_scale(centre, adapter.shaped(path, "scale", part["scale"], (count,), (count, 1)))
+    boxes, details = adapter.box_of_scale(centre, adapter.shaped(path, "scale", part["scale"], (count,), (count, 1)))
     pose = adapter.shaped(path, "pose_cam", part["pose_cam"], (count, 165))
     extrinsic = adapter.shaped(path, "cam_ext", part["cam_ext"], (count, 4, 4))
     close = "closeup" in path.name or any("closeup" in one for one in paths[:1])
@@ -64,4 +64,4 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
         "transl": "trans_cam + cam_ext", "global_orient": "pose_cam", "body_pose": "pose_cam", "kp2d": "gtkps",
         "K": "cam_int", "T_cam_world": "cam_ext", "bbox_xywh": "scale",
     }  # fmt: skip
-    return Batch(columns, str(path), keys, [told, "transl: trans_cam + cam_ext"], {}, share)
+    return Batch(columns, str(path), keys, [details, "transl: trans_cam + cam_ext"], {}, share)

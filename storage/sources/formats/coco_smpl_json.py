@@ -91,8 +91,8 @@ def _batch(path: Path, pairs: list, choice: Choice, dataset: str, share: float) 
             raise adapter.unexpected(
                 path, key, f"{flat.shape[1]} numbers", " or ".join(f"{n} x 3" for n in SPACE[key]), "Fetch it again."
             )
-        points, told = adapter.metres(flat.reshape(count, -1, 3), key)
-        converted += told
+        points, details = adapter.metres(flat.reshape(count, -1, 3), key)
+        converted += details
         keys["kp3d"] = key
         columns |= {
             "kp3d": points, "kp3d_valid": np.ones(points.shape[:2], bool), "kp3d_names": ",".join(names),
@@ -104,17 +104,17 @@ def _batch(path: Path, pairs: list, choice: Choice, dataset: str, share: float) 
     return Batch(columns, str(path), keys, converted, {}, share)
 
 
-def camera_of(path: Path, told: Any) -> tuple[float, float, float, float] | None:
+def camera_of(path: Path, details: Any) -> tuple[float, float, float, float] | None:
     """fx, fy, cx, cy in one of the three spellings."""
-    if told is None:
+    if details is None:
         return None
-    if "intrinsic_param" in told:
-        matrix = adapter.shaped(path, "cam_param.intrinsic_param", told["intrinsic_param"], (3, 3), (3, 4), (4, 4))
+    if "intrinsic_param" in details:
+        matrix = adapter.shaped(path, "cam_param.intrinsic_param", details["intrinsic_param"], (3, 3), (3, 4), (4, 4))
         return float(matrix[0, 0]), float(matrix[1, 1]), float(matrix[0, 2]), float(matrix[1, 2])
-    focal, centre = told.get("f", told.get("focal")), told.get("c", told.get("princpt"))
+    focal, centre = details.get("f", details.get("focal")), details.get("c", details.get("princpt"))
     if focal is None or centre is None:
         raise adapter.unexpected(
-            path, "cam_param", f"keys {', '.join(told)}", "f and c, focal and princpt, or intrinsic_param",
+            path, "cam_param", f"keys {', '.join(details)}", "f and c, focal and princpt, or intrinsic_param",
             "Give the camera of the picture.",
         )  # fmt: skip
     fx, fy = np.broadcast_to(np.ravel(focal), (2,)).tolist()

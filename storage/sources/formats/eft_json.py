@@ -49,9 +49,9 @@ def read(path: Path, choice: Choice, dataset: str = "eft") -> Iterator[Batch]:
         if all("bbox_scale" in one and "bbox_center" in one for one in some):
             centre = adapter.shaped(path, "bbox_center", [one["bbox_center"] for one in some], (count, 2))
             scale = adapter.shaped(path, "bbox_scale", [one["bbox_scale"] for one in some], (count,))
-            columns["bbox_xywh"], told = adapter.box_of_scale(centre, scale)
+            columns["bbox_xywh"], details = adapter.box_of_scale(centre, scale)
             columns["bbox_source"] = "gt"
-            converted.append(told)
+            converted.append(details)
         if all("gt_keypoint_2d" in one for one in some):
             points = adapter.shaped(path, "gt_keypoint_2d", [one["gt_keypoint_2d"] for one in some], (count, 49, 3))
             columns |= {

@@ -78,7 +78,7 @@ def _batch(
     key = "joint_cam_29" if every("joint_cam_29") else "joint_cam_17"
     if every(key):
         names = SMPL_29 if key.endswith("29") else H36M_17
-        points, told = adapter.metres(stacked(key, (len(names), 3), (len(names) * 3,)).reshape(count, -1, 3), key)
+        points, details = adapter.metres(stacked(key, (len(names), 3), (len(names) * 3,)).reshape(count, -1, 3), key)
         valid = np.ones(count, bool)
         if every("joint_cam_valid"):
             valid = np.array([bool(np.any(one["joint_cam_valid"])) for one in people])
@@ -88,7 +88,7 @@ def _batch(
             "kp3d_regressor": "smpl" if names is SMPL_29 else "J_regressor_h36m",
         }  # fmt: skip
         keys["kp3d"] = key
-        converted += told
+        converted += details
     if every("joint_img_29"):
         points = stacked("joint_img_29", (29, 3), (29, 2), (87,))
         points = points.reshape(count, 29, -1)[..., :2]

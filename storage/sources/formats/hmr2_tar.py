@@ -75,7 +75,7 @@ def _batch(tar: Path, part: list, choice: Choice, dataset: str, share: float) ->
 
     points, space = stacked("keypoints_2d", 44, 3), stacked("keypoints_3d", 44, 4)
     scale = np.array([np.broadcast_to(np.asarray(one["scale"], np.float32).ravel(), (2,)) for one in found])
-    boxes, told = adapter.box_of_scale(stacked("center", 2), scale)
+    boxes, details = adapter.box_of_scale(stacked("center", 2), scale)
     body: Columns = {}
     if any("body_pose" in one for one in found):
         pose = np.stack([np.ravel(one.get("body_pose", np.zeros(72))) for one in found])
@@ -93,4 +93,4 @@ def _batch(tar: Path, part: list, choice: Choice, dataset: str, share: float) ->
         "source_row": np.array(numbers),
     }  # fmt: skip
     keys = {**KEYS, "kp2d": "keypoints_2d", "kp3d": "keypoints_3d"}
-    return Batch(columns, str(tar), keys, [told], {}, share)
+    return Batch(columns, str(tar), keys, [details], {}, share)

@@ -65,7 +65,7 @@ def read(path: Path, choice: Choice, dataset: str = "humandata") -> Iterator[Bat
             columns["valid_eval"], columns["valid_reason"] = camera.valid[numbers], "is_valid_smplx"
         keys = {name.replace("keypoints", "kp"): kind for name, (kind, _) in kinds.items()}
         keys |= {column: f"{body.name}.{column}" for column in ("global_orient", "body_pose", "transl", "betas")}
-        yield Batch(columns, str(path), keys, camera.told, {}, (numbers[-1] + 1) / rows)
+        yield Batch(columns, str(path), keys, camera.details, {}, (numbers[-1] + 1) / rows)
 
 
 def _blocks(file: NpzFile, wanted: list[str], rows: int) -> Iterator[dict[str, Array]]:
@@ -159,11 +159,11 @@ class _Body:
                 self._columns[name] = column(key, (3,), (1, 3))
         if "expression" in held and np.size(held["expression"]) == rows * 10:
             self._columns["expression"] = column("expression", (10,))
-        told = held.get("gender", tables["meta"].get("gender"))
+        details = held.get("gender", tables["meta"].get("gender"))
         if neutral:
             self._columns["gender"] = "neutral"
-        elif told is not None:
-            found = adapter.genders(told)
+        elif details is not None:
+            found = adapter.genders(details)
             self._columns["gender"] = found * rows if len(found) == 1 else found
 
     def rows(self, numbers: Array) -> Columns:
@@ -183,7 +183,7 @@ class _Camera:
         apart = {key: file.whole(key) for key in ("focal_length", "principal_point", "width", "height") if key in file}
         held = {**apart, **tables["misc"], **tables["meta"]}
         self._columns: Columns = {}
-        self.told: tuple[str, ...] = ()
+        self.details: tuple[str, ...] = ()
         if "focal_length" in held and "principal_point" in held:
             focal, centre = (_pairs(path, key, held[key], rows) for key in ("focal_length", "principal_point"))
             self._columns["K"] = adapter.camera_matrix(focal[:, 0], focal[:, 1], centre[:, 0], centre[:, 1])

@@ -40,7 +40,7 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
     paths = adapter.relative_paths(path, "imgname", part["imgname"])
     centre = adapter.shaped(path, "center", part["center"], (count, 2))
     scale = adapter.shaped(path, "scale", part["scale"], (count,), (count, 1), (count, 2))
-    boxes, told = adapter.box_of_scale(centre, scale)
+    boxes, details = adapter.box_of_scale(centre, scale)
     people = adapter.texts(part["personid"]) if "personid" in part else list(map(str, adapter.person_numbers(paths)))
     columns: Columns = {
         "sample_id": adapter.sample_ids(dataset, choice.split, paths, numbers.tolist()), "dataset": dataset,
@@ -48,7 +48,7 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
         "image_path": paths, "bbox_xywh": boxes, "bbox_source": "gt", "source_row": numbers,
         **points_of(path, part, count), **body_of(path, part, count),
     }  # fmt: skip
-    return Batch(columns, str(path), KEYS, [told], {}, share)
+    return Batch(columns, str(path), KEYS, [details], {}, share)
 
 
 KEYS = {"kp2d": "body_keypoints_2d", "kp3d": "body_keypoints_3d", "global_orient": "body_pose", "bbox_xywh": "scale"}

@@ -42,14 +42,14 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
     people = adapter.person_numbers(paths)
     centre = adapter.shaped(path, "center", part["center"], (count, 2))
     scale = adapter.shaped(path, "scale", part["scale"], (count,), (count, 2), (count, 1))
-    boxes, told = adapter.box_of_scale(centre, scale)
+    boxes, details = adapter.box_of_scale(centre, scale)
     columns: Columns = {
         "sample_id": adapter.sample_ids(dataset, choice.split, paths, numbers.tolist()), "dataset": dataset,
         "split": choice.split, "sequence": [adapter.folder_of(one) for one in paths], "person_id": list(map(str,
         people)),
         "image_path": paths, "bbox_xywh": boxes, "bbox_source": "gt", "source_row": numbers,
     }  # fmt: skip
-    converted = [told]
+    converted = [details]
     sets, names = [], []
     for key, points in (("openpose", OPENPOSE), ("part", SPIN_24)):
         if key in part:

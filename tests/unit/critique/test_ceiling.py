@@ -63,8 +63,8 @@ def test_hand_worked_ceilings_by_the_landmarks(aside, share, highest):
 def test_a_body_that_covers_more_than_the_person_is_told_so(aside):
     drawn = with_silhouette(aside, 16)
     cells = np.full((1, 64, 64), 255, np.uint8)
-    told = ceilings(replace(drawn, silhouettes=cells), ("silhouette",))[1][0]
-    assert told == "misses the person: 94 % of it lies outside"  # 256 of 4096 cells are the person's
+    details = ceilings(replace(drawn, silhouettes=cells), ("silhouette",))[1][0]
+    assert details == "misses the person: 94 % of it lies outside"  # 256 of 4096 cells are the person's
 
 
 def test_a_small_mask_is_no_evidence_and_an_absent_check_lowers_nothing(aside):

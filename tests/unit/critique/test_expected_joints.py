@@ -37,17 +37,17 @@ def test_inputs_are_crop_coordinates_visibility_and_metres():
     person = make_person(
         np.random.default_rng(0), crop=np.float32([100, 200, 200]), landmarks=landmarks, world_landmarks=world
     )
-    told = inputs(person).reshape(33, 7)
-    np.testing.assert_allclose(told[4], [0.5, 0.5, 0.2, 0.7, 0.1, -0.2, 0.3], atol=1e-6)
-    np.testing.assert_allclose(told[5], [0, 0, 0, 0.5, 0, 0, 0])
-    assert told[6, 0] == 4
+    details = inputs(person).reshape(33, 7)
+    np.testing.assert_allclose(details[4], [0.5, 0.5, 0.2, 0.7, 0.1, -0.2, 0.3], atol=1e-6)
+    np.testing.assert_allclose(details[5], [0, 0, 0, 0.5, 0, 0, 0])
+    assert details[6, 0] == 4
 
 
 def test_hand_worked_features():
     fit = FIT._replace(mean=np.zeros(231), scale=np.full(231, 2.0), directions=np.zeros((231, 7)), phases=np.zeros(7))
-    told = np.zeros((1, 231))
-    told[0, :2] = 1.0, 100.0  # 0.5 standard deviations, and 50, which is cut off at 5
-    found = features(fit, told)
+    details = np.zeros((1, 231))
+    details[0, :2] = 1.0, 100.0  # 0.5 standard deviations, and 50, which is cut off at 5
+    found = features(fit, details)
     np.testing.assert_allclose(found[0, :3], [0.15, 1.5, 0])
     np.testing.assert_allclose(found[0, 231:], 1)  # cos 0, and the constant
 

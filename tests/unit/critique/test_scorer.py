@@ -33,9 +33,9 @@ def verdict(drawn):
 
 def knowing(joints: np.ndarray) -> Weights:
     """Weights that expect these joints (29, 3) of everybody, within 5 cm, and leave the checks out."""
-    told, last = np.zeros((233, 87)), np.zeros((233, 29))
-    told[-1], last[-1] = joints.ravel(), np.log(0.05)
-    fit = JointRegression(np.zeros(231), np.ones(231), np.zeros((231, 1)), np.zeros(1), told, last)
+    details, last = np.zeros((233, 87)), np.zeros((233, 29))
+    details[-1], last[-1] = joints.ravel(), np.log(0.05)
+    fit = JointRegression(np.zeros(231), np.ones(231), np.zeros((231, 1)), np.zeros(1), details, last)
     return Weights(fit, dict.fromkeys(CHECKS, 0.0))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from critique.endpoint.cache import read_ledger
-from critique.endpoint.loopback import LoopbackVlm, Manner, error
+from critique.endpoint.loopback import JudgingStyle, LoopbackVlm, error
 from critique.endpoint.stream import BudgetSpent
 from flows.critic_benchmark import critic_benchmark
 from tasks.benchmarks.critic_benchmark import NothingJudgedError
@@ -50,7 +50,7 @@ def measured(settings: Settings, kind: str, **given) -> dict[str, dict]:
 
 
 def test_a_vlm_is_measured_on_photographs_and_paid_once(out):
-    with LoopbackVlm(Manner()) as server:
+    with LoopbackVlm(JudgingStyle()) as server:
         settings = chosen(out, "vlm", **remote(server))
         rows = measured(settings, "model", people=4)
         assert len(server.calls) == 4
@@ -68,13 +68,13 @@ def test_a_vlm_is_measured_on_photographs_and_paid_once(out):
 
 
 def test_a_judge_of_pixels_knows_near_from_far(out):
-    with LoopbackVlm(Manner()) as server:
+    with LoopbackVlm(JudgingStyle()) as server:
         rows = measured(chosen(out, "vlm", **remote(server)), "perturbed")
     assert rows["critic.srcc"]["value"] > 0.3
 
 
 def test_a_panel_with_a_vlm_is_measured(out):
-    with LoopbackVlm(Manner()) as server:
+    with LoopbackVlm(JudgingStyle()) as server:
         panel = {"members": {"vlm": 2.0, "evidence": 1.0}}
         rows = measured(chosen(out, "panel", panel=panel, **remote(server)), "model", people=2)
     assert len(server.calls) == 2 and rows["critic.model_cost_per_group"]["value"] == pytest.approx(1)
@@ -82,7 +82,7 @@ def test_a_panel_with_a_vlm_is_measured(out):
 
 
 def test_the_budget_holds(out):
-    with LoopbackVlm(Manner()) as server, pytest.raises(BudgetSpent):
+    with LoopbackVlm(JudgingStyle()) as server, pytest.raises(BudgetSpent):
         measured(chosen(out, "vlm", **remote(server, budget=2.5, max_in_flight=1)), "model")
     assert len(server.calls) == 2
 

@@ -21,8 +21,8 @@ def settings(folder: Path, **given) -> Settings:
 def test_nothing_at_all_is_an_error_with_the_reason(tmp_path, capsys):
     with pytest.raises(RecoverError, match=r"^nothing was recovered: no photograph was found$"):
         recover([str(tmp_path / "*.jpg"), str(tmp_path / "gone")], settings(tmp_path))
-    told = capsys.readouterr().err
-    assert "*.jpg: matches no file" in told and "gone: there is no such file" in told
+    details = capsys.readouterr().err
+    assert "*.jpg: matches no file" in details and "gone: there is no such file" in details
     assert not (tmp_path / "results").exists()
 
 

@@ -84,8 +84,8 @@ def store(tmp_path):
 
 def hide(store: GroupStore, **status: str) -> None:
     images = store.images
-    told = [i._replace(status=status.get(i.image_id[0], i.status)) for i in images.images]
-    store.write_images(ImageList(images.root, told))
+    details = [i._replace(status=status.get(i.image_id[0], i.status)) for i in images.images]
+    store.write_images(ImageList(images.root, details))
 
 
 def test_what_has_gone_is_handed_out_by_no_method(store):
@@ -130,8 +130,8 @@ def test_paths_survive_moving_the_run(store, tmp_path):
 
 def test_a_photograph_under_another_name_is_found(store):
     images = store.images
-    told = [i._replace(status="moved", path="deep/new.jpg") if i.image_id[0] == "b" else i for i in images.images]
-    store.write_images(ImageList(images.root, told))
+    details = [i._replace(status="moved", path="deep/new.jpg") if i.image_id[0] == "b" else i for i in images.images]
+    store.write_images(ImageList(images.root, details))
     assert store.read_people()[2].photo == str(images.root / "deep" / "new.jpg")
 
 

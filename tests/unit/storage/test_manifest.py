@@ -207,7 +207,7 @@ def test_sweeping_damaged_shards_lets_them_be_made_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("details", "message"),
     [
         (json.dumps({"schema": 99, "shards": {}}), "schema version 99, this program reads versions 1 and 2"),
         ('{"schema": 1, "sha', "not a manifest"),
@@ -215,15 +215,15 @@ def test_sweeping_damaged_shards_lets_them_be_made_again(tmp_path):
         (json.dumps({"schema": 1, "shards": {"0": {}}}), "not a manifest"),
     ],
 )
-def test_a_manifest_that_cannot_be_read_is_one_clear_error(tmp_path, told, message):
+def test_a_manifest_that_cannot_be_read_is_one_clear_error(tmp_path, details, message):
     store = GroupStore(tmp_path)
     store.write_people("0", [])
     path = tmp_path / "people/_manifest.json"
-    path.write_text(told)
+    path.write_text(details)
     for use in (store.people_shards, store.read_people, lambda: store.write_people("1", []), store.sweep):
         with pytest.raises(StoreError, match=f"{path}: {message}"):
             use()
-    assert path.read_text() == told
+    assert path.read_text() == details
     assert len(store.verify()) == 1
 
 
@@ -233,7 +233,7 @@ def as_version_0_1(store: Path) -> None:
         table = path.relative_to(store).parts[0]
         tables = {"groups": ("groups", "hyps"), "scores": ("scores", "replies")}.get(table, (table,))
         folders = {name: store / name / path.parent.relative_to(store / table) for name in tables}
-        told = {"schema": 1, "shards": {}}
+        details = {"schema": 1, "shards": {}}
         for name, shard in Manifest(folders).shards().items():
             files = {}
             for one, folder in folders.items():
@@ -242,8 +242,8 @@ def as_version_0_1(store: Path) -> None:
                     file.write_bytes(encode(TABLES[one].empty_table()).content)
                 rows = shard.files[one][0] if one in shard.files else 0
                 files[one] = {"rows": rows, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-            told["shards"][name] = {"content": shard.content, "written_ns": shard.written_ns, "files": files}
-        path.write_text(json.dumps(told, indent=1))
+            details["shards"][name] = {"content": shard.content, "written_ns": shard.written_ns, "files": files}
+        path.write_text(json.dumps(details, indent=1))
         path.with_name("_journal-1.jsonl").unlink()
 
 
@@ -270,10 +270,10 @@ def test_a_commit_leaves_what_others_wrote_as_it_was(tmp_path):
     """So it takes as long whatever the number of shards: the manifest stays, the journal grows by one line."""
     write_shards(tmp_path, range(1))
     folder = tmp_path / "people"
-    inode, told = (folder / "_manifest.json").stat().st_ino, (folder / "_manifest.json").read_bytes()
+    inode, details = (folder / "_manifest.json").stat().st_ino, (folder / "_manifest.json").read_bytes()
     before = (folder / "_journal-1.jsonl").read_bytes().splitlines()
     write_shards(tmp_path, range(2))
-    assert ((folder / "_manifest.json").stat().st_ino, (folder / "_manifest.json").read_bytes()) == (inode, told)
+    assert ((folder / "_manifest.json").stat().st_ino, (folder / "_manifest.json").read_bytes()) == (inode, details)
     after = (folder / "_journal-1.jsonl").read_bytes().splitlines()
     assert len(after) == len(before) + 1 and after[2:-1] == before[2:]
 
@@ -299,9 +299,9 @@ def test_a_damaged_journal_is_one_clear_error(tmp_path, damage):
 
 @pytest.mark.parametrize("name", ["../0", "/0"])
 def test_a_manifest_names_no_file_outside_the_store(tmp_path, name):
-    told = {"content": "", "written_ns": 0, "files": {}}
+    details = {"content": "", "written_ns": 0, "files": {}}
     (tmp_path / "people").mkdir()
-    (tmp_path / "people/_manifest.json").write_text(json.dumps({"schema": 1, "shards": {name: told}}))
+    (tmp_path / "people/_manifest.json").write_text(json.dumps({"schema": 1, "shards": {name: details}}))
     with pytest.raises(StoreError, match="lies in no folder of the store"):
         GroupStore(tmp_path).people_shards()
 

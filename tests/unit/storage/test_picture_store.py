@@ -71,6 +71,6 @@ def test_what_is_damaged_or_lacking_is_not_there(tmp_path, damage, caplog):
 
 def test_a_digest_tells_parts_types_and_shapes_apart():
     array = np.zeros((2, 3), np.float32)
-    told = [["ab", "c"], ["a", "bc"], [array], [array.T.copy()], [array.astype(np.int32)], [array.tobytes()], []]
-    assert len({digest_of(parts) for parts in told}) == len(told)
+    details = [["ab", "c"], ["a", "bc"], [array], [array.T.copy()], [array.astype(np.int32)], [array.tobytes()], []]
+    assert len({digest_of(parts) for parts in details}) == len(details)
     assert digest_of([array, "x"]) == digest_of([array.copy(order="F"), "x"])

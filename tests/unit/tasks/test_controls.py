@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from critique.endpoint.cache import read_ledger
-from critique.endpoint.loopback import LoopbackVlm, Manner
+from critique.endpoint.loopback import JudgingStyle, LoopbackVlm
 from hmr.body.body import load_body
 from hmr.studio.studio import truths
 from tasks.controls import measure_controls, planted
@@ -52,12 +52,12 @@ def test_a_judge_of_pixels_puts_the_truth_first_and_a_blind_one_does_not(store, 
     """The blind one likes whatever is shown first, which is chance: 1 in 4, and a tie of truth and corrupted mesh."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     own = {"model": "loopback", "encoding": "png"}
-    with LoopbackVlm(Manner()) as server:
+    with LoopbackVlm(JudgingStyle()) as server:
         section = CriticSection(name="vlm", vlm=own | {"base_url": server.base_url})
         fair = controls(store, section, tmp_path / "fair")
         assert len(server.calls) == fair["groups"] == 6 and all(len(call.pictures) == 5 for call in server.calls)
         assert controls(store, section, tmp_path / "fair") == fair and len(server.calls) == 6  # paid for once
-    with LoopbackVlm(Manner(look=lambda photograph, overlay: 0.0, bias=50)) as server:
+    with LoopbackVlm(JudgingStyle(look=lambda photograph, overlay: 0.0, bias=50)) as server:
         blind = controls(store, CriticSection(name="vlm", vlm=own | {"base_url": server.base_url}), tmp_path / "blind")
     assert fair["unjudged"] == blind["unjudged"] == 0 and read_ledger(tmp_path / "fair")[0].answers == 6
     assert fair["truth_wins"] == fair["truth_beats_corrupted"] == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from critique.endpoint.loopback import LoopbackVlm, Manner, agreement
+from critique.endpoint.loopback import JudgingStyle, LoopbackVlm, agreement
 from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
 from critique.memory.memory import Memory, MemoryStoreError
 from critique.memory.rules import Rule
@@ -69,7 +69,7 @@ def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
     reflect = Reflect(split="easy_val", explore=2, gate=5, check=0, audits=2, candidates=1, resamples=50)
     overlay = Overlay(backend="numba", size=96)
     memory = tmp_path / "memory"
-    with LoopbackVlm(Auditing(Manner(look=overlooking_feet(agreement)))) as server:
+    with LoopbackVlm(Auditing(JudgingStyle(look=overlooking_feet(agreement)))) as server:
         vlm = {"base_url": server.base_url, "model": "loopback"}
         section = CriticSection(name="vlm", vlm=vlm)
 

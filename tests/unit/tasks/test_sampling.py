@@ -10,7 +10,7 @@ import tasks.groups.sampled_groups
 from hmr.body.body import Body, load_body
 from hmr.detection.photograph import PhotographError
 from hmr.diffusion.condition import Condition, Observation
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.model_file import load_model
 from storage.records import Group, Person
 from tasks.groups.pictures import pictures
@@ -28,7 +28,7 @@ def body() -> Body:
 
 
 @pytest.fixture(scope="module")
-def base() -> BaseModel:
+def base() -> HmrModel:
     return load_model("lab")
 
 
@@ -38,7 +38,7 @@ def people() -> list[Person]:
     return [make_person(rng) for _ in range(7)]
 
 
-def drawn(people: list[Person], base: BaseModel, body: Body, sample: Sample = SAMPLE) -> list[Group]:
+def drawn(people: list[Person], base: HmrModel, body: Body, sample: Sample = SAMPLE) -> list[Group]:
     return sample_hypotheses(people, base, body, sample, seed=3, draw="round0")
 
 
@@ -107,8 +107,8 @@ class SeesPictures(torch.nn.Module):
 
     def forward(self, observation: Observation) -> Condition:
         colour = observation.picture.float().mean((1, 2)) / 255
-        memory = {"features": self.head(colour).repeat(1, 29)[:, :282], "mean": colour.repeat(1, 45)[:, :133]}
-        return Condition(self.head(colour), memory)
+        context = {"features": self.head(colour).repeat(1, 29)[:, :282], "mean": colour.repeat(1, 45)[:, :133]}
+        return Condition(self.head(colour), context)
 
 
 def test_an_encoder_is_shown_pictures_of_its_own_side(people, body):

@@ -11,8 +11,8 @@ from critique.panel import PanelCritic
 from storage.group_store import GroupStore
 from tasks.critics.critic_names import stored_name
 from tasks.critics.critic_record import explained
-from tasks.critics.monitoring import drift, told, watch, watched
-from tasks.critics.pending import reasons_told, unjudged
+from tasks.critics.monitoring import describe, drift, watch, watched
+from tasks.critics.pending import reasons_text, unjudged
 from tasks.critics.request_plan import request_plan
 from tasks.rendering import framed_photograph
 from tasks.run.settings import CriticSection, Overlay, SettingsError, load_settings
@@ -65,8 +65,8 @@ def test_refusals_are_verdicts_and_single_faults_are_pending(run):
         assert judge(run, section) == counted(abstained=4, pending=4, failed_groups=2)
         assert store.verdict_summary("round0", name).statuses == {"refused": 4}
         assert store.lacking("round0", name) == ["0"] and len(store.unjudged("round0", name, "0")) == 1
-        told = {(row.status, row.groups, row.hypotheses) for row in unjudged(store, run, name, ["round0"])}
-        assert told == {("server_error", 1, 4), ("refused", 1, 4)}
+        details = {(row.status, row.groups, row.hypotheses) for row in unjudged(store, run, name, ["round0"])}
+        assert details == {("server_error", 1, 4), ("refused", 1, 4)}
         assert "HTTP 503: loading" in str(unjudged(store, run, name, ["round0"])) and "loading" in reasons(run, name)
         assert judge(run, section) == counted(abstained=8, failed_groups=2)
         assert len(server.calls) == 3 and store.unjudged("round0", name, "0") == []
@@ -80,7 +80,7 @@ def counted(**given) -> dict[str, int]:
 
 
 def reasons(run, name) -> str:
-    return reasons_told(unjudged(GroupStore(run / "store"), run, name, ["round0"]))
+    return reasons_text(unjudged(GroupStore(run / "store"), run, name, ["round0"]))
 
 
 def test_what_could_not_be_read_is_final_until_it_is_re_opened(run):
@@ -115,11 +115,11 @@ def test_stored_faults_of_older_versions_are_asked_about_again(run):
     with LoopbackVlm([good()]) as server:
         section = vlm(server)
         name = make_critic(section, 0).name
-        told = [
+        details = [
             make_verdict(group, [np.nan] * 4, name, statuses=("server_error",) * 4)
             for group in store.read_groups("round0", "0")
         ]
-        store.write_verdicts("round0", name, "r", "0", told)
+        store.write_verdicts("round0", name, "r", "0", details)
         assert judge(run, section) == counted(scored=8) and len(server.calls) == 2
 
 
@@ -136,11 +136,11 @@ def test_a_version_is_explained(run):
         section = vlm(server, temperature="not sent")
         name = make_critic(section, 0).name
         judge(run, section)
-    told = "\n".join(explained(GroupStore(run / "store"), f"vlm@{name.partition('@')[2]}"))
+    details = "\n".join(explained(GroupStore(run / "store"), f"vlm@{name.partition('@')[2]}"))
     for words in (f"critic: {name}", "model: loopback", "prompt digest:", "memory version: null", "temperature: null",
                   "prompt order: paper", "verdicts on round0: 2 groups; hypotheses: 8 ok"):  # fmt: skip
-        assert words in told, told
-    assert "sk-a-secret" not in told
+        assert words in details, details
+    assert "sk-a-secret" not in details
     with pytest.raises(SettingsError, match=f"no critic 'vlm@00000000' has judged here; there are {name}"):
         explained(GroupStore(run / "store"), "vlm@00000000")
 
@@ -188,8 +188,8 @@ def test_the_control_deals_out_the_scores_of_the_critic_it_is_told(run, of):
         assert len(server.calls) == (2 if "vlm" in own.judges else 0)  # the control finds the answers
         names = make_critic(own, 0).name, make_critic(control, 0).name
         assert names[1] == f"shuffled-0-{names[0]}" == stored_name(control, 0)
-    true, dealt = (GroupStore(run / "store").read_verdicts("round0", name, "0") for name in names)
-    for one, other in zip(true, dealt):
+    true, permuted = (GroupStore(run / "store").read_verdicts("round0", name, "0") for name in names)
+    for one, other in zip(true, permuted):
         assert sorted(one.scores) == sorted(other.scores) and other.critic == names[1]
 
 
@@ -216,7 +216,7 @@ def test_the_monitor_warns_when_the_critics_drift_apart(run):
         rows = watch(store, gen, "ours@1", other, run)
     assert [row["rank_correlation"] for row in rows] == pytest.approx([1, -0.8])
     assert [row["favourite"] for row in rows] == [1, 0]
-    assert "WARNING: it was 1.00 on round0" in told(rows) and "WARNING" not in told(rows[:1])
+    assert "WARNING: it was 1.00 on round0" in describe(rows) and "WARNING" not in describe(rows[:1])
     assert json.loads((run / "monitor.json").read_text()) == rows
     assert watch(store, "round1", "ours@1", other, run) == rows == watched(run, "ours@1", other)
     assert watched(run, "ours@2", other) == [] and drift([rows[0], rows[1] | {"rank_correlation": np.nan}]) is None
@@ -235,15 +235,15 @@ def test_the_plan_sends_nothing_and_counts_what_lacks(run):
 
 
 @pytest.mark.parametrize(
-    ("critic", "told"),
+    ("critic", "details"),
     [({"name": "physics", "monitor": "vlm"}, True), ({"name": "vlm", "monitor": "physics"}, False)],
 )
-def test_the_plan_counts_what_the_monitor_asks(run, critic, told):
+def test_the_plan_counts_what_the_monitor_asks(run, critic, details):
     vlm = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
     settings = load_settings(None, {"run": {"out": str(run.parent), "name": "run"}, "critic": {**critic, "vlm": vlm}})
     plan = request_plan(settings)
     assert plan.rows[0][:3] == ("as set (list, 1x)", "2", "10")
-    assert ("Only the monitor asks the server; 'physics' asks none." in plan.notes) == told
+    assert ("Only the monitor asks the server; 'physics' asks none." in plan.notes) == details
 
 
 def test_what_critic_and_monitor_both_ask_is_counted_once(run):

@@ -9,7 +9,7 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from hmr.body.body import load_body
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.model_file import load_model
 from storage.group_store import GroupStore
 from tasks.benchmarking import StudioPeople
@@ -44,13 +44,13 @@ def train(root: Path, critic: str = "scripted@1", **section) -> Trained:
 
 def test_a_round_encodes_its_groups_and_val_once_however_often_it_looks_at_val(root, monkeypatch):
     encoded: list[int] = []
-    real = BaseModel.observe
+    real = HmrModel.observe
 
-    def counted(self: BaseModel, observation, *rest):
+    def counted(self: HmrModel, observation, *rest):
         encoded.append(len(observation.picture))
         return real(self, observation, *rest)
 
-    monkeypatch.setattr(BaseModel, "observe", counted)
+    monkeypatch.setattr(HmrModel, "observe", counted)
     assert train(root).checkpoint.is_file()
     assert len(pd.read_parquet(root / "round1" / "evaluations.parquet")) >= 2
     assert encoded == [6, 3]

@@ -60,5 +60,5 @@ def _known(name: str) -> str:
     if name in PRESETS:
         return name
     near = get_close_matches(name, PRESETS, n=1)
-    mend = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(PRESETS)}."
-    raise ValueError(f"no preset is called '{name}'. {mend}")
+    fix = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(PRESETS)}."
+    raise ValueError(f"no preset is called '{name}'. {fix}")

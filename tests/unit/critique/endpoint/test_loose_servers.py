@@ -30,12 +30,12 @@ def scores(body: dict) -> dict:
     return {f"image_{k}": {"score": 100 - 10 * k, "comment": "ok"} for k in judged_places(body)}
 
 
-def message(told, finish="stop", **more):
+def message(wording, finish="stop", **more):
     """A completion with any message: `told(scores)` is its content."""
 
     def step(body: dict) -> Answer:
         own = {key: value(scores(body)) if callable(value) else value for key, value in more.items()}
-        content = told(scores(body)) if callable(told) else told
+        content = wording(scores(body)) if callable(wording) else wording
         choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content, **own}}
         return Answer({"model": "m", "choices": [choice], "usage": {"prompt_tokens": 9.0, "completion_tokens": None}})
 
@@ -183,9 +183,9 @@ def test_a_group_is_shown_in_parts_where_a_server_takes_few_pictures(most, shown
 
 
 def test_one_picture_a_request_is_too_few():
-    told = r"at most 1 pictures .* two overlays at least.*limit-mm-per-prompt"
+    wording = r"at most 1 pictures .* two overlays at least.*limit-mm-per-prompt"
     step = error(400, "At most 1 image(s) may be provided in one request.")
-    with LoopbackVlm([step]) as server, pytest.raises(VlmConfigError, match=told):
+    with LoopbackVlm([step]) as server, pytest.raises(VlmConfigError, match=wording):
         asyncio.run(VlmCritic(settings(server)).judge_many([figures(6, seed) for seed in range(5)]))
     assert len(server.calls) == 1
 
@@ -196,7 +196,7 @@ QUOTA = "You exceeded your current quota, please check your plan and billing det
 
 
 @pytest.mark.parametrize(
-    ("step", "told", "most"),
+    ("step", "wording", "most"),
     [
         (error(429, QUOTA, "insufficient_quota"), r"exceeded your current quota.*account .* is used up", 1),
         (error(404, "The model `loopback` does not exist"), r"does not exist.*the model 'loopback' \(`model`\)", 1),
@@ -207,8 +207,8 @@ QUOTA = "You exceeded your current quota, please check your plan and billing det
         (error(400, "this is not to my taste"), "not to my taste.*change the setting", 4),
     ],
 )  # fmt: skip
-def test_a_fault_of_the_set_up_is_met_once_and_stops(step, told, most):
-    with LoopbackVlm([step]) as server, pytest.raises(VlmConfigError, match=f"(?s){told}") as caught:
+def test_a_fault_of_the_set_up_is_met_once_and_stops(step, wording, most):
+    with LoopbackVlm([step]) as server, pytest.raises(VlmConfigError, match=f"(?s){wording}") as caught:
         asyncio.run(VlmCritic(settings(server, retries=0)).judge_many([figures(4, seed) for seed in range(8)]))
     assert len(server.calls) <= most and KEY not in str(caught.value)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from critique.critic import seeded_order
-from critique.endpoint.loopback import Answer, LoopbackVlm, Manner, agreement
+from critique.endpoint.loopback import Answer, JudgingStyle, LoopbackVlm, agreement
 from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
 from critique.memory.embedders import ngrams
 from critique.memory.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
@@ -25,7 +25,7 @@ from critique.vlm.vlm_critic import VlmCritic, VlmSettings
 from tests.factories import make_verdict
 from tests.reflection_scene import labelled_groups
 
-BLIND = Auditing(Manner(look=overlooking_feet(agreement)))
+BLIND = Auditing(JudgingStyle(look=overlooking_feet(agreement)))
 EMPTY = Memory()
 SETTINGS = ReflectionSettings(explore=6, gate=12, check=6, audits=6, resamples=500)
 
@@ -114,7 +114,7 @@ class Suggestible:
     def __call__(self, number, body) -> Answer:
         text = json.dumps(body)
         awake = "RULES\\n- When" in text
-        return (replace(BLIND, manner=Manner()) if awake else BLIND)(number, body)
+        return (replace(BLIND, style=JudgingStyle()) if awake else BLIND)(number, body)
 
 
 def test_where_the_placebo_passes_nothing_is_admitted(scene, monkeypatch):
@@ -124,7 +124,7 @@ def test_where_the_placebo_passes_nothing_is_admitted(scene, monkeypatch):
 
 
 def test_a_critic_that_sees_all_needs_no_rule(scene, monkeypatch):
-    session = hold(scene, Auditing(Manner()), monkeypatch).session
+    session = hold(scene, Auditing(JudgingStyle()), monkeypatch).session
     assert not named(session, "admitted")
 
 
@@ -141,9 +141,11 @@ def made_up(scene, good_rule: str, proposals=(), memory=EMPTY, settings=SETTINGS
     def judge(shown, groups):
         verdicts = []
         for group in groups:
-            told = {rule.text for rule in shown.rules_for(group.person)}
+            details = {rule.text for rule in shown.rules_for(group.person)}
             rng = np.random.default_rng(len(group.person.group_id) + int(group.person.photo_sha256))
-            scores = 100 - errors[group.person.group_id] / 4 if good_rule in told else rng.uniform(0, 100, len(group))
+            scores = (
+                100 - errors[group.person.group_id] / 4 if good_rule in details else rng.uniform(0, 100, len(group))
+            )
             verdicts.append(make_verdict(group, np.clip(scores, 0, 100)))
         return verdicts
 

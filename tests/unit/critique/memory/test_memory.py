@@ -157,8 +157,8 @@ def test_importing_puts_near_copies_together_once():
     foot, knee = both.rules
     assert (foot.id, foot.text, foot.state, knee) == (FOOT.id, FOOT.text, "admitted", KNEE)
     assert (foot.uses, foot.successes, foot.tags) == (3 + 4 + 1, 2, ("foot_contact", "occlusion", "scale"))
-    told = [(event.what, event.rule, event.detail) for event in both.events[1:]]
-    assert told == [("merged", rule.id, f"says what {FOOT.id} says, which is admitted") for rule in (copy, again)]
+    details = [(event.what, event.rule, event.detail) for event in both.events[1:]]
+    assert details == [("merged", rule.id, f"says what {FOOT.id} says, which is admitted") for rule in (copy, again)]
     assert with_imported(both, Memory((copy, again)), "later") == both
     alone = with_imported(Memory(), Memory((copy, again)), "now")
     assert [(rule.id, rule.uses) for rule in alone.rules] == [(copy.id, 5)]

@@ -17,14 +17,14 @@ RULE = '{"text": "When a foot floats, take 5 points off.", "tags": ["foot_contac
 def test_the_context_holds_scores_comments_and_truth_of_the_judged_alone():
     group = make_group(np.random.default_rng(0), 3)
     verdict = make_verdict(group, [80, np.nan, 20], comments=("fine", "?", "a ``` <b> foot floats"))
-    told = group_context(verdict, np.array([0.25, 1.0, 0.5]))
-    assert told == {
+    details = group_context(verdict, np.array([0.25, 1.0, 0.5]))
+    assert details == {
         "predictions": [
             {"prediction": 1, "score": 80.0, "comment": "fine", "true_quality": 25.0},
             {"prediction": 2, "score": 20.0, "comment": "a ''' (b) foot floats", "true_quality": 50.0},
         ]
     }
-    assert group.person.group_id not in json.dumps(told)
+    assert group.person.group_id not in json.dumps(details)
 
 
 def test_comments_are_fenced_as_data():

@@ -11,7 +11,7 @@ from critique.vlm.blocks import blocks, pairs, whole_lists
 TRUE = np.linspace(30, 70, 20)
 
 
-def told(shown, noise=0.0, levels=None, slopes=None, first=0.0, rng=None):
+def details(shown, noise=0.0, levels=None, slopes=None, first=0.0, rng=None):
     """Scores in the order shown, of a judge with these faults."""
     rng = rng or np.random.default_rng(0)
     levels = np.zeros(len(shown)) if levels is None else levels
@@ -59,7 +59,7 @@ def test_who_was_never_judged_stays_unjudged(how):
 @pytest.mark.parametrize("how", ["mean", "median"])
 def test_levels_of_whole_lists_fall_out(how):
     shown = whole_lists(20, 4, np.random.default_rng(1))
-    linked = link(20, shown, told(shown, levels=[-9, 0, 4, 5]), how)
+    linked = link(20, shown, details(shown, levels=[-9, 0, 4, 5]), how)
     assert linked.scores == pytest.approx(TRUE, abs=0.01)
     assert linked.uncertainty == pytest.approx(np.zeros(20), abs=0.1)
 
@@ -68,7 +68,7 @@ def test_blocks_are_linked_through_their_anchors():
     shown = blocks(20, 2, 7, 3, np.random.default_rng(2))
     rng = np.random.default_rng(3)
     levels, slopes = rng.normal(0, 6, len(shown)), rng.uniform(0.7, 1.3, len(shown))
-    scores = told(shown, levels=levels - levels.mean(), slopes=slopes)
+    scores = details(shown, levels=levels - levels.mean(), slopes=slopes)
     raw = np.zeros(20)
     for order, score in zip(shown, scores):
         raw[list(order)] = score  # unlinked: the last call that showed a hypothesis counts
@@ -81,7 +81,7 @@ def test_a_bias_for_the_first_place():
 
     def bias(repeats, how):
         shown = whole_lists(20, repeats, np.random.default_rng(0))
-        return np.abs(centred(link(20, shown, told(shown, first=15), how).scores) - centred(TRUE)).max()
+        return np.abs(centred(link(20, shown, details(shown, first=15), how).scores) - centred(TRUE)).max()
 
     assert bias(1, "mean") == pytest.approx(15 * 19 / 20)
     assert bias(2, "mean") < 2 and bias(3, "mean") < 1
@@ -98,8 +98,8 @@ def test_a_bias_for_the_first_place():
 )
 def test_what_a_place_earns_is_taken_off_in_every_mode(shown, how):
     """+15 for the first place, in a judge with noise: the scores it would have given without are found again."""
-    fair = told(shown, noise=3)
-    favoured = told(shown, noise=3, first=15)
+    fair = details(shown, noise=3)
+    favoured = details(shown, noise=3, first=15)
     moved = centred(link(20, shown, favoured, how).scores) - centred(link(20, shown, fair, how).scores)
     naive = np.mean([np.abs(one - other).max() for one, other in zip(favoured, fair)])
     assert naive == pytest.approx(15) and np.abs(moved).mean() < 1 and np.abs(moved).max() < 2
@@ -107,7 +107,7 @@ def test_what_a_place_earns_is_taken_off_in_every_mode(shown, how):
 
 def test_places_that_earn_nothing_cost_little():
     shown = whole_lists(20, 3, np.random.default_rng(8))
-    linked = link(20, shown, told(shown, noise=3), "mean").scores
+    linked = link(20, shown, details(shown, noise=3), "mean").scores
     assert np.sqrt(np.mean((centred(linked) - centred(TRUE)) ** 2)) < 1.3 * 3 / 3**0.5
 
 
@@ -117,7 +117,7 @@ def test_standard_errors_are_about_the_true_errors(how):
     for seed in range(40):
         rng = np.random.default_rng(seed)
         shown = whole_lists(20, 4, rng)
-        linked = link(20, shown, told(shown, noise=6, rng=rng), how)
+        linked = link(20, shown, details(shown, noise=6, rng=rng), how)
         errors.append(centred(linked.scores) - centred(TRUE))
         said.append(linked.uncertainty)
     assert np.sqrt(np.mean(np.square(said))) == pytest.approx(np.std(errors), rel=0.2)
@@ -127,7 +127,7 @@ def test_a_tournament_ranks_and_its_errors_shrink_with_play():
     errors = []
     for repeats in (2, 8):
         shown = pairs(20, repeats, np.random.default_rng(4))
-        linked = link(20, shown, told(shown, noise=4), "bradley_terry")
+        linked = link(20, shown, details(shown, noise=4), "bradley_terry")
         ranks = linked.scores.argsort().argsort()
         assert np.corrcoef(ranks, np.arange(20))[0, 1] > (0.8 if repeats == 2 else 0.9)
         assert (linked.scores >= 0).all() and (linked.scores <= 100).all()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from critique.vlm.blocks import blocks, calls, pairs, showings, whole_lists
+from critique.vlm.blocks import blocks, calls, pairs, presentations, whole_lists
 
 
 def rng(seed=0):
@@ -57,4 +57,4 @@ def test_what_a_mode_costs(mode, repeats, cost):
 
 def test_one_hypothesis_is_shown_alone():
     for mode in ("list", "blocks", "pairs"):
-        assert showings(mode, 1, 3, 7, 2, rng()) == [(0,)]
+        assert presentations(mode, 1, 3, 7, 2, rng()) == [(0,)]

@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from critique.endpoint.cache import AnswerCache, read_ledger
-from critique.endpoint.loopback import Answer, LoopbackVlm, Manner, bad_json, error, good, says, slow
+from critique.endpoint.loopback import Answer, JudgingStyle, LoopbackVlm, bad_json, error, good, says, slow
 from critique.endpoint.stream import BudgetSpent
 from critique.memory.memory import Memory
 from critique.memory.rules import Rule
@@ -122,8 +122,8 @@ def test_the_ledger_sums_what_was_paid(tmp_path):
 
 
 def test_no_key_and_no_picture_is_kept(tmp_path):
-    told = says(json.dumps({f"image_{k}": {"score": 50, "comment": f"your key is {KEY}"} for k in range(2, 5)}))
-    with LoopbackVlm([told]) as server:
+    details = says(json.dumps({f"image_{k}": {"score": 50, "comment": f"your key is {KEY}"} for k in range(2, 5)}))
+    with LoopbackVlm([details]) as server:
         run(server, [figures(3)], tmp_path / "answers.sqlite")
     with AnswerCache(tmp_path / "answers.sqlite") as cache:
         (asked,) = cache._file.execute("SELECT asked FROM answers").fetchone()
@@ -192,7 +192,7 @@ def batched(server, groups, cache, **given):
 
 def test_a_batch_answers_everything_at_its_price(tmp_path):
     groups = [figures(3, seed) for seed in range(5)]
-    with LoopbackVlm(Manner(), batches=True) as server:
+    with LoopbackVlm(JudgingStyle(), batches=True) as server:
         plain = run(server, groups, None)
         assert len(server.calls) == 5
         came, verdicts = batched(server, groups, tmp_path / "answers.sqlite", prompt_price=2.0)
@@ -207,21 +207,21 @@ def test_a_batch_answers_everything_at_its_price(tmp_path):
 
 def test_rows_that_expired_are_asked_one_by_one(tmp_path):
     groups = [figures(3, seed) for seed in range(5)]
-    with LoopbackVlm(Manner(), batches=True, expires=lambda row: row % 2 == 0) as server:
+    with LoopbackVlm(JudgingStyle(), batches=True, expires=lambda row: row % 2 == 0) as server:
         came, verdicts = batched(server, groups, tmp_path / "a")
     assert came == 2 and len(server.calls) == 3
     assert all(set(verdict.statuses) == {"ok"} for verdict in verdicts)
 
 
 def test_a_server_without_batches_is_asked_one_by_one(tmp_path):
-    with LoopbackVlm(Manner()) as server:
+    with LoopbackVlm(JudgingStyle()) as server:
         came, verdicts = batched(server, [figures(3)], tmp_path / "a")
     assert came == 0 and len(server.calls) == 1 and set(verdicts[0].statuses) == {"ok"}
 
 
 def test_a_batch_that_was_handed_in_is_collected_and_not_paid_twice(tmp_path, monkeypatch):
     groups = [figures(3, seed) for seed in range(3)]
-    with LoopbackVlm(Manner(), batches=True) as server:
+    with LoopbackVlm(JudgingStyle(), batches=True) as server:
         with monkeypatch.context() as patched:
             patched.setattr("critique.vlm.batch._wait", killed)
             with pytest.raises(KeyboardInterrupt):
@@ -231,7 +231,7 @@ def test_a_batch_that_was_handed_in_is_collected_and_not_paid_twice(tmp_path, mo
 
 
 def test_a_batch_that_the_server_forgot_is_handed_in_again(tmp_path):
-    with LoopbackVlm(Manner(), batches=True) as server:
+    with LoopbackVlm(JudgingStyle(), batches=True) as server:
         critic = VlmCritic(settings(server))
         with AnswerCache(tmp_path / "a") as cache:
             cache.add_batch("batch-77", critic.name, 3)
@@ -243,7 +243,7 @@ def test_a_batch_is_no_larger_than_its_budget(tmp_path):
     """An answer is measured to cost 1, or 0.5 by batch; the first is asked for plainly."""
     groups = [figures(3, seed) for seed in range(9)]
     priced = {"prompt_price": 1000.0, "budget": 3.0}
-    with LoopbackVlm(Manner(), batches=True) as server:
+    with LoopbackVlm(JudgingStyle(), batches=True) as server:
         run(server, groups[:1], tmp_path / "a", batch=True, **priced)
         with pytest.raises(BudgetSpent, match=r"budget of 3 \(money\) is used up: 3 spent"):
             batched(server, groups, tmp_path / "a", **priced)
@@ -253,7 +253,7 @@ def test_a_batch_is_no_larger_than_its_budget(tmp_path):
 
 
 def test_a_batch_that_fits_no_budget_is_not_handed_in(tmp_path):
-    with LoopbackVlm(Manner(), batches=True) as server, pytest.raises(BudgetSpent):
+    with LoopbackVlm(JudgingStyle(), batches=True) as server, pytest.raises(BudgetSpent):
         batched(server, [figures(3)], tmp_path / "a", budget_tokens=100)
     assert not server.batches and not [call for call in server.others if "files" in call.path]
 
@@ -270,7 +270,7 @@ def test_torn_rows_are_asked_one_by_one(tmp_path, caplog):
         first, _, *rest = given.body.splitlines()
         return replace(given, body=b"\n".join([first[:40], b'{"custom_id": 3}', *rest]))
 
-    with LoopbackVlm(Manner(), **changed("-out/content", torn)) as server:
+    with LoopbackVlm(JudgingStyle(), **changed("-out/content", torn)) as server:
         came, verdicts = batched(server, groups, tmp_path / "a")
     assert came == 2 and len(server.calls) == 2 and all(set(verdict.statuses) == {"ok"} for verdict in verdicts)
     assert any("2 rows cannot be read" in message for message in caplog.messages)
@@ -282,11 +282,11 @@ def test_a_batch_that_ends_badly_is_told(status, tmp_path, caplog):
         why = {"object": "list", "data": [{"code": "no", "message": f"too large for {KEY}"}]}
         return replace(given, body=given.body | {"status": status, "output_file_id": None, "errors": why})
 
-    with LoopbackVlm(Manner(), **changed("/batches/batch-0", ended)) as server:
+    with LoopbackVlm(JudgingStyle(), **changed("/batches/batch-0", ended)) as server:
         came, verdicts = batched(server, [figures(3)], tmp_path / "a")
     assert came == 0 and len(server.calls) == 1 and set(verdicts[0].statuses) == {"ok"}
-    (told,) = [message for message in caplog.messages if f"batch-0 {status}" in message]
-    assert "too large for [key]" in told
+    (details,) = [message for message in caplog.messages if f"batch-0 {status}" in message]
+    assert "too large for [key]" in details
 
 
 def test_a_fault_that_passes_does_not_end_the_waiting_for_a_batch(tmp_path, caplog):
@@ -296,7 +296,7 @@ def test_a_fault_that_passes_does_not_end_the_waiting_for_a_batch(tmp_path, capl
         asked.append(given)
         return [error(500)({}), Answer(drop=True), error(429)({})][len(asked) - 1] if len(asked) < 4 else given
 
-    with LoopbackVlm(Manner(), **changed("/batches/batch-0", flaky)) as server:
+    with LoopbackVlm(JudgingStyle(), **changed("/batches/batch-0", flaky)) as server:
         came, _ = batched(server, [figures(3)], tmp_path / "a", retries=0)
     assert came == 1 and not server.calls
     assert sum("no word of batch" in message for message in caplog.messages) == 3
@@ -307,7 +307,7 @@ def test_a_batch_is_waited_for_so_many_hours_and_collected_by_the_next_run(tmp_p
         return replace(given, body=given.body | {"status": "in_progress"})
 
     late = changed("/batches/batch-0", under_way)
-    with LoopbackVlm(Manner(), **late) as server:
+    with LoopbackVlm(JudgingStyle(), **late) as server:
         came, _ = batched(server, [figures(3)], tmp_path / "a", batch_hours=1e-5)
         assert came == 0 and len(server.calls) == 1
         server._change = lambda call, given: given  # it is done at last
@@ -316,7 +316,7 @@ def test_a_batch_is_waited_for_so_many_hours_and_collected_by_the_next_run(tmp_p
 
 
 def test_the_price_by_batch_is_the_settings(tmp_path):
-    with LoopbackVlm(Manner(), batches=True) as server:
+    with LoopbackVlm(JudgingStyle(), batches=True) as server:
         batched(server, [figures(3)], tmp_path / "answers.sqlite", prompt_price=1000.0, batch_price=0.2)
     assert read_ledger(tmp_path)[0].money == pytest.approx(0.2)
 
@@ -326,7 +326,7 @@ async def killed(*_):
 
 
 def test_a_batch_needs_a_cache():
-    with LoopbackVlm(Manner()) as server, pytest.raises(VlmConfigError, match="cache"):
+    with LoopbackVlm(JudgingStyle()) as server, pytest.raises(VlmConfigError, match="cache"):
         asyncio.run(VlmCritic(settings(server, batch=True)).ask_by_batch([]))
 
 

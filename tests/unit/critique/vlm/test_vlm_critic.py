@@ -128,7 +128,7 @@ def test_shuffled_pictures_are_mapped_back():
         verdict = critic.judge(group)
         again = critic.judge(group)
         other = VlmCritic(settings(server, shuffle=True, seed=1)).judge(group)
-    (order,) = critic.showings(verdict.group_id, 9)
+    (order,) = critic.presentations(verdict.group_id, 9)
     assert sorted(order) == list(range(9)) != list(order)
     assert verdict.replies[0].order == order
     shown = [picture.mean() for picture in server.calls[0].pictures[1:]]
@@ -144,7 +144,7 @@ def test_statuses_are_mapped_back_too():
     with LoopbackVlm([missing(2)]) as server:
         critic = VlmCritic(settings(server, shuffle=True))
         verdict = critic.judge(group)
-    first = critic.showings(verdict.group_id, 5)[0][0]
+    first = critic.presentations(verdict.group_id, 5)[0][0]
     assert [index for index, status in enumerate(verdict.statuses) if status != "ok"] == [first]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from critique.endpoint.loopback import RUDE, LoopbackVlm, Manner, good, labelled, refusal, says
+from critique.endpoint.loopback import RUDE, JudgingStyle, LoopbackVlm, good, labelled, refusal, says
 from critique.vlm.vlm_critic import VlmCritic
 from storage.records import Verdict
 from tests.vlm_cases import figures, settings
@@ -18,8 +18,8 @@ def key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a-secret-of-32-characters-0001")
 
 
-def judge(manner, groups, **given) -> list[Verdict]:
-    with LoopbackVlm(manner) as server:
+def judge(style, groups, **given) -> list[Verdict]:
+    with LoopbackVlm(style) as server:
         return asyncio.run(VlmCritic(settings(server, **given)).judge_many(groups))
 
 
@@ -37,8 +37,8 @@ def middling(photograph, overlay) -> float:
 def test_a_bias_of_15_for_the_first_place_comes_under_2_points():
     """Bias of a score within its group: mean over groups of the one that one listing shows first, and the worst."""
     groups = [figures(10, seed) for seed in range(6)]
-    fair = centred(judge(Manner(middling), groups))
-    biased = Manner(middling, bias=15)
+    fair = centred(judge(JudgingStyle(middling), groups))
+    biased = JudgingStyle(middling, bias=15)
     once = np.abs(centred(judge(biased, groups)) - fair).max(1)
     thrice = np.abs(centred(judge(biased, groups, repeats=3)) - fair).max(1)
     mean = np.abs(centred(judge(biased, groups, repeats=10, link="mean")) - fair).max(1)
@@ -49,30 +49,30 @@ def test_a_bias_of_15_for_the_first_place_comes_under_2_points():
 def test_pairs_balance_the_first_place():
     """Each is shown first as often as second: a first place worth three steps bends the ranking of none."""
     groups = [figures(8, seed) for seed in range(2)]
-    for verdict in judge(Manner(middling, bias=15), groups, mode="pairs", repeats=4):
+    for verdict in judge(JudgingStyle(middling, bias=15), groups, mode="pairs", repeats=4):
         assert np.corrcoef(verdict.scores, -np.arange(8))[0, 1] > 0.85
         assert len(verdict.replies) == 32 and {len(reply.order) for reply in verdict.replies} == {2}
 
 
 @pytest.mark.parametrize("given", [{"mode": "blocks", "block_size": 5, "anchors": 2}, {"mode": "list", "repeats": 2}])
 def test_a_steady_judge_is_reproduced_by_every_mode(given):
-    (verdict,) = judge(Manner(middling), [figures(9)], **given)
+    (verdict,) = judge(JudgingStyle(middling), [figures(9)], **given)
     assert verdict.scores == pytest.approx([70 - 5 * k for k in range(9)], abs=1)
 
 
 def test_the_uncertainty_is_the_judges_noise():
     groups = [figures(8, seed) for seed in range(4)]
-    quiet, loud = (judge(Manner(middling, noise=noise), groups, repeats=4, link="mean") for noise in (1, 6))
+    quiet, loud = (judge(JudgingStyle(middling, noise=noise), groups, repeats=4, link="mean") for noise in (1, 6))
     for verdicts, noise in ((quiet, 1), (loud, 6)):
         said = np.mean([verdict.uncertainty for verdict in verdicts])
         assert said == pytest.approx(noise / 2, rel=0.5)
-    assert judge(Manner(middling), groups)[0].uncertainty is None
+    assert judge(JudgingStyle(middling), groups)[0].uncertainty is None
 
 
 def test_with_20_percent_of_rude_answers_no_group_is_lost_and_no_wrong_number_kept():
     """The judge's own number for each hypothesis is known: every stored score is that number, or there is none."""
     groups = [figures(6, seed) for seed in range(60)]
-    with LoopbackVlm(Manner(middling, rude=0.2, hang=1.0, seed=3)) as server:
+    with LoopbackVlm(JudgingStyle(middling, rude=0.2, hang=1.0, seed=3)) as server:
         chosen = settings(server, read_seconds=0.4, retries=2, second_chances=3, max_in_flight=16)
         verdicts = asyncio.run(VlmCritic(chosen).judge_many(groups))
     truth = np.array([70 - 5 * k for k in range(6)])
@@ -88,7 +88,7 @@ def test_with_20_percent_of_rude_answers_no_group_is_lost_and_no_wrong_number_ke
 
 @pytest.mark.parametrize("kind", range(len(RUDE)))
 def test_each_kind_of_rudeness_leaves_the_truth_or_nothing(kind):
-    fair = Manner(middling)
+    fair = JudgingStyle(middling)
 
     def script(number, body):
         def answer(asked):
@@ -151,7 +151,7 @@ def test_rules_of_the_stated_form_are_obeyed():
     scores = []
     for text in ("", rule, "When the sky is blue, take 20 points off."):
         body = {"messages": [{"content": [{"type": "text", "text": text}, *parts(group.photograph, overlay)]}]}
-        answer = Manner()(0, body).body["choices"][0]["message"]["content"]
+        answer = JudgingStyle()(0, body).body["choices"][0]["message"]["content"]
         scores.append(json.loads(answer)["image_2"]["score"])
     assert scores[0] - scores[1] == 20 and scores[0] == scores[2]
 

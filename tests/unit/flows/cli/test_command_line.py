@@ -83,7 +83,7 @@ def test_a_wrong_flag_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "details"),
     [
         ("train --json a.json", "--json has no effect without --probe-headroom: leave it out"),
         ("train --probe-headroom --steps 3 --round 1 --critic scorer", "--steps, --critic, --round have no effect"),
@@ -94,9 +94,9 @@ def test_a_wrong_flag_is_named(tmp_path):
         ("critique --plan --json a.json", "--json has no effect beside --plan: leave it out"),
     ],
 )
-def test_a_flag_that_would_not_be_read_is_refused(arguments, told):
+def test_a_flag_that_would_not_be_read_is_refused(arguments, details):
     refused = CliRunner().invoke(app, arguments.split()).exception
-    assert isinstance(refused, SettingsError) and str(refused).startswith(told)
+    assert isinstance(refused, SettingsError) and str(refused).startswith(details)
 
 
 @pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 3)])
@@ -105,15 +105,15 @@ def test_critique_tells_what_it_judged(tmp_path, monkeypatch, failed, code):
     monkeypatch.setattr(flows.cli.command_line, "recorded", nullcontext)
     monkeypatch.setattr(flows.score_groups, "score_groups", lambda settings, retry_abstained: counts)
     file = tmp_path / "counts.json"
-    told = CliRunner().invoke(app, ["critique", "--out", str(tmp_path), "--json", str(file)])
-    assert told.exit_code == code, told.output
+    details = CliRunner().invoke(app, ["critique", "--out", str(tmp_path), "--json", str(file)])
+    assert details.exit_code == code, details.output
     rows = {row["metric"]: row["value"] for row in json.loads(file.read_text())["results"]}
-    assert rows == {f"critique.{name}": count for name, count in counts.items()} and "critique.scored" in told.output
+    assert rows == {f"critique.{name}": count for name, count in counts.items()} and "critique.scored" in details.output
 
 
 def test_help_names_every_critic():
-    told = CliRunner().invoke(app, ["align", "--help"]).output
-    assert [name for name in CRITICS if name not in told] == []
+    details = CliRunner().invoke(app, ["align", "--help"]).output
+    assert [name for name in CRITICS if name not in details] == []
 
 
 def test_a_run_of_an_older_version_may_lack_a_section(tmp_path):
@@ -141,9 +141,9 @@ def test_a_fault_inside_a_flow_is_one_line_too(tmp_path, home, monkeypatch):
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no picture")
     (tmp_path / "ckpt.pth").write_text("<html>quota exceeded</html>")
     done = run("sample", "--images", "photos", "--checkpoint", "ckpt.pth", cwd=tmp_path)
-    told = [line for line in done.stderr.splitlines() if not line.startswith(("Dashboard:", "INFO:"))]
-    assert done.returncode == 2 and len(told) == 1, done.stderr
-    assert told[0].startswith("hmr-align: ") and "ckpt.pth is not a checkpoint" in told[0]
+    details = [line for line in done.stderr.splitlines() if not line.startswith(("Dashboard:", "INFO:"))]
+    assert done.returncode == 2 and len(details) == 1, done.stderr
+    assert details[0].startswith("hmr-align: ") and "ckpt.pth is not a checkpoint" in details[0]
 
 
 def test_deploy_without_a_server_says_how_to_start_one(tmp_path, home):
@@ -155,10 +155,10 @@ def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://user:secret@vlm.example/v1?token=secret")
     done = run("doctor", "--json", cwd=tmp_path)
-    told = json.loads(done.stdout)
-    assert done.returncode == (0 if told["ok"] else 1)
+    details = json.loads(done.stdout)
+    assert done.returncode == (0 if details["ok"] else 1)
     assert "secret" not in done.stdout + done.stderr
-    (vlm,) = [finding for finding in told["findings"] if finding["name"] == "VLM critic"]
+    (vlm,) = [finding for finding in details["findings"] if finding["name"] == "VLM critic"]
     assert vlm["found"].startswith("no picture can be sent: OPENAI_BASE_URL is not a plain http or https address")
 
 

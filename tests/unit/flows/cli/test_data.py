@@ -20,8 +20,8 @@ def test_an_import_tells_what_came_in(tmp_path):
     assert result.exit_code == 0, result.output
     assert "5 records" in result.output and out.with_suffix(".html").exists()
     assert pq.read_table(out)["split"].to_pylist() == ["val"] * 5
-    told = {row["metric"]: row["value"] for row in json.loads(numbers.read_text())["results"]}
-    assert told["import.records"] == 5 and told["import.records_per_second"] > 0
+    details = {row["metric"]: row["value"] for row in json.loads(numbers.read_text())["results"]}
+    assert details["import.records"] == 5 and details["import.records_per_second"] > 0
 
 
 def test_formats_are_listed():

@@ -8,12 +8,12 @@ def test_every_mend_stands_beside_what_is_not_ok(home):
     findings = doctor.examine(load_settings())
     names = [finding.name for finding in findings]
     assert len(set(names)) == len(names)
-    assert all(finding.mend for finding in findings if finding.state == "missing")
+    assert all(finding.fix for finding in findings if finding.state == "missing")
 
 
 def test_a_lacking_asset_is_missing_and_says_how_to_get_it_back():
     finding = doctor._asset("Person detector", "no-such.task")
-    assert finding.state == "missing" and finding.mend == "git checkout hmr/assets/no-such.task"
+    assert finding.state == "missing" and finding.fix == "git checkout hmr/assets/no-such.task"
 
 
 def test_a_broken_licensed_body_is_missing(tmp_path):
@@ -60,13 +60,13 @@ def test_an_address_that_a_run_would_refuse_is_not_ok_and_not_repeated(address, 
     outside = doctor.vlm({"model": "m"})
     for finding, where in ((inside, "base_url"), (outside, "OPENAI_BASE_URL")):
         assert finding.state == "optional" and f"{where} is not a plain http or https address" in finding.found
-        assert where in finding.mend and "secret" not in finding.found + finding.mend
+        assert where in finding.fix and "secret" not in finding.found + finding.fix
 
 
 def test_a_silent_named_server_is_missing(monkeypatch, home):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     (finding,) = doctor.prefect()
-    assert finding.state == "missing" and "PREFECT_API_URL" in finding.mend
+    assert finding.state == "missing" and "PREFECT_API_URL" in finding.fix
 
 
 def test_without_a_server_nothing_is_wrong(home):

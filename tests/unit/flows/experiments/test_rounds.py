@@ -37,7 +37,7 @@ def test_numbers_worked_by_hand():
     """250 -> 225 mm are 10 %; half of a headroom of 20 %; 10 % below DPO's 250; 225 is 12.5 % above 200 mm."""
     headroom = {"zero_noise": {"value": 20.0}, "best_of_g": {"value": 40.0}}
     found = {"group": arm(225, 15, headroom), "dpo": arm(250, 20, headroom), "shuffled": arm(255, 20, headroom)}
-    told = values(measurements(arm(250), found))
+    details = values(measurements(arm(250), found))
     expected = {
         "rounds.zero_noise": 10, "rounds.best20": 10, "rounds.pa_zero": 10, "rounds.pve_best20": 10,
         "rounds.diversity": 75, "rounds.headroom_zero": 50, "rounds.headroom_best20": 25,
@@ -45,7 +45,7 @@ def test_numbers_worked_by_hand():
         "rounds.dpo.zero_noise": 0, "rounds.shuffled.zero_noise": -2, "rounds.shuffled.headroom_zero": -10,
     }  # fmt: skip
     for name, value in expected.items():
-        assert told[name] == pytest.approx(value), name
+        assert details[name] == pytest.approx(value), name
 
 
 def test_intervals_hold_the_value():
@@ -78,8 +78,8 @@ def test_an_arm_changes_what_it_names_and_nothing_else():
 def test_every_part_is_another_run_that_the_trainer_takes():
     settings = load_settings(Path(__file__).parents[4] / "deploy" / "settings" / "rounds.toml")
     runs = [changed(settings, name, changes) for name, changes in parts(settings).items()]
-    told = {run.model_dump_json(exclude={"run": {"name"}}) for run in runs}
-    assert len(told) == len(runs) >= 9
+    details = {run.model_dump_json(exclude={"run": {"name"}}) for run in runs}
+    assert len(details) == len(runs) >= 9
     for run in runs:
         train_settings(Plan(run).training(1), 0), train_settings(Plan(run).training(2), 0)
 

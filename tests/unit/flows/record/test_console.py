@@ -22,7 +22,7 @@ def test_our_lines_stand_bare_and_once(ours, debug, capsys, monkeypatch):
     with terminal(debug):
         ours.info("a very long line [which] is not cut, %s", 90 * "x")
         logging.getLogger("prefect.flow_runs").info("Beginning flow run")
-    told = capsys.readouterr()
-    assert told.out == f"a very long line [which] is not cut, {90 * 'x'}\n" and told.err == ""
+    details = capsys.readouterr()
+    assert details.out == f"a very long line [which] is not cut, {90 * 'x'}\n" and details.err == ""
     ours.info("afterwards")
     assert capsys.readouterr().out == ""

@@ -27,8 +27,8 @@ def test_the_others_take_as_many_shards_as_there_are_processes(runner):
     if isinstance(made, ProcessPoolTaskRunner):
         assert made == ProcessPoolTaskRunner(max_workers=3)
     else:
-        told = made.cluster_kwargs["n_workers"] if runner == "dask" else made.init_kwargs["num_cpus"]
-        assert told == 3
+        details = made.cluster_kwargs["n_workers"] if runner == "dask" else made.init_kwargs["num_cpus"]
+        assert details == 3
 
 
 @pytest.mark.parametrize("runner", ["dask", "ray"])

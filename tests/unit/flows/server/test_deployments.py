@@ -37,13 +37,13 @@ def test_every_flow_is_deployed():
 
 
 def test_prefect_yaml_says_the_same():
-    told = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
-    schedules = [one.get("schedules", [{}])[0] for one in told]
+    details = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
+    schedules = [one.get("schedules", [{}])[0] for one in details]
     assert [
         Deployment(one["entrypoint"], one["name"], plan.get("cron"), plan.get("slug"), one.get("concurrency_limit"))
-        for one, plan in zip(told, schedules)
+        for one, plan in zip(details, schedules)
     ] == list(DEPLOYMENTS)
-    assert all(one["parameters"] == {"settings": {}} for one in told)
+    assert all(one["parameters"] == {"settings": {}} for one in details)
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: f"{one.entrypoint}/{one.name}")

@@ -134,10 +134,10 @@ def test_the_users_database_stays_empty_and_the_flows_are_in_ours(server):
 def test_requests_of_a_foreign_page(server, status, method, path, headers):
     if headers.get("Authorization") == "the key":
         headers = headers | {"Authorization": login()}
-    got, told, _ = ask(server, method, path, "{}" if method == "POST" else None, **headers)
+    got, details, _ = ask(server, method, path, "{}" if method == "POST" else None, **headers)
     assert got == status
-    assert "access-control-allow-origin" not in told
-    assert told["x-frame-options"] == "DENY" or status == 401
+    assert "access-control-allow-origin" not in details
+    assert details["x-frame-options"] == "DENY" or status == 401
 
 
 @pytest.mark.slow
@@ -168,8 +168,8 @@ def test_websockets_of_foreign_pages_are_closed(server):
 
 @pytest.mark.slow
 def test_the_page_that_logs_in_stores_the_key_and_is_not_kept(server):
-    status, told, page = ask(server, "GET", "/enter")
-    assert status == 200 and told["cache-control"] == "no-store" and told["content-type"].startswith("text/html")
+    status, details, page = ask(server, "GET", "/enter")
+    assert status == 200 and details["cache-control"] == "no-store" and details["content-type"].startswith("text/html")
     assert 'localStorage.setItem("prefect-password", btoa(key))' in page
     assert server_key(server_home()) not in page
     settings = json.loads(ask(server, "GET", "/ui-settings")[2])

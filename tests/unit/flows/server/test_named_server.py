@@ -64,7 +64,7 @@ def test_no_secret_of_an_address_is_told(address):
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "details"),
     [
         ({}, ""),
         ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost,.a.b,::1"}, ""),
@@ -74,9 +74,9 @@ def test_no_secret_of_an_address_is_told(address):
         ({"NO_PROXY": "[::1]:x"}, "NO_PROXY cannot be used"),
     ],
 )
-def test_a_proxy_variable_that_cannot_be_used_is_named(variables, told):
+def test_a_proxy_variable_that_cannot_be_used_is_named(variables, details):
     found = unusable_proxy(variables)
-    assert found.startswith(told) and bool(found) == bool(told) and "secret" not in found
+    assert found.startswith(details) and bool(found) == bool(details) and "secret" not in found
 
 
 def test_a_fault_on_the_way_through_a_proxy_names_its_variable():
@@ -127,7 +127,7 @@ def test_a_setting_of_the_client_that_cannot_be_used_is_named(setting, value, ho
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "details"),
     [
         ({"HTTP_PROXY": "http://anna:secret@127.0.0.1:9"}, "asked through HTTP_PROXY; NO_PROXY exempts it"),
         ({"ALL_PROXY": "http://127.0.0.1:9"}, "asked through ALL_PROXY; NO_PROXY exempts it"),
@@ -135,18 +135,18 @@ def test_a_setting_of_the_client_that_cannot_be_used_is_named(setting, value, ho
         ({"NO_PROXY": "[::1]:x"}, "NO_PROXY cannot be used"),
     ],
 )
-def test_a_server_elsewhere_is_asked_through_the_users_proxy_which_is_named(variables, told, home, monkeypatch):
+def test_a_server_elsewhere_is_asked_through_the_users_proxy_which_is_named(variables, details, home, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://192.0.2.1:4200/api")  # reserved for examples: nobody has it
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ServerError, match=told) as error:
+    with pytest.raises(ServerError, match=details) as error:
         find_server()
     assert "secret" not in str(error.value)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("status", "text", "path", "cloud", "told"),
+    ("status", "text", "path", "cloud", "details"),
     [
         (401, "{}", "/api", False, "asks for a login: set PREFECT_API_AUTH_STRING"),
         (401, "{}", "/api/accounts/a/workspaces/w", True, "asks for a login: set PREFECT_API_KEY"),
@@ -158,12 +158,12 @@ def test_a_server_elsewhere_is_asked_through_the_users_proxy_which_is_named(vari
         (302, "", "/api", False, "answers HTTP 302|is no Prefect API"),
     ],
 )
-def test_what_a_foreign_server_does_is_one_line(status, text, path, cloud, told, home, monkeypatch):
+def test_what_a_foreign_server_does_is_one_line(status, text, path, cloud, details, home, monkeypatch):
     with answering(status, text) as address:
         monkeypatch.setenv("PREFECT_API_URL", f"{address}{path}")
         if cloud:
             monkeypatch.setenv("PREFECT_CLOUD_API_URL", f"{address}/api")
-        with pytest.raises(ServerError, match=told) as error:
+        with pytest.raises(ServerError, match=details) as error:
             find_server()
     assert "\n" not in str(error.value) and str(error.value).startswith(f"PREFECT_API_URL is {address}{path}, but")
 
@@ -225,17 +225,17 @@ def test_a_named_server_with_base_path_and_login_records_past_any_proxy(theirs, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("path", "login", "told"),
+    ("path", "login", "details"),
     [
         ("", None, "asks for a login: set PREFECT_API_AUTH_STRING"),
         ("", "anna:other", "refuses PREFECT_API_AUTH_STRING"),
         ("/api", "anna:secret", r"no Prefect API under this path \(HTTP 404\)"),
     ],
 )
-def test_a_wrong_login_or_path_is_one_line(theirs, path, login, told, home, monkeypatch):
+def test_a_wrong_login_or_path_is_one_line(theirs, path, login, details, home, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", theirs + path)
     if login:
         monkeypatch.setenv("PREFECT_API_AUTH_STRING", login)
-    with pytest.raises(ServerError, match=told) as error:
+    with pytest.raises(ServerError, match=details) as error:
         find_server()
     assert "other" not in str(error.value) and "secret" not in str(error.value)

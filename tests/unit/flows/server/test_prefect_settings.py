@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server.prefect_settings import _dotenv, told
+from flows.server.prefect_settings import _dotenv, sentence
 
 ROOT = Path(__file__).parents[4]
 
@@ -15,11 +15,11 @@ def test_the_variable_is_found_in_the_environment_or_in_dotenv(tmp_path):
     (tmp_path / ".env").write_text("A=1\nexport PREFECT_API_REQUEST_TIMEOUT=soon\n# PREFECT_HOME=x\n")
     dotenv = _dotenv(tmp_path / ".env")
     assert dotenv == {"PREFECT_API_REQUEST_TIMEOUT": "soon"}
-    line = told([("request_timeout", "no number")], {"PREFECT_LOGGING_LEVEL": "x"}, dotenv)
+    line = sentence([("request_timeout", "no number")], {"PREFECT_LOGGING_LEVEL": "x"}, dotenv)
     assert line.endswith("PREFECT_API_REQUEST_TIMEOUT in .env: no number. Correct or remove it")
-    line = told([("prefect_logging_level", "no level")], {"PREFECT_LOGGING_LEVEL": "x"}, {})
+    line = sentence([("prefect_logging_level", "no level")], {"PREFECT_LOGGING_LEVEL": "x"}, {})
     assert "PREFECT_LOGGING_LEVEL: no level" in line
-    assert "prefect.toml" in told([("port", "no number")], {}, {})
+    assert "prefect.toml" in sentence([("port", "no number")], {}, {})
 
 
 @pytest.mark.slow

@@ -81,11 +81,11 @@ def test_clients_tell_nobody_and_beat_every_30_seconds(home):
 
 
 def test_what_is_printed_for_a_shell_names_the_file_of_the_key_and_not_the_key(home):
-    told = shell_variables(Server("http://127.0.0.1:4200", pid=1))
-    assert server_key(home) not in told
+    details = shell_variables(Server("http://127.0.0.1:4200", pid=1))
+    assert server_key(home) not in details
     assert "secret" not in shell_variables(Server("http://h", api="http://anna:secret@h/api"))
-    assert f'PREFECT_API_AUTH_STRING="$(cat {key_file(home)})"' in told
-    script = f"{told} env | grep -c ^PREFECT_API_AUTH_STRING={server_key(home)}"
+    assert f'PREFECT_API_AUTH_STRING="$(cat {key_file(home)})"' in details
+    script = f"{details} env | grep -c ^PREFECT_API_AUTH_STRING={server_key(home)}"
     assert subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout == "1\n"
 
 
@@ -173,10 +173,10 @@ def test_a_server_is_shared_and_the_last_one_out_stops_it(shared_home, neighbour
     with prefect_server() as server:
         assert answers(server) and server.pid
         assert read(f"{server.url}/ui-settings")["api_url"] == server.api_url
-        told = read(f"{server.api_url}/admin/settings")["server"]
-        assert told["analytics_enabled"] is False
-        assert told["ui"]["show_promotional_content"] is False
-        assert told["services"]["task_run_recorder"]["batch_size"] == 200
+        details = read(f"{server.api_url}/admin/settings")["server"]
+        assert details["analytics_enabled"] is False
+        assert details["ui"]["show_promotional_content"] is False
+        assert details["services"]["task_run_recorder"]["batch_size"] == 200
         assert os.environ["PREFECT_API_URL"] == server.api_url
         assert (shared_home / "prefect" / "prefect.db").exists()
 

@@ -36,37 +36,37 @@ HOSTILE = {
 
 
 def test_our_server_inherits_what_python_needs_and_nothing_else():
-    told = server_environment({**HOSTILE, "PATH": "/bin", "LC_ALL": "C"}, HOME, 4300, "hmr-align:k")
-    assert told["PATH"] == "/bin" and told["LC_ALL"] == "C"
-    assert told["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == f"sqlite+aiosqlite:///{HOME}/prefect/prefect.db"
-    assert told["PREFECT_SERVER_API_AUTH_STRING"] == "hmr-align:k"
-    assert told["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4300"
-    assert told["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
+    details = server_environment({**HOSTILE, "PATH": "/bin", "LC_ALL": "C"}, HOME, 4300, "hmr-align:k")
+    assert details["PATH"] == "/bin" and details["LC_ALL"] == "C"
+    assert details["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == f"sqlite+aiosqlite:///{HOME}/prefect/prefect.db"
+    assert details["PREFECT_SERVER_API_AUTH_STRING"] == "hmr-align:k"
+    assert details["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4300"
+    assert details["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
     values = set(HOSTILE.values()) - {"mine"}
-    assert values.isdisjoint(told.values()) and "PREFECT_SERVER_API_BASE_PATH" not in told
+    assert values.isdisjoint(details.values()) and "PREFECT_SERVER_API_BASE_PATH" not in details
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_]{1,30}", fullmatch=True), st.text(max_size=5)))
 def test_whatever_a_user_sets_the_same_prefect_settings_are_told(inherited):
     inherited.pop("PYTHONPATH", None)
 
-    def prefects(told: dict[str, str]) -> dict[str, str]:
-        return {name: value for name, value in told.items() if name.upper().startswith("PREFECT")}
+    def prefects(details: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in details.items() if name.upper().startswith("PREFECT")}
 
-    told = server_environment(inherited, HOME, 4300, "k")
-    assert prefects(told) == prefects(server_environment({}, HOME, 4300, "k"))
-    assert proxies_in(told) == []
+    details = server_environment(inherited, HOME, 4300, "k")
+    assert prefects(details) == prefects(server_environment({}, HOME, 4300, "k"))
+    assert proxies_in(details) == []
 
 
 def test_a_relative_import_path_still_means_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = server_environment({"PYTHONPATH": "lib:"}, HOME, 4300, "k")["PYTHONPATH"].split(":")
-    assert told == [str(Path(__file__).parents[4]), str(tmp_path / "lib")]
+    details = server_environment({"PYTHONPATH": "lib:"}, HOME, 4300, "k")["PYTHONPATH"].split(":")
+    assert details == [str(Path(__file__).parents[4]), str(tmp_path / "lib")]
 
 
 def test_all_that_leads_a_client_elsewhere_is_replaced_or_taken_away():
-    told = own_client_environment({}, HOME, "http://127.0.0.1:4300/api", "k")
-    assert told.items() >= OWN_CLIENT_ENVIRONMENT.items()
+    details = own_client_environment({}, HOME, "http://127.0.0.1:4300/api", "k")
+    assert details.items() >= OWN_CLIENT_ENVIRONMENT.items()
     assert leads_elsewhere(HOSTILE) == {name for name in HOSTILE if name.upper().startswith("PREFECT")}
     harmless = dict.fromkeys(("PREFECT_LOGGING_LEVEL", "PREFECT_HOME", "PREFECT_WORKER_QUERY_SECONDS"), "")
     assert leads_elsewhere(harmless) == set()
@@ -88,12 +88,14 @@ def test_the_loopback_needs_no_proxy(inherited, added):
 
 @given(st.lists(st.text(".:/*[]@ a1-é", max_size=12)))
 def test_what_is_left_of_no_proxy_is_read_by_httpx(entries):
-    told = without_proxy({"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ",".join(["10.0.0.0/8", "*.a.b", *entries])})
+    details = without_proxy(
+        {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ",".join(["10.0.0.0/8", "*.a.b", *entries])}
+    )
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", **told}.items():
+        for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", **details}.items():
             patch.setenv(name, value)
         httpx.Client(verify=False).close()
-    assert told["NO_PROXY"].startswith("10.0.0.0/8,*.a.b")
+    assert details["NO_PROXY"].startswith("10.0.0.0/8,*.a.b")
 
 
 @pytest.mark.parametrize(

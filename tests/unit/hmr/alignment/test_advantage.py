@@ -106,8 +106,8 @@ def test_an_equally_unsure_critic_shrinks_every_advantage():  # std 10, u 6: tau
 
 
 def test_an_abstention_leaves_the_noise_of_the_others_as_it_is():
-    told = torch.tensor([[50.0, 6.0, 6.0]])
-    got = advantages([NAN, 40.0, 60.0], eps=0.0, uncertainty=told)
+    details = torch.tensor([[50.0, 6.0, 6.0]])
+    got = advantages([NAN, 40.0, 60.0], eps=0.0, uncertainty=details)
     assert_close(got.values, torch.tensor([[0.0, -0.64, 0.64]]).double())
 
 
@@ -168,9 +168,9 @@ def test_every_kind_sums_to_zero_and_follows_the_order_of_the_scores(scores, kin
     kind=st.sampled_from(KINDS),
 )
 def test_unsure_scores_keep_the_zero_sum_and_the_freedom_of_order(scores, unsure, order, kind):
-    order, told = list(order), torch.tensor([unsure])
-    plain = advantages(scores, kind=kind, uncertainty=told)
-    moved = advantages([scores[i] for i in order], kind=kind, uncertainty=told[:, order])
+    order, details = list(order), torch.tensor([unsure])
+    plain = advantages(scores, kind=kind, uncertainty=details)
+    moved = advantages([scores[i] for i in order], kind=kind, uncertainty=details[:, order])
     assert abs(plain.values.sum()) < 1e-9
     assert_close(moved.values, plain.values[:, order], atol=1e-9, rtol=1e-9)
 

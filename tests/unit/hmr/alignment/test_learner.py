@@ -5,7 +5,7 @@ from torch import nn
 from hmr.alignment.learner import AdapterError, frozen, learner, trained_model
 from hmr.alignment.train_settings import TrainSettings
 from hmr.diffusion.condition import Condition, Observation
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.published.attention import FastLinear, MaskedLinear
 from hmr.published.hrnet import HRNetCondition
 
@@ -24,13 +24,13 @@ class Masked(nn.Module):
 
 
 @pytest.fixture
-def model() -> BaseModel:
+def model() -> HmrModel:
     torch.manual_seed(0)
     small = {
         "encoder": {"image": False, "width": 8, "features": 8},
         "predictor": {"width": 8, "blocks": 1, "features": 8},
     }
-    made = BaseModel(small).eval()
+    made = HmrModel(small).eval()
     made.predictor = Masked()
     return made
 
@@ -85,8 +85,8 @@ def test_checkpointing_leaves_the_gradients_of_hrnet_as_they_are():
         kept.clear()
         encoder.zero_grad()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            memory = encoder(seen).memory
-        sum(part.square().mean() for part in memory.values()).backward()
+            context = encoder(seen).context
+        sum(part.square().mean() for part in context.values()).backward()
         gradients.append(({n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}, sum(kept)))
     (plain, much), (again, little) = gradients
     assert plain.keys() == again.keys() and all(plain[name].equal(again[name]) for name in plain)

@@ -14,7 +14,7 @@ from hmr.alignment.training_state import StateError
 from hmr.diffusion.condition import Condition, Observation
 from hmr.diffusion.latent import DIMS
 from hmr.diffusion.sampler import denoise
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 
 SMALL = {
     "encoder": {"image": False, "width": 16, "features": 16},
@@ -27,27 +27,27 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
-def model() -> BaseModel:
+def model() -> HmrModel:
     torch.manual_seed(0)
-    return BaseModel(SMALL).eval()
+    return HmrModel(SMALL).eval()
 
 
 def groups(images: int = 16, size: int = 8) -> ScoredGroups:
     """Groups in which a larger first coordinate is better."""
     generator = torch.Generator().manual_seed(1)
-    told = Condition(
+    details = Condition(
         torch.zeros(images, 10),
         {"features": torch.randn(images, 16, generator=generator), "mean": torch.zeros(images, DIMS)},
     )
     latents = 10 * torch.randn(images, size, DIMS, generator=generator)
-    return ScoredGroups(told, latents, (50 + 2 * latents[..., 0]).clamp(0, 100).double())
+    return ScoredGroups(details, latents, (50 + 2 * latents[..., 0]).clamp(0, 100).double())
 
 
-def first_coordinate(model: BaseModel, scored: ScoredGroups) -> float:
+def first_coordinate(model: HmrModel, scored: ScoredGroups) -> float:
     return float(denoise(model.predictor, scored.condition, torch.zeros(len(scored.latents), 1, DIMS))[..., 0].mean())
 
 
-def calm(_: BaseModel) -> Evaluation:
+def calm(_: HmrModel) -> Evaluation:
     return Evaluation(step=0, zero_noise_mm=100.0, best_of_g_mm=80.0, diversity_mm=20.0)
 
 
@@ -89,7 +89,7 @@ def test_the_last_step_is_kept_where_that_is_asked_for(model):
 def test_a_run_that_the_guard_stops_goes_back_whatever_is_to_be_kept(model):
     seen = []
 
-    def worse(_: BaseModel) -> Evaluation:
+    def worse(_: HmrModel) -> Evaluation:
         seen.append(1)
         return Evaluation(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
 
@@ -112,7 +112,7 @@ def test_an_older_model_can_be_the_reference(model):
 def test_a_rising_validation_error_stops_and_rolls_back(model):
     seen = []
 
-    def worse(_: BaseModel) -> Evaluation:
+    def worse(_: HmrModel) -> Evaluation:
         seen.append(1)
         return Evaluation(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
 
@@ -143,7 +143,7 @@ def test_abstentions_and_flat_groups_change_nothing(model):
     with_noise = ScoredGroups(
         Condition(
             torch.cat([scored.condition.betas, torch.zeros(2, 10)]),
-            {n: torch.cat([p, p[:2]]) for n, p in scored.condition.memory.items()},
+            {n: torch.cat([p, p[:2]]) for n, p in scored.condition.context.items()},
         ),
         torch.cat([scored.latents, scored.latents[:2]]),
         torch.cat([scored.scores, torch.full((1, 8), torch.nan), torch.full((1, 8), 50.0)]),
@@ -173,7 +173,7 @@ def changed(**values) -> TrainSettings:
     return TrainSettings.model_validate({**SETTINGS.model_dump(), **values})
 
 
-def weights(model: BaseModel) -> torch.Tensor:
+def weights(model: HmrModel) -> torch.Tensor:
     return torch.cat([p.flatten() for p in model.predictor.parameters()])
 
 
@@ -226,7 +226,7 @@ class Counted(nn.Module):
         return self.inner(latents, steps, condition)
 
 
-def with_predictor(model: BaseModel, predictor: nn.Module) -> BaseModel:
+def with_predictor(model: HmrModel, predictor: nn.Module) -> HmrModel:
     made = copy.deepcopy(model)
     made.predictor = predictor
     return made
@@ -260,15 +260,15 @@ def test_out_of_memory_halves_the_micro_batch_and_takes_the_same_step_again(mode
 
 
 @pytest.mark.parametrize(
-    ("room", "settings", "mend"),
+    ("room", "settings", "fix"),
     [
         (2, {}, r"out of memory with 8 groups at once in step 1 \(CUDA out.*set micro_groups = 4"),
         (0, {"halve_on_oom": True}, "with 1 groups at once.*one group does not fit"),
     ],
 )
-def test_out_of_memory_says_what_to_do(model, room, settings, mend):
+def test_out_of_memory_says_what_to_do(model, room, settings, fix):
     counted = Counted(copy.deepcopy(model.predictor), room)
-    with pytest.raises(TrainError, match=mend):
+    with pytest.raises(TrainError, match=fix):
         train_policy(with_predictor(model, counted), groups(), changed(**settings), calm)
 
 

@@ -103,7 +103,7 @@ def test_missing_file_is_a_clear_error(tmp_path):
         read_keypoints(tmp_path / "absent.json")
 
 
-def told(tmp_path, content, size=(640, 480)):
+def details(tmp_path, content, size=(640, 480)):
     path = tmp_path / "keypoints.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return read_keypoint_file(path, size)
@@ -117,31 +117,31 @@ def openpose(values: list[float]) -> dict:
 def test_a_score_a_little_above_one_moves_no_other(tmp_path, peak):
     values = numbered(25, 0.9)
     values[2] = peak
-    (person,), meaning = told(tmp_path, openpose(values))
+    (person,), meaning = details(tmp_path, openpose(values))
     assert person[0, 3] == 1 and person[11, 3] == pytest.approx(0.9)
     assert meaning == f"OpenPose BODY_25, 1 person, scores 0..1, 1 above taken as 1 (up to {peak:g})"
 
 
 def test_coco_flags_of_one_alone_are_hidden_in_annotations_and_unclear_elsewhere(tmp_path):
-    (person,), meaning = told(tmp_path, {"annotations": [{"keypoints": numbered(17, 1)}]})
+    (person,), meaning = details(tmp_path, {"annotations": [{"keypoints": numbered(17, 1)}]})
     assert (person[list(COCO_17), 3] == 0.5).all() and "1 hidden" in meaning
     with pytest.raises(KeypointFileError, match="'annotations' for flags"):
-        told(tmp_path, [{"keypoints": numbered(17, 1)}])
-    (person,), meaning = told(tmp_path, [{"keypoints": numbered(17, 1), "score": 2.9}])
+        details(tmp_path, [{"keypoints": numbered(17, 1)}])
+    (person,), meaning = details(tmp_path, [{"keypoints": numbered(17, 1), "score": 2.9}])
     assert (person[list(COCO_17), 3] == 1).all() and "scores" in meaning
 
 
 def test_shares_of_the_picture_become_pixels(tmp_path):
     """(0.25, 0.5) of 640 x 480 is (160, 240); on the scale from -1 to 1 it is (400, 360)."""
     shares = [v for i in range(25) for v in (0.25 + i / 1000, 0.5, 0.9)]
-    (person,), meaning = told(tmp_path, openpose(shares))
+    (person,), meaning = details(tmp_path, openpose(shares))
     np.testing.assert_allclose(person[0, :2], (160, 240), atol=1e-3)
     assert "0..1 of the picture" in meaning
-    (person,), meaning = told(tmp_path, openpose([-0.5, -0.5, 0.9, *shares[3:]]))
+    (person,), meaning = details(tmp_path, openpose([-0.5, -0.5, 0.9, *shares[3:]]))
     np.testing.assert_allclose(person[0, :2], (160, 120), atol=1e-3)
     assert "-1..1 of the picture" in meaning
     with pytest.raises(KeypointFileError, match="no pixels"):
-        told(tmp_path, openpose(shares), None)
+        details(tmp_path, openpose(shares), None)
 
 
 @pytest.mark.parametrize(
@@ -158,20 +158,20 @@ def test_shares_of_the_picture_become_pixels(tmp_path):
     ],
 )  # fmt: skip
 def test_layouts_of_other_tools(tmp_path, content):
-    (person,), meaning = told(tmp_path, content)
+    (person,), meaning = details(tmp_path, content)
     np.testing.assert_allclose(person[11], [51, 102, 0, 0.9], rtol=1e-6)
     assert meaning == "COCO-17, 1 person, scores 0..1"
 
 
 def test_old_openpose_with_eighteen_points(tmp_path):
-    (person,), meaning = told(tmp_path, {"people": [{"pose_keypoints": numbered(18, 0.5)}]})
+    (person,), meaning = details(tmp_path, {"people": [{"pose_keypoints": numbered(18, 0.5)}]})
     np.testing.assert_allclose(person[11], [51, 102, 0, 0.5])
     assert meaning.startswith("OpenPose COCO-18")
 
 
 @pytest.mark.parametrize("content", [{"people": []}, [{"keypoints": None}], {"annotations": [{"keypoints": []}]}])
 def test_a_file_that_names_nobody_says_so(tmp_path, content):
-    assert told(tmp_path, content) == ([], "no person with keypoints")
+    assert details(tmp_path, content) == ([], "no person with keypoints")
 
 
 @pytest.mark.parametrize(
@@ -187,4 +187,4 @@ def test_a_file_that_names_nobody_says_so(tmp_path, content):
 )
 def test_what_can_mean_several_things_is_refused(tmp_path, content, complaint):
     with pytest.raises(KeypointFileError, match=complaint):
-        told(tmp_path, content)
+        details(tmp_path, content)

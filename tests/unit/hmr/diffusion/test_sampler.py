@@ -59,15 +59,15 @@ def test_four_calls_visit_the_published_steps():
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_the_default_is_plain_ddim_bit_for_bit(predictor, temperature):
-    noise, told, table = torch.randn(3, 5, DIMS), condition(3), alpha_bars()
+    noise, details, table = torch.randn(3, 5, DIMS), condition(3), alpha_bars()
     wanted, visited = noise, [999, 666, 333, 0]
     for call, step in enumerate(visited):
         with torch.no_grad():
-            predicted = predictor(wanted, torch.full((3, 5), step), told)
+            predicted = predictor(wanted, torch.full((3, 5), step), details)
         clean = (wanted - (1 - table[step]).sqrt() * predicted) / table[step].sqrt()
         after = table[visited[call + 1]] if call < 3 else torch.tensor(1.0)
         wanted = after.sqrt() * clean + (1 - after).sqrt() * predicted * (temperature if call == 0 else 1.0)
-    assert torch.equal(denoise(predictor, told, noise, SamplerSettings(temperature=temperature)), wanted)
+    assert torch.equal(denoise(predictor, details, noise, SamplerSettings(temperature=temperature)), wanted)
 
 
 def test_a_predictor_that_knows_x0_is_followed_exactly():
@@ -129,12 +129,12 @@ def test_fresh_noise_keeps_mean_and_variance(eta):
 
 @pytest.mark.parametrize("settings", SOLVERS)
 def test_a_zero_start_is_free_of_noise(predictor, settings):
-    told, (seeds, zero) = condition(2), seeds_of(2, 4)
-    got = draw_latents(predictor, told, seeds, zero, settings)
-    other = draw_latents(predictor, told, seeds + 1, zero, settings)
+    details, (seeds, zero) = condition(2), seeds_of(2, 4)
+    got = draw_latents(predictor, details, seeds, zero, settings)
+    other = draw_latents(predictor, details, seeds + 1, zero, settings)
     assert torch.equal(got[:, 0], other[:, 0])
     assert (got[:, 1:] - other[:, 1:]).abs().amax((1, 2)).min() > 0.1
-    plain = draw_latents(predictor, told, seeds, zero, SamplerSettings(calls=settings.calls, solver=settings.solver))
+    plain = draw_latents(predictor, details, seeds, zero, SamplerSettings(calls=settings.calls, solver=settings.solver))
     assert_close(got[:, 0], plain[:, 0])  # and eta is no concern of it
 
 
@@ -143,15 +143,17 @@ def test_a_zero_start_is_free_of_noise(predictor, settings):
 
 @pytest.mark.parametrize("settings", [*SOLVERS, SamplerSettings(guidance=0.6)])
 def test_a_hypothesis_does_not_depend_on_its_company(predictor, settings):
-    told, (seeds, zero), marks = condition(4), seeds_of(4, 6), seen(4)
-    together = draw_latents(predictor, told, seeds, zero, settings, landmarks=marks)
+    details, (seeds, zero), marks = condition(4), seeds_of(4, 6), seen(4)
+    together = draw_latents(predictor, details, seeds, zero, settings, landmarks=marks)
     for rows in (1, 4, 7, 13):
         assert_close(
-            draw_latents(predictor, told, seeds, zero, settings, landmarks=marks, rows=rows), together,
+            draw_latents(predictor, details, seeds, zero, settings, landmarks=marks, rows=rows), together,
             atol=1e-4, rtol=1e-5,
         )  # fmt: skip
     one = torch.tensor([2])
-    alone = draw_latents(predictor, told.select(one), seeds[2:3, 1:3], zero[2:3, 1:3], settings, landmarks=marks[2:3])
+    alone = draw_latents(
+        predictor, details.select(one), seeds[2:3, 1:3], zero[2:3, 1:3], settings, landmarks=marks[2:3]
+    )
     assert_close(together[2:3, 1:3], alone, atol=1e-4, rtol=1e-5)
 
 
@@ -161,10 +163,10 @@ def test_the_network_never_sees_more_rows_than_asked(predictor):
     class Watched:
         def prepare(self, condition: Condition) -> Condition:
             prepared.append(len(condition.betas))
-            return Condition(condition.betas, {**condition.memory, "ready": condition.betas})
+            return Condition(condition.betas, {**condition.context, "ready": condition.betas})
 
         def __call__(self, latents, steps, condition):
-            assert "ready" in condition.memory
+            assert "ready" in condition.context
             sizes.append(latents.shape[:2])
             return predictor(latents, steps, condition)
 
@@ -227,17 +229,17 @@ def test_eta_and_guidance_say_what_they_lack(predictor):
 
 @pytest.mark.parametrize("settings", SOLVERS)
 def test_zero_noise_ends_in_one_place_at_any_temperature(predictor, settings):
-    told, (seeds, _) = condition(2), seeds_of(2, 3)
+    details, (seeds, _) = condition(2), seeds_of(2, 3)
     zero = torch.tensor([[True, False, False]] * 2)
-    cold, hot = (draw_latents(predictor, told, seeds, zero, replace(settings, temperature=t)) for t in (1.0, 3.0))
+    cold, hot = (draw_latents(predictor, details, seeds, zero, replace(settings, temperature=t)) for t in (1.0, 3.0))
     assert torch.equal(cold[:, 0], hot[:, 0]) and not torch.equal(cold[:, 1:], hot[:, 1:])
 
 
 def test_temperature_spreads_the_group(predictor):
     seeds, zero = seeds_of(1, 40)
-    told, zero = condition(1), torch.zeros_like(zero)
+    details, zero = condition(1), torch.zeros_like(zero)
     narrow, wide = (
-        draw_latents(predictor, told, seeds, zero, SamplerSettings(temperature=t)).std(1).mean() for t in (1.0, 2.5)
+        draw_latents(predictor, details, seeds, zero, SamplerSettings(temperature=t)).std(1).mean() for t in (1.0, 2.5)
     )
     assert wide > 1.2 * narrow
 
@@ -256,9 +258,9 @@ def test_full_guidance_puts_sure_joints_on_their_landmarks(predictor):
 def test_preconditioning_gives_back_the_noise_of_the_mean(predictor):
     """With F = 0 the answer for x0 lies between the mean and y; at much noise it is the mean itself."""
     plain = ResidualMlp(width=32, blocks=1)  # its last layer starts at zero
-    told = condition(1)
-    x0 = told.memory["mean"][:, None].expand(1, 4, DIMS)
+    details = condition(1)
+    x0 = details.context["mean"][:, None].expand(1, 4, DIMS)
     noise = torch.randn(1, 4, DIMS)
     steps = torch.full((1, 4), 999)
-    got = plain(diffuse(x0, noise, steps, alpha_bars()), steps, told)
+    got = plain(diffuse(x0, noise, steps, alpha_bars()), steps, details)
     assert_close(got, noise, atol=0.03, rtol=0)

@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from hmr.diffusion.condition import Observation
 from hmr.diffusion.mirror import mirror_observation
-from hmr.models.base_model import FORMAT, BaseModel, save_model
+from hmr.models.base_model import FORMAT, HmrModel, save_model
 from hmr.models.model_file import load_model, provenance_of
 from hmr.models.weights_file import SHIPPED, CheckpointError, save_weights
 
@@ -26,9 +26,9 @@ def people(count: int, side: int = 128) -> Observation:
 
 
 @pytest.fixture
-def model() -> BaseModel:
+def model() -> HmrModel:
     torch.manual_seed(0)
-    return BaseModel(SMALL).eval()
+    return HmrModel(SMALL).eval()
 
 
 def test_what_is_saved_comes_back(model, tmp_path):
@@ -42,13 +42,15 @@ def test_what_is_saved_comes_back(model, tmp_path):
 def test_half_precision_is_close(model, tmp_path):
     save_model(model, tmp_path / "m.safetensors", {}, half=True)
     again = load_model(tmp_path / "m.safetensors")
-    assert_close(again.observe(people(2)).memory["mean"], model.observe(people(2)).memory["mean"], atol=0.05, rtol=0.01)
+    assert_close(
+        again.observe(people(2)).context["mean"], model.observe(people(2)).context["mean"], atol=0.05, rtol=0.01
+    )
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_bases_load_and_answer(name):
-    told = load_model(name).observe(people(3))
-    assert told.memory["mean"].shape == (3, 133) and told.betas.isfinite().all()
+    details = load_model(name).observe(people(3))
+    assert details.context["mean"].shape == (3, 133) and details.betas.isfinite().all()
 
 
 def test_shipped_bases_take_at_most_24_mb():
@@ -63,15 +65,15 @@ def test_shipped_bases_take_at_most_24_mb():
 def test_shipped_bases_read_no_more_than_they_say(name):
     """`default`: all landmarks, no pixel. `lab`: where 13 joints are in the picture, nothing else."""
     model, seen = load_model(name), people(4)
-    told = model.observe(seen).memory["mean"]
-    assert model.observe(seen._replace(picture=255 - seen.picture, mask=255 - seen.mask)).memory["mean"].equal(told)
+    details = model.observe(seen).context["mean"]
+    assert model.observe(seen._replace(picture=255 - seen.picture, mask=255 - seen.mask)).context["mean"].equal(details)
     deeper = seen.landmarks.clone()
     deeper[..., 2:] += 0.1
     for other in (seen._replace(world=seen.world + 0.1), seen._replace(landmarks=deeper)):
-        assert model.observe(other).memory["mean"].equal(told) == (name == "lab")
+        assert model.observe(other).context["mean"].equal(details) == (name == "lab")
     moved = seen.landmarks.clone()
     moved[:, 15, 0] += 0.1  # the left wrist
-    assert not model.observe(seen._replace(landmarks=moved)).memory["mean"].equal(told)
+    assert not model.observe(seen._replace(landmarks=moved)).context["mean"].equal(details)
 
 
 def test_an_encoder_says_how_sure_it_is():
@@ -81,19 +83,19 @@ def test_an_encoder_says_how_sure_it_is():
     calm.landmarks[..., :2], calm.landmarks[..., 3] = calm.landmarks[..., :2].clamp(-0.8, 0.8), 0.98
     hidden = calm._replace(landmarks=calm.landmarks.clone())
     hidden.landmarks[:, [15, 17, 19, 21], 3] = 0.05
-    wide = model.observe(hidden).memory["spread"] / model.observe(calm).memory["spread"]
+    wide = model.observe(hidden).context["spread"] / model.observe(calm).context["spread"]
     assert wide[0, 3 * 20] > 1.1 and wide[0, 3 * 20 + 1] > 1.1  # u and v of the left wrist
 
 
 def test_bases_of_version_0_1_are_still_read(tmp_path):
-    old = BaseModel({"encoder": {"width": 16, "features": 16}, "predictor": {"width": 32, "blocks": 1, "features": 16}})
+    old = HmrModel({"encoder": {"width": 16, "features": 16}, "predictor": {"width": 32, "blocks": 1, "features": 16}})
     save_model(old, tmp_path / "old.safetensors", {})
-    assert load_model(tmp_path / "old.safetensors").observe(people(2)).memory["mean"].shape == (2, 133)
+    assert load_model(tmp_path / "old.safetensors").observe(people(2)).context["mean"].shape == (2, 133)
 
 
 def test_batches_do_not_matter(model):
     seen = people(5)
-    two, five = (model.observe(seen, batch=size).memory["mean"] for size in (2, 5))
+    two, five = (model.observe(seen, batch=size).context["mean"] for size in (2, 5))
     assert_close(two, five, atol=1e-3, rtol=1e-4)
 
 

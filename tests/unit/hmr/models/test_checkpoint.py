@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flows.cli.command_line import app
 from hmr.diffusion.condition import Condition
 from hmr.models import checkpoint
-from hmr.models.base_model import BaseModel, save_model
+from hmr.models.base_model import HmrModel, save_model
 from hmr.models.checkpoint import (
     Expected,
     load_score_model,
@@ -381,10 +381,10 @@ def test_a_score_model_there_and_back(small_score_model, tmp_path):
     shapes = [{name: tuple(t.shape) for name, t in part.items()} for part in checkpoint._expected("scorenet")]
     path = write(official_entries("scorenet", *shapes), tmp_path / "score.pth")
     ours, again = tmp_path / "score.safetensors", tmp_path / "again.pth"
-    told = [convert(path, ours), convert(ours, again)]
+    details = [convert(path, ours), convert(ours, again)]
     digest = load_score_model(path).digest()
-    assert told[0] == f"{ours}: ScoreNet, ema weights of score.pth, digest {digest}"
-    assert told[1] == f"{again}: ScoreNet in the official layout, from score.safetensors, digest {digest}"
+    assert details[0] == f"{ours}: ScoreNet, ema weights of score.pth, digest {digest}"
+    assert details[1] == f"{again}: ScoreNet in the official layout, from score.safetensors, digest {digest}"
     assert provenance_of(ours)["epoch"] == 29
     for file in (path, ours, again):
         model = load_score_model(file)
@@ -402,7 +402,7 @@ def test_a_network_of_the_other_kind_is_refused(small, tmp_path):
 
 
 def test_a_base_model_is_no_score_model(tmp_path):
-    save_model(BaseModel({"predictor": {"width": 32, "blocks": 1}}), tmp_path / "base.safetensors", {})
+    save_model(HmrModel({"predictor": {"width": 32, "blocks": 1}}), tmp_path / "base.safetensors", {})
     with pytest.raises(CheckpointError, match="not 'hmr-align/score-model/1'"):
         load_score_model(tmp_path / "base.safetensors")
     with pytest.raises(CheckpointError, match="holds the embedded network"):
@@ -442,13 +442,13 @@ def test_a_full_checkpoint_answers_as_the_original_networks(official_file):
     """Averages matched with a wrong name would show here: the golden outputs are those of the averages."""
     model = load_scorehypo(official_file)
     assert not model.training
-    memory = {
+    context = {
         "global": recipe_input("ctx.global", (2, 512, 8, 8), 1),
         "local": recipe_input("ctx.local", (2, 52, 256), 1),
     }
     latents = torch.cat([recipe_input("xinj", (2, 87), 20), recipe_input("xint", (2, 46), 20)], 1)[:, None]
     with torch.no_grad():
-        noise = model.predictor(latents, torch.tensor([[3], [721]]), Condition(torch.zeros(2, 10), memory))[:, 0]
+        noise = model.predictor(latents, torch.tensor([[3], [721]]), Condition(torch.zeros(2, 10), context))[:, 0]
         lowest, _ = model.encoder.features(recipe_input("img", (1, 3, 256, 256), 1))
         global_map = model.encoder.fmap_layer(lowest)
     for found, name in ((noise[:, :87], "a_j"), (noise[:, 87:], "a_t"), (global_map, "h_global")):
@@ -459,11 +459,11 @@ def test_a_full_checkpoint_answers_as_the_original_networks(official_file):
 @pytest.mark.slow
 def test_a_full_checkpoint_there_and_back_through_the_command(official_file, tmp_path):
     ours, again = tmp_path / "ours.safetensors", tmp_path / "again.pth"
-    told = [
+    details = [
         CliRunner().invoke(app, ["convert", str(source), str(target)], catch_exceptions=False).output
         for source, target in ((official_file, ours), (ours, again))
     ]
-    assert told[0].split()[-1] == told[1].split()[-1]  # the digest of all weights, as read and as read again
+    assert details[0].split()[-1] == details[1].split()[-1]  # the digest of all weights, as read and as read again
     found, converted, made = read_official(again), load_file(ours), provenance_of(ours)
     again.unlink(), ours.unlink()
     assert len(converted) == len(found.network) + len(found.condition)

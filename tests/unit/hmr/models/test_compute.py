@@ -9,7 +9,7 @@ from hmr.diffusion.condition import Condition, Observation
 from hmr.diffusion.latent import DIMS
 from hmr.diffusion.noise_predictor import PreparingPredictor
 from hmr.diffusion.sampler import draw_latents, group_seeds
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from hmr.models.compute import CompileError, Compute, PlacedPredictor, encode
 from hmr.models.model_file import load_model
 
@@ -29,16 +29,16 @@ def people(count: int) -> Observation:
     )
 
 
-def drawn(base: BaseModel, compute: Compute, size: int = 6) -> Tensor:
-    told = encode(base, people(4), compute).to(torch.device(compute.device))
+def drawn(base: HmrModel, compute: Compute, size: int = 6) -> Tensor:
+    details = encode(base, people(4), compute).to(torch.device(compute.device))
     seeds = torch.from_numpy(group_seeds(0, "x", list("abcd"), size))
-    return draw_latents(PlacedPredictor(base.predictor, compute), told, seeds, seeds < 0)
+    return draw_latents(PlacedPredictor(base.predictor, compute), details, seeds, seeds < 0)
 
 
 @pytest.fixture(scope="module")
-def small() -> BaseModel:
+def small() -> HmrModel:
     torch.manual_seed(0)
-    return BaseModel(SMALL).eval()
+    return HmrModel(SMALL).eval()
 
 
 @pytest.mark.parametrize("name", ["lab", "default"])
@@ -51,8 +51,8 @@ def test_bf16_stays_within_one_percent(name):
 
 def test_conditions_and_samples_come_back_as_float32(small):
     for compute in (Compute(), Compute(bf16=True)):
-        told = encode(small, people(2), compute)
-        parts = [told.betas, *told.memory.values(), drawn(small, compute)]
+        details = encode(small, people(2), compute)
+        parts = [details.betas, *details.context.values(), drawn(small, compute)]
         assert {part.dtype for part in parts} == {torch.float32}
         assert {part.device.type for part in parts} == {"cpu"}
 
@@ -61,7 +61,7 @@ def test_float32_is_the_network_itself(small):
     assert_close(drawn(small, Compute()), draw_directly(small), rtol=0, atol=0)
 
 
-def draw_directly(base: BaseModel, size: int = 6) -> Tensor:
+def draw_directly(base: HmrModel, size: int = 6) -> Tensor:
     seeds = torch.from_numpy(group_seeds(0, "x", list("abcd"), size))
     return draw_latents(base.predictor, base.observe(people(4)), seeds, seeds < 0)
 
@@ -75,16 +75,16 @@ def test_a_network_prepares_its_condition_in_the_same_precision():
         def prepare(self, condition: Condition) -> Condition:
             return Condition(condition.betas, {"made": self.layer(condition.betas)})
 
-    told = Condition(torch.ones(2, 10), {})
+    details = Condition(torch.ones(2, 10), {})
     for compute, kind in ((Compute(), torch.float32), (Compute(bf16=True), torch.bfloat16)):
         placed = PlacedPredictor(Prepares(), compute)
         assert isinstance(placed, PreparingPredictor)
-        assert placed.prepare(told).memory["made"].dtype == kind
+        assert placed.prepare(details).context["made"].dtype == kind
 
 
 def test_a_network_that_prepares_nothing_is_left_its_condition(small):
-    told = Condition(torch.ones(2, 10), {})
-    assert PlacedPredictor(small.predictor, Compute()).prepare(told) is told
+    details = Condition(torch.ones(2, 10), {})
+    assert PlacedPredictor(small.predictor, Compute()).prepare(details) is details
 
 
 def test_answers_are_not_written_over(small):
@@ -95,8 +95,8 @@ def test_answers_are_not_written_over(small):
         def forward(self, latents, steps, condition):
             return buffer.add_(1)
 
-    placed, told = PlacedPredictor(Counts(), Compute()), Condition(torch.zeros(1, 10), {})
-    first, second = (placed(buffer, torch.zeros(1, 1, dtype=torch.long), told) for _ in range(2))
+    placed, details = PlacedPredictor(Counts(), Compute()), Condition(torch.zeros(1, 10), {})
+    first, second = (placed(buffer, torch.zeros(1, 1, dtype=torch.long), details) for _ in range(2))
     assert first.unique().tolist() == [1] and second.unique().tolist() == [2]
 
 

@@ -11,9 +11,9 @@ def test_shipped_bases_were_probed(base):
     found = measured_headroom(load_model(base).digest(), 600)
     assert found is not None and found["labels"] == 591
     for estimate in ("zero_noise", "best_of_g"):
-        told = found[estimate]
-        assert told["low"] <= told["value"] <= told["high"]
-        assert told["value"] == pytest.approx(100 * (1 - told["after_mm"] / told["before_mm"]), abs=1e-6)
+        details = found[estimate]
+        assert details["low"] <= details["value"] <= details["high"]
+        assert details["value"] == pytest.approx(100 * (1 - details["after_mm"] / details["before_mm"]), abs=1e-6)
 
 
 def test_the_probe_with_the_nearest_number_of_scenes():

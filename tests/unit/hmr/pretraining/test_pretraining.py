@@ -135,5 +135,5 @@ def test_what_a_base_reads_is_all_it_depends_on(body, people, seen, tmp_path, re
     base = pretrain(TrainingPeople(people, people, seen), body, settings, tmp_path / "s", lambda row: None)
     observation = examples(people, seen).observation
     other = observation._replace(world=observation.world + 1)
-    same = base.observe(observation).memory["mean"].equal(base.observe(other).memory["mean"])
+    same = base.observe(observation).context["mean"].equal(base.observe(other).context["mean"])
     assert same == (reads == "places")

@@ -32,11 +32,11 @@ def hrnet() -> HRNetCondition:
 
 @pytest.fixture(scope="module")
 def condition() -> Condition:
-    memory = {
+    context = {
         "global": recipe_input("ctx.global", (2, 512, 8, 8), 1),
         "local": recipe_input("ctx.local", (2, 52, 256), 1),
     }
-    return Condition(torch.zeros(2, 10), memory)
+    return Condition(torch.zeros(2, 10), context)
 
 
 def latents(joints: str, twists: str, size: int, scale: float) -> torch.Tensor:
@@ -81,8 +81,8 @@ def test_hyponet_predicts_what_the_original_does(hyponet, condition):
 @torch.no_grad()
 @pytest.mark.parametrize("prepared", [True, False])
 def test_hypotheses_share_their_images_memory(hyponet, condition, prepared):
-    told = hyponet.prepare(condition) if prepared else condition
-    found = hyponet(latents("xinj_m", "xint_m", 3, 20), torch.full((2, 3), 333), told)
+    details = hyponet.prepare(condition) if prepared else condition
+    found = hyponet(latents("xinj_m", "xint_m", 3, 20), torch.full((2, 3), 333), details)
     for part, name in zip(halves(found), ("m_j", "m_t")):
         assert deviation(part, name) < NEAR
 
@@ -250,12 +250,12 @@ def test_the_encoder_reads_observations(hrnet):
     )
     made = hrnet(observation)
     assert made.betas.shape == (2, 10)
-    assert {name: tuple(part.shape) for name, part in made.memory.items()} == {
+    assert {name: tuple(part.shape) for name, part in made.context.items()} == {
         "global": (2, 512, 8, 8),
         "local": (2, 52, 256),
     }
     assert_close(
-        hrnet(observation.select(torch.tensor([1]))).memory["global"], made.memory["global"][1:], rtol=1e-3, atol=1.0
+        hrnet(observation.select(torch.tensor([1]))).context["global"], made.context["global"][1:], rtol=1e-3, atol=1.0
     )
 
 
@@ -278,11 +278,11 @@ def test_the_fast_linear_layer_is_a_linear_layer_with_its_gradients():
 @torch.no_grad()
 def test_on_a_gpu_the_same_numbers(condition):
     network = with_recipe_weights(HypoNet()).cuda()
-    told = network.prepare(condition.to(torch.device("cuda")))
+    details = network.prepare(condition.to(torch.device("cuda")))
     noisy, steps = latents("xinj_m", "xint_m", 3, 20).cuda(), torch.full((2, 3), 333).cuda()
-    for part, name in zip(halves(network(noisy, steps, told).cpu()), ("m_j", "m_t")):
+    for part, name in zip(halves(network(noisy, steps, details).cpu()), ("m_j", "m_t")):
         assert deviation(part, name) < 1e-3
     with torch.autocast("cuda", torch.bfloat16):
-        found = network(noisy, steps, told)
+        found = network(noisy, steps, details)
     for part, name in zip(halves(found.float().cpu()), ("m_j", "m_t")):
         assert deviation(part, name) < 0.03

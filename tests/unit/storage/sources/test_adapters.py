@@ -126,8 +126,8 @@ def test_a_world_is_turned_about_the_pelvis():
 
 
 def test_units_are_told_apart():
-    boxes, told = box_of_scale(np.array([[100.0, 80.0]]), np.array([0.5]))
-    assert boxes.tolist() == [[50, 30, 100, 100]] and "200" in told
+    boxes, details = box_of_scale(np.array([[100.0, 80.0]]), np.array([0.5]))
+    assert boxes.tolist() == [[50, 30, 100, 100]] and "200" in details
     assert box_of_scale(np.array([[100.0, 80.0]]), np.array([100.0]))[0].tolist() == [[50, 30, 100, 100]]
     points = np.array([[[0.0, 0.1, 3.0]]])
     assert metres(1000 * points, "S") == (pytest.approx(points), ("S: mm to m",))
@@ -137,7 +137,7 @@ def test_units_are_told_apart():
 def test_3dpw_without_bodies_leaves_the_translation_out(tmp_path):
     path = pw3d(scene_for("3dpw"), tmp_path)
     batch = next(iter(read_source("3dpw", path, Choice())))
-    assert np.isnan(batch.columns["transl"]).all() and any("--bodies" in told for told in batch.converted)
+    assert np.isnan(batch.columns["transl"]).all() and any("--bodies" in details for details in batch.converted)
     assert batch.columns["valid_eval"].tolist() == [k % 4 != 1 for k in range(COUNT)]
     assert batch.columns["gender"] == ["male"] * COUNT and batch.columns["split"] == "test"
 
@@ -188,7 +188,7 @@ def test_close_ups_of_bedlam_lie_on_their_side(tmp_path):
 
 def test_hands_of_components_need_the_users_mano(tmp_path):
     _, batch = imported("gta_human2", tmp_path)
-    assert "left_hand" not in batch.columns and any("MANO" in told for told in batch.converted)
+    assert "left_hand" not in batch.columns and any("MANO" in details for details in batch.converted)
     mano = {side: np.ones((45, 45)) for side in ("left", "right")}
     (batch,) = read_source("gta_human2", tmp_path, Choice(hand_components=mano))
     assert batch.columns["left_hand"].shape == (COUNT, 15, 3)
@@ -276,17 +276,17 @@ def refusal(name: str, path: Path, choice: Choice = CHOICE) -> str:
     with pytest.raises(SourceError) as caught:
         for batch in read_source(name, path, choice):
             refuse_implausible(batch)
-    told = str(caught.value)
-    assert str(path) in told and "\n" not in told
-    return told
+    details = str(caught.value)
+    assert str(path) in details and "\n" not in details
+    return details
 
 
 def test_an_unknown_key_is_refused_unless_it_is_passed_over(tmp_path):
     path = WRITERS["spin"].write(people_scene(COUNT, 3), tmp_path)
     held = dict(np.load(path))
     np.savez(path, **held, shapes=held["shape"])
-    told = refusal("spin", path)
-    assert "'shapes'" in told and "Did you mean 'shape'?" in told and "--ignore shapes" in told
+    details = refusal("spin", path)
+    assert "'shapes'" in details and "Did you mean 'shape'?" in details and "--ignore shapes" in details
     assert len(next(iter(read_source("spin", path, Choice(ignore=frozenset({"shapes"})))))) == COUNT
 
 
@@ -296,8 +296,8 @@ def test_a_missing_key_and_a_wrong_shape_name_what_was_expected(tmp_path):
     np.savez(path, **{key: value for key, value in held.items() if key != "trans_cam"})
     assert "'trans_cam'" in refusal("bedlam", path)
     np.savez(path, **held | {"pose_cam": held["pose_cam"][:, :72]})
-    told = refusal("bedlam", path)
-    assert f"'pose_cam': found shape ({COUNT}, 72); expected ({COUNT}, 165)" in told
+    details = refusal("bedlam", path)
+    assert f"'pose_cam': found shape ({COUNT}, 72); expected ({COUNT}, 165)" in details
 
 
 def test_matrices_that_are_no_rotations_are_refused(tmp_path):

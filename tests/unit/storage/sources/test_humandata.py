@@ -156,8 +156,8 @@ class Hostile:
 def test_a_pickle_that_names_anything_else_is_refused_and_runs_nothing(tmp_path, thing, name, field):
     made = rows(2)
     made[field]["extra"] = thing(tmp_path / "trace")
-    told = fault(write_humandata(tmp_path / "a.npz", made))
-    assert name in told and "nothing of it was run" in told and not (tmp_path / "trace").exists()
+    details = fault(write_humandata(tmp_path / "a.npz", made))
+    assert name in details and "nothing of it was run" in details and not (tmp_path / "trace").exists()
 
 
 def test_a_name_that_walks_out_of_an_allowed_module_is_refused(tmp_path):

@@ -55,8 +55,8 @@ def found(name: str, corruption: Corruption, seed: int) -> bool:
     try:
         batch = imported(name, corruption.of(clean, np.random.default_rng(seed)))
     except SourceError as error:
-        told = str(error)
-        assert "found" in told and "expected" in told and "\n" not in told
+        details = str(error)
+        assert "found" in details and "expected" in details and "\n" not in details
         return True
     if corruption.label != "kp3d":
         return False

@@ -43,8 +43,8 @@ def test_one_word_may_stand_for_all_rows_and_lists_may_differ():
     made = table(split="train", sequence=["x", "x", "y"], contact=[[1, 2], [], [7]])
     assert made["split"].to_pylist() == ["train"] * 3 and made["sequence"].to_pylist() == ["x", "x", "y"]
     assert made["contact"].to_pylist() == [[1, 2], [], [7]]
-    told = json.loads(made["provenance"][0].as_py())
-    assert told == {"adapter": "spin", "version": 1, "file": "a.npz", "converted": ["S: mm to m"]}
+    details = json.loads(made["provenance"][0].as_py())
+    assert details == {"adapter": "spin", "version": 1, "file": "a.npz", "converted": ["S: mm to m"]}
 
 
 def test_every_number_has_a_meaning_and_lengths_must_fit():

@@ -65,6 +65,6 @@ def test_bodies_place_who_was_told_in_the_world(tmp_path):
     scene = people_scene(4, 1)
     path = pw3d(scene, tmp_path)
     done = import_people("3dpw", path, tmp_path / "a.parquet", Choice(pelvis=rest_pelvis_of(folder)), checked=False)
-    assert done.labels["transl"] == 4 and not any("--bodies" in told for told in done.converted)
+    assert done.labels["transl"] == 4 and not any("--bodies" in details for details in done.converted)
     with pytest.raises(SourceError, match="SMPL_FEMALE"):
         rest_pelvis_of(folder)("smpl", "female", np.zeros((1, 10)))

@@ -153,11 +153,13 @@ def test_the_camera_is_the_files_then_the_settings_then_the_datasets(dataset):
 
 def test_a_camera_that_does_not_fit_is_refused_at_the_door(dataset):
     meta = dataset.rows["meta"] | {"principal_point": (900.0, 160.0)}
-    told = refusal(dataset, dataset.section(dataset.file("camera.npz", meta=meta)))
-    assert "100 % of 8 true bodies project off" in told and "OpenCV camera frame" in told and "focal_px" in told
+    details = refusal(dataset, dataset.section(dataset.file("camera.npz", meta=meta)))
+    assert (
+        "100 % of 8 true bodies project off" in details and "OpenCV camera frame" in details and "focal_px" in details
+    )
     upside_down = dataset.rows["smplx"] | {"transl": dataset.truth.translation * np.float32([1, -1, -1])}
-    told = refusal(dataset, dataset.section(dataset.file("frame.npz", smplx=upside_down)))
-    assert "OpenCV camera frame" in told
+    details = refusal(dataset, dataset.section(dataset.file("frame.npz", smplx=upside_down)))
+    assert "OpenCV camera frame" in details
     boxes = dataset.rows["bbox_xywh"].copy()
     boxes[:3, :2] += 1000
     placed = place(dataset.frame, dataset.section(dataset.file("boxes.npz", bbox_xywh=boxes)))
@@ -175,10 +177,10 @@ def test_what_does_not_go_together_is_refused(dataset, tmp_path):
     section = dataset.section()
     assert "--body SMPLX_NEUTRAL.npz" in refusal(dataset, section, load_body())
     for lacking in ("file", "photos"):
-        told = refusal(dataset, section.model_copy(update={lacking: None}))
-        assert "--instances FILE.npz and --photos DIR" in told
-    told = refusal(dataset, section.model_copy(update={"photos": tmp_path}))
-    assert "8 without a picture" in told and str(tmp_path / dataset.rows["image_path"][0]) in told
+        details = refusal(dataset, section.model_copy(update={lacking: None}))
+        assert "--instances FILE.npz and --photos DIR" in details
+    details = refusal(dataset, section.model_copy(update={"photos": tmp_path}))
+    assert "8 without a picture" in details and str(tmp_path / dataset.rows["image_path"][0]) in details
     with pytest.raises(SourceError, match="cannot be read"):
         place(dataset.frame, section.model_copy(update={"file": tmp_path / "no.npz"}))
 

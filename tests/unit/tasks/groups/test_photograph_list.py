@@ -35,8 +35,8 @@ def test_a_folder_a_file_and_a_pattern_each_file_once(tmp_path):
 
 def test_what_names_nothing_is_told_with_the_reason(tmp_path):
     (tmp_path / "empty").mkdir()
-    told = dict(photographs_of([str(tmp_path / name) for name in ("empty", "gone.jpg", "*.jpg", "x" * 300)])[1])
-    reasons = [why.split(".")[0] for why in told.values()]
+    details = dict(photographs_of([str(tmp_path / name) for name in ("empty", "gone.jpg", "*.jpg", "x" * 300)])[1])
+    reasons = [why.split(".")[0] for why in details.values()]
     gone = "there is no such file or folder"
     assert reasons == ["no files in this folder", gone, "matches no file", gone]
 

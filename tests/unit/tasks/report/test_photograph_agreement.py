@@ -11,12 +11,12 @@ from hmr.detection.agreement import LANDMARK_OF_KEYPOINT
 from tasks.report.photograph_agreement import (
     Agreement,
     agreement,
+    agreement_means,
     distances_of,
     means,
     moved,
     only,
     places_in_crop,
-    told,
     whole_body,
 )
 from tasks.sampling import body
@@ -79,7 +79,7 @@ def test_a_whole_body_has_its_ends_in_the_picture(group):
 
 def test_what_the_summary_is_told():
     rows = [Agreement(4, 6, 0.8, True), Agreement(10, 20, 0.6, True), Agreement(30, nan, 0.2, False)]
-    assert told(rows) == {
+    assert agreement_means(rows) == {
         "people": 3, "whole_people": 2, "keypoints_px": 13, "keypoints_px_mean": 13, "within_8px": 0.5,
         "read_px": 10, "read_within_8px": pytest.approx(1 / 3), "mask_iou": pytest.approx(0.7), "mask_iou_all": 0.6,
         "mask_iou_all_mean": pytest.approx(1.6 / 3),
@@ -88,19 +88,19 @@ def test_what_the_summary_is_told():
 
 
 def test_what_nobody_measured_is_none():
-    assert told([]) == {
+    assert agreement_means([]) == {
         "people": 0, "whole_people": 0, "keypoints_px": None, "keypoints_px_mean": None, "within_8px": None,
         "read_px": None, "read_within_8px": None, "mask_iou": None, "mask_iou_all": None,
         "mask_iou_all_mean": None,
     }  # fmt: skip
-    half = told([Agreement(4, nan, 0.5, False)])
+    half = agreement_means([Agreement(4, nan, 0.5, False)])
     assert (half["keypoints_px"], half["within_8px"], half["mask_iou"]) == (None, None, None)
     assert (half["read_px"], half["mask_iou_all"], half["people"]) == (4, 0.5, 1)
 
 
 @given(st.lists(st.tuples(st.floats(0, 200), st.floats(0, 200), st.floats(0, 1), st.booleans()), min_size=1))
 def test_medians_lie_among_the_people(rows):
-    found = told([Agreement(*row) for row in rows])
+    found = agreement_means([Agreement(*row) for row in rows])
     for name, place in (("read_px", 0), ("keypoints_px", 1), ("mask_iou_all", 2)):
         values = [row[place] for row in rows]
         assert min(values) <= found[name] <= max(values)

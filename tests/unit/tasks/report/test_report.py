@@ -30,8 +30,8 @@ from tasks.report.report_tables import (
     number,
     percent,
     photograph_rows,
-    photographs_told,
-    uncertainty_told,
+    photographs_text,
+    uncertainty_text,
     unsure_joints,
 )
 
@@ -201,7 +201,7 @@ def test_a_run_without_photographs_says_nothing_of_them(tmp_path, summary, perso
     del summary["photographs"]
     page = Page(write_report(tmp_path, summary, [person], [], []))
     assert "medians over" not in page.text and next(a for tag, a in page.tags if tag == "section")["id"] == "group"
-    assert photograph_rows(summary) == [] and photographs_told(summary) == ""
+    assert photograph_rows(summary) == [] and photographs_text(summary) == ""
     assert "accuracy" not in summary_table_markdown(summary)
 
 
@@ -249,10 +249,10 @@ def test_rows_of_the_table(summary):
 
 
 def test_the_critic_that_chose_is_named_where_the_runs_own_could_not(tmp_path, summary):
-    told = {**summary, "critic": "vlm@1234abcd"}
-    assert benchmark_rows(told)[9]["estimate"] == "chosen by evidence@2"
-    assert "chosen by evidence@2" in summary_table_markdown(told)
-    page = Page(write_report(tmp_path, told, [], [], [])).text
+    details = {**summary, "critic": "vlm@1234abcd"}
+    assert benchmark_rows(details)[9]["estimate"] == "chosen by evidence@2"
+    assert "chosen by evidence@2" in summary_table_markdown(details)
+    page = Page(write_report(tmp_path, details, [], [], [])).text
     assert "(not the run’s own, vlm@1234abcd: only evidence, scorer and scorenet choose here)" in page
     assert "not the run’s own" not in Page(write_report(tmp_path, summary, [], [], [])).text
 
@@ -298,8 +298,8 @@ def test_the_least_sure_joints_and_what_spread_is_worth(tmp_path, summary):
     assert unsure_joints(summary, 3) == [
         ("left middle finger", "57.6", "57.6"), ("left hand", "51.3", "51.3"), ("right foot", "45.4", "45.4"),
     ]  # fmt: skip
-    assert uncertainty_told(summary)[0] == ("all joints", "0.51", "0.51")
-    assert uncertainty_told(summary)[1][1] == "n/a"
+    assert uncertainty_text(summary)[0] == ("all joints", "0.51", "0.51")
+    assert uncertainty_text(summary)[1][1] == "n/a"
     page = Page(write_report(tmp_path, summary, [], [], []))
     assert "left wrist" in page.text and "neck" not in page.text and "0.51" in page.text
 
@@ -333,9 +333,9 @@ def test_rounds_follow_one_another_on_one_axis(tmp_path, summary, rounds):
 )  # fmt: skip
 def test_the_verdict_is_honest(summary, found, kind, words):
     summary["improvement_percent"]["zero_noise"]["mpjpe_mm"] = found
-    told = headline(summary)
-    assert told.kind == kind and words in told.sentence
-    assert ("chance" in told.sentence) == (kind == "unsure")
+    details = headline(summary)
+    assert details.kind == kind and words in details.sentence
+    assert ("chance" in details.sentence) == (kind == "unsure")
 
 
 @given(value=st.floats(-50, 50), below=st.floats(0, 20), above=st.floats(0, 20))

@@ -63,9 +63,11 @@ def test_it_gives_the_groups_of_the_store_in_any_order(tmp_path, drawn, base, bo
     groups = [group for shard in drawn.values() for group in shard]
     rows = torch.tensor([6, 0, 3, 7, 0])
     batch = source.fetch(rows)
-    told = base.observe(observe([groups[row].person for row in rows]))
-    for name, part in told.memory.items():
-        torch.testing.assert_close(batch.told.memory[name], part, atol=1e-4, rtol=1e-5)  # other batches, other sums
+    details = base.observe(observe([groups[row].person for row in rows]))
+    for name, part in details.context.items():
+        torch.testing.assert_close(
+            batch.condition.context[name], part, atol=1e-4, rtol=1e-5
+        )  # other batches, other sums
     assert batch.latents.numpy().tolist() == [groups[row].latents.tolist() for row in rows]
     assert len(source.fetch(torch.zeros(0, dtype=torch.long)).latents) == 0
 
@@ -88,7 +90,7 @@ def test_what_an_encoder_made_is_kept_for_the_next_time_and_the_next_round(tmp_p
     again = opened(store, base, body).fetch(torch.arange(8))
     later = opened(store, base, body, WANTED._replace(gen="round1")).fetch(torch.arange(8))
     for one in (again, later):
-        assert one.told.memory["features"].equal(first.told.memory["features"])
+        assert one.condition.context["features"].equal(first.condition.context["features"])
 
 
 def test_generations_are_joined_row_by_row(tmp_path, drawn, base, body):
@@ -115,9 +117,9 @@ def test_generations_of_other_sizes_are_refused(tmp_path, drawn, base, body):
 
 def test_observations_for_an_encoder_that_is_trained(tmp_path, drawn, base, body):
     batch = opened(filled(tmp_path, drawn), base, body, WANTED._replace(observations=True)).fetch(torch.tensor([5, 1]))
-    assert isinstance(batch.told, Observation)
+    assert isinstance(batch.condition, Observation)
     people = [drawn["c"][1].person, drawn["a"][1].person]
-    assert all(mine.equal(theirs) for mine, theirs in zip(batch.told, observe(people)))
+    assert all(mine.equal(theirs) for mine, theirs in zip(batch.condition, observe(people)))
 
 
 def test_standard_errors_come_along(tmp_path, drawn, base, body):

@@ -2,7 +2,7 @@ import pandas as pd
 
 from hmr.alignment.guard import Decision, Evaluation
 from hmr.alignment.trainer import Counts, TrainResult, TrainSettings
-from hmr.models.base_model import BaseModel
+from hmr.models.base_model import HmrModel
 from tasks.report.report_figures import RoundRecord
 from tasks.rounds.stop_page import NAME, write_stop_page
 
@@ -20,7 +20,7 @@ def test_the_page_names_the_broken_rule_and_the_report_can_find_it(tmp_path):
     pd.DataFrame(rows).to_parquet(curves)
     pd.DataFrame([vars(one) for one in history]).to_parquet(evaluations)
     decision = Decision(True, "stopped at step 10: <rise>", history[0])
-    result = TrainResult(BaseModel(SMALL), decision, rows, history, Counts(20, 15, 2, 3, 4))
+    result = TrainResult(HmrModel(SMALL), decision, rows, history, Counts(20, 15, 2, 3, 4))
     page = write_stop_page(folder, result, TrainSettings()).read_text()
     assert "stopped at step 10: &lt;rise&gt;" in page and "The model of step 0 was kept" in page
     assert "15 of 20 groups were trained on" in page

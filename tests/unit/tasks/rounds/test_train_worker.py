@@ -66,23 +66,23 @@ def nothing(message) -> None:
 
 
 def test_what_a_round_leaves_behind(root):
-    told = []
-    trained = train(spec(root, "alone", second_critic="evidence"), told.append)
+    details = []
+    trained = train(spec(root, "alone", second_critic="evidence"), details.append)
     folder = root / "alone"
     assert trained.checkpoint == folder / "policy.safetensors" and trained.checkpoint.is_file()
     kept = json.loads((folder / "result.json").read_text())
     assert kept["groups"] == {
         "groups": 10, "trained_on": 10, "silent": 0, "flat": 0, "abstentions": 0, "shards_without_verdict": 0,
     }  # fmt: skip
-    assert [message["row"]["step"] for message in told if "row" in message] == list(range(1, 9))
-    assert [set(message) for message in told].count({"seen"}) == 3
+    assert [message["row"]["step"] for message in details if "row" in message] == list(range(1, 9))
+    assert [set(message) for message in details].count({"seen"}) == 3
     seen = pd.read_parquet(folder / "evaluations.parquet")
     assert seen["critic_score"].between(0, 100).all()
     page = (folder / "why_it_stopped.html").read_text()
     assert trained.reason in page and "max_gradient_growth" in page and "<svg" in page
     assert not (folder / "states").exists()
     board = scalars(folder)
-    rows = {int(message["row"]["step"]): message["row"] for message in told if "row" in message}
+    rows = {int(message["row"]["step"]): message["row"] for message in details if "row" in message}
     for name in ("loss", "gradient_norm", "reward", "reward_std", "frac_reward_zero_std", "kl", "S/joints"):
         assert board[name] == pytest.approx({step: row[name] for step, row in rows.items() if name in row}, rel=1e-6)
     assert list(board["val/zero_noise_mm"]) == [0, 4, 8] and list(board["val/critic_score"]) == [0, 4, 8]
@@ -141,9 +141,9 @@ def test_settings_that_do_not_fit_together_are_refused_at_the_door():
 def test_two_processes_train_as_one_does(root):
     """Two gloo processes with three and two groups of each step; weights and curves agree but for rounding."""
     train(spec(root, "one"), nothing)
-    told = []
-    run_processes(spec(root, "two", processes=2), 2, told.append)
-    assert [message["row"]["step"] for message in told if "row" in message] == list(range(1, 9))
+    details = []
+    run_processes(spec(root, "two", processes=2), 2, details.append)
+    assert [message["row"]["step"] for message in details if "row" in message] == list(range(1, 9))
     one, two = curves(root, "one"), curves(root, "two")
     assert list(one) == list(two)
     np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
@@ -169,10 +169,10 @@ def test_a_killed_process_is_reported_and_its_run_goes_on_bit_for_bit(root, monk
     with pytest.raises(WorkerDied, match="Run again: training goes on where its state was saved"):
         run_processes(killed, 1, kill)
     assert not (root / "killed" / "result.json").exists()
-    told = []
-    resumed = train(killed, told.append)
+    details = []
+    resumed = train(killed, details.append)
     torch.set_num_threads(threads)
-    assert 6 < next(message["row"]["step"] for message in told if "row" in message) < 12
+    assert 6 < next(message["row"]["step"] for message in details if "row" in message) < 12
     assert curves(root, "killed").equals(curves(root, "unbroken"))
     assert load_model(resumed.checkpoint).digest() == load_model(unbroken.checkpoint).digest()
 

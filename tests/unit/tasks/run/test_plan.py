@@ -14,10 +14,10 @@ def plan(**align) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("told", "wanted"), [((), [4.0, 4.0, 4.0]), ((5.0,), [5.0, 5.0, 5.0]), ((3.0, 2.0), [3.0, 2.0, 2.0])]
+    ("details", "wanted"), [((), [4.0, 4.0, 4.0]), ((5.0,), [5.0, 5.0, 5.0]), ((3.0, 2.0), [3.0, 2.0, 2.0])]
 )
-def test_the_last_temperature_holds_on(told, wanted):
-    assert [plan(temperatures=told).temperature(k) for k in range(3)] == wanted
+def test_the_last_temperature_holds_on(details, wanted):
+    assert [plan(temperatures=details).temperature(k) for k in range(3)] == wanted
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_groups_of_earlier_rounds_are_used_up_to_an_age(age, number, wanted):
 
 
 @pytest.mark.parametrize(
-    ("critic", "train", "told"),
+    ("critic", "train", "details"),
     [
         ({"monitor": "phisics"}, {}, r"\[critic\] monitor: there is no critic 'phisics'; there are evidence, "),
         ({}, {"second_critic": "evidense"}, r"\[train\] second_critic: there is no critic 'evidense'"),
@@ -38,9 +38,9 @@ def test_groups_of_earlier_rounds_are_used_up_to_an_age(age, number, wanted):
         ({"panel": {"members": {"vlm": 1.0}}}, {"second_critic": "panel"}, r"second_critic: 'panel' looks at pictures"),
     ],
 )
-def test_every_critic_of_a_run_is_made_at_the_door(critic, train, told):
+def test_every_critic_of_a_run_is_made_at_the_door(critic, train, details):
     chosen = Plan(Settings(critic=CriticSection(**critic), train=Train(**train)))
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=details):
         chosen.check()
 
 
@@ -73,8 +73,8 @@ def test_a_run_keeps_to_the_memory_that_it_began_with(tmp_path, monkeypatch):
     save_memory(memory, Memory((rule,)), "1")  # as `reflect` does, while the run is under way
     with Plan(settings).held():
         assert name() == first
-    told = older_memory(tmp_path / "run", memory)
-    assert "version 1, with which the run began, not 2; remove" in told and "run/memory.json" in told
+    details = older_memory(tmp_path / "run", memory)
+    assert "version 1, with which the run began, not 2; remove" in details and "run/memory.json" in details
     (tmp_path / "run" / "memory.json").unlink()
     assert name() != first and older_memory(tmp_path / "run", memory) is None
 
@@ -82,15 +82,15 @@ def test_a_run_keeps_to_the_memory_that_it_began_with(tmp_path, monkeypatch):
 def test_later_rounds_change_what_they_name():
     first = Train(steps=300, learning_rate=1e-3, overrides={"objective": "nft", "kappa_per_beta": 0.1})
     later = {"steps": 100, "overrides": {"objective": "log_sigmoid", "beta": 0.3}}
-    told = Plan(Settings(align=Align(later=later), train=first))
-    assert told.training(1) == first
+    details = Plan(Settings(align=Align(later=later), train=first))
+    assert details.training(1) == first
     for number in (2, 3):
-        found = told.training(number)
+        found = details.training(number)
         assert (found.steps, found.learning_rate) == (100, 1e-3)
         assert found.overrides == {"objective": "log_sigmoid", "beta": 0.3, "kappa_per_beta": 0.1}
 
 
 def test_a_misspelt_change_is_refused_before_any_work():
-    told = Plan(Settings(align=Align(later={"stepz": 100})))
+    details = Plan(Settings(align=Align(later={"stepz": 100})))
     with pytest.raises(SettingsError, match=r"\[align.later\] has no key 'stepz'. Did you mean 'steps'\?"):
-        told.check()
+        details.check()

@@ -28,10 +28,10 @@ def holder(folder):
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     folder = tmp_path / "run"
     with holder(folder) as other:
-        with pytest.raises(RunInUse) as told, held(folder):
+        with pytest.raises(RunInUse) as details, held(folder):
             pass
-        assert f"is in use by process {other.pid} on {socket.gethostname()} since 20" in str(told.value)
-        assert "choose another --name" in str(told.value)
+        assert f"is in use by process {other.pid} on {socket.gethostname()} since 20" in str(details.value)
+        assert "choose another --name" in str(details.value)
     with held(folder):
         assert json.loads((folder / FILE).read_text())["pid"] == os.getpid()
 

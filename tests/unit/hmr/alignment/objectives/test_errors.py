@@ -90,9 +90,9 @@ def test_what_the_reference_does_to_all_members_alike_moves_no_gradient(objectiv
     advantages = group_advantages(50 + 10 * torch.randn(2, 6, generator=generator, dtype=torch.float64))
 
     def gradient(shift: torch.Tensor) -> torch.Tensor:
-        told = reference + shift
-        policy = (told + 0.1 * away).requires_grad_()
-        errors = noise_errors(policy, centred_noise(noise, told), told, heads=settings.heads)
+        details = reference + shift
+        policy = (details + 0.1 * away).requires_grad_()
+        errors = noise_errors(policy, centred_noise(noise, details), details, heads=settings.heads)
         alignment_loss(errors, advantages, settings).loss.backward()
         assert policy.grad is not None
         return policy.grad

@@ -40,9 +40,9 @@ def test_advice_on_beta():
 def test_advice_is_given_once_and_on_the_sigmoid_alone():
     sigmoid = ObjectiveSettings(objective="log_sigmoid", beta=20.0)
     rows = [{"step": float(step), "median_abs_beta_s": 7.0} for step in (49, 50, 51)]
-    before, told, after = (advice_after(row, sigmoid) for row in rows)
+    before, details, after = (advice_after(row, sigmoid) for row in rows)
     assert before is None and after is None
-    assert told.startswith("after 50 steps, median |beta S| 7: the sigmoid is saturated") and "now 20;" in told
+    assert details.startswith("after 50 steps, median |beta S| 7: the sigmoid is saturated") and "now 20;" in details
     assert advice_after({**rows[1], "median_abs_beta_s": 1.0}, sigmoid) is None
     assert advice_after({**rows[1], "median_abs_beta_s": float("nan")}, sigmoid) is None
     assert advice_after(rows[1], ObjectiveSettings(objective="linear")) is None
