@@ -90,7 +90,9 @@ def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
     """Table `scores`, one row per hypothesis, and table `replies`, one row per call. A NaN becomes NULL."""
     _refuse_twins([verdict.group_id for verdict in verdicts])
     sizes = [len(verdict.scores) for verdict in verdicts]
-    judged = list(zip(verdicts, sizes))
+    judged, rows = list(zip(verdicts, sizes)), sum(sizes)
+    repeated = any(verdict.uncertainty is not None for verdict in verdicts)
+    ruled = any(verdict.rules for verdict in verdicts)
     scores = {
         "group_id": [one.group_id for one, size in judged for _ in range(size)],
         "hypothesis": [place for size in sizes for place in range(size)],
@@ -99,8 +101,8 @@ def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
         "comment": [comment for verdict in verdicts for comment in verdict.comments],
         "group_seconds": [one.seconds for one, size in judged for _ in range(size)],
         "group_cost": [one.cost for one, size in judged for _ in range(size)],
-        "uncertainty": _joined([_errors(verdict) for verdict in verdicts]),
-        "rules": [rules for one, size in judged for rules in [list(one.rules) or None] * size],
+        "uncertainty": _joined([_errors(verdict) for verdict in verdicts]) if repeated else [None] * rows,
+        "rules": [list(one.rules) or None for one, size in judged for _ in range(size)] if ruled else [None] * rows,
     }
     per_call = [
         (verdict.group_id, place, *(getattr(reply, name) for name in REPLIES.names[2:]))
