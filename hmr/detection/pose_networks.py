@@ -8,8 +8,11 @@ run in this process, on one thread; nothing is sent anywhere.
 import functools
 import hashlib
 import math
+import os
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
@@ -196,9 +199,23 @@ def _bundled(name: str) -> bytes:
 
 
 def _interpreter(network: bytes) -> Interpreter:
-    made = Interpreter(model_content=network, num_threads=1)
-    made.allocate_tensors()
+    with _no_stderr():  # the runtime tells of its delegate
+        made = Interpreter(model_content=network, num_threads=1)
+        made.allocate_tensors()
     return made
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Nothing that libraries write to the file of standard error is seen; exceptions say what went wrong."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def without_outputs(network: bytes, sizes: set[int]) -> bytes:

@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from PIL import Image
 
 from hmr.body.skeleton import EVAL_14, JOINT_NAMES
 from hmr.detection.photograph import PhotographError, read_photograph
-from hmr.detection.pose_networks import pose_networks
 from hmr.rendering.overlay import OverlayRenderer
 from hmr.rendering.renderers import open_renderer
 from storage.finished_file import finished_folder
@@ -37,7 +34,6 @@ def recover_photograph(job: Job) -> Record:
     Results of an earlier call stay until the new ones are whole; they go where there is nobody any more.
     """
     settings = job.settings
-    _load_networks()
     photograph = read_photograph(job.photograph)
     looked = people_in(
         job.photograph, photograph, thorough=True,
@@ -137,24 +133,3 @@ def _save(picture: np.ndarray, path: Path) -> None:
 def _renderer(backend: str) -> OverlayRenderer:
     """One renderer a process; its buffers stay."""
     return open_renderer(backend)
-
-
-@lru_cache(maxsize=1)
-def _load_networks() -> None:
-    """Load the detector without the line that its runtime prints."""
-    with _no_stderr():
-        pose_networks()
-
-
-@contextmanager
-def _no_stderr():
-    """Nothing that libraries write to the file of standard error is seen."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -25,13 +25,22 @@ COMMANDS = [
     *("experiment alignment", "experiment sampler", "experiment rounds", "experiment refine", "critic-benchmark"),
     *("experiment people", "experiment photographs", "experiment detector", "experiment coverage"),
     *("loopback-vlm", "bench critic", "bench metrics", "bench bodies", "bench people", "bench store"),
+    *("bench startup", "bench pipeline"),
     *("reflect", "memory show", "memory export", "memory import"),
     *("data formats", "data import", "data predictions"),
 ]
 TAKE_NO_SETTINGS = {
     *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
-    *("memory show", "memory export", "memory import", "bench store"),
-    *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
+    *("memory show", "memory export", "memory import", "bench store", "bench startup"),
+    *(
+        "bench pipeline",
+        "data formats",
+        "data import",
+        "data predictions",
+        "bench metrics",
+        "bench bodies",
+        "bench people",
+    ),
 }
 
 
