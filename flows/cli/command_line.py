@@ -5,11 +5,14 @@ that one of our own folders defines is meant for the user: its message alone is 
 other exception is one line too, with exit code 1; `--debug`, anywhere on the line, shows its traceback.
 """
 
+import atexit
 import math
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -74,6 +77,29 @@ def main() -> None:
     except Exception as error:
         tell(error)
         sys.exit(MISUSE if is_ours(error) else FAULT)
+
+
+def run() -> NoReturn:
+    """The console script: `main`, and then the end of the process.
+
+    The interpreter is not taken down piece by piece: with torch and the detector loaded that takes up to two seconds,
+    and now and then a library's own thread makes an abort of it after all work is done.
+    """
+    code: int | str | None = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = FAULT
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+    getattr(threading, "_shutdown", lambda: None)()  # what Python does first at its end: threads, then atexit
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else FAULT if code else 0)
 
 
 @app.callback()
@@ -653,4 +679,4 @@ def loopback_vlm(
 
 
 if __name__ == "__main__":
-    main()
+    run()

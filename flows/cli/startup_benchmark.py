@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 PHOTOGRAPH = "astronaut_half_body_portrait.jpg"
-RUN = "from flows.cli.command_line import main; main()"
+RUN = "from flows.cli.command_line import run; run()"
 
 PARTS: Mapping[str, str] = {
     "python": "pass",

@@ -171,7 +171,21 @@ def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
     assert vlm["found"].startswith("no picture can be sent: OPENAI_BASE_URL is not a plain http or https address")
 
 
-LIGHT = {"logging", "math", "os", "re", "signal", "sys", "collections", "contextlib", "pathlib", "typing", "typer"}
+LIGHT = {
+    "atexit",
+    "logging",
+    "threading",
+    "math",
+    "os",
+    "re",
+    "signal",
+    "sys",
+    "collections",
+    "contextlib",
+    "pathlib",
+    "typing",
+    "typer",
+}
 FLOWS = Path(flows.__file__).parent
 
 
