@@ -21,7 +21,7 @@ def sample_groups(settings: Settings, round_number: int = 0, find: bool = True) 
     find: whether people are found first in what is new among the photographs; else those of the store are sampled.
     """
     plan = Plan(settings)
-    plan.check()
+    plan.check_sampling()
     plan.claim()
     if find:
         find_people(settings)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import openai
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from critique.memory.memory_settings import RECALL, RecallSettings
@@ -159,6 +158,8 @@ def check_model(settings: VlmSettings) -> None:
         raise VlmConfigError("no model for the remote critic: set `model` to a name that the server lists")
     if not settings.check_model:
         return
+    import openai  # here: half a second that most commands, which ask no server, can spare
+
     with openai.OpenAI(
         api_key=key,
         base_url=address,

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from hmr.metrics.procrustes import aligned_errors, aligned_points, distances_in_groups, mean_distances
@@ -388,6 +387,8 @@ def rank_correlations(
     scores: Float[Numbers, "image hypothesis"], errors: Float[Numbers, "image hypothesis"]
 ) -> RankCorrelations:
     """Correlations per group between scores (NaN = abstained: left out) and minus the errors."""
+    from scipy import stats  # here: a quarter of a second that most commands can spare
+
     exact, quality = _exact(scores), -_exact(errors)
     table = np.full((len(exact), 3), np.nan)
     flat = too_few = 0
@@ -418,16 +419,18 @@ def spread_correlations(
     spread: Float[Numbers, "image joint"], errors: Float[Numbers, "image joint"]
 ) -> SpreadCorrelations:
     """Rank correlation of `joint_spread` with the errors of one estimate; leave out joints that are 0 by definition."""
-    details, wrong = _exact(spread), _exact(errors)
+    from scipy import stats
+
+    known_spread, wrong = _exact(spread), _exact(errors)
 
     def correlation(first: NDArray, second: NDArray) -> float:
         flat = len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0
         return math.nan if flat else float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
 
-    joints = [correlation(*columns) for columns in zip(details.T, wrong.T)]
+    joints = [correlation(*columns) for columns in zip(known_spread.T, wrong.T)]
     known = [value for value in joints if not math.isnan(value)]
     return SpreadCorrelations(
-        correlation(details.ravel(), wrong.ravel()), sum(known) / len(known) if known else math.nan
+        correlation(known_spread.ravel(), wrong.ravel()), sum(known) / len(known) if known else math.nan
     )
 
 

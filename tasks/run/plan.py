@@ -32,7 +32,6 @@ from tasks.run.settings import (
 )
 from tasks.sampling import body, model, sampler_settings
 from tasks.scoring import Errors, make_critic
-from tasks.training import train_settings
 
 FREE = "free"
 """Folder of the free photographs, and so the beginning of the names of their shards."""
@@ -159,7 +158,9 @@ class Plan:
 
     def check(self) -> None:
         """Refuse, before any work, what could only fail later: models, body and critic that cannot be had."""
-        body(self.body_path)
+        from tasks.training import train_settings  # here: a second that what only samples can spare
+
+        self.check_sampling()
         self._make_critic()
         if (monitor := self.settings.critic.monitor) is not None:
             with _about("[critic] monitor"):
@@ -167,6 +168,10 @@ class Plan:
         self.check_second_critic()
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
+
+    def check_sampling(self) -> None:
+        """The same of what sampling needs: body, base, device and the sampler's settings."""
+        body(self.body_path)
         compute_for(self.settings.sample)
         sampler_settings(self.settings.sample, model(self.base).sampler)
 
