@@ -85,7 +85,7 @@ def critic_benchmark(
         name: make_critic(section, 0, lambda group: truth[group.person.group_id], plan.folder)
         for name, section in sections.items()
     }
-    frame = body(plan.body_path)
+    body_model = body(plan.body_path)
     brought = settings.instances.file is not None or settings.instances.photos is not None
     if brought:
         made = _of_instances(plan, kinds, temperature)
@@ -101,7 +101,7 @@ def critic_benchmark(
             judged = {"": _judged_by_sight(plan, each, known.groups, critics[""])}
         else:
             parts = [known.groups[k : k + PART] for k in range(0, len(known.groups), PART)]
-            judged = judge_drawn(frame, chain.from_iterable(tracked(parts, f"judge {each} groups")), critics)
+            judged = judge_drawn(body_model, chain.from_iterable(tracked(parts, f"judge {each} groups")), critics)
         for name, verdicts in judged.items():
             found = measure(verdicts, known.errors, each, settings.benchmark.bootstrap, name, known.others)
             rows += [row | about for row in found if not name or row["metric"].endswith(KEPT)]
@@ -121,30 +121,30 @@ def _judged_by_sight(plan: Plan, kind: Kind, groups: list[Group], critic: Critic
 
 def _of_studio(plan: Plan, kinds: tuple[Kind, ...], split: Split, temperature: float) -> Iterator[_Made]:
     """Groups of the people of a split, kind by kind."""
-    frame, people, size = body(plan.body_path), plan.people(split), plan.settings.benchmark.hypotheses
+    body_model, people, size = body(plan.body_path), plan.people(split), plan.settings.benchmark.hypotheses
     about = {"split": split, "hypotheses": size}
     for kind in kinds:
         if kind == "perturbed":
-            yield _Made(kind, perturbed_groups(frame, people, hypotheses=size), about)
+            yield _Made(kind, perturbed_groups(body_model, people, hypotheses=size), about)
         else:
-            groups = model_groups(model(plan.base), frame, people, hypotheses=size, temperature=temperature)
+            groups = model_groups(model(plan.base), body_model, people, hypotheses=size, temperature=temperature)
             yield _Made(kind, groups, about | {"base": plan.base, "temperature": temperature})
 
 
 def _of_instances(plan: Plan, kinds: tuple[Kind, ...], temperature: float) -> Iterator[_Made]:
     """Groups of the people of a dataset, kind by kind; the base is the one for photographs unless one is named."""
-    frame, chosen = body(plan.body_path), plan.settings.instances
+    body_model, chosen = body(plan.body_path), plan.settings.instances
     seen, about = _look_at_instances(plan)
     about["hypotheses"] = chosen.hypotheses
     for kind in kinds:
         if kind == "perturbed":
             level = None if chosen.level == "mixed" else float(chosen.level)
-            groups = perturbed_instances(frame, seen, hypotheses=chosen.hypotheses, level=level)
+            groups = perturbed_instances(body_model, seen, hypotheses=chosen.hypotheses, level=level)
             yield _Made(kind, groups, about | {"level": chosen.level})
         else:
             base = str(plan.settings.base.checkpoint or "default")
             drawn = {"hypotheses": chosen.hypotheses, "temperature": temperature}
-            groups = model_instances(model(base), frame, seen, plan.settings.sample.model_copy(update=drawn))
+            groups = model_instances(model(base), body_model, seen, plan.settings.sample.model_copy(update=drawn))
             yield _Made(kind, groups, about | {"level": None, "base": base, "temperature": temperature})
 
 

@@ -65,9 +65,9 @@ def run_benchmark(
     result = measure(plan, name, model_path, cast(Split, split))
     found = {**table(result), "extras": extras(result), "uncertainty": _uncertain(uncertainty(result))}
     if keep_as is None:
-        frame, people = body(plan.body_path), plan.people(cast(Split, split))
+        body_model, people = body(plan.body_path), plan.people(cast(Split, split))
         floor = plan.base if plan.base in SHIPPED else "default"
-        found |= {"floor": floor_rows(floor, frame, people), "sure": sure_rows(floor, frame, people, result)}
+        found |= {"floor": floor_rows(floor, body_model, people), "sure": sure_rows(floor, body_model, people, result)}
     critic, protocol = quality(result)["critic"], settings.benchmark.protocol
     rows = [
         {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}

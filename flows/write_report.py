@@ -24,7 +24,7 @@ from tasks.report.report import PhotographPerson, RoundRecord, ShownPerson
 from tasks.report.report import write_report as write_page
 from tasks.report.report_tables import benchmark_rows, summary_table_markdown
 from tasks.report.summary import Done, done_by, summarise
-from tasks.report_groups import Shown, show_groups
+from tasks.report_groups import NamedGroup, show_groups
 from tasks.run.artifacts import leave_page, leave_table
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError
@@ -73,7 +73,7 @@ def show(plan: Plan, measured: OnPhotographs) -> list[ShownPerson]:
     settings = plan.settings
     chosen = shown_groups(plan, report_order(*measured))
     with stage(plan, "draw overlays") as progress:
-        drawn: list[list[Shown]] = [
+        drawn: list[list[NamedGroup]] = [
             show_groups(
                 name, chosen, plan.store_root, model_path, plan.body_path, as_it_is(plan), settings.critic,
                 settings.overlay, train_settings(settings.train, settings.run.seed), plan.folder / "overlays" / name,

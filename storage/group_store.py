@@ -40,7 +40,7 @@ import pyarrow.parquet as pq
 
 from storage.finished_file import read_again, write_bytes
 from storage.image_list import ImageList, read_images, write_images
-from storage.manifest import Manifest, NewFile, PartlyRead, Shard, natural, new_file
+from storage.manifest import Manifest, NewFile, PartlyRead, StoredShard, natural, new_file
 from storage.records import PASSING, Group, Person, Verdict
 from storage.rows import (
     content_digest,
@@ -486,7 +486,7 @@ def _drawn_again(part: _Part, gen: str) -> StoreError:
     )
 
 
-def _part(run: str, name: str, manifest: Manifest, shard: Shard) -> _Part:
+def _part(run: str, name: str, manifest: Manifest, shard: StoredShard) -> _Part:
     return _Part(shard.written_ns, run, name, manifest, final=shard.noted.get(_PENDING) == 0)
 
 

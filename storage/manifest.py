@@ -1,7 +1,7 @@
 """The manifest: which shards a table has. It is the commit, and readers trust it alone.
 
     _manifest.json      {"schema": 2, "journal": 1}
-    _journal-1.jsonl    see `storage.journal`; one line per shard: its name, and the fields of `Shard`
+    _journal-1.jsonl    see `storage.journal`; one line per shard: its name, and the fields of `StoredShard`
 
 A shard is one Parquet file in each table of a set that is written together (`groups` with `hyps`, `scores`
 with `replies`); a table without rows has no file. The files are put in place one by one, each by temporary file,
@@ -45,7 +45,7 @@ class StoredFile(NamedTuple):
     blocks: tuple[tuple[int, int], ...] = ()  # bytes and crc32 of each: see `Encoded`; none by version 0.1
 
 
-class Shard(NamedTuple):
+class StoredShard(NamedTuple):
     """What the manifest says of one shard: the fields are those of a line of the journal."""
 
     content: str  # digest of what the records say, see rows.content_digest
@@ -81,12 +81,12 @@ class Manifest:
     def file(self, table: str, shard: str) -> Path:
         return self.folders[table] / f"{shard}.parquet"
 
-    def shards(self) -> dict[str, Shard]:
+    def shards(self) -> dict[str, StoredShard]:
         """Every committed shard by name, in natural order (2 before 10); empty where nothing was written."""
         known = _reading(self.path).shards.copy()  # another thread may be adding to it
         return {name: known[name] for name in sorted(known, key=natural)}
 
-    def find(self, shard: str) -> Shard | None:
+    def find(self, shard: str) -> StoredShard | None:
         """One shard, or None; takes as long whatever the number of shards."""
         return _reading(self.path).shards.get(shard)
 
@@ -136,7 +136,7 @@ class Manifest:
             for table, file in files.items():
                 write_bytes(self.file(table, shard), file.content)
             stored = {table: _as_list(file.stored) for table, file in files.items()}
-            committed = Shard(content, known.written_ns if known else time.time_ns(), stored, dict(noted))
+            committed = StoredShard(content, known.written_ns if known else time.time_ns(), stored, dict(noted))
             self._add(reading, shard, committed)
             return True
 
@@ -178,7 +178,7 @@ class Manifest:
                 path.unlink()
             return strays + [path for folder in self.folders.values() for path in remove_strays(folder)]
 
-    def _add(self, known: "_Reading", name: str, shard: Shard) -> None:
+    def _add(self, known: "_Reading", name: str, shard: StoredShard) -> None:
         """Commit a shard; for the holder of the lock, who knows what is there."""
         if not known.number:
             self._start_journal(known, known.shards | {name: shard})
@@ -190,7 +190,7 @@ class Manifest:
         _hold(known, name, shard)
         _remember(self.path, known._replace(head=appended[0], counted=appended[1]))
 
-    def _start_journal(self, known: "_Reading", shards: Mapping[str, Shard]) -> None:
+    def _start_journal(self, known: "_Reading", shards: Mapping[str, StoredShard]) -> None:
         """Commit these shards in the place of those that are known to be there; for the holder of the lock."""
         number = known.number + 1
         write_journal(_journal(self.path, number), b"".join(_line(name, shard) for name, shard in shards.items()))
@@ -278,7 +278,7 @@ class _Reading(NamedTuple):
     number: int  # of the journal; 0 = there is none, or version 0.1 wrote the manifest
     head: bytes  # of the journal, as it was then
     counted: Count
-    shards: dict[str, Shard]
+    shards: dict[str, StoredShard]
     parts: dict[str, dict[str, None]]  # name -> the names with +k behind it
 
 
@@ -348,13 +348,13 @@ def _with_lines(path: Path, reading: _Reading, lines: bytes) -> _Reading:
     """The reading with the shards of these lines too; of two lines on one shard the later counts."""
     try:
         for name, *fields in parsed(lines):
-            _hold(reading, name, Shard(*fields))
+            _hold(reading, name, StoredShard(*fields))
     except (ValueError, TypeError) as error:
         raise StoreError(f"{path}: lines of its journal are no shards ({error!r}); restore both from a copy") from error
     return reading
 
 
-def _hold(reading: _Reading, name: str, shard: Shard) -> None:
+def _hold(reading: _Reading, name: str, shard: StoredShard) -> None:
     """Put a shard into a reading."""
     if "/" in name:
         raise ValueError(f"shard '{name}' lies in no folder of the store")
@@ -363,9 +363,9 @@ def _hold(reading: _Reading, name: str, shard: Shard) -> None:
         reading.parts.setdefault(part[1], {})[name] = None
 
 
-def _of_version_0_1(content: str, written_ns: int, files: dict[str, dict[str, Any]]) -> Shard:
+def _of_version_0_1(content: str, written_ns: int, files: dict[str, dict[str, Any]]) -> StoredShard:
     stored = {table: _as_list(StoredFile(**file)) for table, file in files.items()}
-    return Shard(content, written_ns, stored, {})
+    return StoredShard(content, written_ns, stored, {})
 
 
 def _as_list(file: StoredFile) -> list:
@@ -373,7 +373,7 @@ def _as_list(file: StoredFile) -> list:
     return [file.rows, file.sha256, *(number for block in file.blocks for number in block)]
 
 
-def _line(name: str, shard: Shard) -> bytes:
+def _line(name: str, shard: StoredShard) -> bytes:
     return json.dumps([name, *shard]).encode() + b"\n"
 
 

@@ -38,7 +38,7 @@ from hmr.studio.studio import SIZE, Purpose, Split, truths
 from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
 from tasks.run.devices import compute_for
-from tasks.run.settings import Benchmark, CriticSection, Overlay, Sample
+from tasks.run.settings import Benchmark, CriticSection, OverlaySection, Sample
 from tasks.run.shard_task import task
 from tasks.sampling import body, groups_from, model, observe, sampler_settings
 from tasks.scoring import judge_all, make_critic
@@ -84,12 +84,12 @@ EVERYBODY = slice(None)
 _KNOWN: dict[tuple[str, int, str], Known] = {}
 
 
-def known(frame: Body, people: StudioPeople, purpose: Purpose = "benchmark") -> Known:
+def known(body_model: Body, people: StudioPeople, purpose: Purpose = "benchmark") -> Known:
     """Seen people and truth of a split, kept in memory for the process."""
     key = (people.split, people.count, str(people.cache))
     if key not in _KNOWN:
         seen = see_split(people.split, people.count, people.cache, processes=people.processes)
-        _KNOWN[key] = Known(seen, known_people(frame, people.split, seen, purpose=purpose))
+        _KNOWN[key] = Known(seen, known_people(body_model, people.split, seen, purpose=purpose))
     return _KNOWN[key]
 
 
@@ -99,7 +99,7 @@ def look_at(people: StudioPeople) -> int:
     return len(see_split(people.split, people.count, people.cache, processes=people.processes).index)
 
 
-def framing(known: Known, betas: torch.Tensor, how: Decoding, frame: Body, protocol: Protocol = "fit") -> Framing:
+def framing(known: Known, betas: torch.Tensor, how: Decoding, body_model: Body, protocol: Protocol = "fit") -> Framing:
     """How a split's diffused vectors become bodies.
 
     `fit` takes the camera as guessed from the picture and fits the root's depth. `published` takes camera and root
@@ -108,12 +108,12 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, frame: Body, proto
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
         return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
-    return Framing(betas, known.truth.camera, crop, how, frame.points(*known.truth.bodies).joints[:, 0, 2])
+    return Framing(betas, known.truth.camera, crop, how, body_model.points(*known.truth.bodies).joints[:, 0, 2])
 
 
-def encode_split(base: HmrModel, frame: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
+def encode_split(base: HmrModel, body_model: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
     """What a model's encoder makes of the people of a split; alignment never changes it."""
-    return _encoded(base, people, known(frame, people).seen, compute)
+    return _encoded(base, people, known(body_model, people).seen, compute)
 
 
 def _encoded(base: HmrModel, people: StudioPeople, seen: SeenPeople, compute: Compute) -> Condition:
@@ -122,7 +122,7 @@ def _encoded(base: HmrModel, people: StudioPeople, seen: SeenPeople, compute: Co
 
 @torch.no_grad()
 def draw_people(
-    base: HmrModel, frame: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
+    base: HmrModel, body_model: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
     protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
     some: slice = EVERYBODY,
 ) -> DrawnPeople:  # fmt: skip
@@ -131,7 +131,7 @@ def draw_people(
     sampler: none = the model's own. condition: what `encode_split` gave, for models that share an encoder; none = made
     here. some: of the people.
     """
-    data = known(frame, people).rows(some)
+    data = known(body_model, people).rows(some)
     details = _encoded(base, people, data.seen, compute) if condition is None else condition
     ids = [f"{people.split}-{i}" for i in data.seen.index]
     sampler = base.sampler if sampler is None else sampler
@@ -142,17 +142,17 @@ def draw_people(
         PlacedPredictor(base.predictor, compute), details.to(torch.device(compute.device)), seeds, zero, sampler,
         landmarks=torch.from_numpy(landmarks_in_crop(data.seen.landmarks, data.seen.crop)),
     )  # fmt: skip
-    view = framing(data, details.betas, base.decoding, frame, protocol)
-    return DrawnPeople(data, seeds, latents, view, pose_groups(frame, latents, view))
+    view = framing(data, details.betas, base.decoding, body_model, protocol)
+    return DrawnPeople(data, seeds, latents, view, pose_groups(body_model, latents, view))
 
 
 def evaluate_people(
-    frame: Body, drawn: DrawnPeople, *, vertices: bool, scores: NDArray[np.float64] | None = None
+    body_model: Body, drawn: DrawnPeople, *, vertices: bool, scores: NDArray[np.float64] | None = None
 ) -> Evaluation:
     """Measure groups by the ground truth of their people."""
     truth = drawn.known.truth
     return evaluate_groups(
-        frame, truth.bodies, drawn.latents, drawn.posed, drawn.framing,
+        body_model, truth.bodies, drawn.latents, drawn.posed, drawn.framing,
         true_camera=truth.camera, scores=scores, vertices=vertices,
     )  # fmt: skip
 
@@ -201,7 +201,7 @@ def benchmark_model(
     section: Benchmark,
     sample: Sample,
     critic_section: CriticSection,
-    overlay: Overlay,
+    overlay: OverlaySection,
     result: Path,
 ) -> Path:
     """Measure a model on a split and write per-image errors to `result` (.npz); an existing result is kept.
@@ -210,24 +210,24 @@ def benchmark_model(
     """
     if read_again(result, _arrays) is not None:
         return result
-    base, frame = model(model_path), body(body_path)
+    base, body_model = model(model_path), body(body_path)
     sampler = benchmark_sampler(sample, base)
     critic = make_critic(choosing_critic(critic_section), seed=0)
 
     def measured(some: slice) -> tuple[Evaluation, NDArray[np.float64]]:
         drawn = draw_people(
-            base, frame, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
+            base, body_model, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
             compute=compute_for(sample), some=some,
         )  # fmt: skip
         seen, view = drawn.known.seen, drawn.framing
         groups = groups_from(
             person_records(people, seen._replace(camera=view.camera.numpy())), drawn.latents, drawn.posed, view.betas,
-            frame, base.digest(), sampler.temperature, drawn.seeds.numpy(),
+            body_model, base.digest(), sampler.temperature, drawn.seeds.numpy(),
         )  # fmt: skip
         scores = np.stack([v.scores for v in judge_all(groups, critic, body_path, overlay)])
-        return evaluate_people(frame, drawn, vertices=True, scores=scores), scores
+        return evaluate_people(body_model, drawn, vertices=True, scores=scores), scores
 
-    index = known(frame, people).seen.index
+    index = known(body_model, people).seen.index
     parts = [
         measured(some) for some in in_parts(len(index), section.hypotheses, MEASURED)
     ]  # groups of few people at a time
@@ -306,40 +306,40 @@ def uncertainty(result: Path) -> dict[str, Any]:
     }
 
 
-def lifting_rows(base_name: str, frame: Body, people: StudioPeople) -> dict[str, float]:
+def lifting_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict[str, float]:
     """MPJPE, mm, of what needs no diffusion: the mean pose and both linear liftings of the base's own training data."""
-    data = known(frame, people)
-    errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)
+    data = known(body_model, people)
+    errors = lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth)
     return {name: float(values.mean()) for name, values in errors.mpjpe_mm.items()}
 
 
-def floor_rows(base_name: str, frame: Body, people: StudioPeople) -> dict[str, float]:
+def floor_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict[str, float]:
     """The same with PA-MPJPE: {"name.metric": mm}."""
-    data = known(frame, people)
-    errors = lifting_errors(load_liftings(base_name), frame, data.seen, data.truth)._asdict()
+    data = known(body_model, people)
+    errors = lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth)._asdict()
     return {f"{name}.{metric}": float(v.mean()) for metric, by in errors.items() for name, v in by.items()}
 
 
-def sure_rows(base_name: str, frame: Body, people: StudioPeople, result: Path) -> dict[str, float]:
+def sure_rows(base_name: str, body_model: Body, people: StudioPeople, result: Path) -> dict[str, float]:
     """MPJPE, mm, on the people whose detection is sure, and how many percent they are."""
-    data = known(frame, people)
+    data = known(body_model, people)
     sure = sure_detections(data.seen)
-    errors = dict(lifting_errors(load_liftings(base_name), frame, data.seen, data.truth).mpjpe_mm)
+    errors = dict(lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth).mpjpe_mm)
     with np.load(result) as kept:
         errors |= {e: kept[f"{e}/mpjpe_mm"] for e in ("zero_noise", "best_of_g")}
     means = {f"{name}.mpjpe_mm": float(values[sure].mean()) for name, values in errors.items()}
     return {"people_percent": 100 * float(sure.mean()), **means}
 
 
-def wild_errors(frame: Body) -> Callable[[Group], NDArray[np.float64]]:
+def wild_errors(body_model: Body) -> Callable[[Group], NDArray[np.float64]]:
     """Errors of a group of `wild` by ground truth, NaN for other photographs; for the oracle critic alone."""
 
     def errors(group: Group) -> NDArray[np.float64]:
         scene = re.fullmatch(r"wild-(\d+)", Path(group.person.photo).stem)
         if scene is None:  # one of the free photographs: nobody knows
             return np.full(len(group), np.nan)
-        truth = truths(frame, "wild", [int(scene[1])], purpose="oracle critic")
-        true = frame.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        truth = truths(body_model, "wild", [int(scene[1])], purpose="oracle critic")
+        true = body_model.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
         return joint_errors(torch.from_numpy(group.joints)[None], true)[0][0]
 
     return errors

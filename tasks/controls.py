@@ -14,7 +14,7 @@ from hmr.studio.studio import Split, truths
 from storage.group_store import GroupStore
 from storage.records import Group, Person
 from tasks.groups.known_groups import known_group
-from tasks.run.settings import CriticSection, Overlay
+from tasks.run.settings import CriticSection, OverlaySection
 from tasks.run.shard_task import task
 from tasks.sampling import body
 from tasks.scoring import judge_all, make_critic
@@ -31,9 +31,9 @@ class Planted(NamedTuple):
     corrupted: int
 
 
-def planted(frame: Body, person: Person, split: Split, scene: int, hypotheses: int) -> Planted:
+def planted(body_model: Body, person: Person, split: Split, scene: int, hypotheses: int) -> Planted:
     """Truth, near misses, and the truth turned by half a circle about the vertical axis, in a random order."""
-    true = truths(frame, split, [scene], purpose="benchmark")
+    true = truths(body_model, split, [scene], purpose="benchmark")
     random = torch.Generator().manual_seed(scene)
     noise = NEAR * torch.randn(hypotheses, 24, 3, generator=random)
     noise[0] = noise[-1] = 0
@@ -42,7 +42,7 @@ def planted(frame: Body, person: Person, split: Split, scene: int, hypotheses: i
     order = torch.randperm(hypotheses, generator=random)
     rotations = rotations[order]
     group = known_group(
-        frame,
+        body_model,
         replace(person, camera=true.camera[0]),
         rotations,
         torch.from_numpy(true.betas[0]),
@@ -59,18 +59,18 @@ def measure_controls(
     split: Split,
     body_path: Path | None,
     section: CriticSection,
-    overlay: Overlay,
+    overlay: OverlaySection,
     hypotheses: int,
     seed: int,
     folder: Path,
 ) -> dict[str, float]:
     """Shares of groups in which the critic puts the truth first and the corrupted mesh last, and `groups`."""
-    frame = body(body_path)
+    body_model = body(body_path)
     sown = []
     for person in GroupStore(store_root).read_people():
         scene = re.fullmatch(rf"{split}-(\d+)", Path(person.photo).stem)
         if scene is not None:
-            sown.append(planted(frame, person, split, int(scene[1]), hypotheses))
+            sown.append(planted(body_model, person, split, int(scene[1]), hypotheses))
     critic = make_critic(section, seed, folder=folder)
     verdicts = judge_all([one.group for one in sown], critic, body_path, overlay)
     found = control_rates(verdicts, [one.truth for one in sown], [one.corrupted for one in sown])

@@ -16,11 +16,11 @@ from tasks.groups.image_search import Source, search
 from tasks.groups.people import IMAGES, Looked, finder, people_in, person_record
 from tasks.run.shard_task import task
 
-__all__ = ["IMAGES", "Found", "Listed", "Shard", "find_shard", "finder", "list_photographs", "person_record"]
+__all__ = ["IMAGES", "Found", "Listed", "PhotographShard", "find_shard", "finder", "list_photographs", "person_record"]
 
 
 @dataclass(frozen=True)
-class Shard:
+class PhotographShard:
     """Some photographs that are worked on together."""
 
     name: str
@@ -32,7 +32,7 @@ class Shard:
 class Listed:
     """The photographs of a run as they are now."""
 
-    shards: tuple[Shard, ...]
+    shards: tuple[PhotographShard, ...]
     skipped: tuple[tuple[str, str], ...]  # name, reason
     added: int  # since the last look; 0 at the first
     changed: tuple[str, ...]  # paths of those with other contents than at the last look
@@ -81,7 +81,7 @@ def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, si
             shards.setdefault(image.shard, []).append((root / image.path, image.image_id))
     states = {image.image_id: image.status for image in before}
     return Listed(
-        shards=tuple(Shard(name, tuple(p), thorough[name.rpartition("-")[0]]) for name, p in shards.items()),
+        shards=tuple(PhotographShard(name, tuple(p), thorough[name.rpartition("-")[0]]) for name, p in shards.items()),
         skipped=tuple(skipped),
         added=sum(image.image_id not in states for image in images) if before else 0,
         changed=tuple(i.path for i in images if i.status == "changed" != states.get(i.image_id)),
@@ -113,7 +113,7 @@ def _look(job: _Photograph) -> Looked:
 
 @task(task_run_name="find people in {shard.name}", retries=2, retry_delay_seconds=(2, 10))
 def find_shard(
-    shard: Shard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False,
+    shard: PhotographShard, store_root: Path, focal_px: float | None, crop_margin: float, only_described: bool = False,
     processes: int = 1,
 ) -> Found:  # fmt: skip
     """Read each photograph of the shard, find its people, and commit them as one shard of the store.

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def probe_headroom(
-    model_path: str, frame: Body, wild: StudioPeople, val: StudioPeople, test: StudioPeople,
+    model_path: str, body_model: Body, wild: StudioPeople, val: StudioPeople, test: StudioPeople,
     hypotheses: int, settings: HeadroomSettings,
 ) -> dict[str, Any]:  # fmt: skip
     """Headroom H, percent: improvement of MPJPE on `test` by supervised fine-tuning on the true labels of `wild`.
@@ -26,13 +26,13 @@ def probe_headroom(
     """
     base = load_model(model_path)
     seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)
-    people = labelled_people(frame, wild.split, seen, purpose="headroom probe")
+    people = labelled_people(body_model, wild.split, seen, purpose="headroom probe")
 
-    details = encode_split(base, frame, val)
+    details = encode_split(base, body_model, val)
 
     def validate(model: Any) -> float:
-        drawn = draw_people(model, frame, val, hypotheses=hypotheses, condition=details)
-        measured = evaluate_people(frame, drawn, vertices=False)
+        drawn = draw_people(model, body_model, val, hypotheses=hypotheses, condition=details)
+        measured = evaluate_people(body_model, drawn, vertices=False)
         zero, best = (measured.errors[e]["mpjpe_mm"].mean() for e in ("zero_noise", "best_of_g"))
         return float(zero + best)
 
@@ -41,7 +41,7 @@ def probe_headroom(
         lambda step, value: log.info("step %d: val zero-noise + best-of-g %.1f mm", step, value),
     )  # fmt: skip
     before, after = (
-        evaluate_people(frame, draw_people(m, frame, test, hypotheses=hypotheses), vertices=False)
+        evaluate_people(body_model, draw_people(m, body_model, test, hypotheses=hypotheses), vertices=False)
         for m in (base, tuned)
     )
     found: dict[str, Any] = {

@@ -18,7 +18,7 @@ from tasks.report.photograph_agreement import Agreement, agreement, agreement_me
 from tasks.report.report import PhotographPerson, ShownBody, ShownHypothesis
 from tasks.run.kept_note import made_of, read_note, write_note
 from tasks.run.plan import Plan
-from tasks.run.settings import CriticSection, Overlay, Sample
+from tasks.run.settings import CriticSection, OverlaySection, Sample
 from tasks.run.shard_task import task
 from tasks.sampling import body, model, sample_hypotheses
 from tasks.scoring import judge_all, make_critic
@@ -131,7 +131,7 @@ def show_bodies(
     body_path: Path | None,
     sample: Sample,
     section: CriticSection,
-    overlay: Overlay,
+    overlay: OverlaySection,
     seed: int,
     folder: Path,
     processes: int = 1,

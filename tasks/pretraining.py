@@ -50,7 +50,13 @@ def facing(joints: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def pretrain_base(
-    name: str, counts: dict[str, int], frame: Body, cache: Path, out: Path, settings: PretrainSettings, processes: int
+    name: str,
+    counts: dict[str, int],
+    body_model: Body,
+    cache: Path,
+    out: Path,
+    settings: PretrainSettings,
+    processes: int,
 ) -> dict[str, Any]:
     """Train a base on labelled studio people and write `base_<name>.safetensors`, its liftings and its log.
 
@@ -59,12 +65,12 @@ def pretrain_base(
     parts, joints = [], []
     for split in BASES[name]:
         seen = see_split(split, counts[split], cache, processes=processes)
-        placed = placed_people(frame, split, seen, purpose="pretrain")
+        placed = placed_people(body_model, split, seen, purpose="pretrain")
         turned = facing(placed.joints.numpy()) <= FACING.get(name, 180.0)
         seen = SeenPeople._make(part[turned] for part in seen)
         parts.append((placed.select(torch.from_numpy(turned)), detections_of(seen)))
-        joints.append((seen, true_joints(frame, known_people(frame, split, seen, purpose="pretrain"))))
-    undrawn = undrawn_people(frame, counts["undrawn"], EVERYBODY)
+        joints.append((seen, true_joints(body_model, known_people(body_model, split, seen, purpose="pretrain"))))
+    undrawn = undrawn_people(body_model, counts["undrawn"], EVERYBODY)
     turned = facing(undrawn.joints.numpy()) <= FACING.get(name, 180.0)
     undrawn = undrawn.select(torch.from_numpy(turned))
     joints.append(_lifted_too(undrawn, settings))
@@ -80,7 +86,7 @@ def pretrain_base(
         log.info("%s", json.dumps({k: round(v, 5) for k, v in row.items()}))
 
     out.mkdir(parents=True, exist_ok=True)
-    base = pretrain(people, frame, settings, out / f"base_{name}.state", report)
+    base = pretrain(people, body_model, settings, out / f"base_{name}.state", report)
     provenance = {
         "studio": VERSION,
         "people": {split: len(seen.crop) for split, (_, seen) in zip(BASES[name], parts)},

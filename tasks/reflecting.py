@@ -33,7 +33,7 @@ from storage.records import Group, Verdict
 from tasks.critics.remembering import embedder_of, load_memory, newest, save_memory
 from tasks.rendering import framed_photograph, group_vertices
 from tasks.run.plan import Plan
-from tasks.run.settings import CriticSection, Overlay, Reflect, SettingsError, validate
+from tasks.run.settings import CriticSection, OverlaySection, Reflect, SettingsError, validate
 from tasks.run.shard_task import task
 from tasks.sampling import body, model
 from tasks.scoring import judge_all
@@ -67,15 +67,15 @@ def draw_name(plan: Plan) -> str:
     return f"{model(plan.base).digest()}-{hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]}"
 
 
-def labelled_errors(frame: Body, split: Split, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
+def labelled_errors(body_model: Body, split: Split, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
     """MPJPE, mm, of the hypotheses of each group; SealedLabelsError for a split whose labels are not for reflection."""
     scenes = [re.fullmatch(rf"{split}-(\d+)", Path(group.person.photo).stem) for group in groups]
     found = []
     for group, scene in zip(groups, scenes):
         if scene is None:
             raise SettingsError(f"{group.person.photo} is no photograph of the split '{split}'")
-        truth = truths(frame, split, [int(scene[1])], purpose="reflection")
-        true = frame.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+        truth = truths(body_model, split, [int(scene[1])], purpose="reflection")
+        true = body_model.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
         found.append(np.asarray(joint_errors(torch.from_numpy(group.joints)[None], true)[0][0], np.float64))
     return found
 
@@ -87,7 +87,7 @@ def reflect_on(
     body_path: Path | None,
     section: CriticSection,
     reflect: Reflect,
-    overlay: Overlay,
+    overlay: OverlaySection,
     memory_root: Path,
     answers: Path | None,
 ) -> Reflected:
@@ -95,14 +95,16 @@ def reflect_on(
 
     Answers are kept in the file `answers`, so that a killed session, run again, pays for what it had not asked yet.
     """
-    critic, frame, store = reflecting_critic(section), body(body_path), GroupStore(store_root)
+    critic, body_model, store = reflecting_critic(section), body(body_path), GroupStore(store_root)
     groups = [group for shard in store.group_shards(gen) for group in store.read_groups(gen, shard)]
-    cases = [Case(*pair) for pair in zip(groups, labelled_errors(frame, reflect.split, groups))]
+    cases = [Case(*pair) for pair in zip(groups, labelled_errors(body_model, reflect.split, groups))]
     before = newest(memory_root)
     memory = Memory(settings=critic.recall, embed=embedder_of(critic))
     if before is not None:
         memory = load_memory(memory_root, critic)
-    session = hold_session(memory, cut_into_parts(cases, reflect), critic, frame, body_path, reflect, overlay, answers)
+    session = hold_session(
+        memory, cut_into_parts(cases, reflect), critic, body_model, body_path, reflect, overlay, answers
+    )
     version = save_memory(memory_root, session.memory, before)
     events = [event.model_dump(exclude_defaults=True) for event in session.events]
     return Reflected(memory_root, version, session.numbers, events)
@@ -112,10 +114,10 @@ def hold_session(
     memory: Memory,
     parts: Parts,
     critic: VlmSettings,
-    frame: Body,
+    body_model: Body,
     body_path: Path | None,
     reflect: Reflect,
-    overlay: Overlay,
+    overlay: OverlaySection,
     answers: Path | None,
 ) -> Session:
     """A session with a real critic: pictures are drawn, requests are sent, nothing is stored but answers."""
@@ -130,7 +132,7 @@ def hold_session(
         tools = Tools(
             judge=judge,
             audit=Auditor(critic, answers).audit,
-            picture=lambda group, place: overlay_jpeg(frame, group, place, renderer),
+            picture=lambda group, place: overlay_jpeg(body_model, group, place, renderer),
             likeness=text_embedder(reflect.text_embedder, critic.address if remote else None, critic.api_key_variable),
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             critic=name_of(without_memory, memory),
@@ -140,10 +142,10 @@ def hold_session(
         renderer.close()
 
 
-def overlay_jpeg(frame: Body, group: Group, place: int, renderer: OverlayRenderer) -> bytes:
+def overlay_jpeg(body_model: Body, group: Group, place: int, renderer: OverlayRenderer) -> bytes:
     """One hypothesis over its photograph, as a JPEG file."""
     photograph, camera = framed_photograph(group, PROTOTYPE_SIDE)
-    picture = renderer.render(group_vertices(frame, group)[place], frame.faces, camera, photograph).image
+    picture = renderer.render(group_vertices(body_model, group)[place], body_model.faces, camera, photograph).image
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "jpeg", quality=88)
     return buffer.getvalue()

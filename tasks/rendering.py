@@ -16,7 +16,7 @@ from tasks.groups.overlays import (
     picture_store,
     save_pictures,
 )
-from tasks.run.settings import Overlay
+from tasks.run.settings import OverlaySection
 from tasks.run.shard_task import task
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 
 @task(task_run_name="render {gen} {shard}")
 def render_shard(
-    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: Overlay, sight: Sight, critic: str,
+    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, sight: Sight, critic: str,
     processes: int = 1,
 ) -> int:  # fmt: skip
     """Draw and keep the pictures of those groups of a shard that `critic` has not judged; returns how many groups."""
@@ -47,7 +47,7 @@ def render_shard(
 
 @task(task_run_name="save pictures of {gen} {shard}")
 def save_shard_pictures(
-    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: Overlay, most: int, folder: Path,
+    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, most: int, folder: Path,
     processes: int = 1,
 ) -> int:  # fmt: skip
     """Save the pictures of at most `most` groups of a shard, each in a folder of its own; returns how many."""

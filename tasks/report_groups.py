@@ -16,14 +16,14 @@ from storage.group_store import GroupStore
 from tasks.rendering import drawn_groups, save_pictures
 from tasks.report.report import ShownGroup, ShownHypothesis
 from tasks.run.kept_note import made_of, read_note, write_note
-from tasks.run.settings import CriticSection, Overlay, Sample
+from tasks.run.settings import CriticSection, OverlaySection, Sample
 from tasks.run.shard_task import task
 from tasks.sampling import body, model, sample_hypotheses
 from tasks.scoring import Errors, make_critic
 
 
 @dataclass(frozen=True)
-class Shown:
+class NamedGroup:
     """One person's group in the report."""
 
     group_id: str
@@ -40,13 +40,13 @@ def show_groups(
     body_path: Path | None,
     sample: Sample,
     section: CriticSection,
-    overlay: Overlay,
+    overlay: OverlaySection,
     train: TrainSettings,
     folder: Path,
     seed: int,
     truth: Errors | None = None,
     processes: int = 1,
-) -> list[Shown]:
+) -> list[NamedGroup]:
     """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
     note = folder / "groups.json"
     critic = make_critic(section, seed, truth, folder.parents[1])
@@ -84,13 +84,13 @@ def show_groups(
             for k, score in enumerate(verdict.scores)
         )
         shown.append(
-            Shown(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
+            NamedGroup(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
         )
     write_note(note, of, [asdict(one) for one in shown])
     return [_placed(one, folder) for one in shown]
 
 
-def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[Shown]:
+def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[NamedGroup]:
     """What `show_groups` left, with pictures that can be read."""
     kept = [_read(row, folder) for row in rows]
     for one in kept:
@@ -101,18 +101,18 @@ def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[Shown]:
     return kept
 
 
-def _read(row: dict, folder: Path) -> Shown:
+def _read(row: dict, folder: Path) -> NamedGroup:
     group = row["group"]
     hypotheses = tuple(
         ShownHypothesis(**{**h, "overlay": Path(h["overlay"]), "side": Path(h["side"])}) for h in group["hypotheses"]
     )
-    return _placed(Shown(row["group_id"], row["photo"], ShownGroup(Path(group["photograph"]), hypotheses)), folder)
+    return _placed(NamedGroup(row["group_id"], row["photo"], ShownGroup(Path(group["photograph"]), hypotheses)), folder)
 
 
-def _placed(shown: Shown, folder: Path) -> Shown:
+def _placed(shown: NamedGroup, folder: Path) -> NamedGroup:
     """Paths in the note are relative to its folder, so that a run may be moved."""
     hypotheses = tuple(
         ShownHypothesis(**{**vars(h), "overlay": folder / h.overlay, "side": folder / h.side})
         for h in shown.group.hypotheses
     )
-    return Shown(shown.group_id, shown.photo, ShownGroup(folder / shown.group.photograph, hypotheses))
+    return NamedGroup(shown.group_id, shown.photo, ShownGroup(folder / shown.group.photograph, hypotheses))

@@ -25,7 +25,7 @@ from tasks.critics.pending import note_pending
 from tasks.critics.remembering import vlm_critic
 from tasks.critics.scorenet import scorenet_critic
 from tasks.groups.overlays import drawn_groups, picture_store
-from tasks.run.settings import CriticSection, Overlay, SettingsError, validate
+from tasks.run.settings import CriticSection, OverlaySection, SettingsError, validate
 from tasks.run.shard_task import task
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def score_shard(
     store_root: Path,
     body_path: Path | None,
     settings: CriticSection,
-    overlay: Overlay,
+    overlay: OverlaySection,
     seed: int,
     truth: Errors | None = None,
     retry_abstained: bool = False,
@@ -155,7 +155,7 @@ def counts_of(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, 
 
 
 def judge_all(
-    groups: list[Group], critic: Critic, body_path: Path | None, overlay: Overlay, processes: int = 1,
+    groups: list[Group], critic: Critic, body_path: Path | None, overlay: OverlaySection, processes: int = 1,
     kept: PictureStore | None = None,
 ) -> list[Verdict]:  # fmt: skip
     """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them, by several processes.

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS adaptations (critic TEXT, change TEXT, told TEXT, PRI
 """
 
 
-class Answer(NamedTuple):
+class KeptAnswer(NamedTuple):
     """One answer and what it took."""
 
     body: str  # of the HTTP response
@@ -85,14 +85,14 @@ class AnswerCache:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def get(self, asked: str) -> Answer | None:
+    def get(self, asked: str) -> KeptAnswer | None:
         """The last answer to this."""
         columns = "body, model, prompt_tokens, cached_tokens, completion_tokens, money, seconds, tries"
         where = "WHERE asked = ? AND body IS NOT NULL ORDER BY rowid DESC LIMIT 1"
         row = self._file.execute(f"SELECT {columns} FROM answers {where}", (asked,)).fetchone()
-        return None if row is None else Answer(zlib.decompress(row[0]).decode(), *row[1:])
+        return None if row is None else KeptAnswer(zlib.decompress(row[0]).decode(), *row[1:])
 
-    def put(self, asked: str, critic: str, answer: Answer) -> None:
+    def put(self, asked: str, critic: str, answer: KeptAnswer) -> None:
         """Keep an answer; it is safe from a kill when this returns."""
         body = None if self.path is None else zlib.compress(answer.body.encode(errors="replace"), 1)
         now = datetime.now(UTC).isoformat(timespec="seconds")

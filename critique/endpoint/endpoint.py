@@ -19,7 +19,7 @@ from typing import Any, Literal, NoReturn
 import openai
 
 from critique.endpoint.adaptation import OPTIONS, changed, describe, named_change, picture_limit, setting_to_change
-from critique.endpoint.cache import Answer, AnswerCache, digest_of
+from critique.endpoint.cache import AnswerCache, KeptAnswer, digest_of
 from critique.endpoint.completion import Completion, CompletionError, error_text, read_completion
 from critique.endpoint.stream import BudgetSpent
 from critique.vlm.cost import Tokens, price
@@ -214,12 +214,12 @@ class Endpoint:
     def keep(self, asked: str, body: str, seconds: float, tries: int, share: float = 1.0) -> Said:
         """Read an answer that just came; one that was paid for goes into the cache. `share`: of the full price."""
         body = self.without_key(body)
-        said, found = self._read(Answer(body, "", 0, 0, 0, 0.0, seconds, tries))
+        said, found = self._read(KeptAnswer(body, "", 0, 0, 0, 0.0, seconds, tries))
         if found is not None:
             reply, cached = said.reply, found.cached_tokens
             money = share * cost(self.settings, reply)
             spent = (reply.model, reply.prompt_tokens, cached, reply.completion_tokens, money, seconds, tries)
-            self._cache.put(asked, self._critic, Answer(body, *spent))
+            self._cache.put(asked, self._critic, KeptAnswer(body, *spent))
             self._money += money
             self._tokens += reply.prompt_tokens + reply.completion_tokens
             self._came = Tokens(
@@ -388,7 +388,7 @@ class Endpoint:
             status = "filtered"
         return text[: 10 * ERROR_LIMIT], status, f"HTTP {code}: {said}"
 
-    def _read(self, answer: Answer) -> tuple[Said, Completion | None]:
+    def _read(self, answer: KeptAnswer) -> tuple[Said, Completion | None]:
         """The reply in the body of a chat completion, whatever the body is; no completion: it is not worth keeping."""
         reply = Reply(
             answer.body[: 10 * ERROR_LIMIT], "server_error", "", self.settings.model or "", 0, 0,

@@ -4,7 +4,7 @@
         settings = VlmSettings(base_url=server.base_url, model="loopback")
 
 A script is a list of steps, one per chat completion (the last one repeats), or a function of the request's
-number and body. A step takes the request's body and returns an `Answer`. `Manner` is such a function: it judges
+number and body. A step takes the request's body and returns an `ScriptedAnswer`. `Manner` is such a function: it judges
 by the pixels it was sent, and can be told to be biased, noisy, slow and rude. Every request is kept in
 `server.calls`.
 
@@ -37,7 +37,7 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScriptedAnswer:
     """What the server does with one request."""
 
     body: Any = None  # sent as JSON; bytes are sent as they are
@@ -47,8 +47,8 @@ class Answer:
     drop: bool = False  # close the connection without a word
 
 
-Step = Callable[[Body], Answer]
-Script = Sequence[Step] | Callable[[int, Body], Answer]
+Step = Callable[[Body], ScriptedAnswer]
+Script = Sequence[Step] | Callable[[int, Body], ScriptedAnswer]
 
 
 @dataclass
@@ -126,7 +126,7 @@ def says(
         "model": model,
         "choices": [choice],
     }
-    return lambda _: Answer(body | {"usage": usage})
+    return lambda _: ScriptedAnswer(body | {"usage": usage})
 
 
 def _token(piece: str, likely: Mapping[str, float]) -> Body:
@@ -158,7 +158,7 @@ def likeness(photograph: Bytes, overlay: Bytes) -> float:
 def from_pixels(rule: Look | None = None) -> Step:
     """Judges by `rule(photograph, overlay)`, else by `likeness`."""
 
-    def step(body: Body) -> Answer:
+    def step(body: Body) -> ScriptedAnswer:
         shown = labelled(body)
         scores = [round((rule or likeness)(shown[1], shown[place]), 2) for place in judged_places(body)]
         return good(scores)(body)
@@ -175,7 +175,7 @@ def fenced() -> Step:
 def missing(*places: int) -> Step:
     """Good JSON without these pictures."""
 
-    def step(body: Body) -> Answer:
+    def step(body: Body) -> ScriptedAnswer:
         items = json.loads(_judgement(body, [90 - 10 * k for k in range(9)]))
         return says(json.dumps({key: item for key, item in items.items() if int(key[6:]) not in places}))(body)
 
@@ -194,7 +194,7 @@ def bad_json() -> Step:
 
 def no_choices() -> Step:
     """A completion without choices."""
-    return lambda _: Answer({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": None})
+    return lambda _: ScriptedAnswer({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": None})
 
 
 def refusal() -> Step:
@@ -215,22 +215,22 @@ def truncated() -> Step:
 def error(status: int, message: str = "scripted", code: str | None = None, retry_after: float | None = 0.01) -> Step:
     """An HTTP error with an OpenAI-like body; `retry_after` seconds keep the client's waits short."""
     headers = {} if retry_after is None else {"retry-after-ms": str(1000 * retry_after)}
-    return lambda _: Answer({"error": {"message": message, "code": code}}, status, headers)
+    return lambda _: ScriptedAnswer({"error": {"message": message, "code": code}}, status, headers)
 
 
 def slow(seconds: int | float, then: Step) -> Step:
     """Another step's answer after so many seconds."""
 
-    def step(body: Body) -> Answer:
+    def step(body: Body) -> ScriptedAnswer:
         answer = then(body)
-        return Answer(answer.body, answer.status, answer.headers, seconds)
+        return ScriptedAnswer(answer.body, answer.status, answer.headers, seconds)
 
     return step
 
 
 def dropped() -> Step:
     """A connection that is closed without an answer."""
-    return lambda _: Answer(drop=True)
+    return lambda _: ScriptedAnswer(drop=True)
 
 
 # The judge of pixels.
@@ -312,7 +312,7 @@ class JudgingStyle:
     hang: int | float = 30.0  # seconds that a rude silence lasts
     seed: int = 0
 
-    def __call__(self, number: int, body: Body) -> Answer:
+    def __call__(self, number: int, body: Body) -> ScriptedAnswer:
         shown, asked = labelled(body), judged_places(body)
         text = "\n".join(part["text"] for part in body["messages"][0]["content"] if part["type"] == "text")
         look = ruled(text, self.look, self.conditions)
@@ -331,7 +331,7 @@ def _rephrased(change: Callable[[Body], Any]) -> Callable[[Step, int | float], S
     """A way of spoiling a good answer: `change` makes something else of its object."""
 
     def spoil(step: Step, _: int | float) -> Step:
-        def details(body: Body) -> Answer:
+        def details(body: Body) -> ScriptedAnswer:
             items = json.loads(step(body).body["choices"][0]["message"]["content"])
             changed = change(items)
             return says(changed if isinstance(changed, str) else json.dumps(changed))(body)
@@ -391,7 +391,7 @@ class LoopbackVlm:
         keep: bool = True,
         batches: bool = False,
         expires: Callable[[int], bool] = lambda row: False,
-        change: Callable[[Call, Answer], Answer] = lambda call, answer: answer,
+        change: Callable[[Call, ScriptedAnswer], ScriptedAnswer] = lambda call, answer: answer,
     ) -> None:
         self.calls: list[Call] = []  # chat completions
         self.others: list[Call] = []  # any other request
@@ -424,20 +424,22 @@ class LoopbackVlm:
         self._server.shutdown()
         self._server.server_close()
 
-    def _answer(self, call: Call, content: bytes) -> Answer:
+    def _answer(self, call: Call, content: bytes) -> ScriptedAnswer:
         if call.path == "/v1/chat/completions":
             return self._complete(call)
         self.others.append(call)
         return self._change(call, self._other(call, content))
 
-    def _other(self, call: Call, content: bytes) -> Answer:
+    def _other(self, call: Call, content: bytes) -> ScriptedAnswer:
         if call.path == "/v1/models" and self._models is not None:
-            return Answer({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
+            return ScriptedAnswer(
+                {"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]}
+            )
         if self._takes_batches and call.path.startswith(("/v1/files", "/v1/batches")):
             return self._batch(call, content)
-        return Answer({"error": {"message": "not found"}}, 404)
+        return ScriptedAnswer({"error": {"message": "not found"}}, 404)
 
-    def _complete(self, call: Call) -> Answer:
+    def _complete(self, call: Call) -> ScriptedAnswer:
         with self._lock:
             number = self._number
             self._number += 1
@@ -454,12 +456,12 @@ class LoopbackVlm:
                 self._under_way -= 1
                 call.ended = time.monotonic()
 
-    def _by_script(self, number: int, body: Body) -> Answer:
+    def _by_script(self, number: int, body: Body) -> ScriptedAnswer:
         if callable(self._script):
             return self._script(number, body)
         return self._script[min(number, len(self._script) - 1)](body)
 
-    def _batch(self, call: Call, content: bytes) -> Answer:
+    def _batch(self, call: Call, content: bytes) -> ScriptedAnswer:
         """Files and batches as far as a client of ours uses them; a batch is done when it is first asked after."""
         _, _, kind, *rest = call.path.split("/")
         if call.method == "POST" and kind == "files":
@@ -468,25 +470,25 @@ class LoopbackVlm:
             (upload,) = [part for part in parts if part.get_filename()]  # type: ignore[union-attr]
             name = f"file-{len(self._files)}"
             self._files[name] = upload.get_payload(decode=True)  # type: ignore[union-attr, assignment]
-            return Answer(
+            return ScriptedAnswer(
                 {"id": name, "object": "file", "bytes": 1, "created_at": 1, "filename": "f", "purpose": "batch"}
             )
         if call.method == "POST":
             name = f"batch-{len(self.batches)}"
             lines = self._files[call.body["input_file_id"]].decode().splitlines()
             self.batches[name] = [json.loads(line) for line in lines]
-            return Answer(self._batch_state(name, "in_progress"))
+            return ScriptedAnswer(self._batch_state(name, "in_progress"))
         if kind == "files":
-            return Answer(self._files[rest[0]])
+            return ScriptedAnswer(self._files[rest[0]])
         if rest[0] not in self.batches:
-            return Answer({"error": {"message": "no such batch"}}, 404)
+            return ScriptedAnswer({"error": {"message": "no such batch"}}, 404)
         rows = [
             {"id": str(row), "custom_id": asked["custom_id"], "error": None, "response": self._row(row, asked["body"])}
             for row, asked in enumerate(self.batches[rest[0]])
             if not self._expires(row)
         ]
         self._files[f"{rest[0]}-out"] = "\n".join(json.dumps(row) for row in reversed(rows)).encode()
-        return Answer(self._batch_state(rest[0], "completed") | {"output_file_id": f"{rest[0]}-out"})
+        return ScriptedAnswer(self._batch_state(rest[0], "completed") | {"output_file_id": f"{rest[0]}-out"})
 
     def _row(self, number: int, body: Body) -> Body:
         answer = self._by_script(number, body)

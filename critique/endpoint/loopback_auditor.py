@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from critique.endpoint.loopback import Answer, Body, JudgingStyle, Look, floating, foreground, labelled, says, sunken
+from critique.endpoint.loopback import (
+    Body,
+    JudgingStyle,
+    Look,
+    ScriptedAnswer,
+    floating,
+    foreground,
+    labelled,
+    says,
+    sunken,
+)
 from storage.records import Bytes
 
 REMARKS: dict[str, Look] = {
@@ -47,7 +57,7 @@ class Auditing:
 
     style: JudgingStyle
 
-    def __call__(self, number: int, body: Body) -> Answer:
+    def __call__(self, number: int, body: Body) -> ScriptedAnswer:
         text = "\n".join(part["text"] for part in body["messages"][0]["content"] if part["type"] == "text")
         if context := re.search(r"GROUP_CONTEXT_JSON\n(\{.*\})\n", text):
             return says(json.dumps({"new_rules": audit(json.loads(context[1]))}))(body)
@@ -71,7 +81,7 @@ def audit(context: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"text": f"When {worst}, take {points} points off.", "tags": ["foot_contact", "physical_plausibility"]}]
 
 
-def _with_remarks(answer: Answer, shown: Mapping[int, Bytes]) -> Answer:
+def _with_remarks(answer: ScriptedAnswer, shown: Mapping[int, Bytes]) -> ScriptedAnswer:
     """A judgement with what is seen in each picture for a comment; an answer of another shape stays as it is."""
     try:
         message = answer.body["choices"][0]["message"]

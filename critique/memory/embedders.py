@@ -130,7 +130,7 @@ class TransformersEmbedder:
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class EmbeddingEndpoint:
     """An OpenAI-compatible embeddings endpoint. Pictures and texts go to this address and nowhere else."""
 
     model: str
@@ -254,12 +254,12 @@ def text_embedder(choice: str, base_url: str | None = None, key_variable: str = 
     )
 
 
-def _endpoint(model: str, base_url: str | None, key_variable: str) -> Endpoint:
+def _endpoint(model: str, base_url: str | None, key_variable: str) -> EmbeddingEndpoint:
     if base_url is None:
         raise EmbedderError(
             f"no address for the embedder endpoint:{model}: nothing is sent to a server that you have not named"
         )
-    return Endpoint(model, base_url, key_variable)
+    return EmbeddingEndpoint(model, base_url, key_variable)
 
 
 def _package(name: str, distribution: str) -> Any:

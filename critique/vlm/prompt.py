@@ -102,14 +102,14 @@ class PictureEncoder:
         return {"type": "image_url", "image_url": url}
 
 
-class Pictures(NamedTuple):
+class EncodedPictures(NamedTuple):
     """A group's pictures, encoded once for all calls about it."""
 
     photograph: Part
     overlays: tuple[Part, ...]  # (G,)
 
 
-def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part]) -> Pictures:
+def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part]) -> EncodedPictures:
     """Every picture of a group as a message part; a side view stands to the right of its overlay."""
     size = len(group.group)
     if group.photograph is None or len(group.overlays) != size or (views != "front" and len(group.sides) != size):
@@ -121,11 +121,11 @@ def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part
     shown = group.overlays
     if views == "front+side":
         shown = tuple(np.hstack(pair) for pair in zip(group.overlays, group.sides))
-    return Pictures(picture_part(group.photograph), tuple(map(picture_part, shown)))
+    return EncodedPictures(picture_part(group.photograph), tuple(map(picture_part, shown)))
 
 
 def first_message(
-    pictures: Pictures,
+    pictures: EncodedPictures,
     order: Sequence[int],
     memory: Sequence[Part],
     views: Views = "front",

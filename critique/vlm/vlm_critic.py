@@ -27,9 +27,9 @@ from critique.vlm.cost import Tokens, request_tokens
 from critique.vlm.expectation import expected_scores
 from critique.vlm.prompt import (
     PROMPT_VERSION,
+    EncodedPictures,
     Part,
     PictureEncoder,
-    Pictures,
     encode,
     first_message,
     memory_parts,
@@ -77,7 +77,7 @@ class _Judgement:
 class _Case:
     """All that calls about one group are made of."""
 
-    pictures: Pictures
+    pictures: EncodedPictures
     memory: tuple[Part, ...]
     side: int  # px of a picture as drawn
     prototypes: int  # pictures among the memory

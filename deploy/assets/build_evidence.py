@@ -51,10 +51,10 @@ BY_HAND = {  # weight over scale in evidence@1
 def main(cache: Path) -> None:
     """Fit on one half, measure on the other, write both files."""
     torch.set_num_threads(1)
-    frame = load_body()
-    seen = see_held_out(frame, cache)
+    body_model = load_body()
+    seen = see_held_out(body_model, cache)
     first = np.arange(len(seen.index)) % 2 == 0
-    halves = [labelled(frame, chosen(seen, rows)) for rows in (first, ~first)]
+    halves = [labelled(body_model, chosen(seen, rows)) for rows in (first, ~first)]
     provenance = {
         "command": "python deploy/assets/build_evidence.py CACHE",
         "scenes": f"broad {HELD_OUT.start}-{HELD_OUT.stop - 1}, every other person found",
@@ -62,10 +62,15 @@ def main(cache: Path) -> None:
         "bases": {name: model(name).digest() for name in ("lab", "default")},
         "groups_of": GROUP,
     }
-    kept: dict[str, Any] = {"provenance": provenance, "weights": {}, "scales": {}, "offsets": offsets(frame, halves[0])}
+    kept: dict[str, Any] = {
+        "provenance": provenance,
+        "weights": {},
+        "scales": {},
+        "offsets": offsets(body_model, halves[0]),
+    }
     write(SHIPPED, kept)
     fitted.cache_clear()
-    learn, test = ({kind: table(frame, half, *drawn) for kind, drawn in KINDS.items()} for half in halves)
+    learn, test = ({kind: table(body_model, half, *drawn) for kind, drawn in KINDS.items()} for half in halves)
     scales = np.sqrt(np.mean([np.square(x - x.mean(1, keepdims=True)).mean((0, 1)) for x, _, _ in learn.values()], 0))
     scales, weights = np.maximum(scales, 1e-4), np.zeros(len(CHECKS))
     use = np.array([helps(learn, k) for k in range(len(CHECKS))])
@@ -82,11 +87,11 @@ def main(cache: Path) -> None:
         sys.stdout.write(f"{label:36s}" + "".join(f"{by_kind[kind]:11.3f}" for kind in KINDS) + "\n")
 
 
-def offsets(frame: Body, known: Known) -> dict[str, list]:
+def offsets(body_model: Body, known: Known) -> dict[str, list]:
     """Offsets (23, 3), metres, from what `heard` tells to our keypoints: in the trunk's axes, and the rest in the
     camera's; medians over people and their mirror images, so alike on both sides."""
     with torch.no_grad():
-        keypoints = frame(*known.truth.bodies).keypoints.double().numpy()
+        keypoints = body_model(*known.truth.bodies).keypoints.double().numpy()
     people = person_records(StudioPeople("broad", 0, Path()), known.seen._replace(camera=known.truth.camera.numpy()))
     about = keypoints - keypoints[:, [11, 12]].mean(1, keepdims=True)
     true = np.stack([points @ turn_to_crop(person).T for points, person in zip(about, people)])
@@ -101,12 +106,12 @@ def _median(gaps: Floats) -> Floats:
     return np.median(np.concatenate([gaps, gaps[:, SWAPPED] * (-1, 1, 1)]), 0)
 
 
-def table(frame: Body, known: Known, base: str | None, temperature: float) -> tuple[Floats, Floats, Floats]:
+def table(body_model: Body, known: Known, base: str | None, temperature: float) -> tuple[Floats, Floats, Floats]:
     """Evidence times penalty (n, g, k) of the checks, errors (n, g), ceilings (n, g) of groups of one kind."""
-    made = groups_of(frame, known, base, temperature, GROUP)
+    made = groups_of(body_model, known, base, temperature, GROUP)
     checks, highest = [], []
     for group in made.groups:
-        drawn = draw_group(frame, group)
+        drawn = draw_group(body_model, group)
         checks.append(np.stack([check_table(drawn)[name] for name in CHECKS], -1))
         highest.append(ceilings(drawn, CHECKS)[0])
     return np.stack(checks), made.errors, np.stack(highest)

@@ -51,12 +51,12 @@ PEOPLE = StudioPeople("broad", SCENES, Path())
 
 def main(cache: Path) -> None:
     """Fit regression and weights of checks, and write both."""
-    frame, seen = load_body(), see_split("broad", SCENES, cache)
+    body_model, seen = load_body(), see_split("broad", SCENES, cache)
     held = np.isin(seen.index, HELD_OUT)
-    regression = fit_regression(*people(frame, chosen(seen, ~held)))
+    regression = fit_regression(*people(body_model, chosen(seen, ~held)))
     regression = JointRegression(*(part.astype(np.float16).astype(np.float64) for part in regression))
-    known = labelled(frame, see_held_out(frame, cache))
-    weights = fit_checks([table(frame, regression, known, *kind) for kind in KINDS])
+    known = labelled(body_model, see_held_out(body_model, cache))
+    weights = fit_checks([table(body_model, regression, known, *kind) for kind in KINDS])
     path = Path(__file__).parents[2] / "critique" / "assets" / "scorer.safetensors"
     path.parent.mkdir(exist_ok=True)
     tensors = {name: part.astype(np.float16) for name, part in regression._asdict().items()}
@@ -68,10 +68,10 @@ def main(cache: Path) -> None:
 
 
 @torch.no_grad()
-def people(frame: Body, seen: SeenPeople) -> tuple[Floats, Floats]:
+def people(body_model: Body, seen: SeenPeople) -> tuple[Floats, Floats]:
     """Inputs (n, 231) and true joints (n, 29, 3) as the crop sees them, and mirror images of all after them."""
-    truth = known_people(frame, "broad", seen, purpose="pretrain")
-    rest = frame.rest_joints(truth.bodies.betas)
+    truth = known_people(body_model, "broad", seen, purpose="pretrain")
+    rest = body_model.rest_joints(truth.bodies.betas)
     joints = forward_kinematics(truth.bodies.rotations, rest, truth.bodies.translation).joints.numpy()
     by_true_camera = person_records(PEOPLE, seen._replace(camera=truth.camera.numpy()))
     details = np.stack([inputs(person) for person in by_true_camera]).reshape(-1, 33, 7)
@@ -104,16 +104,16 @@ def ridge(read: NDArray[np.float32], wanted: Floats, strength: float) -> Floats:
 
 
 def table(
-    frame: Body, regression: JointRegression, known: Known, base: str | None, temperature: float
+    body_model: Body, regression: JointRegression, known: Known, base: str | None, temperature: float
 ) -> tuple[Floats, Floats]:
     """Expected error (mm) and scaled checks (n, g, 1 + k), and errors (n, g), of groups of one kind."""
-    made = groups_of(frame, known, base, temperature, GROUP)
-    return np.stack([row(frame, regression, group) for group in made.groups]), made.errors
+    made = groups_of(body_model, known, base, temperature, GROUP)
+    return np.stack([row(body_model, regression, group) for group in made.groups]), made.errors
 
 
-def row(frame: Body, regression: JointRegression, group: Group) -> Floats:
+def row(body_model: Body, regression: JointRegression, group: Group) -> Floats:
     """Expected error (mm) and scaled checks (g, 1 + k) of one group."""
-    checks = check_table(draw_group(frame, group))
+    checks = check_table(draw_group(body_model, group))
     expected = expected_error(seen_by_the_crop(group.joints, group.person), *expect(regression, group.person))
     return np.stack([expected, *(checks[name] / SCALES[name] for name in CHECKS)], -1)
 

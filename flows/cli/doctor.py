@@ -1,6 +1,6 @@
 """`hmr-align doctor`: what this machine has, and the mend for what it lacks.
 
-Every check returns a `Finding` and never raises. To add one: a function here, a line in `examine`.
+Every check returns a `Diagnosis` and never raises. To add one: a function here, a line in `examine`.
 No value of a secret is ever printed: variables are named, and of an address only its host and port.
 """
 
@@ -27,7 +27,7 @@ ROOM_WANTED = 2e9  # bytes free for the embedded main job, with some to spare
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked for."""
 
     name: str
@@ -36,7 +36,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[Diagnosis]:
     """All findings for these settings, those that the main job needs first."""
     return [
         python(),
@@ -52,33 +52,33 @@ def examine(settings: Settings) -> list[Finding]:
     ]
 
 
-def python() -> Finding:
+def python() -> Diagnosis:
     """The interpreter, and whether its version is one we run on."""
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if (3, 11) <= sys.version_info[:2] < (3, 14):
-        return Finding("Python", "ok", found)
-    return Finding("Python", "missing", found, "Use Python 3.11, 3.12 or 3.13.")
+        return Diagnosis("Python", "ok", found)
+    return Diagnosis("Python", "missing", found, "Use Python 3.11, 3.12 or 3.13.")
 
 
-def torch() -> Finding:
+def torch() -> Diagnosis:
     """The installed PyTorch."""
     try:
-        return Finding("PyTorch", "ok", importlib.import_module("torch").__version__)
+        return Diagnosis("PyTorch", "ok", importlib.import_module("torch").__version__)
     except ImportError as error:
-        return Finding("PyTorch", "missing", str(error), "pip install -c constraints.txt -e .")
+        return Diagnosis("PyTorch", "missing", str(error), "pip install -c constraints.txt -e .")
 
 
-def accelerator() -> Finding:
+def accelerator() -> Diagnosis:
     """The GPU that torch sees, if any."""
     cores = f"{len(os.sched_getaffinity(0))} CPU cores"
     try:
         cuda = importlib.import_module("torch").cuda
         if cuda.is_available():
             gigabytes = cuda.get_device_properties(0).total_memory / 1e9
-            return Finding("GPU", "ok", f"{cuda.get_device_name(0)}, {gigabytes:.0f} GB; {cores}")
+            return Diagnosis("GPU", "ok", f"{cuda.get_device_name(0)}, {gigabytes:.0f} GB; {cores}")
     except (ImportError, RuntimeError, AssertionError) as error:
-        return Finding("GPU", "optional", f"{error}; {cores}")
-    return Finding(
+        return Diagnosis("GPU", "optional", f"{error}; {cores}")
+    return Diagnosis(
         "GPU",
         "optional",
         f"none; {cores} do all the work",
@@ -86,7 +86,7 @@ def accelerator() -> Finding:
     )
 
 
-def assets() -> Iterator[Finding]:
+def assets() -> Iterator[Diagnosis]:
     """The files shipped in hmr/assets."""
     files = {
         "Embedded body": "body_light.npz",
@@ -97,19 +97,19 @@ def assets() -> Iterator[Finding]:
         yield _asset(name, file)
 
 
-def _asset(name: str, file: str) -> Finding:
+def _asset(name: str, file: str) -> Diagnosis:
     try:
         with resources.as_file(resources.files("hmr") / "assets" / file) as path:
-            return Finding(name, "ok", f"hmr/assets/{file}, {path.stat().st_size / 1e6:.1f} MB")
+            return Diagnosis(name, "ok", f"hmr/assets/{file}, {path.stat().st_size / 1e6:.1f} MB")
     except OSError:
-        return Finding(name, "missing", f"no hmr/assets/{file}", f"git checkout hmr/assets/{file}")
+        return Diagnosis(name, "missing", f"no hmr/assets/{file}", f"git checkout hmr/assets/{file}")
 
 
-def body(settings: Settings) -> Finding:
+def body(settings: Settings) -> Diagnosis:
     """The licensed body file that the settings name, if any."""
     path = settings.base.body
     if path is None:
-        return Finding(
+        return Diagnosis(
             "Licensed body",
             "optional",
             "none given; the embedded body is used",
@@ -118,11 +118,11 @@ def body(settings: Settings) -> Finding:
     try:
         loaded = importlib.import_module("hmr.body.body").load_body(path)
     except (OSError, ValueError) as error:
-        return Finding("Licensed body", "missing", str(error), "Correct [base] body or --body.")
-    return Finding("Licensed body", "ok", f"{path}: {loaded.name}, {loaded.vertex_count} vertices")
+        return Diagnosis("Licensed body", "missing", str(error), "Correct [base] body or --body.")
+    return Diagnosis("Licensed body", "ok", f"{path}: {loaded.name}, {loaded.vertex_count} vertices")
 
 
-def weights(settings: Settings) -> Finding:
+def weights(settings: Settings) -> Diagnosis:
     """The weights that the settings start from."""
     chosen = settings.base.checkpoint or ("default" if settings.photographs.folder else "lab")
     if isinstance(chosen, str):
@@ -130,7 +130,7 @@ def weights(settings: Settings) -> Finding:
         return (
             finding
             if finding.state == "ok"
-            else Finding(
+            else Diagnosis(
                 finding.name,
                 "missing",
                 finding.found,
@@ -138,32 +138,32 @@ def weights(settings: Settings) -> Finding:
             )
         )
     if chosen.is_file():
-        return Finding("Model weights", "ok", f"{chosen}, {chosen.stat().st_size / 1e6:.1f} MB")
-    return Finding("Model weights", "missing", f"no file {chosen}", "Correct [base] checkpoint or --checkpoint.")
+        return Diagnosis("Model weights", "ok", f"{chosen}, {chosen.stat().st_size / 1e6:.1f} MB")
+    return Diagnosis("Model weights", "missing", f"no file {chosen}", "Correct [base] checkpoint or --checkpoint.")
 
 
-def room(out: Path) -> Finding:
+def room(out: Path) -> Diagnosis:
     """Whether results can be written, and how much fits."""
     folder = next(place for place in (out, *out.parents) if place.exists())
     free = shutil.disk_usage(folder).free
     found = f"{out}: {free / 1e9:.1f} GB free"
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        return Finding("Results folder", "missing", f"{out} cannot be written", "Choose another: --out DIR.")
+        return Diagnosis("Results folder", "missing", f"{out} cannot be written", "Choose another: --out DIR.")
     if free < ROOM_WANTED:
-        return Finding("Results folder", "optional", found, f"{ROOM_WANTED / 1e9:.0f} GB are wanted: --out DIR.")
-    return Finding("Results folder", "ok", found)
+        return Diagnosis("Results folder", "optional", found, f"{ROOM_WANTED / 1e9:.0f} GB are wanted: --out DIR.")
+    return Diagnosis("Results folder", "ok", found)
 
 
-def gl() -> Finding:
+def gl() -> Diagnosis:
     """Whether pyrender can draw here."""
     works, how = importlib.import_module("hmr.rendering.overlay").check_gl()
     if works:
-        return Finding("OpenGL", "ok", how)
+        return Diagnosis("OpenGL", "ok", how)
     fix = "Nothing needs it. For pyrender's pictures: apt-get install libegl1, or libosmesa6."
-    return Finding("OpenGL", "optional", f"{how}; the software rasteriser draws", fix)
+    return Diagnosis("OpenGL", "optional", f"{how}; the software rasteriser draws", fix)
 
 
-def vlm(table: dict[str, Any]) -> Finding:
+def vlm(table: dict[str, Any]) -> Diagnosis:
     """Whether a remote critic could be asked, and where pictures would then be sent."""
     key = str(table.get("api_key_variable", "OPENAI_API_KEY"))
     set_here = table.get("base_url")
@@ -174,15 +174,15 @@ def vlm(table: dict[str, Any]) -> Finding:
             check_address(address, where)
         except VlmConfigError as error:
             fix = f"Only for --critic vlm: correct {where}."
-            return Finding("VLM critic", "optional", f"no picture can be sent: {error}", fix)
+            return Diagnosis("VLM critic", "optional", f"no picture can be sent: {error}", fix)
     unset = [] if os.environ.get(key) else [key]
     unset += [] if address else ["OPENAI_BASE_URL"]
     unset += [] if table.get("model") else ["[critic.vlm] model"]
     goal = f"pictures would be sent to {_host(address)}" if address else "no address, so no picture can be sent"
     if not unset:
-        return Finding("VLM critic", "ok", f"{key} is set; {goal}")
+        return Diagnosis("VLM critic", "ok", f"{key} is set; {goal}")
     fix = "Only for --critic vlm: set " + ", ".join(unset) + "."
-    return Finding("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", fix)
+    return Diagnosis("VLM critic", "optional", f"not set: {', '.join(unset)}; {goal}", fix)
 
 
 def _host(address: str) -> str:
@@ -192,25 +192,25 @@ def _host(address: str) -> str:
     return f"{host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
 
 
-def prefect() -> Iterator[Finding]:
+def prefect() -> Iterator[Diagnosis]:
     """The Prefect server, and runs of ours that are stuck on it."""
     try:
         server = find_server()
     except (ServerError, PrefectSettingsError) as error:
-        yield Finding("Prefect server", "missing", str(error), "Mend what it says, or unset PREFECT_API_URL.")
+        yield Diagnosis("Prefect server", "missing", str(error), "Mend what it says, or unset PREFECT_API_URL.")
         return
     if server is None:
-        yield Finding("Prefect server", "ok", "none runs; each command starts its own and stops it")
+        yield Diagnosis("Prefect server", "ok", "none runs; each command starts its own and stops it")
         return
-    yield Finding("Prefect server", "ok", server.url)
+    yield Diagnosis("Prefect server", "ok", server.url)
     try:
         stuck = stuck_runs(server)
     except Exception as error:  # whatever a foreign server does: a check never raises
-        yield Finding("Dead runs", "optional", one_line(error), "hmr-align doctor --debug says more.")
+        yield Diagnosis("Dead runs", "optional", one_line(error), "hmr-align doctor --debug says more.")
         return
     if stuck:
         found = ", ".join(f"{name} ({run})" for run, name in stuck.items())
-        yield Finding("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
+        yield Diagnosis("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
 
 
 def stuck_runs(server: Server) -> dict[UUID, str]:

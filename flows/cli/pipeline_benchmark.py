@@ -40,10 +40,11 @@ def measure_pipeline(photographs: int = 128, rounds: int = 3) -> list[dict[str, 
     The start of worker processes is counted.
     """
     from flows.record.recording import recorded
-    from tasks.photographs import save_scenes
 
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder, recorded():
+        from tasks.photographs import save_scenes  # only now: threads of Prefect's read the settings of its import
+
         drawn, free = Path(folder) / "drawn", Path(folder) / "free"
         save_scenes("val", range(photographs), drawn)
         free.mkdir()

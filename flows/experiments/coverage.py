@@ -39,10 +39,10 @@ def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
 def _rows(settings: Settings, prefix: str, sampler: SamplerSettings) -> list[dict[str, Any]]:
     plan = Plan(settings)
     name = str(settings.base.checkpoint or "default")
-    frame = body(None)
-    drawn = draw_people(model(name), frame, plan.people("val"), hypotheses=HYPOTHESES + 1, sampler=sampler)
+    body_model = body(None)
+    drawn = draw_people(model(name), body_model, plan.people("val"), hypotheses=HYPOTHESES + 1, sampler=sampler)
     joints = drawn.posed.joints[:, 1:].numpy()  # the first starts from zero noise: it is no sample
-    truth = frame.points(*drawn.known.truth.bodies).joints.detach().numpy()
+    truth = body_model.points(*drawn.known.truth.bodies).joints.detach().numpy()
     joints, truth = joints - joints[:, :, :1], truth - truth[:, :1]
     rows: list[dict[str, Any]] = []
     for level in LEVELS:

@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Decision", "Evaluation", "GuardSettings", "Rule", "StabilityGuard"]
+__all__ = ["Decision", "GuardLook", "GuardRule", "GuardSettings", "StabilityGuard"]
 
 Criterion = Literal["zero_noise_mm", "best_of_g_mm", "both"]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class GuardLook:
     """Validation numbers at one training step, on the same images and with the same noise each time."""
 
     step: int
@@ -60,7 +60,7 @@ class GuardSettings(BaseModel):
     """The loss must keep this curvature in every output; 0 = convex. None: not asked, most objectives are not."""
 
 
-class Rule(NamedTuple):
+class GuardRule(NamedTuple):
     """One threshold held against one evaluation."""
 
     name: str  # of the setting
@@ -76,7 +76,7 @@ class Decision:
 
     stop: bool
     reason: str  # a sentence for people; of a run that goes on, too
-    best: Evaluation  # go back to this step's weights when the run ends
+    best: GuardLook  # go back to this step's weights when the run ends
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class StabilityGuard:
 
     settings: GuardSettings = field(default_factory=GuardSettings)
 
-    def decide(self, history: Sequence[Evaluation]) -> Decision:
+    def decide(self, history: Sequence[GuardLook]) -> Decision:
         """Judge the last of `history`, whose first entry is the start of the run."""
         if not history:
             raise ValueError("StabilityGuard: no evaluation yet; evaluate once before the first training step")
@@ -103,28 +103,28 @@ class StabilityGuard:
             )
         return Decision(False, f"goes on after step {history[-1].step}; best is step {best.step}", best)
 
-    def criterion(self, evaluation: Evaluation, start: Evaluation) -> float:
+    def criterion(self, evaluation: GuardLook, start: GuardLook) -> float:
         """The criterion as a share of start's: below 1 is better."""
         zero = evaluation.zero_noise_mm / start.zero_noise_mm
         best = evaluation.best_of_g_mm / start.best_of_g_mm
         return {"zero_noise_mm": zero, "best_of_g_mm": best, "both": (zero + best) / 2}[self.settings.criterion]
 
-    def _best(self, sound: Sequence[Evaluation], start: Evaluation) -> Evaluation:
+    def _best(self, sound: Sequence[GuardLook], start: GuardLook) -> GuardLook:
         good_enough = 1 - self.settings.min_gain_percent / 100
         better = [one for one in sound if self.criterion(one, start) <= good_enough and one.step != start.step]
         return min(better, key=lambda one: (self.criterion(one, start), one.step), default=start)
 
-    def rules(self, history: Sequence[Evaluation]) -> list[Rule]:
+    def rules(self, history: Sequence[GuardLook]) -> list[GuardRule]:
         """All thresholds against the last of `history`, whose first entry is the start of the run."""
         return self._rules(history[-1], history)
 
-    def _fault(self, evaluation: Evaluation, history: Sequence[Evaluation]) -> str | None:
+    def _fault(self, evaluation: GuardLook, history: Sequence[GuardLook]) -> str | None:
         """The first threshold that an evaluation breaks, in words; None if it is sound."""
         if fault := _not_finite(evaluation):
             return fault
         return next((f"{rule.says} ({rule.name})" for rule in self._rules(evaluation, history) if rule.broken), None)
 
-    def _rules(self, now: Evaluation, history: Sequence[Evaluation]) -> list[Rule]:
+    def _rules(self, now: GuardLook, history: Sequence[GuardLook]) -> list[GuardRule]:
         limits, start = self.settings, history[0]
         rise = 100 * (self.criterion(now, start) - 1)
         kept = 100 * now.diversity_mm / start.diversity_mm if start.diversity_mm > 0 else 100.0
@@ -135,7 +135,7 @@ class StabilityGuard:
         size = None if now.statistic is None else abs(now.statistic)
         return [
             _at_most(rise, limits.max_rise_percent, "max_rise_percent", f"validation error rose by {rise:.1f} %"),
-            Rule(
+            GuardRule(
                 "min_diversity_percent", limits.min_diversity_percent, kept, kept < limits.min_diversity_percent,
                 f"hypotheses kept {kept:.0f} % of their diversity",
             ),
@@ -158,7 +158,7 @@ class StabilityGuard:
                 drop, limits.max_critic_drop, "max_critic_drop",
                 f"a critic that training does not see scores {drop or 0:.1f} points lower than at the start",
             ),
-            Rule(
+            GuardRule(
                 "min_convexity_margin", -math.inf if least is None else least, margin,
                 least is not None and margin is not None and margin < least,
                 f"the loss has curvature {margin or 0:.2g} in some output",
@@ -166,8 +166,8 @@ class StabilityGuard:
         ]  # fmt: skip
 
 
-def _at_most(value: float | None, limit: float, name: str, says: str) -> Rule:
-    return Rule(name, limit, value, value is not None and value > limit, says)
+def _at_most(value: float | None, limit: float, name: str, says: str) -> GuardRule:
+    return GuardRule(name, limit, value, value is not None and value > limit, says)
 
 
 def _ratio(value: float | None, of: float | None) -> float | None:
@@ -178,6 +178,6 @@ def _difference(before: float | None, now: float | None) -> float | None:
     return None if before is None or now is None else before - now
 
 
-def _not_finite(evaluation: Evaluation) -> str | None:
+def _not_finite(evaluation: GuardLook) -> str | None:
     bad = [name for name, value in asdict(evaluation).items() if value is not None and not math.isfinite(value)]
     return f"{', '.join(bad)} not a finite number" if bad else None

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 from hmr.alignment.advantage import Advantages, group_advantages
 from hmr.alignment.group_order import rows_of_step
 from hmr.alignment.group_source import GroupBatch, GroupSource, ScoredGroups
-from hmr.alignment.guard import Decision, Evaluation, StabilityGuard
+from hmr.alignment.guard import Decision, GuardLook, StabilityGuard
 from hmr.alignment.learner import Learner, frozen, learner, trained_model, weights_to_train
 from hmr.alignment.objectives import (
     GroupErrors,
@@ -73,7 +73,7 @@ class TrainResult(NamedTuple):
     model: HmrModel
     decision: Decision
     curves: list[dict[str, float]]  # one row per training step
-    evaluations: list[Evaluation]
+    evaluations: list[GuardLook]
     counts: Counts
 
 
@@ -81,7 +81,7 @@ class TrainError(ValueError):
     """The groups cannot be trained on; the message says why."""
 
 
-Validate = Callable[[HmrModel], Evaluation]
+Validate = Callable[[HmrModel], GuardLook]
 
 
 def make_accelerator() -> Accelerator:
@@ -160,7 +160,7 @@ class _Progress:
     step: int = 0
     micro_groups: int | None = None
     curves: list[dict[str, float]] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
+    evaluations: list[GuardLook] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -239,7 +239,7 @@ class _Training:
         if self.accelerator.is_main_process:
             measured = validate(trained_model(self.model, self._averaged))
             numbers = _recent(progress.curves, self.settings.evaluate_every)
-            shared = [Evaluation(**{**asdict(measured), "step": progress.step, **numbers})]
+            shared = [GuardLook(**{**asdict(measured), "step": progress.step, **numbers})]
         progress.evaluations += broadcast_object_list(shared)
         decision = guard.decide(progress.evaluations)
         if decision.best.step == progress.step:
@@ -422,7 +422,7 @@ class _Training:
     def _load(self) -> None:
         state = self.states and load_state(self.states, self.identity)
         if state:
-            evaluations = [Evaluation(**one) for one in state["evaluations"]]
+            evaluations = [GuardLook(**one) for one in state["evaluations"]]
             kept = {name: state[name] for name in ("step", "micro_groups", "curves", "best")}
             self.progress = _Progress(**kept, evaluations=evaluations)
             self.policy.load_state_dict(state["policy"])

@@ -44,7 +44,7 @@ _LEVELS = _levels()
 _CHAINS = _chains()
 
 
-class Posed(NamedTuple):
+class PosedSkeleton(NamedTuple):
     """What forward kinematics returns."""
 
     joints: Float[Tensor, "b 29 3"]  # metres, root at the translation
@@ -53,7 +53,7 @@ class Posed(NamedTuple):
 
 def forward_kinematics(
     rotations: Float[Tensor, "b 24 3 3"], rest: Float[Tensor, "b 29 3"], translation: Float[Tensor, "b 3"] | None = None
-) -> Posed:
+) -> PosedSkeleton:
     """Pose the 29 joints of a rest skeleton by local rotations; the root turns about the pelvis joint."""
     turns, resting = rotations.transpose(0, 1), rest.transpose(0, 1)  # joints first: a level is a slice then
     turned = turns[:1]
@@ -62,7 +62,7 @@ def forward_kinematics(
     bones = (turned[_PARENTS[1:]] @ (resting[1:] - resting[_PARENTS[1:]])[..., None])[..., 0]
     root = resting[:1] if translation is None else resting[:1] + translation
     places = (_CHAINS.to(root) @ torch.cat([root, bones]).flatten(1)).unflatten(1, (-1, 3))
-    return Posed(places.transpose(0, 1), turned.transpose(0, 1))
+    return PosedSkeleton(places.transpose(0, 1), turned.transpose(0, 1))
 
 
 def smallest_rotation(start: Float[Tensor, "*b 3"], end: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:

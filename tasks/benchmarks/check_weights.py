@@ -28,7 +28,7 @@ HELD_OUT = range(8000, 8500)
 SHARD = 25
 
 
-def see_held_out(frame: Body, cache: Path) -> SeenPeople:
+def see_held_out(body_model: Body, cache: Path) -> SeenPeople:
     """The held-out people, seen with the second look; kept in `cache` in shards, a minute and a half the first time."""
     finder = PersonFinder(thorough=False, second_look=True)
     shards = []
@@ -37,7 +37,7 @@ def see_held_out(frame: Body, cache: Path) -> SeenPeople:
         path = cache / f"broad-second-{scenes.start:06d}-{scenes.stop:06d}.npz"
         seen = read_again(path, read_seen)
         if seen is None:
-            seen = see_scenes(frame, finder, "broad", scenes)
+            seen = see_scenes(body_model, finder, "broad", scenes)
             write_seen(seen, path)
         shards.append(seen)
     return SeenPeople(*(np.concatenate(part) for part in zip(*shards)))
@@ -48,20 +48,20 @@ def chosen(seen: SeenPeople, rows: NDArray[np.bool_]) -> SeenPeople:
     return SeenPeople(**{name: part[rows] for name, part in seen._asdict().items()})
 
 
-def labelled(frame: Body, seen: SeenPeople) -> Known:
+def labelled(body_model: Body, seen: SeenPeople) -> Known:
     """People of `broad` with their truth."""
-    return Known(seen, known_people(frame, "broad", seen, purpose="pretrain"))
+    return Known(seen, known_people(body_model, "broad", seen, purpose="pretrain"))
 
 
-def groups_of(frame: Body, known: Known, base: str | None, temperature: float, hypotheses: int) -> KnownGroups:
+def groups_of(body_model: Body, known: Known, base: str | None, temperature: float, hypotheses: int) -> KnownGroups:
     """Groups about these people, drawn by a base; None = about the truth, perturbed."""
     people = StudioPeople("broad", len(known.seen.index), Path())
     key = (people.split, people.count, str(people.cache))
     benchmarking._KNOWN[key] = known  # they stand in for a split
     try:
         if base is None:
-            return perturbed_groups(frame, people, hypotheses=hypotheses)
-        return model_groups(model(base), frame, people, hypotheses=hypotheses, temperature=temperature)
+            return perturbed_groups(body_model, people, hypotheses=hypotheses)
+        return model_groups(model(base), body_model, people, hypotheses=hypotheses, temperature=temperature)
     finally:
         del benchmarking._KNOWN[key]
 

@@ -79,29 +79,31 @@ class Judged(NamedTuple):
 
 @torch.no_grad()
 def model_groups(
-    base: HmrModel, frame: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
+    base: HmrModel, body_model: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
 ) -> KnownGroups:
     """The groups that the benchmark of models draws, as a critic is shown them."""
     sampler = replace(base.sampler, temperature=temperature * base.sampler.temperature)
-    drawn = draw_people(base, frame, people, hypotheses=hypotheses, sampler=sampler)
+    drawn = draw_people(base, body_model, people, hypotheses=hypotheses, sampler=sampler)
     records = person_records(people, drawn.known.seen)
     groups = groups_from(
-        records, drawn.latents, drawn.posed, drawn.framing.betas, frame, base.digest(), temperature,
+        records, drawn.latents, drawn.posed, drawn.framing.betas, body_model, base.digest(), temperature,
         drawn.seeds.numpy(),
     )  # fmt: skip
-    return KnownGroups(groups, joint_errors(drawn.posed.joints, frame.points(*drawn.known.truth.bodies).joints)[0])
+    return KnownGroups(groups, joint_errors(drawn.posed.joints, body_model.points(*drawn.known.truth.bodies).joints)[0])
 
 
-def perturbed_groups(frame: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None) -> KnownGroups:
+def perturbed_groups(
+    body_model: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None
+) -> KnownGroups:
     """Noise of mixed levels (or of one) about the truth of a split; always the same. Seen by the true camera."""
-    data = known(frame, people)
+    data = known(body_model, people)
     records = person_records(people, data.seen._replace(camera=data.truth.camera.numpy()))
-    return perturbed_about(frame, records, data.truth.bodies, hypotheses=hypotheses, level=level)
+    return perturbed_about(body_model, records, data.truth.bodies, hypotheses=hypotheses, level=level)
 
 
 @torch.no_grad()
 def perturbed_about(
-    frame: Body, people: Sequence[Person], truth: TrueBodies, *, hypotheses: int, level: float | None = None
+    body_model: Body, people: Sequence[Person], truth: TrueBodies, *, hypotheses: int, level: float | None = None
 ) -> KnownGroups:
     """Noise of mixed levels (or of one) about the true bodies of people; always the same."""
     random = torch.Generator().manual_seed(SEED)
@@ -111,39 +113,42 @@ def perturbed_about(
     groups, errors = [], []
     for some in torch.arange(count).split(CHUNK):
         found = [
-            known_group(frame, people[int(k)], *(part[k] for part in bodies), made_by="perturbed truth") for k in some
+            known_group(body_model, people[int(k)], *(part[k] for part in bodies), made_by="perturbed truth")
+            for k in some
         ]
-        true = frame.points(*TrueBodies(*(part[some] for part in truth))).joints
+        true = body_model.points(*TrueBodies(*(part[some] for part in truth))).joints
         joints = torch.stack([torch.from_numpy(group.joints) for group in found])
         groups += found
         errors.append(joint_errors(joints, true)[0])
     return KnownGroups(groups, np.concatenate(errors))
 
 
-def perturbed_instances(frame: Body, seen: SeenInstances, *, hypotheses: int, level: float | None) -> KnownGroups:
+def perturbed_instances(body_model: Body, seen: SeenInstances, *, hypotheses: int, level: float | None) -> KnownGroups:
     """`perturbed_about` for people of a dataset, seen by the true camera, with all three errors."""
     people = seen_by_true_camera(seen)
-    made = perturbed_about(frame, people, seen.truth.bodies, hypotheses=hypotheses, level=level)
-    return with_all_errors(frame, made.groups, seen.truth)
+    made = perturbed_about(body_model, people, seen.truth.bodies, hypotheses=hypotheses, level=level)
+    return with_all_errors(body_model, made.groups, seen.truth)
 
 
-def model_instances(base: HmrModel, frame: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
+def model_instances(base: HmrModel, body_model: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
     """Groups drawn for people of a dataset as for any photograph, with the camera as guessed, and all three errors."""
     parts = [seen.people[k : k + CHUNK] for k in range(0, len(seen.people), CHUNK)]
     groups = [
-        group for part in parts for group in sample_hypotheses(part, base, frame, sample, seed=SEED, draw="benchmark")
+        group
+        for part in parts
+        for group in sample_hypotheses(part, base, body_model, sample, seed=SEED, draw="benchmark")
     ]
-    return with_all_errors(frame, groups, seen.truth)
+    return with_all_errors(body_model, groups, seen.truth)
 
 
-def with_all_errors(frame: Body, groups: list[Group], truth: KnownPeople) -> KnownGroups:
+def with_all_errors(body_model: Body, groups: list[Group], truth: KnownPeople) -> KnownGroups:
     """MPJPE, PA-MPJPE and PVE of groups, one for each true body."""
     pose, translation, joints, betas = (
         torch.from_numpy(np.stack([getattr(group, name) for group in groups]))
         for name in ("pose", "translation", "joints", "betas")
     )
     posed = PosedGroups(rotation_matrices(pose), translation, joints)
-    errors = group_errors(frame, truth.bodies, posed, betas)
+    errors = group_errors(body_model, truth.bodies, posed, betas)
     return KnownGroups(groups, errors.mpjpe_mm, {"pa": errors.pa_mpjpe_mm, "pve": errors.pve_mm})
 
 
@@ -158,14 +163,14 @@ def photographed(known: KnownGroups, split: Split, folder: Path) -> KnownGroups:
     return known._replace(groups=groups)
 
 
-def judge_drawn(frame: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:
+def judge_drawn(body_model: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:
     """Verdicts of several critics on the same groups; each group is drawn once, without pictures.
 
     Seconds count the judging alone, not the drawing, which all share.
     """
     found: dict[str, list[Verdict]] = {name: [] for name in critics}
     for group in groups:
-        drawn = draw_group(frame, group)
+        drawn = draw_group(body_model, group)
         for name, critic in critics.items():
             found[name].append(_timed(critic, drawn))
     return {name: stacked(verdicts) for name, verdicts in found.items()}

@@ -29,11 +29,11 @@ class AnnotationError(ValueError):
     """A file of annotations that cannot be used; the message says what and how to mend it."""
 
 
-def studio_quality(frame: Body, people: StudioPeople) -> dict[str, dict[str, float]]:
+def studio_quality(body_model: Body, people: StudioPeople) -> dict[str, dict[str, float]]:
     """Figures of the real detector on a split, and of simulated detections of the same people."""
     seen = see_split(people.split, people.count, people.cache, processes=people.processes)
     purpose = "pretrain" if people.split in LABELLED else "benchmark"
-    placed = placed_people(frame, people.split, seen, purpose=purpose)
+    placed = placed_people(body_model, people.split, seen, purpose=purpose)
     simulated = simulate(placed, DetectionNoise(), torch.Generator().manual_seed(0))
     real = detection_quality(placed, detections_of(seen))
     return {"real": real | {"found": len(seen.index) / people.count}, "simulated": detection_quality(placed, simulated)}

@@ -24,7 +24,7 @@ class FitErrors(NamedTuple):
 
 
 @torch.no_grad()
-def refined_errors(frame: Body, drawn: DrawnPeople, settings: RefineSettings = DEFAULT) -> FitErrors:
+def refined_errors(body_model: Body, drawn: DrawnPeople, settings: RefineSettings = DEFAULT) -> FitErrors:
     """Fit the zero-noise hypothesis of each person to the landmarks that the detector gave, and measure both."""
     seen, view = drawn.known.seen, drawn.framing
     landmarks, crop = torch.from_numpy(seen.landmarks), torch.from_numpy(seen.crop)
@@ -32,13 +32,15 @@ def refined_errors(frame: Body, drawn: DrawnPeople, settings: RefineSettings = D
     for k in range(len(landmarks)):
         first = drawn.posed.rotations[k, 0], drawn.posed.translation[k, 0]
         with torch.enable_grad():
-            found = refine(frame, first[0], view.betas[k], first[1], view.camera[k], landmarks[k], crop[k], settings)
+            found = refine(
+                body_model, first[0], view.betas[k], first[1], view.camera[k], landmarks[k], crop[k], settings
+            )
         rotations.append(torch.stack([first[0], found.rotations]))
         places.append(torch.stack([first[1], found.translation]))
         turned.append(float(found.turned.mean()))
-    pairs = [frame.points(r, view.betas[k : k + 1], t) for k, (r, t) in enumerate(zip(rotations, places))]
+    pairs = [body_model.points(r, view.betas[k : k + 1], t) for k, (r, t) in enumerate(zip(rotations, places))]
     truth = drawn.known.truth.bodies
-    mm, pa = joint_errors(torch.stack([pair.joints for pair in pairs]), frame.points(*truth).joints)
+    mm, pa = joint_errors(torch.stack([pair.joints for pair in pairs]), body_model.points(*truth).joints)
     keypoints = torch.stack([pair.keypoints for pair in pairs])
     px = [
         keypoint_distance(project(keypoints[:, one], view.camera).numpy(), seen.landmarks, seen.crop) for one in (0, 1)

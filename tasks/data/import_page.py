@@ -20,7 +20,7 @@ SIDE = 640
 FLAT, SPACE = (40, 200, 80), (255, 120, 20)
 
 
-class Shown(NamedTuple):
+class ShownRecord(NamedTuple):
     """One record as it is drawn."""
 
     title: str
@@ -63,7 +63,7 @@ def _list(head: str, lines: object) -> str:
     return f"<h2>{head}</h2><ul>{items}</ul>" if items else ""
 
 
-def _pictures(shown: list[Shown], photos: Path | None) -> str:
+def _pictures(shown: list[ShownRecord], photos: Path | None) -> str:
     if not shown:
         why = "Give --photos DIR to see points on pictures." if photos is None else f"No picture is at {photos}."
         return f"<p>{_text(why)}"
@@ -82,13 +82,13 @@ def _pictures(shown: list[Shown], photos: Path | None) -> str:
     )
 
 
-def draw_some(file: Path, photos: Path, count: int, seed: int) -> list[Shown]:
+def draw_some(file: Path, photos: Path, count: int, seed: int) -> list[ShownRecord]:
     """Up to `count` random records whose picture is there."""
     with pq.ParquetFile(file) as held:
         rows = held.metadata.num_rows
         order = np.random.default_rng(seed).permutation(rows)
         groups = np.cumsum([0, *(held.metadata.row_group(k).num_rows for k in range(held.num_row_groups))])
-        shown: list[Shown] = []
+        shown: list[ShownRecord] = []
         for row in order[: 20 * count].tolist():
             group = int(np.searchsorted(groups, row, side="right")) - 1
             paths = held.read_row_group(group, columns=["image_path"])
@@ -102,7 +102,7 @@ def draw_some(file: Path, photos: Path, count: int, seed: int) -> list[Shown]:
     return shown
 
 
-def draw(record: dict, path: Path) -> Shown | None:
+def draw(record: dict, path: Path) -> ShownRecord | None:
     """The picture about the person, with the points of the record; None where it cannot be read."""
     try:
         with Image.open(path) as opened:
@@ -131,7 +131,7 @@ def draw(record: dict, path: Path) -> Shown | None:
         and given.any()
     ):
         off = float(np.median(np.linalg.norm(space - flat, axis=1)[given]))
-    return Shown(record["sample_id"], cut, off)
+    return ShownRecord(record["sample_id"], cut, off)
 
 
 def _flat(record: dict) -> tuple[NDArray, NDArray]:

@@ -77,7 +77,7 @@ class SeenInstances(NamedTuple):
 # --- at the door --------------------------------------------------------------------------------------------
 
 
-def place(frame: Body, section: Instances) -> Placed:
+def place(body_model: Body, section: Instances) -> Placed:
     """Read the file, look for its photographs, and see whether true bodies and camera fit them.
 
     Raises SourceError for the file, InstancesError for all that goes with it.
@@ -86,10 +86,10 @@ def place(frame: Body, section: Instances) -> Placed:
         raise InstancesError(
             "instances are a file and its photographs: give both --instances FILE.npz and --photos DIR"
         )
-    if frame.name != "smplx":
+    if body_model.name != "smplx":
         raise InstancesError(
-            f"{section.file}: its bodies are SMPL-X's, and the body in use is '{frame.name}', which has other shapes; "
-            "give --body SMPLX_NEUTRAL.npz, from SMPL-X's own site"
+            f"{section.file}: its bodies are SMPL-X's, and the body in use is '{body_model.name}', which has other "
+            "shapes; give --body SMPLX_NEUTRAL.npz, from SMPL-X's own site"
         )
     data = read_humandata(
         section.file, stride=section.stride, count=section.count, seed=section.seed, gender=section.gender
@@ -105,7 +105,7 @@ def place(frame: Body, section: Instances) -> Placed:
         )
     camera = true_cameras(kept, sizes, section)
     truth = KnownPeople(true_bodies(kept), camera)
-    off = off_box(frame, truth, _boxes(kept, sizes), sizes)
+    off = off_box(body_model, truth, _boxes(kept, sizes), sizes)
     if off > MOST_OFF:
         raise InstancesError(
             f"{section.file}: {100 * off:.0f} % of {len(kept)} true bodies project off their annotated boxes "
@@ -177,11 +177,11 @@ def true_cameras(instances: Sequence[Instance], sizes: NDArray[np.int64], sectio
 
 
 @torch.no_grad()
-def off_box(frame: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"], sizes: NDArray[np.int64]) -> float:
+def off_box(body_model: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"], sizes: NDArray[np.int64]) -> float:
     """Share of true bodies whose projected joints' box overlaps the annotated one by less than LEAST_OVERLAP."""
     fits = []
     for some in torch.arange(len(boxes)).split(CHUNK):
-        joints = frame.points(*(part[some] for part in truth.bodies)).joints
+        joints = body_model.points(*(part[some] for part in truth.bodies)).joints
         drawn = boxes_of(project(joints, truth.camera[some]).double().numpy())
         drawn = within(drawn, sizes[some].astype(np.float64))
         fits += [overlaps(drawn[k : k + 1], boxes[some][k : k + 1])[0, 0] for k in range(len(some))]

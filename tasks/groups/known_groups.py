@@ -13,7 +13,7 @@ from storage.records import Group, Person
 
 @torch.no_grad()
 def known_group(
-    frame: Body,
+    body_model: Body,
     person: Person,
     rotations: Float[Tensor, "g 24 3 3"],
     betas: Float[Tensor, " 10"],
@@ -23,8 +23,8 @@ def known_group(
     """The group of these bodies, seen by the person's camera; metres, camera frame. made_by: for `model_digest`."""
     size = len(rotations)
     camera, crop = (torch.from_numpy(part).expand(size, -1) for part in (person.camera, person.crop))
-    rest = frame.rest_joints(betas[None]).expand(size, -1, -1)
-    posed = frame.points(rotations, betas[None], translation)
+    rest = body_model.rest_joints(betas[None]).expand(size, -1, -1)
+    posed = body_model.points(rotations, betas[None], translation)
     return Group(
         person=person,
         model_digest=made_by,

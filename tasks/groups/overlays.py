@@ -26,7 +26,7 @@ from storage.finished_file import finished_file
 from storage.picture_store import Pictures, PictureStore, digest_of
 from storage.records import DrawnGroup, Group, Person
 from tasks.groups.sampled_groups import body
-from tasks.run.settings import Overlay
+from tasks.run.settings import OverlaySection
 
 SILHOUETTE = 64
 DRAWN_AS = 1
@@ -37,33 +37,33 @@ MARGIN = 1.25
 
 
 @torch.no_grad()
-def group_vertices(frame: Body, group: Group) -> NDArray[np.float32]:
+def group_vertices(body_model: Body, group: Group) -> NDArray[np.float32]:
     """Vertices (G, V, 3) of a group, metres, camera frame."""
     pose, betas, translation = map(torch.from_numpy, (group.pose, group.betas, group.translation))
-    return frame(rotation_matrices(pose), betas[None], translation).vertices.numpy()
+    return body_model(rotation_matrices(pose), betas[None], translation).vertices.numpy()
 
 
 def draw_group(
-    frame: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, sight: Sight = ALL,
+    body_model: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, sight: Sight = ALL,
     vertices: NDArray[np.float32] | None = None,
 ) -> DrawnGroup:  # fmt: skip
     """The group with its meshes drawn; overlays and side views only if a renderer is given.
 
     vertices: (G, V, 3) of the group where they are known already.
     """
-    vertices = group_vertices(frame, group) if vertices is None else vertices
+    vertices = group_vertices(body_model, group) if vertices is None else vertices
     camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
     points = np.stack([project(v, camera) for v in vertices])
     drawn = DrawnGroup(
         group=group,
-        silhouettes=draw_silhouettes(points, frame.faces, SILHOUETTE),
+        silhouettes=draw_silhouettes(points, body_model.faces, SILHOUETTE),
         penetration=np.asarray(self_penetration(group.joints), np.float32),
     )
     if renderer is None:
         return drawn
     photograph, camera = framed_photograph(group, size, sight.whole)
-    overlays = tuple(renderer.render(v, frame.faces, camera, photograph).image for v in vertices)
-    sides = tuple(side_view(v, frame.faces, size) for v in vertices) if sight.sides else ()
+    overlays = tuple(renderer.render(v, body_model.faces, camera, photograph).image for v in vertices)
+    sides = tuple(side_view(v, body_model.faces, size) for v in vertices) if sight.sides else ()
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
 
 
@@ -79,7 +79,7 @@ class _Drawing(NamedTuple):
 
 
 def drawn_groups(
-    groups: Sequence[Group], body_path: Path | None, overlay: Overlay, *, sight: Sight | None,
+    groups: Sequence[Group], body_path: Path | None, overlay: OverlaySection, *, sight: Sight | None,
     kept: PictureStore | None = None, processes: int = 1,
 ) -> Iterator[DrawnGroup]:  # fmt: skip
     """The groups drawn, in order; with pictures in several processes at a time, which draw the same.
@@ -174,7 +174,7 @@ def framed(
     if whole:
         crop = np.array([width / 2, height / 2, max(width, height)], np.float32)
     else:
-        crop = frame(person.crop, height, width)
+        crop = frame_about(person.crop, height, width)
     return crop_square(pixels, crop, size), camera_of_crop(person.camera, crop, size)
 
 
@@ -199,7 +199,7 @@ def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:
         Image.fromarray(picture).save(unfinished, quality=88)
 
 
-def frame(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def frame_about(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """The square (centre x, y, side) about what a widened crop shows of a photograph of that size."""
     reach = crop[2] * MARGIN / 2
     low = np.clip(crop[:2] - reach, 0, (width, height))

@@ -44,14 +44,14 @@ def recover_photograph(job: Job) -> Record:
     if not people:
         shutil.rmtree(job.folder, ignore_errors=True)
         raise PhotographError(f"{job.photograph}: {'; '.join(why for _, why in notes)}")
-    frame, base = body(settings.base.body), model(checkpoint_of(settings))
-    found = recover_people(people, base, frame, settings)
+    body_model, base = body(settings.base.body), model(checkpoint_of(settings))
+    found = recover_people(people, base, body_model, settings)
     notes += [(job.photograph.name, why) for k, one in enumerate(found) if (why := too_near(k, one.vertices))]
     with finished_folder(job.folder) as unfinished:
         renderer = _renderer(settings.overlay.backend)
-        for name, picture in zip(("photograph", "overlay"), everybody(photograph.pixels, found, frame, renderer)):
+        for name, picture in zip(("photograph", "overlay"), everybody(photograph.pixels, found, body_model, renderer)):
             _save(picture, unfinished / f"{name}.jpg")
-        rows = [_write_person(unfinished, k, one, photograph.pixels, job, frame) for k, one in enumerate(found)]
+        rows = [_write_person(unfinished, k, one, photograph.pixels, job, body_model) for k, one in enumerate(found)]
         height, width = photograph.pixels.shape[:2]
         record = {
             "format": FORMAT,
@@ -64,7 +64,7 @@ def recover_photograph(job: Job) -> Record:
             "focal_from": _focal_from(settings.photographs.focal_px, photograph.focal_px),
             "model": Path(checkpoint_of(settings)).name,
             "model_digest": found[0].group.model_digest,
-            "body": frame.name,
+            "body": body_model.name,
             "pick": settings.recover.pick,
             "refined": settings.recover.refine,
             "hypotheses": settings.recover.hypotheses,
@@ -88,17 +88,19 @@ def too_near(index: int, vertices: np.ndarray) -> str:
     )
 
 
-def _write_person(folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, frame: Any) -> dict[str, Any]:
+def _write_person(
+    folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, body_model: Any
+) -> dict[str, Any]:
     """The files of one person; returns what the page tells of them."""
     chosen, name = job.settings.recover, f"person{index}"
     renderer = _renderer(job.settings.overlay.backend)
     details = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}
-    (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, frame.name, details, frame.faces)))
+    (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, body_model.name, details, body_model.faces)))
     formats = ["npz", *(kind for kind in ("obj", "glb") if kind in chosen.formats)]
     for kind in formats[1:]:
-        write_mesh(folder / f"{name}.{kind}", one.vertices, frame.faces, colour_of(index))
-    _save(person_picture(pixels, one, index, frame, renderer, job.settings.overlay.size), folder / f"{name}.jpg")
-    _save(group_sheet(pixels, one, index, frame, renderer), folder / f"{name}_group.jpg")
+        write_mesh(folder / f"{name}.{kind}", one.vertices, body_model.faces, colour_of(index))
+    _save(person_picture(pixels, one, index, body_model, renderer, job.settings.overlay.size), folder / f"{name}.jpg")
+    _save(group_sheet(pixels, one, index, body_model, renderer), folder / f"{name}_group.jpg")
     order = sorted(EVAL_14, key=lambda joint: -one.spread_mm[joint])
     return {
         "box": [round(float(x), 1) for x in one.person.box],

@@ -10,7 +10,7 @@ from hmr.body.body import Body
 from hmr.detection.photograph import crop_square, shrink
 from hmr.rendering.overlay import OverlayRenderer, Style, side_view
 from storage.records import Person
-from tasks.groups.overlays import camera_of_crop, frame
+from tasks.groups.overlays import camera_of_crop, frame_about
 from tasks.recovery.files import Colour, colour_of
 from tasks.recovery.recovery import Recovered
 
@@ -107,7 +107,7 @@ def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, rendere
 def surroundings(pixels: Picture, person: Person, size: int) -> tuple[Picture, NDArray[np.float32]]:
     """The square about a person, (size, size, 3), moved into the photograph where it fits, and its camera (4,)."""
     height, width = pixels.shape[:2]
-    square = frame(person.crop, height, width)
+    square = frame_about(person.crop, height, width)
     half = square[2] / 2
     for axis, length in enumerate((width, height)):
         square[axis] = np.clip(square[axis], half, length - half) if 2 * half <= length else length / 2

@@ -27,7 +27,7 @@ class Agreement:
     whole: bool  # the whole body is in the picture
 
 
-def agreement(frame: Body, group: Group, hypothesis: int = 0) -> Agreement:
+def agreement(body_model: Body, group: Group, hypothesis: int = 0) -> Agreement:
     """How one hypothesis of a group agrees with the detections."""
     one = only(group, hypothesis)
     person, places = group.person, _projected(one)
@@ -36,7 +36,7 @@ def agreement(frame: Body, group: Group, hypothesis: int = 0) -> Agreement:
     return Agreement(
         keypoints_px=float(keypoint_distance(places, person.landmarks[None], crop)[0]),
         second_px=_second(places, person),
-        mask_iou=float(mask_iou(draw_group(frame, one).silhouettes, person.mask[None], inside)[0]),
+        mask_iou=float(mask_iou(draw_group(body_model, one).silhouettes, person.mask[None], inside)[0]),
         whole=whole_body(person),
     )
 

@@ -44,7 +44,7 @@ def done_by(plan: Plan) -> Done:
 def summarise(plan: Plan, done: Done) -> dict[str, Any]:
     """Everything that was measured but what photographs show."""
     settings, monitor = plan.settings, plan.settings.critic.monitor
-    frame, (before, after) = body(plan.body_path), (plan.benchmark(when) for when in ("before", "after"))
+    body_model, (before, after) = body(plan.body_path), (plan.benchmark(when) for when in ("before", "after"))
     improvement = compare(before, after, settings.benchmark.bootstrap)
     base = model(plan.base)
     # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
@@ -75,11 +75,11 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "critic_quality": quality(before),
         "monitor": watched(plan.folder, plan.critic_name, plan.judged_by(monitor).critic_name) if monitor else [],
         "lifting": lifting_rows(
-            plan.base if plan.base in ("lab", "default") else "default", frame, plan.people("test")
+            plan.base if plan.base in ("lab", "default") else "default", body_model, plan.people("test")
         ),
         "headroom": headroom,
         "share_of_headroom": share,
-        "body": frame.name,
+        "body": body_model.name,
         "base": plan.base,
         "checkpoint": plan.policy(settings.align.rounds),
     }

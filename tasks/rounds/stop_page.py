@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from hmr.alignment.guard import Evaluation, Rule, StabilityGuard
+from hmr.alignment.guard import GuardLook, GuardRule, StabilityGuard
 from hmr.alignment.objectives import advice_after
 from hmr.alignment.trainer import TrainResult, TrainSettings
 from storage.finished_file import write_text
@@ -77,7 +77,7 @@ def write_stop_page(folder: Path, result: TrainResult, settings: TrainSettings) 
     return path
 
 
-def _rules(history: list[Evaluation], settings: TrainSettings) -> list[Rule]:
+def _rules(history: list[GuardLook], settings: TrainSettings) -> list[GuardRule]:
     return StabilityGuard(settings.guard).rules(history)
 
 

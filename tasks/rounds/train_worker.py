@@ -25,7 +25,7 @@ from pydantic import BaseModel as Specification
 from pydantic import ConfigDict
 from tensorboardX import SummaryWriter
 
-from hmr.alignment.guard import Evaluation
+from hmr.alignment.guard import GuardLook
 from hmr.alignment.objectives import advice_after, trainer_settings
 from hmr.alignment.trainer import TrainSettings, make_accelerator, train_policy
 from hmr.models.base_model import HmrModel, save_model
@@ -35,7 +35,7 @@ from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_sp
 from tasks.rounds.group_stream import GroupsWanted, joined, open_groups
 from tasks.rounds.stop_page import write_stop_page
 from tasks.run.devices import compute_for
-from tasks.run.settings import CriticSection, Overlay, Sample, SettingsError, Train, validate
+from tasks.run.settings import CriticSection, OverlaySection, Sample, SettingsError, Train, validate
 from tasks.sampling import body, groups_from, model
 from tasks.scoring import judge_all, make_critic
 
@@ -154,7 +154,7 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
     """
     accelerator = accelerator or make_accelerator()
     settings = train_settings(spec.train, spec.seed)
-    base, frame, compute = model(spec.model_path), body(spec.body_path), compute_for(spec.sample)
+    base, body_model, compute = model(spec.model_path), body(spec.body_path), compute_for(spec.sample)
     section = spec.train
     wanted = GroupsWanted(
         spec.gen, spec.critic, section.train_encoder, section.unjudged, section.off_policy, section.shards_in_memory
@@ -162,7 +162,7 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
     store, prepared = GroupStore(spec.store_root), spec.store_root.parent / "prepared"
     every = [*(wanted._replace(gen=gen, off_policy=True) for gen in spec.older), wanted]
     with accelerator.main_process_first():  # the others find what it laid out
-        source = joined([open_groups(store, one, base, frame, prepared, compute) for one in every])
+        source = joined([open_groups(store, one, base, body_model, prepared, compute) for one in every])
     log = _Logs(spec, settings, tell) if accelerator.is_main_process else None
     result = train_policy(
         base, source, settings, _look_at_val(spec, base, log),
@@ -190,17 +190,17 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
     return trained
 
 
-def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callable[[HmrModel], Evaluation]:
+def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callable[[HmrModel], GuardLook]:
     """What measures a model on `val`, with the second critic if there is one; the first process does."""
     if log is None:
-        return lambda candidate: Evaluation(0, 0.0, 0.0, 0.0)  # never called: the others are told
-    frame, compute = body(spec.body_path), compute_for(spec.sample)
-    details = None if spec.train.train_encoder else encode_split(base, frame, spec.val, compute)
+        return lambda candidate: GuardLook(0, 0.0, 0.0, 0.0)  # never called: the others are told
+    body_model, compute = body(spec.body_path), compute_for(spec.sample)
+    details = None if spec.train.train_encoder else encode_split(base, body_model, spec.val, compute)
 
-    def look(candidate: HmrModel) -> Evaluation:
-        drawn = draw_people(candidate, frame, spec.val, hypotheses=20, compute=compute, condition=details)
-        measured = evaluate_people(frame, drawn, vertices=False)
-        found = Evaluation(
+    def look(candidate: HmrModel) -> GuardLook:
+        drawn = draw_people(candidate, body_model, spec.val, hypotheses=20, compute=compute, condition=details)
+        measured = evaluate_people(body_model, drawn, vertices=False)
+        found = GuardLook(
             step=0,
             zero_noise_mm=float(measured.errors["zero_noise"]["mpjpe_mm"].mean()),
             best_of_g_mm=float(measured.errors["best_of_g"]["mpjpe_mm"].mean()),
@@ -219,11 +219,18 @@ def _second_opinion(spec: RoundSpec, drawn: DrawnPeople) -> float | None:
     seen, count = drawn.known.seen, min(MONITORED, len(drawn.latents))
     people = person_records(spec.val, seen)[:count]
     posed = type(drawn.posed)(*(part[:count] for part in drawn.posed))
-    frame = body(spec.body_path)
+    body_model = body(spec.body_path)
     groups = groups_from(
-        people, drawn.latents[:count], posed, drawn.framing.betas[:count], frame, "", 1.0, drawn.seeds[:count].numpy()
+        people,
+        drawn.latents[:count],
+        posed,
+        drawn.framing.betas[:count],
+        body_model,
+        "",
+        1.0,
+        drawn.seeds[:count].numpy(),
     )
-    verdicts = judge_all(groups, make_critic(judge, spec.seed), spec.body_path, Overlay())
+    verdicts = judge_all(groups, make_critic(judge, spec.seed), spec.body_path, OverlaySection())
     scores = [score for verdict in verdicts for score in verdict.scores if not math.isnan(score)]
     return sum(scores) / len(scores) if scores else None
 
@@ -243,7 +250,7 @@ class _Logs:
         if advice := advice_after(row, self.objective):
             self.tell({"advice": advice})
 
-    def look(self, seen: Evaluation) -> None:
+    def look(self, seen: GuardLook) -> None:
         """Keep what a look at `val` after the last step saw."""
         row = {f"val/{name}": value for name, value in asdict(seen).items() if name != "step" and value is not None}
         self._write(row)

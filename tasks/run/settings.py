@@ -115,7 +115,7 @@ class Sample(Section):
         return self
 
 
-class Overlay(Section):
+class OverlaySection(Section):
     """How meshes are drawn over the photograph."""
 
     backend: Literal["auto", "numba", "pyrender"] = "auto"
@@ -326,7 +326,7 @@ class Settings(Section):
     photographs: Photographs = Photographs()
     base: Base = Base()
     sample: Sample = Sample()
-    overlay: Overlay = Overlay()
+    overlay: OverlaySection = OverlaySection()
     critic: CriticSection = CriticSection()
     align: Align = Align()
     train: Train = Train()

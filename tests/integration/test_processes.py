@@ -14,12 +14,12 @@ from tasks.groups.overlays import drawn_groups
 from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.photographs import save_scenes
 from tasks.rendering import save_shard_pictures
-from tasks.run.settings import Overlay, Sample
+from tasks.run.settings import OverlaySection, Sample
 from tests.factories import same
 
 pytestmark = pytest.mark.slow
 PHOTOGRAPHS = sorted((Path(__file__).parents[2] / "tasks" / "assets" / "photographs").glob("*.jpg"))[:3]
-SMALL = Overlay(backend="numba", size=96)
+SMALL = OverlaySection(backend="numba", size=96)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from tasks.benchmarking import (
     uncertainty,
     wild_errors,
 )
-from tasks.run.settings import Benchmark, CriticSection, Overlay, Sample
+from tasks.run.settings import Benchmark, CriticSection, OverlaySection, Sample
 from tasks.sampling import body, groups_from, model, sampler_settings
 
 SIZE = 4
@@ -50,7 +50,7 @@ def results(people, tmp_path_factory):
 def measured(people: StudioPeople, result: Path, protocol: Protocol) -> Path:
     section = Benchmark(hypotheses=SIZE, protocol=protocol)
     return benchmark_model.fn(
-        protocol, "lab", None, people, section, Sample(device="cpu"), CriticSection(), Overlay(), result
+        protocol, "lab", None, people, section, Sample(device="cpu"), CriticSection(), OverlaySection(), result
     )
 
 
@@ -88,20 +88,22 @@ def test_the_protocol_stands_in_the_result_and_changes_it(results):
 
 
 def test_only_the_published_protocol_reads_the_truth(people):
-    frame, data = body(None), known(body(None), people)
+    body_model, data = body(None), known(body(None), people)
     betas = torch.zeros(len(data.seen.index), 10)
-    fit, published = (framing(data, betas, Decoding("hip_mean"), frame, protocol) for protocol in ("fit", "published"))
+    fit, published = (
+        framing(data, betas, Decoding("hip_mean"), body_model, protocol) for protocol in ("fit", "published")
+    )
     assert fit.root_depth is None and torch.equal(fit.camera, torch.from_numpy(data.seen.camera))
     assert torch.equal(published.camera, data.truth.camera) and fit.decoding.pelvis == "hip_mean"
-    true = frame(*data.truth.bodies).joints
+    true = body_model(*data.truth.bodies).joints
     assert torch.equal(published.root_depth, true[:, 0, 2])
     assert not torch.equal(fit.camera, published.camera)
 
 
 def test_guidance_reaches_the_samples(people):
-    frame, base = body(None), model("lab")
+    body_model, base = body(None), model("lab")
     plain, guided = (
-        draw_people(base, frame, people, hypotheses=SIZE, sampler=SamplerSettings(guidance=g)) for g in (0.0, 1.0)
+        draw_people(base, body_model, people, hypotheses=SIZE, sampler=SamplerSettings(guidance=g)) for g in (0.0, 1.0)
     )
     assert torch.equal(plain.seeds, guided.seeds) and not torch.equal(plain.latents, guided.latents)
     marks = plain.known.seen.landmarks[:, [11, 12], :2]
@@ -117,19 +119,19 @@ def test_guidance_reaches_the_samples(people):
 
 def test_groups_carry_the_bodies_that_were_measured(people):
     """Critics, the oracle among them, judge what the benchmark measures."""
-    frame, base = body(None), model("lab")
-    drawn = draw_people(base, frame, people, hypotheses=SIZE)
-    measured = evaluate_people(frame, drawn, vertices=False)
+    body_model, base = body(None), model("lab")
+    drawn = draw_people(base, body_model, people, hypotheses=SIZE)
+    measured = evaluate_people(body_model, drawn, vertices=False)
     records = person_records(people, drawn.known.seen)
     groups: list[Group] = groups_from(
-        records, drawn.latents, drawn.posed, drawn.framing.betas, frame, base.digest(), 1.0, drawn.seeds.numpy()
+        records, drawn.latents, drawn.posed, drawn.framing.betas, body_model, base.digest(), 1.0, drawn.seeds.numpy()
     )
-    true = frame(*drawn.known.truth.bodies).joints.numpy()
+    true = body_model(*drawn.known.truth.bodies).joints.numpy()
     for group, joints, errors in zip(groups, true, measured.group.mpjpe_mm):
         gaps = (group.joints - group.joints[:, :1]) - (joints - joints[:1])
         np.testing.assert_allclose(1000 * np.linalg.norm(gaps[:, EVAL_14], axis=-1).mean(1), errors, rtol=1e-5)
         assert group.zero_start.tolist() == [True, False, False, False]
-    assert np.isnan(wild_errors(frame)(groups[0])).all()  # it knows the people of `wild` alone
+    assert np.isnan(wild_errors(body_model)(groups[0])).all()  # it knows the people of `wild` alone
 
 
 def test_the_benchmark_samples_as_the_model_does_at_its_own_spread():

@@ -12,7 +12,7 @@ from tasks.controls import measure_controls, planted
 from tasks.finding import find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import save_scenes
-from tasks.run.settings import CriticSection, Overlay
+from tasks.run.settings import CriticSection, OverlaySection
 from tests.factories import make_person
 
 
@@ -44,7 +44,7 @@ def store(tmp_path_factory):
 
 
 def controls(store, section: CriticSection, run) -> dict[str, float]:
-    overlay = Overlay(backend="numba", size=160)
+    overlay = OverlaySection(backend="numba", size=160)
     return measure_controls.fn(store, "easy_val", None, section, overlay, 4, 0, run)
 
 

@@ -25,7 +25,7 @@ from tasks.photographs import free_photographs
 from tasks.report.photograph_agreement import Agreement
 from tasks.report.report import ShownHypothesis
 from tasks.run.plan import Plan
-from tasks.run.settings import CriticSection, Overlay, Sample, load_settings
+from tasks.run.settings import CriticSection, OverlaySection, Sample, load_settings
 from tests.factories import make_person
 
 SAMPLE = Sample(hypotheses=4, temperature=1.0)
@@ -105,7 +105,7 @@ def test_bodies_are_pictured_once_and_judged_where_that_is_free(run, critic, jud
     def show():
         return show_bodies.fn(
             "before", (first.group_id,), run / "store", "default", None, SAMPLE, CriticSection(name=critic),
-            Overlay(backend="numba", size=96), 0, folder,
+            OverlaySection(backend="numba", size=96), 0, folder,
         )  # fmt: skip
 
     found = show()

@@ -24,10 +24,10 @@ from tasks.critics.remembering import (
     save_memory,
     vlm_critic,
 )
-from tasks.finding import Shard, find_shard
+from tasks.finding import PhotographShard, find_shard
 from tasks.photographs import studio_photographs
 from tasks.reflecting import labelled_errors, reflect_on, reflecting_critic
-from tasks.run.settings import CriticSection, Overlay, Reflect, Sample, SettingsError
+from tasks.run.settings import CriticSection, OverlaySection, Reflect, Sample, SettingsError
 from tasks.sampling import body, sample_shard
 from tests.factories import make_group, make_person
 
@@ -62,12 +62,14 @@ def test_a_critic_without_rules_cannot_reflect():
 def test_two_sessions_on_studio_people_and_frozen_judging_after_them(tmp_path):
     """Pictures, requests, labels and stores are real; the second session starts from the first one's memory."""
     photographs = studio_photographs.fn("easy_val", 7, tmp_path / "photographs")
-    shard = Shard("easy_val-0000", tuple((path, path.stem) for path in sorted(photographs.iterdir())), thorough=False)
+    shard = PhotographShard(
+        "easy_val-0000", tuple((path, path.stem) for path in sorted(photographs.iterdir())), thorough=False
+    )
     store = tmp_path / "store"
     find_shard.fn(shard, store, None, 1.25)
     sample_shard.fn(shard.name, "gen", store, "default", None, Sample(hypotheses=4, temperature=6.0), 0)
     reflect = Reflect(split="easy_val", explore=2, gate=5, check=0, audits=2, candidates=1, resamples=50)
-    overlay = Overlay(backend="numba", size=96)
+    overlay = OverlaySection(backend="numba", size=96)
     memory = tmp_path / "memory"
     with LoopbackVlm(Auditing(JudgingStyle(look=overlooking_feet(agreement)))) as server:
         vlm = {"base_url": server.base_url, "model": "loopback"}

@@ -9,10 +9,10 @@ from storage.group_store import GroupStore
 from storage.picture_store import PictureStore
 from tasks.groups.overlays import drawn_groups, picture_store
 from tasks.rendering import render_shard
-from tasks.run.settings import Overlay
+from tasks.run.settings import OverlaySection
 from tests.factories import make_verdict, store_in_one_photograph
 
-OVERLAY = Overlay(backend="numba", size=64)
+OVERLAY = OverlaySection(backend="numba", size=64)
 ALL = Sight()
 
 

@@ -15,11 +15,11 @@ from tasks.critics.monitoring import describe, drift, watch, watched
 from tasks.critics.pending import reasons_text, unjudged
 from tasks.critics.request_plan import request_plan
 from tasks.rendering import framed_photograph
-from tasks.run.settings import CriticSection, Overlay, SettingsError, load_settings
+from tasks.run.settings import CriticSection, OverlaySection, SettingsError, load_settings
 from tasks.scoring import make_critic, score_shard
 from tests.factories import make_verdict, store_in_one_photograph
 
-OVERLAY = Overlay(backend="numba", size=64)
+OVERLAY = OverlaySection(backend="numba", size=64)
 
 
 @pytest.fixture(autouse=True)

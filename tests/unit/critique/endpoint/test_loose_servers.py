@@ -11,7 +11,7 @@ import pytest
 from critique.endpoint.adaptation import is_quota, named_change, picture_limit
 from critique.endpoint.cache import read_adaptations
 from critique.endpoint.completion import CompletionError, read_completion
-from critique.endpoint.loopback import Answer, LoopbackVlm, error, good, judged_places, pictures
+from critique.endpoint.loopback import LoopbackVlm, ScriptedAnswer, error, good, judged_places, pictures
 from critique.scale import likely_scale
 from critique.vlm.vlm_critic import VlmConfigError, VlmCritic
 from critique.vlm.vlm_settings import VlmSettings
@@ -33,11 +33,13 @@ def scores(body: dict) -> dict:
 def message(wording, finish="stop", **more):
     """A completion with any message: `told(scores)` is its content."""
 
-    def step(body: dict) -> Answer:
+    def step(body: dict) -> ScriptedAnswer:
         own = {key: value(scores(body)) if callable(value) else value for key, value in more.items()}
         content = wording(scores(body)) if callable(wording) else wording
         choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content, **own}}
-        return Answer({"model": "m", "choices": [choice], "usage": {"prompt_tokens": 9.0, "completion_tokens": None}})
+        return ScriptedAnswer(
+            {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 9.0, "completion_tokens": None}}
+        )
 
     return step
 
@@ -46,12 +48,12 @@ def call(marks: dict) -> list[dict]:
     return [{"id": "c", "type": "function", "function": {"name": "judge", "arguments": json.dumps(marks)}}]
 
 
-def with_bom(body: dict) -> Answer:
+def with_bom(body: dict) -> ScriptedAnswer:
     raw = json.dumps(message(lambda marks: "\ufeff" + json.dumps(marks))(body).body).encode()
-    return Answer(b"\xef\xbb\xbf" + raw)
+    return ScriptedAnswer(b"\xef\xbb\xbf" + raw)
 
 
-def odd_logprobs(body: dict) -> Answer:
+def odd_logprobs(body: dict) -> ScriptedAnswer:
     answer = message(json.dumps)(body)
     answer.body["choices"][0]["logprobs"] = {"content": [{"no": "token"}], "token_logprobs": [-0.1]}
     return answer
@@ -96,7 +98,7 @@ def test_what_has_one_meaning_is_read(form):
     ],
 )  # fmt: skip
 def test_an_error_with_http_200_is_a_fault_and_no_verdict(body, reason, status):
-    with LoopbackVlm([lambda _: Answer(body)]) as server:
+    with LoopbackVlm([lambda _: ScriptedAnswer(body)]) as server:
         verdict = VlmCritic(settings(server, second_chances=0)).judge(figures(4))
     assert verdict.pending and set(verdict.statuses) == {status} and reason in verdict.comments[0]
 
@@ -119,7 +121,7 @@ def test_bodies_by_hand():
 
 
 def refuses(key: str, words: str):
-    def step(number: int, body: dict) -> Answer:
+    def step(number: int, body: dict) -> ScriptedAnswer:
         return (error(400, words) if key in body else good())(body)
 
     return step
@@ -148,7 +150,7 @@ def test_a_refused_parameter_is_left_out_once_for_the_whole_run(field, words, tm
 
 
 def test_two_refused_parameters_are_found_one_after_the_other():
-    def step(number: int, body: dict) -> Answer:
+    def step(number: int, body: dict) -> ScriptedAnswer:
         if "max_tokens" in body:
             return error(400, LIMIT)(body)
         return (error(400, TEMPERATURE) if "temperature" in body else good())(body)
@@ -167,7 +169,7 @@ def test_parameters_may_be_not_sent():
 
 @pytest.mark.parametrize(("most", "shown"), [(4, 4), (3, 3)])
 def test_a_group_is_shown_in_parts_where_a_server_takes_few_pictures(most, shown, tmp_path):
-    def step(number: int, body: dict) -> Answer:
+    def step(number: int, body: dict) -> ScriptedAnswer:
         words = f"At most {most} image(s) may be provided in one request."
         return (error(400, words) if len(pictures(body)) > most else good())(body)
 
@@ -202,8 +204,8 @@ QUOTA = "You exceeded your current quota, please check your plan and billing det
         (error(404, "The model `loopback` does not exist"), r"does not exist.*the model 'loopback' \(`model`\)", 1),
         (error(400, "model loopback not found"), r"model loopback not found.*`model`", 1),
         (error(402, "pay first"), "pay first.*account .* is used up", 1),
-        (lambda _: Answer({"error": "Unexpected endpoint. (POST /chat)"}), "Unexpected endpoint.*`base_url`", 1),
-        (lambda _: Answer(b"<html><body>Login</body></html>"), "Login.*is `base_url` right", 2),
+        (lambda _: ScriptedAnswer({"error": "Unexpected endpoint. (POST /chat)"}), "Unexpected.*`base_url`", 1),
+        (lambda _: ScriptedAnswer(b"<html><body>Login</body></html>"), "Login.*is `base_url` right", 2),
         (error(400, "this is not to my taste"), "not to my taste.*change the setting", 4),
     ],
 )  # fmt: skip
@@ -230,7 +232,7 @@ def test_one_request_goes_ahead_of_many():
 def test_what_one_group_alone_meets_is_its_own_fault(caplog):
     caplog.set_level(logging.WARNING)
 
-    def step(number: int, body: dict) -> Answer:
+    def step(number: int, body: dict) -> ScriptedAnswer:
         return (error(400, "cannot decode it") if len(pictures(body)) == 6 else good())(body)
 
     with LoopbackVlm(step) as server:

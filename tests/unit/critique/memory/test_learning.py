@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from critique.critic import seeded_order
-from critique.endpoint.loopback import Answer, JudgingStyle, LoopbackVlm, agreement
+from critique.endpoint.loopback import JudgingStyle, LoopbackVlm, ScriptedAnswer, agreement
 from critique.endpoint.loopback_auditor import Auditing, overlooking_feet
 from critique.memory.embedders import ngrams
 from critique.memory.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
@@ -85,11 +85,11 @@ class Fickle:
     inner: Auditing
     noise: float
 
-    def __call__(self, number, body) -> Answer:
+    def __call__(self, number, body) -> ScriptedAnswer:
         return rescored(self.inner(number, body), json.dumps(body), self.noise)
 
 
-def rescored(answer: Answer, seed: str, noise: float) -> Answer:
+def rescored(answer: ScriptedAnswer, seed: str, noise: float) -> ScriptedAnswer:
     message = answer.body["choices"][0]["message"]
     items = json.loads(message["content"])
     if "new_rules" not in items:
@@ -111,7 +111,7 @@ def test_the_placebo_is_refused_by_a_critic_that_answers_differently_each_time(s
 class Suggestible:
     """Wakes up and looks at the feet whenever any rule at all is shown."""
 
-    def __call__(self, number, body) -> Answer:
+    def __call__(self, number, body) -> ScriptedAnswer:
         text = json.dumps(body)
         awake = "RULES\\n- When" in text
         return (replace(BLIND, style=JudgingStyle()) if awake else BLIND)(number, body)

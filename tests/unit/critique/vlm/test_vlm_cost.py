@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from critique.endpoint.cache import AnswerCache, read_ledger
-from critique.endpoint.loopback import Answer, JudgingStyle, LoopbackVlm, bad_json, error, good, says, slow
+from critique.endpoint.loopback import JudgingStyle, LoopbackVlm, ScriptedAnswer, bad_json, error, good, says, slow
 from critique.endpoint.stream import BudgetSpent
 from critique.memory.memory import Memory
 from critique.memory.rules import Rule
@@ -294,7 +294,7 @@ def test_a_fault_that_passes_does_not_end_the_waiting_for_a_batch(tmp_path, capl
 
     def flaky(given):
         asked.append(given)
-        return [error(500)({}), Answer(drop=True), error(429)({})][len(asked) - 1] if len(asked) < 4 else given
+        return [error(500)({}), ScriptedAnswer(drop=True), error(429)({})][len(asked) - 1] if len(asked) < 4 else given
 
     with LoopbackVlm(JudgingStyle(), **changed("/batches/batch-0", flaky)) as server:
         came, _ = batched(server, [figures(3)], tmp_path / "a", retries=0)

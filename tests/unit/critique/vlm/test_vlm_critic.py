@@ -15,9 +15,9 @@ import pytest
 from pydantic import ValidationError
 
 from critique.endpoint.loopback import (
-    Answer,
     Call,
     LoopbackVlm,
+    ScriptedAnswer,
     bad_json,
     dropped,
     error,
@@ -217,7 +217,7 @@ def test_a_whole_answer_cut_in_its_trailing_white_space_counts():
     assert verdict.scores.tolist() == [20, 30, 40, 50] and len(server.calls) == 1
 
 
-def refuses_schema(number: int, body: dict) -> Answer:
+def refuses_schema(number: int, body: dict) -> ScriptedAnswer:
     return (error(400, "no response_format") if "response_format" in body else good())(body)
 
 
@@ -242,7 +242,7 @@ def test_a_400_for_another_reason_leaves_the_schema_on():
 def test_what_a_request_beside_it_learns_is_not_laid_to_another_option():
     """The first request is still refused while a second one finds out what the server does not know."""
 
-    def picky(number: int, body: dict) -> Answer:
+    def picky(number: int, body: dict) -> ScriptedAnswer:
         if number == 0:
             critic.judge(drawn(4, 9))
         return (error(400, "unknown field") if "response_format" in body else good())(body)
@@ -257,7 +257,7 @@ def test_what_a_request_beside_it_learns_is_not_laid_to_another_option():
 @pytest.mark.parametrize("unknown", [{"logprobs"}, {"response_format"}, {"logprobs", "response_format"}])
 @pytest.mark.parametrize("status", [400, 422])
 def test_what_a_server_does_not_know_is_left_out_from_then_on(unknown, status, caplog):
-    def picky(number: int, body: dict) -> Answer:
+    def picky(number: int, body: dict) -> ScriptedAnswer:
         return (error(status, "unknown field") if unknown & set(body) else good())(body)
 
     with LoopbackVlm(picky) as server:
@@ -299,8 +299,8 @@ def test_retry_after_is_obeyed():
         (error(400, "held back", code="content_filter"), "filtered", "held back", 1),
         (error(403, "flagged"), "refused", "HTTP 403: ", 1),
         (no_choices(), "server_error", "no choice", 1),
-        (lambda _: Answer(b"<html>gateway</html>"), "server_error", "not a chat completion", 1),
-        (lambda _: Answer({"choices": [{"message": 3}]}), "server_error", "not a chat completion", 1),
+        (lambda _: ScriptedAnswer(b"<html>gateway</html>"), "server_error", "not a chat completion", 1),
+        (lambda _: ScriptedAnswer({"choices": [{"message": 3}]}), "server_error", "not a chat completion", 1),
         (error(429), "rate_limited", "HTTP 429: ", 3),
         (error(500), "server_error", "HTTP 500: ", 3),
         (dropped(), "server_error", "connection lost", 3),
@@ -382,7 +382,7 @@ def test_groups_are_taken_as_places_come_free():
 
 
 def test_one_failed_group_does_not_harm_the_others():
-    def script(number: int, body: dict) -> Answer:
+    def script(number: int, body: dict) -> ScriptedAnswer:
         return (refusal() if len(body["messages"][0]["content"]) > 9 else good())(body)
 
     with LoopbackVlm(script) as server:
@@ -541,7 +541,7 @@ def test_the_key_is_in_nothing_that_we_keep_or_say_of_a_batch(step, status, tmp_
     """At each step of a batch the server answers something else, with the key in it."""
     caplog.set_level(logging.DEBUG)
 
-    def change(call: Call, answer: Answer) -> Answer:
+    def change(call: Call, answer: ScriptedAnswer) -> ScriptedAnswer:
         quoting = quotes_the_key(status)(call.body)
         return quoting if f"{call.method} {call.path}".startswith(step) else answer
 
@@ -578,8 +578,8 @@ def test_a_short_key_is_a_word_and_leaves_answers_alone(monkeypatch):
 def test_pictures_follow_no_redirect_to_another_host():
     with LoopbackVlm([good()]) as other:
 
-        def elsewhere(body: dict) -> Answer:
-            return Answer({}, 307, {"location": f"{other.base_url}/chat/completions"})
+        def elsewhere(body: dict) -> ScriptedAnswer:
+            return ScriptedAnswer({}, 307, {"location": f"{other.base_url}/chat/completions"})
 
         verdict, server = judge([elsewhere])
         assert not other.calls and not other.others

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from hmr.alignment.guard import Evaluation, GuardSettings, StabilityGuard
+from hmr.alignment.guard import GuardLook, GuardSettings, StabilityGuard
 
-START = Evaluation(step=0, zero_noise_mm=200.0, best_of_g_mm=150.0, diversity_mm=40.0)
+START = GuardLook(step=0, zero_noise_mm=200.0, best_of_g_mm=150.0, diversity_mm=40.0)
 GUARD = StabilityGuard()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hmr.alignment.advantage import group_advantages
-from hmr.alignment.guard import Decision, Evaluation, GuardSettings, StabilityGuard
+from hmr.alignment.guard import Decision, GuardLook, GuardSettings, StabilityGuard
 from hmr.alignment.objectives import Head, alignment_loss, draw_steps_and_noise, noise_errors, preset
 from hmr.metrics.pose_metrics import diversity
 
@@ -91,7 +91,7 @@ class Run:
         drawn = sample(self.policy, self.starts)
         watched = self.loss(self.held_out, torch.Generator().manual_seed(7)).diagnostics
         head = "point" if self.settings.per_head else "all"
-        return Evaluation(
+        return GuardLook(
             step=step,
             zero_noise_mm=1000 * error(drawn[:, 0]).mean().item(),
             best_of_g_mm=1000 * error(drawn).min(1).values.mean().item(),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hmr.alignment.guard import Evaluation
+from hmr.alignment.guard import GuardLook
 from hmr.alignment.objectives import PRESETS
 from hmr.alignment.train_settings import learning_rate_share
 from hmr.alignment.trainer import ScoredGroups, TrainError, TrainSettings, train_policy
@@ -47,12 +47,12 @@ def first_coordinate(model: HmrModel, scored: ScoredGroups) -> float:
     return float(denoise(model.predictor, scored.condition, torch.zeros(len(scored.latents), 1, DIMS))[..., 0].mean())
 
 
-def calm(_: HmrModel) -> Evaluation:
-    return Evaluation(step=0, zero_noise_mm=100.0, best_of_g_mm=80.0, diversity_mm=20.0)
+def calm(_: HmrModel) -> GuardLook:
+    return GuardLook(step=0, zero_noise_mm=100.0, best_of_g_mm=80.0, diversity_mm=20.0)
 
 
 def improving(scored: ScoredGroups):
-    return lambda model: Evaluation(0, 100.0 - first_coordinate(model, scored), 80.0, 20.0)
+    return lambda model: GuardLook(0, 100.0 - first_coordinate(model, scored), 80.0, 20.0)
 
 
 SETTINGS = TrainSettings(steps=30, groups_per_step=8, evaluate_every=10, learning_rate=1e-3, warmup=2, ema=0.8)
@@ -89,9 +89,9 @@ def test_the_last_step_is_kept_where_that_is_asked_for(model):
 def test_a_run_that_the_guard_stops_goes_back_whatever_is_to_be_kept(model):
     seen = []
 
-    def worse(_: HmrModel) -> Evaluation:
+    def worse(_: HmrModel) -> GuardLook:
         seen.append(1)
-        return Evaluation(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
+        return GuardLook(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
 
     result = train_policy(model, groups(), SETTINGS.model_copy(update={"keep": "last"}), worse)
     assert result.decision.stop and result.model.digest() == model.digest()
@@ -112,9 +112,9 @@ def test_an_older_model_can_be_the_reference(model):
 def test_a_rising_validation_error_stops_and_rolls_back(model):
     seen = []
 
-    def worse(_: HmrModel) -> Evaluation:
+    def worse(_: HmrModel) -> GuardLook:
         seen.append(1)
-        return Evaluation(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
+        return GuardLook(0, 100.0 * 1.1 ** (len(seen) - 1), 80.0, 20.0)
 
     result = train_policy(model, groups(), SETTINGS, worse)
     assert result.decision.stop and "validation error rose" in result.decision.reason
@@ -323,7 +323,7 @@ def test_the_average_follows_the_policy_as_its_decay_says(model):
     for ema in (0.0, 0.5):
         counts = iter((100.0, 90.0))
         settings = changed(steps=1, evaluate_every=1, ema=ema, warmup=0)
-        result = train_policy(model, scored, settings, lambda _, of=counts: Evaluation(0, next(of), 80.0, 20.0))
+        result = train_policy(model, scored, settings, lambda _, of=counts: GuardLook(0, next(of), 80.0, 20.0))
         assert result.decision.best.step == 1
         moved = weights(result.model) - start
         if last is not None:
@@ -376,7 +376,7 @@ def test_the_encoder_is_trained_too_where_it_is_asked_for(model, precision):
     scored, first = seen_groups(), model.digest()
     settings = changed(steps=6, evaluate_every=3, train_encoder=True, encoder_precision=precision)
     counts = iter(range(10))
-    result = train_policy(model, scored, settings, lambda _: Evaluation(0, 100.0 - next(counts), 80.0, 20.0))
+    result = train_policy(model, scored, settings, lambda _: GuardLook(0, 100.0 - next(counts), 80.0, 20.0))
     moved = {
         name: float((new - old).detach().abs().max())
         for (name, new), old in zip(result.model.named_parameters(), model.parameters())

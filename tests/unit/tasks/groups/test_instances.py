@@ -54,7 +54,7 @@ class Dataset(NamedTuple):
     root: Path
     rows: dict[str, Any]
     body: Path
-    frame: Body
+    body_model: Body
     truth: Truth
 
     def file(self, name: str = "rows.npz", **changes: Any) -> Path:
@@ -74,9 +74,9 @@ def dataset(tmp_path_factory) -> Dataset:
     for name, pixels in zip(names, photographs(light, "broad", SCENES)):
         (root / "photos" / name).parent.mkdir(parents=True)
         Image.fromarray(pixels).save(root / "photos" / name)
-    frame = load_body(write_smplx(root / "SMPLX_NEUTRAL.npz"))
+    body_model = load_body(write_smplx(root / "SMPLX_NEUTRAL.npz"))
     pose = roma.rotmat_to_rotvec(torch.from_numpy(truth.rotations)).numpy()
-    box = boxes_of(drawn_joints(frame, truth))
+    box = boxes_of(drawn_joints(body_model, truth))
     rows = {
         "image_path": np.array(names),
         "bbox_xywh": np.hstack([box[:, :2], box[:, 2:] - box[:, :2], np.ones((len(box), 1))]),
@@ -93,28 +93,28 @@ def dataset(tmp_path_factory) -> Dataset:
             "height": [SIZE] * len(names),
         },
     }
-    return Dataset(root, rows, root / "SMPLX_NEUTRAL.npz", frame, truth)
+    return Dataset(root, rows, root / "SMPLX_NEUTRAL.npz", body_model, truth)
 
 
-def drawn_joints(frame: Body, truth: Truth) -> np.ndarray:
-    joints = frame(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
+def drawn_joints(body_model: Body, truth: Truth) -> np.ndarray:
+    joints = body_model(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints
     return project(joints, torch.from_numpy(truth.camera)).double().numpy()
 
 
-def refusal(dataset: Dataset, section: Instances, frame: Body | None = None) -> str:
+def refusal(dataset: Dataset, section: Instances, body_model: Body | None = None) -> str:
     with pytest.raises(InstancesError) as caught:
-        place(frame or dataset.frame, section)
+        place(body_model or dataset.body_model, section)
     return str(caught.value)
 
 
 def test_true_bodies_and_cameras_are_those_of_the_file(dataset):
-    placed = place(dataset.frame, dataset.section())
+    placed = place(dataset.body_model, dataset.section())
     assert (placed.data.chosen, len(placed.instances), placed.skipped) == (len(SCENES), len(SCENES), {})
     assert placed.off_box == 0
-    joints = dataset.frame(*placed.truth.bodies).joints
+    joints = dataset.body_model(*placed.truth.bodies).joints
     got = project(joints, placed.truth.camera).double().numpy()
     inner = [j for j in range(29) if j not in (22, 23, 25, 26)]  # hands lie flat in the file
-    np.testing.assert_allclose(got[:, inner], drawn_joints(dataset.frame, dataset.truth)[:, inner], atol=0.05)
+    np.testing.assert_allclose(got[:, inner], drawn_joints(dataset.body_model, dataset.truth)[:, inner], atol=0.05)
 
 
 def test_a_turn_and_a_place_by_hand():
@@ -134,7 +134,7 @@ def test_a_turn_and_a_place_by_hand():
 
 
 def test_the_camera_is_the_files_then_the_settings_then_the_datasets(dataset):
-    one = place(dataset.frame, dataset.section()).instances[0]
+    one = place(dataset.body_model, dataset.section()).instances[0]
     bare = replace(one, focal_length=None, principal_point=None)
     large, small = np.array([[1920, 1080]]), np.array([[1280, 720]])
 
@@ -162,15 +162,15 @@ def test_a_camera_that_does_not_fit_is_refused_at_the_door(dataset):
     assert "OpenCV camera frame" in details
     boxes = dataset.rows["bbox_xywh"].copy()
     boxes[:3, :2] += 1000
-    placed = place(dataset.frame, dataset.section(dataset.file("boxes.npz", bbox_xywh=boxes)))
+    placed = place(dataset.body_model, dataset.section(dataset.file("boxes.npz", bbox_xywh=boxes)))
     assert placed.off_box == 3 / 8  # told, not refused
 
 
 def test_off_box_by_hand(dataset):
-    placed = place(dataset.frame, dataset.section())
+    placed = place(dataset.body_model, dataset.section())
     boxes = np.tile([[0.0, 0, 1, 1]], (8, 1))
-    boxes[:2] = boxes_of(drawn_joints(dataset.frame, dataset.truth))[:2].clip(0, SIZE)
-    assert off_box(dataset.frame, placed.truth, boxes, placed.sizes) == 6 / 8
+    boxes[:2] = boxes_of(drawn_joints(dataset.body_model, dataset.truth))[:2].clip(0, SIZE)
+    assert off_box(dataset.body_model, placed.truth, boxes, placed.sizes) == 6 / 8
 
 
 def test_what_does_not_go_together_is_refused(dataset, tmp_path):
@@ -182,7 +182,7 @@ def test_what_does_not_go_together_is_refused(dataset, tmp_path):
     details = refusal(dataset, section.model_copy(update={"photos": tmp_path}))
     assert "8 without a picture" in details and str(tmp_path / dataset.rows["image_path"][0]) in details
     with pytest.raises(SourceError, match="cannot be read"):
-        place(dataset.frame, section.model_copy(update={"file": tmp_path / "no.npz"}))
+        place(dataset.body_model, section.model_copy(update={"file": tmp_path / "no.npz"}))
 
 
 def test_rows_without_a_usable_picture_are_counted(dataset, tmp_path):
@@ -190,7 +190,7 @@ def test_rows_without_a_usable_picture_are_counted(dataset, tmp_path):
     (dataset.root / "photos" / "broken.png").write_bytes(b"no picture")
     meta = dataset.rows["meta"] | {"width": [SIZE] * 7 + [640]}
     path = dataset.file("lost.npz", image_path=np.array(["gone.png", "broken.png", *names[2:]]), meta=meta)
-    placed = place(dataset.frame, dataset.section(path))
+    placed = place(dataset.body_model, dataset.section(path))
     assert [one.row for one in placed.instances] == [2, 3, 4, 5, 6]
     assert placed.skipped == {
         "without a picture": 1,
@@ -201,7 +201,7 @@ def test_rows_without_a_usable_picture_are_counted(dataset, tmp_path):
 
 def test_rows_of_one_photograph_stay_together(dataset):
     names = [str(dataset.rows["image_path"][k]) for k in (0, 1, 0, 2, 1, 3, 3, 0)]
-    placed = place(dataset.frame, dataset.section(dataset.file("many.npz", image_path=np.array(names))))
+    placed = place(dataset.body_model, dataset.section(dataset.file("many.npz", image_path=np.array(names))))
     assert shards(placed, 2) == [("00000", [0, 2, 7, 1, 4]), ("00001", [3, 5, 6])]
 
 
@@ -210,7 +210,7 @@ def seen(dataset, tmp_path_factory):
     """The people of the dataset, one of whom is annotated where nobody stands."""
     boxes = dataset.rows["bbox_xywh"].copy()
     boxes[5, :4] = [0, 0, 20, 20]
-    placed = place(dataset.frame, dataset.section(dataset.file("seen.npz", bbox_xywh=boxes)))
+    placed = place(dataset.body_model, dataset.section(dataset.file("seen.npz", bbox_xywh=boxes)))
     store = instance_store(tmp_path_factory.mktemp("run"), placed, 1.25)
     for name, places in shards(placed, 5):
         find_instances(placed, name, places, store, 1.25, None)
@@ -254,12 +254,12 @@ def test_one_found_person_is_no_benchmark(seen, tmp_path):
 
 def test_perturbed_groups_have_all_three_errors(dataset, seen):
     _, _, found = seen
-    made = perturbed_instances(dataset.frame, found, hypotheses=4, level=1.0)
+    made = perturbed_instances(dataset.body_model, found, hypotheses=4, level=1.0)
     shape = (len(found.people), 4)
     assert made.errors.shape == made.others["pa"].shape == made.others["pve"].shape == shape
     assert 10 < made.errors.mean() < 90 and (made.others["pa"] < made.errors + 1e-6).mean() > 0.9
     assert 10 < made.others["pve"].mean() < 90
-    far = perturbed_instances(dataset.frame, found, hypotheses=4, level=8.0)
+    far = perturbed_instances(dataset.body_model, found, hypotheses=4, level=8.0)
     assert far.errors.mean() > 2 * made.errors.mean()
 
 

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from hmr.alignment.guard import Decision, Evaluation
+from hmr.alignment.guard import Decision, GuardLook
 from hmr.alignment.trainer import Counts, TrainResult, TrainSettings
 from hmr.models.base_model import HmrModel
 from tasks.report.report_figures import RoundRecord
@@ -15,7 +15,7 @@ def test_the_page_names_the_broken_rule_and_the_report_can_find_it(tmp_path):
     curves, evaluations = folder / "curves.parquet", folder / "evaluations.parquet"
     record = RoundRecord(1, curves, evaluations, 0, "")
     assert record.page is None
-    history = [Evaluation(0, 100.0, 80.0, 20.0), Evaluation(10, 104.0, 84.0, 19.0, gradient_norm=3.0)]
+    history = [GuardLook(0, 100.0, 80.0, 20.0), GuardLook(10, 104.0, 84.0, 19.0, gradient_norm=3.0)]
     rows = [{"step": float(k), "loss": 1.0 / k, "gradient_norm": 3.0} for k in range(1, 11)]
     pd.DataFrame(rows).to_parquet(curves)
     pd.DataFrame([vars(one) for one in history]).to_parquet(evaluations)
