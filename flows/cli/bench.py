@@ -170,3 +170,76 @@ def bench_store(
     from storage.store_benchmark import measure_store
 
     tell_measurements(measure_store(folder=folder, rounds=rounds, share=share), json_file)
+
+
+@bench.command("all")
+def bench_all(json_file: JsonFile = None) -> None:
+    """Every benchmark, each cut down to some minutes; about a quarter of an hour on two cores.
+
+    Example: hmr-align bench all --json all.json
+    """
+    from collections.abc import Callable
+    from importlib import resources
+    from typing import Any
+
+    import numpy as np
+
+    from flows.cli.pipeline_benchmark import measure_pipeline
+    from flows.cli.startup_benchmark import measure_startup
+    from hmr.alignment.train_benchmark import measure_reference
+    from hmr.body.body import load_body
+    from hmr.body.body_benchmark import measure_bodies
+    from hmr.detection.people_benchmark import measure_people
+    from hmr.metrics.metrics_benchmark import measure_metrics
+    from hmr.published.sampler_benchmark import measure_sampler
+    from hmr.rendering.render_benchmark import measure_renderers
+    from storage.store_benchmark import measure_store
+    from tasks.benchmarks.client_benchmark import measure_client
+
+    model = load_body()
+    upright = model.template * np.array([1, -1, -1], dtype=np.float32)
+    photographs = resources.files("tasks") / "assets" / "photographs"
+    rows: list[dict[str, Any]] = []
+    with resources.as_file(photographs) as folder:
+        people = sorted(folder.glob("*.jpg"))
+        parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+            "pipeline": lambda: measure_pipeline(64, 2),  # first: Prefect reads its settings when it is imported
+            "startup": lambda: measure_startup(2),
+            "people": lambda: measure_people(people, rounds=2),
+            "bodies": lambda: measure_bodies(rounds=5),
+            "store": lambda: measure_store(rounds=3, share=0.02),
+            "metrics": lambda: measure_metrics(rounds=3, share=0.02),
+            "render": lambda: measure_renderers(upright, model.faces, size=512),
+            "sampler": lambda: measure_sampler(rounds=3),
+            "train": lambda: measure_reference(rounds=20),
+            "critic": lambda: measure_client(0.3, 32, 200),
+        }
+        for name, measure in parts.items():
+            typer.echo(f"bench {name}", err=True)
+            rows += measure()
+    tell_measurements(rows, json_file)
+
+
+@bench.command("compare")
+def bench_compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="What an older version measured.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="What this one measured.")],
+    tolerance: Annotated[
+        float, typer.Option(metavar="X", min=0, max=1, help="Share that a ratio may fall by before it counts.")
+    ] = 0.2,
+) -> None:
+    """Hold two files of measurements against each other; exit code 3 if a ratio fell.
+
+    Example: hmr-align bench compare deploy/experiments/bench.json new.json
+    """
+    from flows.cli.comparison import compared
+    from flows.cli.output import plain, tell_table
+
+    found = compared(old, new, tolerance)
+    rows = [
+        (row.metric, row.before, row.after, "" if row.change is None else f"{row.change:+.0%}", "worse" * row.worse)
+        for row in found
+    ]
+    tell_table(["metric", "before", "after", "ratio", ""], [tuple(map(plain, row)) for row in rows])
+    if any(row.worse for row in found):
+        raise typer.Exit(3)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tasks.run.settings import Settings
 
 STAGES = ("find people", "sample", "score")
-SHARD = 16
+SHARD, FEW = 16, 2  # photographs in a shard: of drawn ones, and of the few free ones
 
 
 class Way(NamedTuple):
@@ -55,7 +55,7 @@ def measure_pipeline(photographs: int = 128, rounds: int = 3) -> list[dict[str, 
         for turn in range(rounds):
             for name, way in WAYS.items():
                 taken[name].append(_run(way, drawn, Path(folder) / f"{name}{turn}"))
-        found = [_run(WAYS["two"], free, Path(folder) / f"free{turn}") for turn in range(rounds)]
+        found = [_run(WAYS["two"], free, Path(folder) / f"free{turn}", shard=FEW) for turn in range(rounds)]
         count = len(list(free.iterdir()))
         idle = [_run(WAYS["recorded"], drawn, Path(folder) / "recorded0") for _ in range(rounds)]
     whole = {name: median(sum(one.values()) for one in runs) for name, runs in taken.items()}
@@ -82,7 +82,7 @@ def measure_pipeline(photographs: int = 128, rounds: int = 3) -> list[dict[str, 
     ]  # fmt: skip
 
 
-def _run(way: Way, photographs: Path, out: Path, few: bool = False) -> dict[str, float]:
+def _run(way: Way, photographs: Path, out: Path, few: bool = False, shard: int = SHARD) -> dict[str, float]:
     """Seconds of each stage."""
     from flows.find_people import find_people
     from flows.record.shard_runner import ShardRunner
@@ -97,7 +97,7 @@ def _run(way: Way, photographs: Path, out: Path, few: bool = False) -> dict[str,
         photographs = some
     settings = Settings.model_validate(
         {
-            "run": {"out": out, "shard_size": SHARD, "runner": way.runner, "processes": way.processes},
+            "run": {"out": out, "shard_size": shard, "runner": way.runner, "processes": way.processes},
             "photographs": {"folder": photographs},
         }
     )

@@ -25,7 +25,7 @@ COMMANDS = [
     *("experiment alignment", "experiment sampler", "experiment rounds", "experiment refine", "critic-benchmark"),
     *("experiment people", "experiment photographs", "experiment detector", "experiment coverage"),
     *("loopback-vlm", "bench critic", "bench metrics", "bench bodies", "bench people", "bench store"),
-    *("bench startup", "bench pipeline"),
+    *("bench startup", "bench pipeline", "bench all", "bench compare"),
     *("reflect", "memory show", "memory export", "memory import"),
     *("data formats", "data import", "data predictions"),
 ]
