@@ -12,7 +12,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Jobs for each process that are handed out before their results are wanted: results wait in memory."""
+"""Jobs that each process gets before their results are needed: finished results wait in memory."""
 
 
 class ProcessDiedError(RuntimeError):
@@ -20,10 +20,11 @@ class ProcessDiedError(RuntimeError):
 
 
 def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
-    """`work(job)` of each job in order; here and now with one process or one job.
+    """Yield `work(job)` of each job, in the order of the jobs; in this process if there is one process or one job.
 
     Processes are spawned: torch and OpenGL do not survive a fork. `work` is a function of a module; it, the jobs and
-    the results are pickled. Each process has one thread, which changes no bit of what we compute.
+    the results are pickled. Each process has one thread, which changes no bit of what we compute. Raises
+    ProcessDiedError if a process ends without a result; what `work` raises is passed on.
     """
     count = min(processes, len(jobs))
     if count <= 1:
@@ -48,7 +49,7 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: 
 
 
 def _prepare() -> None:
-    """Ctrl-C is the parent's to handle, and the cores are shared out already."""
+    """The parent handles Ctrl-C, and the cores are divided among the processes already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # here, so that a parent which has nothing to do need not load it
 

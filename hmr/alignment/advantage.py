@@ -24,14 +24,14 @@ class AdvantageSettings(BaseModel):
     kind: Kind = "zscore"
     ddof: int = Field(default=0, ge=0, le=1)
     eps: float = Field(default=1e-6, ge=0)  # share of the score range, added to the standard deviation
-    min_std: float = Field(default=2.0, ge=0)  # points; a flatter group says nothing and is dropped
+    min_std: float = Field(default=2.0, ge=0)  # points; a flatter group carries no signal and is dropped
     clip: float | None = Field(default=3.0, gt=0)
     min_members: int = Field(default=4, ge=2)
 
     @field_validator("clip")
     @classmethod
     def _no_bound(cls, clip: float | None) -> float | None:
-        """TOML has no null: `inf` says the same."""
+        """TOML has no null: `inf` means the same."""
         return None if clip == math.inf else clip
 
 
@@ -43,7 +43,7 @@ class Advantages(NamedTuple):
     kept: Bool[Tensor, " image"]
     """False where the group is too small or too flat to learn from."""
     judged: Bool[Tensor, "image hypothesis"]
-    """False where the critic abstained: pairs and best-of-group choices pass these over."""
+    """False where the critic abstained: pairs and best-of-group choices skip these."""
 
 
 def group_advantages(
@@ -77,8 +77,10 @@ def group_advantages(
 
         w = tau^2 / (tau^2 + u^2),   tau^2 = max(std^2 - mean u^2, 0),
 
-    in mean and std and as a factor on its advantage, and `min_std` is asked of tau: a group whose spread the
+    in mean and std and as a factor on its advantage, and `min_std` is compared with tau: a group whose spread the
     critic's own noise explains is dropped. Leave-one-out is then n / (n - 1) times the weighted `center`.
+
+    Raises ValueError if a score is infinite, or an uncertainty negative or infinite.
     """
     if scores.isinf().any():
         raise ValueError("group_advantages: a score is infinite; give points of 0-100, or NaN for an abstention")

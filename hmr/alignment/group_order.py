@@ -1,7 +1,7 @@
-"""In which order training visits the groups: a pure function of seed and step, so that nothing need be remembered.
+"""In which order training visits the groups: a pure function of seed and step, so that no state has to be saved.
 
 An endless sequence of epochs, each of which visits every row once. Rows are mixed within windows of a few shards
-only, so that whoever keeps a window of shards in memory reads each shard once an epoch. The scheme is our own.
+only, so that a reader that keeps a window of shards in memory reads each shard once per epoch. The scheme is our own.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,11 @@ __all__ = ["rows_of_step"]
 def rows_of_step(
     shards: Sequence[Int64[ndarray, " _"]], step: int, count: int, *, window: int, seed: int
 ) -> Int64[ndarray, " row"]:
-    """The rows that step 0, 1, ... takes: the next `count` of the endless sequence, in its order.
+    """The row numbers that step 0, 1, ... takes: the next `count` of the endless sequence, in its order.
 
-    shards: the rows that each shard holds; window: shards that are mixed with each other. With fewer than `count`
-    rows in all, a step takes each once. A step that reaches into the next epoch may meet a row again.
+    shards: the rows that each shard holds; window: how many shards are mixed with each other. With fewer than `count`
+    rows in all, a step takes each once. A step that reaches into the next epoch may take a row twice. Raises ValueError
+    if there is no row at all.
     """
     size = sum(len(shard) for shard in shards)
     if size == 0:

@@ -13,12 +13,13 @@ __all__ = ["GroupBatch", "GroupSource", "ScoredGroups"]
 
 
 class GroupBatch(NamedTuple):
-    """A few groups; n images, g hypotheses."""
+    """A few groups; n images, g hypotheses each. Latents: diffused vectors x0, laid out as in `hmr.diffusion.latent`."""
 
     condition: Condition | Observation  # of the n images; observations where the encoder is trained too
     latents: Float[Tensor, "n g 133"]
 
     def to(self, device: torch.device) -> "GroupBatch":
+        """The same groups on another device."""
         condition = self.condition
         moved = (
             condition.to(device)
@@ -35,11 +36,11 @@ class GroupBatch(NamedTuple):
 
 @runtime_checkable
 class GroupSource(Protocol):
-    """Groups with their scores; may be larger than memory but for the scores."""
+    """Groups with their scores. Only the scores must fit into memory; the groups may be larger."""
 
     @property
     def scores(self) -> Float[Tensor, "n g"]:
-        """0-100, NaN = abstained."""
+        """Scores of n images with g hypotheses each, 0-100, NaN = abstained."""
         ...
 
     @property
@@ -49,16 +50,16 @@ class GroupSource(Protocol):
 
     @property
     def shards(self) -> Sequence[int]:
-        """How many rows in turn are read together; they add up to n."""
+        """Sizes of the runs of rows that are read together, in their order; they add up to n."""
         ...
 
     @property
     def window(self) -> int:
-        """How many shards the source keeps at hand."""
+        """How many shards the source keeps in memory."""
         ...
 
     def fetch(self, rows: Int[Tensor, " some"]) -> GroupBatch:
-        """The groups of some rows, in their order, on the CPU."""
+        """The groups of some rows, in the order of `rows`, on the CPU; latents as in `GroupBatch`."""
         ...
 
 
@@ -72,11 +73,14 @@ class ScoredGroups(NamedTuple):
 
     @property
     def shards(self) -> Sequence[int]:
+        """One shard, since everything is in memory."""
         return (len(self.latents),)
 
     @property
     def window(self) -> int:
+        """The one shard is always in memory."""
         return 1
 
     def fetch(self, rows: Int[Tensor, " some"]) -> GroupBatch:
+        """The groups of some rows, in the order of `rows`; latents (some, g, 133) as in `GroupBatch`."""
         return GroupBatch(self.condition.select(rows), self.latents[rows])

@@ -20,13 +20,13 @@ class GuardLook:
     zero_noise_mm: float  # MPJPE of the hypothesis from zero noise
     best_of_g_mm: float  # MPJPE of the best hypothesis of each group
     diversity_mm: float  # `hmr.metrics.pose_metrics.diversity`
-    # Of the training steps since the last evaluation; None where none was watched. See `objectives.diagnostics`.
+    # Means over the training steps since the last evaluation; None where not measured. See `objectives.diagnostics`.
     statistic: float | None = None  # S = sum_i A_i D_i
     winner_change: float | None = None  # mean D of the winners
     loser_change: float | None = None  # mean D of the losers
     distance: float | None = None  # ||eps_theta - eps_ref||^2 / dims
     gradient_norm: float | None = None  # before clipping
-    convexity_margin: float | None = None  # the least; below 0 some output is pushed away without a limit
+    convexity_margin: float | None = None  # the smallest; below 0 some output is pushed away without limit
     # Mean score (0-100) that a second critic, which training never sees, gives to validation groups.
     critic_score: float | None = None
 
@@ -37,7 +37,7 @@ class GuardSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     criterion: Criterion = "both"
-    """What "best" means: the least of this error; `both` is the mean of the two as shares of start's."""
+    """What "best" means: the smallest value of this error; `both` is the mean of the two as shares of start's."""
     max_rise_percent: float = Field(default=3.0, gt=0)
     """The criterion may lie above start by this much."""
     patience: int = Field(default=5, ge=1)
@@ -57,11 +57,11 @@ class GuardSettings(BaseModel):
     max_critic_drop: float = Field(default=3.0, gt=0)
     """The second critic's mean score may fall below start's by this, points: the first critic is being fooled."""
     min_convexity_margin: float | None = None
-    """The loss must keep this curvature in every output; 0 = convex. None: not asked, most objectives are not."""
+    """The loss must keep this curvature in every output; 0 = convex. None: not checked; most objectives are not."""
 
 
 class GuardRule(NamedTuple):
-    """One threshold held against one evaluation."""
+    """One threshold checked against one evaluation."""
 
     name: str  # of the setting
     limit: float
@@ -75,18 +75,21 @@ class Decision:
     """What to do after an evaluation."""
 
     stop: bool
-    reason: str  # a sentence for people; of a run that goes on, too
+    reason: str  # a sentence for people, also for a run that goes on
     best: GuardLook  # go back to this step's weights when the run ends
 
 
 @dataclass(frozen=True)
 class StabilityGuard:
-    """A pure judge of a run: equal histories give equal decisions, so a resumed run needs no state."""
+    """Decides about a run without any state: equal histories give equal decisions, so a resumed run needs none."""
 
     settings: GuardSettings = field(default_factory=GuardSettings)
 
     def decide(self, history: Sequence[GuardLook]) -> Decision:
-        """Judge the last of `history`, whose first entry is the start of the run."""
+        """Whether training stops after the last evaluation of `history`, whose first entry is the start of the run.
+
+        Raises ValueError if the history is empty, or if its first entry holds a number that is not finite.
+        """
         if not history:
             raise ValueError("StabilityGuard: no evaluation yet; evaluate once before the first training step")
         if fault := _not_finite(history[0]):
@@ -104,7 +107,7 @@ class StabilityGuard:
         return Decision(False, f"goes on after step {history[-1].step}; best is step {best.step}", best)
 
     def criterion(self, evaluation: GuardLook, start: GuardLook) -> float:
-        """The criterion as a share of start's: below 1 is better."""
+        """The criterion as a share of its value at the start, unit-free: below 1 is better."""
         zero = evaluation.zero_noise_mm / start.zero_noise_mm
         best = evaluation.best_of_g_mm / start.best_of_g_mm
         return {"zero_noise_mm": zero, "best_of_g_mm": best, "both": (zero + best) / 2}[self.settings.criterion]
@@ -115,11 +118,11 @@ class StabilityGuard:
         return min(better, key=lambda one: (self.criterion(one, start), one.step), default=start)
 
     def rules(self, history: Sequence[GuardLook]) -> list[GuardRule]:
-        """All thresholds against the last of `history`, whose first entry is the start of the run."""
+        """Each threshold, checked against the last of `history`, whose first entry is the start of the run."""
         return self._rules(history[-1], history)
 
     def _fault(self, evaluation: GuardLook, history: Sequence[GuardLook]) -> str | None:
-        """The first threshold that an evaluation breaks, in words; None if it is sound."""
+        """The first threshold that an evaluation breaks, in words; None if it breaks none."""
         if fault := _not_finite(evaluation):
             return fault
         return next((f"{rule.says} ({rule.name})" for rule in self._rules(evaluation, history) if rule.broken), None)

@@ -14,14 +14,14 @@ __all__ = ["AdapterError", "Learner", "frozen", "learner", "trained_model", "wei
 
 
 class AdapterError(ValueError):
-    """Adapters cannot be put on this network, or not here; the message says why and the mend."""
+    """Adapters cannot be put on this network, or not here; the message says why and how to fix it."""
 
 
 class Learner(nn.Module):
-    """Predicts noise for groups of people told by a condition, or by an observation through an encoder of its own.
+    """Predicts noise for groups of people, given as a condition, or as an observation for an encoder of its own.
 
     In eval mode at all times: with dropout the policy would differ from its reference before the first step, and
-    batches of a fine-tuning are too few to move the statistics of batch norms.
+    fine-tuning has too few batches to move the statistics of batch norms.
     """
 
     def __init__(self, predictor: nn.Module, encoder: nn.Module | None, precision: str) -> None:
@@ -37,11 +37,15 @@ class Learner(nn.Module):
         latents: Float[Tensor, "image hypothesis 133"],
         steps: Int[Tensor, "image hypothesis"],
     ) -> Float[Tensor, "image hypothesis 133"]:
+        """Predicted noise (standard normal scale) of noisy latents (image, hypothesis, 133) at steps 0-999."""
         condition = condition if isinstance(condition, Condition) else self.encode(condition)
         return self.predictor(latents, steps, condition)
 
     def encode(self, seen: Observation) -> Condition:
-        """The condition in float32, with the encoder in bfloat16 where it is to be."""
+        """The condition in float32; the encoder runs in bfloat16 if the settings ask for it.
+
+        Raises ValueError if this learner has no encoder.
+        """
         if self.encoder is None:
             raise ValueError("a learner without an encoder takes conditions, and was given observations")
         with torch.autocast(seen.landmarks.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -50,14 +54,18 @@ class Learner(nn.Module):
 
 
 def frozen(model: HmrModel, settings: TrainSettings) -> Learner:
-    """The reference: the model as it is, with an encoder of its own where the policy's is trained."""
+    """The reference: an untrainable copy of the model, with its own encoder if the policy's encoder is trained."""
     encoder = copy.deepcopy(model.encoder) if settings.train_encoder else None
     made = Learner(copy.deepcopy(model.predictor), encoder, settings.encoder_precision)
     return made.requires_grad_(False)
 
 
 def learner(model: HmrModel, settings: TrainSettings) -> Learner:
-    """The policy at its start: the same function as the reference, with weights that can be trained."""
+    """The policy at its start: the same function as the reference, with weights that can be trained.
+
+    Raises AdapterError if LoRA adapters are asked for and peft is missing or no layer takes them, or if activation
+    checkpointing is asked for and the encoder has no such mode.
+    """
     made = frozen(model, settings).requires_grad_(True)
     if settings.lora_rank:
         _add_adapters(made.predictor, settings)
@@ -71,7 +79,7 @@ def learner(model: HmrModel, settings: TrainSettings) -> Learner:
 
 
 def weights_to_train(policy: Learner, settings: TrainSettings) -> list[tuple[list[nn.Parameter], float]]:
-    """Parameters with their learning rates: the predictor's, then the encoder's."""
+    """Lists of parameters, each with its learning rate: the predictor's, then the encoder's if it is trained."""
     groups = [([p for p in policy.predictor.parameters() if p.requires_grad], settings.learning_rate)]
     if policy.encoder is not None:
         rate = settings.encoder_learning_rate or ENCODER_SHARE * settings.learning_rate
@@ -80,7 +88,7 @@ def weights_to_train(policy: Learner, settings: TrainSettings) -> list[tuple[lis
 
 
 def trained_model(model: HmrModel, policy: Learner) -> HmrModel:
-    """The model with a copy of the policy's weights in it, adapters merged; a frozen encoder is shared."""
+    """The model with a copy of the policy's weights, adapters merged; an encoder that was not trained is shared."""
     result = copy.copy(model)
     result._modules = dict(model._modules)
     result.predictor = _merged(copy.deepcopy(policy.predictor)).eval()
@@ -95,7 +103,7 @@ def _add_adapters(predictor: nn.Module, settings: TrainSettings) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise AdapterError("lora_rank > 0 needs peft: pip install 'hmr-align[lora]', or set lora_rank = 0") from None
-    # A product of two dense factors would fill the zeros of a masked layer.
+    # The product of two dense factors would not keep the zeros of a masked layer.
     names = [n for n, m in predictor.named_modules() if isinstance(m, nn.Linear) and not hasattr(m, "mask")]
     if not names:
         raise AdapterError(f"lora_rank > 0: {type(predictor).__name__} has no linear layer that takes an adapter")

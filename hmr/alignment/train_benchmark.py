@@ -54,9 +54,9 @@ def measure_reference(*, rounds: int = 40, groups: int = 12) -> list[dict[str, A
 
 
 def measure_stream(model: HmrModel, source: GroupSource, seen: GroupSource, *, steps: int) -> list[dict[str, Any]]:
-    """Share of loading in the time of a step, percent, and growth of resident memory over two epochs, percent.
+    """Share of a step's time that loading takes, percent, and growth of resident memory over two epochs, percent.
 
-    source: conditions, which training takes its steps on; seen: observations, which are larger, and only loaded.
+    source: conditions, on which training takes its steps; seen: observations, which are larger and are only loaded.
     Memory counts from when the source's window is full.
     """
     timed = _Timed(source)
@@ -112,7 +112,7 @@ def measure_device(*, rounds: int = 7, groups: int = 8) -> list[dict[str, Any]]:
 
 
 class _Timed:
-    """A source that keeps how long it takes."""
+    """A source that measures how long its reads take."""
 
     def __init__(self, inner: GroupSource) -> None:
         self.inner, self.seconds = inner, 0.0

@@ -11,7 +11,7 @@ from hmr.alignment.objectives import ObjectiveSettings, preset
 __all__ = ["TrainSettings", "learning_rate_share"]
 
 ENCODER_SHARE = 0.4
-"""Learning rate of the encoder over that of the predictor; of the released code, 2e-4 and 5e-4."""
+"""Learning rate of the encoder over that of the predictor; the released code has 2e-4 and 5e-4."""
 
 
 class TrainSettings(BaseModel):
@@ -30,7 +30,7 @@ class TrainSettings(BaseModel):
     ema: float = Field(default=0.99, ge=0, lt=1)  # reached gradually: (1 + n) / (10 + n) before
     evaluate_every: int = Field(default=40, ge=1)  # steps
     watch_every: int = Field(default=10, ge=1)
-    """Steps between two looks at the reference, where the gradient does not need it."""
+    """Steps between two runs of the reference for the log, where the gradient does not need it."""
     guard: GuardSettings = GuardSettings()
     keep: Literal["best on val", "last"] = "best on val"
     """Which step's weights a run ends with; one that the guard stopped always goes back to the best."""
@@ -50,7 +50,7 @@ class TrainSettings(BaseModel):
     keep_states: int = Field(default=2, ge=1)
 
     def resolved(self) -> ObjectiveSettings:
-        """The objective as it will be computed; raises ValueError for settings that do not fit together."""
+        """The objective with the changes applied; raises ValueError if settings do not fit together."""
         objective = preset(self.preset, **self.objective)
         if self.micro_hypotheses and not splits(objective):
             raise ValueError(
@@ -61,7 +61,7 @@ class TrainSettings(BaseModel):
         return objective
 
     def alike(self) -> dict[str, Any]:
-        """The settings that two runs of equal results share: all but those of memory and of the states kept."""
+        """The settings that decide the result: all but those about memory and about which states are kept."""
         return self.model_dump(
             mode="json",
             exclude={"micro_groups", "micro_hypotheses", "halve_on_oom", "checkpoint_activations", "save_every",
@@ -76,7 +76,7 @@ def splits(objective: ObjectiveSettings) -> bool:
 
 
 def learning_rate_share(settings: TrainSettings, step: int) -> float:
-    """Learning rate of step 0, 1, ... over `learning_rate`: a linear warm-up, then flat, or a half cosine to 0."""
+    """Factor 0-1 on `learning_rate` at step 0, 1, ...: a linear warm-up, then constant, or a half cosine down to 0."""
     warm = min((step + 1) / max(settings.warmup, 1), 1.0)
     if settings.schedule == "constant" or step < settings.warmup:
         return warm

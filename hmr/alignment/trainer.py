@@ -2,7 +2,7 @@
 
 Runs on what accelerate finds: a CPU, a GPU, or several processes that each take whole groups. Every random draw of
 step k comes from (seed, k), so a run that goes on from a saved state takes the same steps as one that was never
-broken off, and one cut into more processes or micro-batches takes the same steps but for rounding.
+interrupted, and a run split into more processes or micro-batches takes the same steps except for rounding.
 """
 
 import hashlib
@@ -54,11 +54,11 @@ __all__ = [
 ]
 
 LONGEST_WAIT = timedelta(hours=12)
-"""What one process may do while the others wait, at most: validate, and write a checkpoint."""
+"""Longest time that the other processes wait while one validates and writes a checkpoint."""
 
 
 class Counts(NamedTuple):
-    """What of the groups can be trained on."""
+    """How many groups can be trained on, and why the others cannot."""
 
     groups: int
     trained_on: int
@@ -133,29 +133,34 @@ def train_policy(
 ) -> TrainResult:
     """Fine-tune the model on scored groups.
 
-    reference: what the policy is held to; none = the model as it comes in. It is told people by the same encoder.
+    reference: the model that the policy is compared with; none = `model` as given. It uses the same encoder.
     `validate` measures a model on held-out people; it is called in the first process alone, before the first step
     and every `evaluate_every` steps, on the averaged weights. states: folder of saved states, to go on after an
     interruption. report: called in the first process with the numbers of each step.
+
+    Raises TrainError if the groups cannot be trained on, if the source's kind does not fit `train_encoder`, or if GPU
+    memory runs out and the batch may not be halved; StateError if `states` belongs to another run or cannot be read;
+    AdapterError as `learner` does; and ValueError if settings do not fit together, or if validation before the first
+    step is not finite.
     """
     training = _Training(model, source, settings, accelerator or make_accelerator(), states, reference)
     return training.run(validate, report or (lambda row: None))
 
 
 class StepTaker:
-    """Takes steps of training one by one, in this process, with no looks at validation: to measure their speed."""
+    """Takes training steps one by one, in this process and without validation: to measure their speed."""
 
     def __init__(self, model: HmrModel, source: GroupSource, settings: TrainSettings) -> None:
         self._training = _Training(model, source, settings, make_accelerator(), None)
 
     def take(self, step: int) -> dict[str, float]:
-        """One optimiser step on the groups that step `step` of a run takes; what a run logs of it."""
+        """One optimiser step on the groups of step number `step` of a run; returns the numbers that a run logs."""
         return self._training.take(step)
 
 
 @dataclass
 class _Progress:
-    """What of a run is not in the networks."""
+    """The state of a run that is not in the networks."""
 
     step: int = 0
     micro_groups: int | None = None
@@ -165,7 +170,7 @@ class _Progress:
 
 
 class _Batch(NamedTuple):
-    """The groups of one step, or those that one process takes of it."""
+    """The groups of one step, or those of them that one process takes."""
 
     groups: GroupBatch
     advantages: Advantages
@@ -233,7 +238,7 @@ class _Training:
         return TrainResult(model, decision, progress.curves, progress.evaluations, self.counts)
 
     def _check(self, validate: Validate, guard: StabilityGuard) -> Decision:
-        """Validate in the first process, tell the others, decide in all alike."""
+        """Validate in the first process, send the numbers to the others, and decide the same in all."""
         progress = self.progress
         shared: list[Any] = [None]
         if self.accelerator.is_main_process:
@@ -269,7 +274,7 @@ class _Training:
         }
 
     def _batch(self, step: int) -> tuple[_Batch, Advantages, dict[str, float]]:
-        """What this process takes of a step; the advantages of all in turn; how the groups were rewarded."""
+        """This process' part of a step; the advantages of all processes in turn; mean and spread of the rewards."""
         rows = torch.from_numpy(
             rows_of_step(
                 self.shards, step, self.settings.groups_per_step, window=self.source.window, seed=self.settings.seed
@@ -343,7 +348,7 @@ class _Training:
         return errors if self.objective.needs_reference else GroupErrors(errors.policy)
 
     def _watches(self, step: int) -> bool:
-        """Whether a step also asks a reference that the gradient does not need: now and then, and before validation."""
+        """Whether to run a reference that the gradient does not need: every `watch_every` steps and before validation."""
         return step % self.settings.watch_every == 0 or (step + 1) % self.settings.evaluate_every == 0
 
     def _sum_over_processes(self, losses: list[Tensor], found: list[GroupErrors]) -> tuple[float, GroupErrors]:
@@ -390,7 +395,7 @@ class _Training:
         self.progress.micro_groups = -(-size // 2)
 
     def _diagnostics(self, errors: GroupErrors, advantages: Advantages) -> dict[str, float]:
-        """Numbers about all groups of a step; those that need the reference only where it was run."""
+        """Numbers about all groups of a step; those that need the reference only if it was run."""
         with torch.no_grad():
             details = alignment_loss(self._needed(errors), advantages, self.objective).diagnostics
             if errors.reference is not None and not self.objective.needs_reference:
@@ -439,7 +444,7 @@ def _kept_rows(source: GroupSource, advantages: Advantages) -> list[np.ndarray]:
 
 
 def _identity(model: HmrModel, reference: HmrModel, source: GroupSource, settings: TrainSettings) -> str:
-    """Digest of all that decides on the result of a run."""
+    """Digest of everything that decides the result of a run."""
     digest = hashlib.sha256(json.dumps(settings.alike(), sort_keys=True).encode())
     digest.update(model.digest().encode())
     digest.update(reference.digest().encode())
@@ -460,7 +465,7 @@ def _join(parts: list[GroupErrors], axis: int) -> GroupErrors:
 
 
 def _residual_spread(predictor: nn.Module) -> Tensor:
-    """Standard deviation of x0 about its conditional mean, as the predictor knows it; else that of its data."""
+    """Standard deviation of x0 about its conditional mean: the predictor's own value, else one from the data scale."""
     known = getattr(predictor, "spread", None)
     return torch.tensor(DATA_SCALE / 4) if known is None else known.square().mean().sqrt()
 

@@ -1,4 +1,4 @@
-"""The state of a training run on disk, so that a killed run goes on bit for bit. A few are kept, the newest wins."""
+"""The state of a training run on disk, so that a killed run goes on bit for bit. A few are kept, the newest is used."""
 
 import pickle
 from pathlib import Path
@@ -13,7 +13,7 @@ __all__ = ["StateError", "load_state", "save_state"]
 
 
 class StateError(ValueError):
-    """A saved state cannot be used; the message says which and the mend."""
+    """A saved state cannot be used; the message says which and how to fix it."""
 
 
 def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> None:
@@ -27,8 +27,8 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int) -> Non
 def load_state(folder: Path, run: str) -> dict[str, Any] | None:
     """The newest whole state of the folder, on the CPU; None if nothing was saved there.
 
-    Raises StateError if it belongs to another run (`run` is the digest of all that decides on the result), and if
-    states are there and none can be read.
+    Raises StateError if it belongs to another run (`run` is the digest of everything that decides the result), or if
+    there are states and none can be read.
     """
     fault: Exception | None = None
     for path in _states(folder):

@@ -6,8 +6,8 @@
     errors = noise_errors(policy, noise, reference, heads=settings.heads)
     loss, diagnostics = alignment_loss(errors.weighted(step_weights(settings, steps, ...)), advantages, settings)
 
-where `policy` and `reference` are the noise that both models predict for the same x_t. Without need the reference
-is not run: `settings.needs_reference` says whether the gradient depends on it.
+where `policy` and `reference` are the noise that both models predict for the same x_t. The reference is run only if
+needed: `settings.needs_reference` says whether the gradient depends on it.
 
 Each objective is one file with one function that follows the protocol in `objective.py`: it sees how each
 hypothesis' error changed against the reference model, and gives one number per image and head. Kappa, anchor
@@ -18,8 +18,8 @@ and head weights are added to any of them by `loss.py`. Named settings with the 
 | `linear` | the group, in proportion to A: the paper's Eq. 6 | only with kappa > beta max(-A) |
 | `log_sigmoid` | the same, fading once the group is in order: DGPO | yes |
 | `pairwise`, `plackett_luce` | pairs; the whole ranking | yes |
-| `ratio` | probability ratios, with PPO's clip if asked for | yes |
-| `nft` | the group, from where the reference is | yes: it asks for kappa |
+| `ratio` | probability ratios, with PPO's clip if set | yes |
+| `nft` | the group, linear around the reference | yes: it needs kappa |
 | `positive_only`, `awr`, `best_of_group` | winners; all, by exp(A / tau); the best few as labels | yes |
 
 Shared: `draws` (noise level and noise), `errors` (of a policy and its reference), `step_weights`, `diagnostics`.

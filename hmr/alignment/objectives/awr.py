@@ -14,7 +14,7 @@ def awr(errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettings
 
     Source: advantage-weighted regression, Peng et al. 2019 (arXiv:1910.00177), with the weights made to sum to one
     in each group. Every weight is positive, so it is bounded below. It lies between `best_of_group` (tau to 0)
-    and plain denoising of the group (tau to infinity); neither beta nor group_reduce has a part in it.
+    and plain denoising of the group (tau to infinity); beta and group_reduce have no effect.
     """
     logits = (advantages.values / settings.awr_temperature).where(advantages.judged, -torch.inf)
     return (logits.softmax(1)[..., None] * errors.change).sum(1)

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on the critic's favourites, as pseudo-labels."""
+"""Supervised fine-tuning on the hypotheses that the critic scores highest, as pseudo-labels."""
 
 import torch
 from jaxtyping import Float
@@ -14,8 +14,8 @@ def best_of_group(
 ) -> Float[Tensor, "image head"]:
     """Mean of D over the `top_k` judged hypotheses of greatest advantage.
 
-    That is their plain denoising error, shifted by the reference's: the same gradient. Neither beta nor
-    group_reduce has a part in it. Groups with fewer judged members use those they have.
+    That is their plain denoising error minus the reference's, which has the same gradient. beta and group_reduce
+    have no effect. Groups with fewer judged members use those they have.
     """
     change = errors.change
     order = advantages.values.where(advantages.judged, -torch.inf).argsort(dim=-1, descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""Numbers about a training step that tell whether it goes well, and advice on beta."""
+"""Numbers about a training step that show whether it goes well, and advice on beta."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from hmr.alignment.objectives.settings import ObjectiveSettings
 __all__ = ["ADVISED_AT", "advice_after", "beta_advice", "watch"]
 
 ADVISED_AT = 50
-"""Steps after which the policy has moved far enough from the reference for beta to be judged."""
+"""Steps after which the policy has moved far enough from the reference to advise on beta."""
 
 
 @torch.no_grad()
@@ -26,18 +26,18 @@ def watch(
     objective: Objective,
     settings: ObjectiveSettings,
 ) -> dict[str, Tensor]:
-    """What to watch; all groups given are kept. D = L_theta - L_ref; means over the groups unless said.
+    """Scalars to log, unit-free; every group given must be kept. D = L_theta - L_ref; means over groups unless stated.
 
     S/<head>                                    group statistic sum_i A_i D_i; negative is progress
     median_abs_beta_s                           over groups and heads; see `beta_advice`
     winner_change/<head>, loser_change/<head>   mean D where A > 0, A < 0; both rising = running away
     policy_error/<head>, distance/<head>        mean L_theta; mean ||eps_theta - eps_ref||^2
     convexity_margin                            half the smallest curvature in an output: below 0 the loss
-                                                pushes some prediction away with no limit of its own
+                                                pushes some prediction away without limit
     clip_fraction                               members that PPO's clip stops, of those with A != 0
-    advantage_sum                               mean |sum_i A_i|: what clipping took from the zero sum
+    advantage_sum                               mean |sum_i A_i|: how far clipping broke the zero sum
 
-    Those that need the reference are left out without it.
+    Those that need the reference are left out if it was not run.
     """
     names = [head.name for head in settings.heads] if settings.per_head else ["all"]
     pull, push = _slopes(errors, group, objective, settings)
@@ -60,7 +60,7 @@ def watch(
 
 
 def beta_advice(median_abs_beta_s: float) -> str | None:
-    """What to do about beta if the median of |beta S|, after some 50 steps, is not 0.5-2; else None."""
+    """What to do about beta if the median of |beta S|, after about 50 steps, is not 0.5-2; else None."""
     if 0.5 <= median_abs_beta_s <= 2:
         return None
     if median_abs_beta_s > 2:
@@ -69,7 +69,7 @@ def beta_advice(median_abs_beta_s: float) -> str | None:
 
 
 def advice_after(row: Mapping[str, float], settings: ObjectiveSettings) -> str | None:
-    """Advice on beta from what a run logged of a step: once, after `ADVISED_AT` steps of the objective it is for."""
+    """Advice on beta from the logged row of a step: given once, after `ADVISED_AT` steps, and only where it applies."""
     median = row.get("median_abs_beta_s", math.nan)
     if settings.objective != "log_sigmoid" or row["step"] != ADVISED_AT or math.isnan(median):
         return None

@@ -1,7 +1,7 @@
 """The noise level and the noise at which the hypotheses of a group are compared.
 
-By default all hypotheses of a group meet the same (t, eps). Sharing leaves the mean gradient as it is and takes what
-all members have in common out of its variance. That is most of it where the members are alike: on the shipped `lab`
+By default all hypotheses of a group get the same (t, eps). Sharing keeps the mean gradient and removes from its
+variance what all members have in common. That is most of it where the members are alike: on the shipped `lab`
 base at its start (linear loss, 12 groups of `val`), drawing both apart has 2.6-3.4 times the variance for groups as
 the model draws them, and 1.1-1.8 times for groups tempered to four times the spread. Members so far apart that the
 network answers each with features of its own can turn the sign (`tests/unit/hmr/test_runaway_toy.py`).
@@ -19,7 +19,7 @@ __all__ = ["Draws", "draw_steps_and_noise"]
 
 
 class Draws(NamedTuple):
-    """What one optimiser step meets."""
+    """Diffusion steps (0-999) and noise for one optimiser step."""
 
     steps: Int[Tensor, "image hypothesis"]
     noise: Float[Tensor, "image hypothesis dim"]  # standard normal, float32
@@ -31,11 +31,11 @@ def draw_steps_and_noise(
     shape: tuple[int, int, int],
     device: torch.device | str = "cpu",
 ) -> Draws:
-    """A step and a noise for every hypothesis; `shape` is (images, hypotheses, dims).
+    """A diffusion step and standard normal noise for every hypothesis; `shape` is (images, hypotheses, dims).
 
     One of each for a whole group where `share_t` and `share_noise` say so. Steps are uniform in [low, high) of
     `settings.timesteps`. Antithetic ones come in pairs t and low + high - 1 - t (t and 999 - t over the whole
-    range), the second halves of the pairs after the first ones, so that a batch never lies at one end of the range
+    range), the second halves of the pairs after the first ones, so that a batch is never all at one end of the range
     by chance. Drawn on the generator's device and moved: the same seed gives the same draws on every `device`.
     """
     images, hypotheses, dims = shape

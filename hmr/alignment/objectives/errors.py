@@ -23,13 +23,13 @@ class GroupErrors(NamedTuple):
     """||eps_theta - eps_ref||^2 / dims"""
 
     def weighted(self, weights: Float[Tensor, "image ..."]) -> "GroupErrors":
-        """All three times lambda_t, of each group or of each of its hypotheses."""
+        """All three errors times the weights lambda_t, one per group or one per hypothesis; unit-free."""
         weights = weights.reshape(len(weights), -1, 1)
         return GroupErrors._make(None if part is None else part * weights for part in self)
 
     @property
     def change(self) -> Float[Tensor, "image hypothesis head"]:
-        """D = L_theta - L_ref; L_theta alone where the reference was not run, which has the same gradient."""
+        """D = L_theta - L_ref, squared noise errors; L_theta alone if the reference was not run: the same gradient."""
         return self.policy if self.reference is None else self.policy - self.reference
 
 
@@ -43,6 +43,8 @@ def noise_errors(
     """Errors of the noise that policy and reference predict for the same x_t, in float32 at least.
 
     The two errors nearly cancel in L_theta - L_ref, so predictions in half precision are refused.
+
+    Raises TypeError if a prediction is not float32 or float64, ValueError if its dims do not match the heads.
     """
     for name, predicted in (("policy", policy), ("noise", noise), ("reference", reference)):
         if predicted is not None:
@@ -63,20 +65,21 @@ def centred_noise(
     noise: Float[Tensor, "image #hypothesis dim"],  # noqa: F821
     reference: Float[Tensor, "image hypothesis dim"],
 ) -> Float[Tensor, "image hypothesis dim"]:
-    """The noise as a target from which the reference errs by the same amount on no group's members on average.
+    """A noise target under which the reference's mean error over each group is zero.
 
         eps'_i = eps_i + mean_j (eps_ref,j - eps_j),    so that  e'_i = eps_ref,i - eps'_i = e_i - mean_j e_j
 
-    A reference that preferences trained is no longer a denoiser of its own samples: it moves all of them alike, by
-    the b that the last round taught it. At an x_t that tells good members from bad ones, A_i b does not cancel, and
-    the next round takes back among the good what the last one gave (measured: with the truth itself as critic a second
-    round lost a third of the first one's gain). Of a reference that was never aligned b is about 0. Our own.
+    A reference that was itself trained on preferences is no longer a denoiser of its own samples: it moves all of them
+    by the same offset b, which the last round taught it. At an x_t from which good and bad members can be told apart,
+    A_i b does not cancel, and the next round takes back among the good members what the last one gained (measured: with
+    the truth itself as critic, a second round lost a third of the first one's gain). For a reference that was never
+    aligned, b is about 0. The noise is of standard normal scale. Our own.
     """
     return noise + (reference.detach() - noise).mean(1, keepdim=True)
 
 
 def refuse_half_precision(values: Tensor, name: str) -> None:
-    """Raise unless `values` are float32 or float64."""
+    """Raise TypeError unless `values` (predicted noise, any shape) are float32 or float64; `name` is for the error."""
     if values.dtype not in (torch.float32, torch.float64):
         raise TypeError(
             f"{name} is {str(values.dtype).removeprefix('torch.')}: differences of near-equal noise errors "

@@ -13,7 +13,7 @@ def linear(errors: GroupErrors, advantages: Advantages, settings: ObjectiveSetti
     """beta sum_i A_i D_i
 
     Source: Shen et al. 2026 (arXiv:2602.19180), Eq. 6 without its kappa term, which any objective may have.
-    A loser's error has no ceiling, so this is unbounded below unless kappa > beta max(-A_i): use it with
+    A loser's error has no upper limit, so this is unbounded below unless kappa > beta max(-A_i): use it with
     kappa, or with the stability guard. Its gradient does not depend on the reference model.
     """
     return settings.beta * group_statistic(errors.change, advantages, settings)

@@ -38,7 +38,7 @@ OBJECTIVES: Mapping[str, Objective] = {
 
 
 class AlignmentLoss(NamedTuple):
-    """The loss of a batch, and detached numbers about it."""
+    """The loss of a batch, and numbers about it that carry no gradient."""
 
     loss: Float[Tensor, ""]
     diagnostics: dict[str, Tensor]
@@ -56,6 +56,9 @@ def alignment_loss(
 
     Dropped groups have no part in it. `images` is what the mean divides by, by default the kept groups given
     here: where a batch is split into micro-batches, give those of the whole batch and add the parts up.
+
+    Raises ValueError if the errors' shapes do not match advantages and heads, or if the settings need the reference's
+    errors or the distance and these are None.
     """
     _check(errors, advantages, settings)
     objective = OBJECTIVES[settings.objective]

@@ -15,6 +15,7 @@ def nft(errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettings
     Source: DiffusionNFT, Zheng et al. 2025 (arXiv:2509.16117). With its r = (1 + A) / 2, its loss
     r ||v+ - v||^2 + (1 - r) ||v- - v||^2 is this plus the kappa term, but for a constant, where beta and
     kappa_per_beta both equal its beta. Linear in the outputs: any kappa above 0 makes it convex, whatever A.
+    Unit-free. Raises ValueError if `errors.distance` is None.
     """
     if errors.distance is None:
         raise ValueError("nft: errors.distance is None; noise_errors fills it from the reference's prediction")

@@ -16,7 +16,7 @@ __all__ = ["Objective", "better", "damped", "group_statistic", "over_group"]
 class Objective(Protocol):
     """Preference term of each image and head, to be minimised; the mean over images is taken later, outside it.
 
-    What it may look at is how each hypothesis' error changed: `errors.change` is D = L_theta - L_ref, or
+    It may depend only on how each hypothesis' error changed: `errors.change` is D = L_theta - L_ref, or
     L_theta alone where the reference was not run, and `errors.distance` is ||eps_theta - eps_ref||^2.
     """
 
@@ -26,21 +26,24 @@ class Objective(Protocol):
 
 
 def damped(values: Float[Tensor, "image hypothesis"], neg_scale: float) -> Float[Tensor, "image hypothesis"]:
-    """Advantages with those of the losers times `neg_scale`."""
+    """Advantages (in standard deviations), those below 0 times `neg_scale`."""
     return values.where(values >= 0, neg_scale * values)
 
 
 def over_group(
     terms: Float[Tensor, "image hypothesis head"], settings: ObjectiveSettings
 ) -> Float[Tensor, "image head"]:
-    """Sum (or mean) over the hypotheses of each group."""
+    """Sum over the hypotheses of each group, or mean if `group_reduce` is "mean"; in the unit of `terms`."""
     return terms.sum(1) if settings.group_reduce == "sum" else terms.mean(1)
 
 
 def group_statistic(
     change: Float[Tensor, "image hypothesis head"], advantages: Advantages, settings: ObjectiveSettings
 ) -> Float[Tensor, "image head"]:
-    """S = sum_i A_i D_i: negative once winners are predicted better, or losers worse, than before."""
+    """S = sum_i A_i D_i, unit-free: negative once winners are predicted better, or losers worse, than before.
+
+    `change` is D, the change of each squared noise error.
+    """
     return over_group(damped(advantages.values, settings.neg_scale)[..., None] * change, settings)
 
 

@@ -16,7 +16,7 @@ def pairwise(errors: GroupErrors, advantages: Advantages, settings: ObjectiveSet
 
     Source: Diffusion-DPO, Wallace et al. 2024 (arXiv:2311.12908); beta here holds its beta T omega(lambda_t).
     The code of ADHMR (Shen et al. 2025, arXiv:2505.10250) has a factor 1/2 beside its beta: beta here is half
-    of that one. Which pairs: `pairs`, `top_k` and `pair_margin`. Abstentions and ties make no pair.
+    of that one. Which pairs: `pairs`, `top_k` and `pair_margin`. Abstentions and ties make no pair. Unit-free.
     """
     pairs = _pairs(advantages, settings)
     change = errors.change

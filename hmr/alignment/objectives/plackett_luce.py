@@ -17,7 +17,7 @@ def plackett_luce(
 
     Source: Diffusion-LPO, Bai et al. 2025 (arXiv:2510.01540), on the model of Plackett 1975 and Luce 1959; with
     two hypotheses it is `pairwise`. Only the order of the advantages counts. Ties are not compared with each
-    other (our choice); abstentions have no part. Neither has neg_scale.
+    other (our choice); abstentions are left out; neg_scale has no effect.
     """
     utility = -settings.beta * errors.change
     itself = torch.eye(utility.shape[1], dtype=torch.bool, device=utility.device)

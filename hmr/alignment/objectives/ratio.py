@@ -18,7 +18,7 @@ def ratio(errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettin
     and -sum_i A_i r_i where `clip_eps` is None.
     Source: PPO, Schulman et al. 2017 (arXiv:1707.06347), Eq. 7, with the reference as the old policy and the
     ratio of the diffusion bound. At the reference the gradient is the linear one. Clipped, with a zero sum
-    of A, it is at least -2 e times the sum of the positive A.
+    of A, it is at least -2 e times the sum of the positive A. Unit-free: A counts standard deviations.
     """
     weights = damped(advantages.values, settings.neg_scale)[..., None]
     log_ratio = -settings.beta * errors.change

@@ -26,13 +26,13 @@ class ObjectiveSettings(BaseModel):
     """The whole training objective. The defaults are the preset `stable`.
 
     `beta` holds the paper's beta T lambda_t with constant lambda_t, and `kappa_per_beta` its kappa_t / (beta
-    lambda_t): a change of T or lambda_t can not be told from one of beta.
+    lambda_t): a change of T or lambda_t has the same effect as one of beta.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "custom"
-    """Stands in every report; see `preset`."""
+    """Printed in every report; see `preset`."""
     objective: Literal[
         "linear",
         "log_sigmoid",
@@ -55,8 +55,8 @@ class ObjectiveSettings(BaseModel):
     clip_eps: float | None = Field(default=None, gt=0, lt=1)
     """`ratio` only: PPO's clip of the ratio to 1 +- clip_eps."""
     pairs: Literal["best_worst", "top_bottom", "all_pairs"] = "best_worst"
-    """`pairwise` only: which winner and loser of a group meet. `top_bottom`: the i-th best and the i-th worst, for i
-    up to `top_k`."""
+    """`pairwise` only: which winner and loser of a group are paired. `top_bottom`: the i-th best and the i-th worst,
+    for i up to `top_k`."""
     pair_margin: float = Field(default=0.0, ge=0)
     """`pairwise` only: the advantages of a pair differ by this at least."""
     top_k: int = Field(default=1, ge=1)
@@ -85,7 +85,7 @@ class ObjectiveSettings(BaseModel):
     share_noise: bool = True
     """One step, one noise for a whole group; False draws them for every hypothesis by itself."""
     centre_residuals: bool = False
-    """Take out of each group what the reference errs by on all its members alike; see `centred_noise`."""
+    """Subtract from each group the error that the reference makes on all its members alike; see `centred_noise`."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ObjectiveSettings":

@@ -1,16 +1,16 @@
 """Named settings of a fine-tuning run, one TOML file each, with the source of every number beside it.
 
 `[objective]` are fields of `ObjectiveSettings`, `[trainer]` those of the trainer's settings that the sources name.
-A file names every field that acts on its objective: nothing of another preset comes in silently. Its name stands in
-every report, and with it what was changed.
+A file names every field that acts on its objective: nothing is taken silently from another preset. Every report
+prints the preset's name and what was changed.
 
 Marks in the files:
     [paper]   Shen et al. 2026, "VLM-Guided Group Preference Alignment for Diffusion-based Human Mesh Recovery"
               (arXiv:2602.19180), or its supplement
     [notes]   public reading notes on that paper: second-hand
-    [code]    what the training code does that its authors released
+    [code]    what the training code that its authors released does
     [unsaid]  no public source gives it, so the value is ours
-    [ours]    our choice, though a source has another or none is called for
+    [ours]    our choice, though a source has another value or none is needed
 
 To add one: write `<name>.toml` here, and add the name to `Train.preset` in the settings of a run.
 """
@@ -37,9 +37,10 @@ PRESETS: Mapping[str, ObjectiveSettings] = {
 
 
 def preset(name: str, **changes: Any) -> ObjectiveSettings:
-    """A preset with `changes`, which its name tells: preset("stable", beta=50) is "stable, changed: beta".
+    """A preset with `changes`, which its name shows: preset("stable", beta=50) is named "stable, changed: beta".
 
-    `advantage` may be a part of its settings: the others stay the preset's.
+    `advantage` may be a part of its settings: the others stay the preset's. Raises ValueError (pydantic's
+    ValidationError among them) for an unknown preset or for changes that do not fit.
     """
     chosen = PRESETS[_known(name)]
     if not changes:
@@ -52,7 +53,7 @@ def preset(name: str, **changes: Any) -> ObjectiveSettings:
 
 
 def trainer_settings(name: str) -> dict[str, Any]:
-    """The preset's settings of the trainer, by their names there."""
+    """The preset's settings of the trainer, by their names there; raises ValueError if there is no such preset."""
     return dict(_FILES[_known(name)]["trainer"])
 
 
