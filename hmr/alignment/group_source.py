@@ -13,7 +13,7 @@ __all__ = ["GroupBatch", "GroupSource", "ScoredGroups"]
 
 
 class GroupBatch(NamedTuple):
-    """A few groups; n images, g hypotheses each. Latents: diffused vectors x0, laid out as in `hmr.diffusion.latent`."""
+    """A few groups; n images, g hypotheses each. Latents: diffused vectors, laid out as in `hmr.diffusion.latent`."""
 
     condition: Condition | Observation  # of the n images; observations where the encoder is trained too
     latents: Float[Tensor, "n g 133"]

@@ -348,7 +348,7 @@ class _Training:
         return errors if self.objective.needs_reference else GroupErrors(errors.policy)
 
     def _watches(self, step: int) -> bool:
-        """Whether to run a reference that the gradient does not need: every `watch_every` steps and before validation."""
+        """Whether to run a reference that the gradient does not need: now and then, and before validation."""
         return step % self.settings.watch_every == 0 or (step + 1) % self.settings.evaluate_every == 0
 
     def _sum_over_processes(self, losses: list[Tensor], found: list[GroupErrors]) -> tuple[float, GroupErrors]:

@@ -1,4 +1,4 @@
-"""The body: what a pose, a shape and a camera make of it, and what a body can and cannot do.
+"""The body: posed, shaped and placed before a camera, and what a body can and cannot do.
 
 | file | what |
 |---|---|
@@ -12,7 +12,7 @@
 | `penetration` | How deep body parts pass through each other, from the joints alone: capsules about the limbs |
 | `refinement` | A short fit of one body to the detector's landmarks, from a hypothesis and near it |
 | `rotations` | Rotations as matrices and as vectors (axis times angle, radians), in both directions |
-| `skeleton` | Names and kinship of the joints: the 29 of HybrIK (SMPL's 24 and five leaves) and the 23 keypoints |
+| `skeleton` | Names and parents of the joints: the 29 of HybrIK (SMPL's 24 and five leaves) and the 23 keypoints |
 | `skinning` | Linear blend skinning as one product: what joints carry of a point, times where the joints went |
 | `smplx_fold` | SMPL-X's 55 joints folded onto the tree of 24 that everything here is written for |
 

@@ -1,9 +1,9 @@
 """The body: pose, shape and place in, vertices, joints and keypoints out.
 
-Three kinds of file serve: the free body shipped in `hmr/assets`, and a licensed SMPL or SMPL-X file of the user's own;
-SMPL-X is folded onto SMPL's joints (`smplx_fold`). Nothing downstream knows which, nor writes down how many vertices
-there are. The free body is not SMPL: its betas are not SMPL's betas and its errors do not compare with published ones;
-nor are SMPL-X's betas SMPL's.
+Three kinds of file can be used: the free body shipped in `hmr/assets`, and a licensed SMPL or SMPL-X file of the user's
+own; SMPL-X is folded onto SMPL's joints (`smplx_fold`). Nothing downstream depends on which it is, or on the number of
+vertices. The free body is not SMPL: its betas are not SMPL's betas, and its errors cannot be compared with published
+ones. SMPL-X's betas are not SMPL's either.
 """
 
 import hashlib
@@ -55,8 +55,8 @@ class _Joints(NamedTuple):
 class Body(nn.Module):
     """A skinned body. Differentiable in pose, betas and translation; has no parameters of its own.
 
-    `betas` have a row for each person. With several poses a person, the first batch / person poses are the first
-    person's, and so on: hypotheses are posed most cheaply so, for a person is shaped once.
+    `betas` have a row for each person. With several poses per person, the first batch / person poses are the first
+    person's, and so on. This is the cheapest way to pose hypotheses, since each person is shaped once.
     """
 
     def __init__(self, arrays: BodyArrays) -> None:
@@ -82,7 +82,8 @@ class Body(nn.Module):
     ) -> BodyOutput:
         """Linear blend skinning of rotation matrices (root first), shape and translation in metres.
 
-        The root turns the body about its pelvis joint, not about the origin: translation moves it afterwards.
+        The root turns the body about its pelvis joint, not about the origin: translation moves it afterwards. Raises
+        ValueError if the number of poses is not a multiple of the number of people.
         """
         joints = self._joints(pose, betas, translation)
         surface = self.surface(betas, pose)
@@ -95,7 +96,7 @@ class Body(nn.Module):
         betas: Float[Tensor, "person 10"],
         translation: Float[Tensor, "batch 3"],
     ) -> BodyPoints:
-        """Joints and keypoints as `forward` gives them, at a fraction of its cost: no vertex is skinned."""
+        """Joints and keypoints, metres, as in `forward`, but much faster: no vertex is skinned. Raises as it does."""
         return self._points(pose, betas, self._joints(pose, betas, translation))
 
     def _joints(self, pose: Tensor, betas: Tensor, translation: Tensor) -> _Joints:
@@ -116,13 +117,13 @@ class Body(nn.Module):
     def carried_keypoints(
         self, pose: Float[Tensor, "batch 24 3 3"], betas: Float[Tensor, "batch 10"]
     ) -> tuple[Float[Tensor, "batch 23 24 3"], Float[Tensor, "23 24"]]:
-        """What part of each keypoint each of the 24 joints carries: points, metres, T-pose, and shares.
+        """Which part of each keypoint each of the 24 joints carries: points (metres, T-pose), and shares (0-1).
 
         With the joints' places p_j, turns G_j and places at rest r_j, linear blend skinning puts keypoint k at
 
             sum_j G_j (points[k, j] - shares[k, j] r_j) + shares[k, j] p_j
 
-        so that keypoints can be posed without the vertices. What bends the surface with the pose is taken from `pose`.
+        so that keypoints can be posed without the vertices. The surface's pose corrections are those of `pose`.
         """
         carried = self.carried(betas, pose)[:, self.leaf_count :]
         if not self.regressed:
@@ -143,13 +144,13 @@ def _with_limbs(surface: Float[Tensor, "batch 11 *part"], joints: Float[Tensor, 
 
 
 def _of_joints(arrays: BodyArrays, places: Float[np.ndarray, "vertex ..."]) -> Float[np.ndarray, "29 ..."]:
-    """The joints' from the vertices': a regressor's mixtures, and the leaves, which are vertices."""
+    """Values of the 29 joints from those of the vertices: the regressor's mixtures, and the leaf vertices."""
     regressed = np.tensordot(arrays.J_regressor.astype(np.float64), places.astype(np.float64), 1)
     return np.concatenate([regressed, places[arrays.leaf_vertex_ids]])
 
 
 def _carried(arrays: BodyArrays) -> BlendShapes:
-    """What joints carry of the leaves, and of the keypoints that are mixtures of vertices."""
+    """The part that each joint carries of the leaves, and of the keypoints that are mixtures of vertices."""
     regressor, template = arrays.keypoint_regressor, arrays.v_template
     surface = [arrays.vertex_ids[name] for name in _FACE + _FEET] if regressor is None else []
     single = [*arrays.leaf_vertex_ids, *surface]
@@ -165,12 +166,12 @@ def _carried(arrays: BodyArrays) -> BlendShapes:
 
 
 def load_body(path: Path | None = None) -> Body:
-    """The body in the file, or the free body shipped with the project; raises BodyFileError."""
+    """The body in the file, or the free body shipped with the project; raises BodyFileError if it cannot be used."""
     return Body(load_arrays(path))
 
 
 def load_arrays(path: Path | None = None) -> BodyArrays:
-    """The arrays that `load_body` makes a body of."""
+    """The arrays of which `load_body` makes a body; raises BodyFileError if the file cannot be used."""
     if path is not None:
         return read_body_file(Path(path))
     with resources.as_file(_SHIPPED) as shipped:

@@ -31,7 +31,7 @@ class Plain(NamedTuple):
 
 
 class PlainBody:
-    """The body as it is usually written. The baseline."""
+    """The baseline: the body as it is usually written, with smplx's skinning."""
 
     def __init__(self, arrays: BodyArrays) -> None:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # smplx prints as it loads

@@ -2,7 +2,7 @@
 
 A pickle is a program. The licensed SMPL files are pickles of Python 2 with objects of `chumpy`, a library
 that no longer installs; so they are read through an allow-list (storage/safe_pickle.py), and each chumpy or scipy
-object becomes an inert bag of its stored state. Whatever else a file names is refused, and the error prints the name.
+object becomes an inert container of its stored state. Any other name in a file is refused, and the error prints it.
 """
 
 import io
@@ -32,7 +32,7 @@ FIELDS = (
     *("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f", "meta"),
     *("vertex_ids_names", "vertex_ids", "leaf_vertex_ids", "keypoint_regressor", "keypoint_names"),
 )
-"""What is read of an archive; SMPL-X files hold objects beside it that nobody needs here."""
+"""The entries of an archive that are read; SMPL-X files also hold objects that are not needed here."""
 
 
 class BodyFileError(ValueError):
@@ -41,7 +41,7 @@ class BodyFileError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class BodyArrays:
-    """What a body file holds; V vertices, F faces."""
+    """The content of a body file; V vertices, F faces."""
 
     name: str
     v_template: NDArray[np.float32]  # (V, 3) metres, T-pose, y up, facing +z
@@ -57,7 +57,7 @@ class BodyArrays:
 
 
 def read_body_file(path: Path) -> BodyArrays:
-    """The body in the file, checked; any fault is a BodyFileError: what, where, how to mend it."""
+    """The body in the file, checked; raises BodyFileError for any fault, with what, where and how to fix it."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -96,7 +96,7 @@ def _npz_fields(content: bytes) -> dict[str, Any]:
 
 
 class _Inert:
-    """Stands for an object of a foreign class: keeps the state that was stored with it and does nothing."""
+    """Stands for an object of a foreign class: holds the state stored with it and does nothing."""
 
     origin = ""
 

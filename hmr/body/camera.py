@@ -9,17 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 LEAST_DEPTH = 0.2
-"""Metres from the camera's plane to the nearest joint: the skin about it is up to 0.15 m nearer."""
+"""Least distance in metres from the camera's plane to a joint: the skin around it is up to 0.15 m nearer."""
 
 
 def project(points: Float[Tensor, "*b p 3"], camera: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b p 2"]:
-    """Pixels of points in the camera frame, metres; points nearer than 1 cm are pushed out to 1 cm."""
+    """Pinhole projection, px, of points in the camera frame, metres; depths below 1 cm count as 1 cm."""
     focal, centre = camera[..., None, :2], camera[..., None, 2:]
     return focal * points[..., :2] / points[..., 2:].clamp(min=0.01) + centre
 
 
 def to_crop(pixels: Float[Tensor, "*b p 2"], crop: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b p 2"]:
-    """Pixels of the photograph to crop coordinates in [-1, 1]."""
+    """Pixels of the photograph to crop coordinates: -1 to 1 over the crop, beyond that outside it."""
     return (pixels - crop[..., None, :2]) * 2 / crop[..., None, 2:]
 
 
@@ -46,7 +46,7 @@ def fit_root_depth(
     offset = depths[:, ends, None] * rays[:, ends] - depths[:, starts, None] * rays[:, starts]
     a = slope.square().sum((-1, -2)).clamp(min=1e-9)
     b = (slope * offset).sum((-1, -2))
-    # Depth differences beyond the bone's own length cannot be right: they may not eat up the whole budget.
+    # Depth differences greater than the bone's own length cannot be right: they must not use up the whole sum.
     along = torch.minimum((depths[:, ends] - depths[:, starts]).square(), 0.95 * lengths.square()).sum(-1)
     c = offset.square().sum((-1, -2)) + along - lengths.square().sum(-1)
     return ((-b + (b * b - a * c).clamp(min=0).sqrt()) / a).clamp(min=0.3)
@@ -80,7 +80,7 @@ def fit_translation(
 
 
 def step_back(joints: Float[Tensor, "b p 3"]) -> Float[Tensor, "b 3"]:
-    """Shift, metres, that puts every joint of placed bodies LEAST_DEPTH or more before the camera; 0 where they are.
+    """Shift, metres, that puts every joint of placed bodies LEAST_DEPTH or more before the camera; 0 if it is already.
 
     Along the ray to the joints' mean, so that the body stays where it is in the picture, and grows smaller there.
     """

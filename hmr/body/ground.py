@@ -1,7 +1,7 @@
 """People on the ground: where a floor lies under a body, and how a body comes to rest on it.
 
-A rigid body at rest stands on the face of its convex hull that lies under its centre of mass. The hull is taken of
-the joints and of some points of the skin (heels, seat, back, chest, knees) that carry people who sit, kneel or lie.
+A rigid body at rest stands on the face of its convex hull that lies under its centre of mass. The hull is that of
+the joints and of some points of the skin (heels, seat, back, chest, knees) on which people sit, kneel or lie.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 Floats = NDArray[np.float32]
 
 FARTHEST_TURN = 18.0
-"""Degrees by which a pose may be turned to rest; beyond it something else holds the person (a chair, a jump)."""
+"""Degrees by which a pose may be turned to rest; beyond that the person sits on something, or is in the air."""
 
 
 class SkinPoint(NamedTuple):
@@ -45,7 +45,7 @@ _MASS[[1, 2]], _MASS[[4, 5]], _MASS[[7, 8]], _MASS[[18, 19]] = 0.05, 0.08, 0.03,
 
 
 def ground_points(joints: Floats, rotations: Floats) -> Floats:
-    """(n, 29 + points, 3) all that may touch the ground, metres.
+    """(n, 29 + points, 3) all points that may touch the ground, metres.
 
     joints (n, 29, 3) and rotations (n, 24, 3, 3) of every joint in the same frame, as `forward_kinematics` gives them.
     """
@@ -61,9 +61,10 @@ def floor_height(joints: Floats, rotations: Floats, up: Floats) -> Floats:
 
 
 def settle(joints: Floats, rotations: Floats) -> Floats:
-    """(n, 3, 3) turns that bring bodies (y up) to rest on the floor beneath their centre of mass.
+    """(n, 3, 3) rotation matrices that bring bodies (y up) to rest on the floor beneath their centre of mass.
 
-    The identity where that asks for more than FARTHEST_TURN: such people sit on something, or are in the air.
+    joints (n, 29, 3), metres, and rotations (n, 24, 3, 3), as in `ground_points`. The identity where a body would turn
+    by more than FARTHEST_TURN: such people sit on something, or are in the air.
     """
     turns = np.tile(np.eye(3, dtype=np.float32), (len(joints), 1, 1))
     centres = np.einsum("j,njc->nc", _MASS, joints)

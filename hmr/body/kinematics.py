@@ -3,7 +3,7 @@
 The inverse is the one that the published networks run (hybrid analytical-neural inverse kinematics, Li et al.,
 HybrIK, CVPR 2021): a rest bone is turned onto the predicted bone by the smallest rotation, and what remains, the
 turn about the bone, is the predicted twist. Batched and differentiable; the only loop goes outwards from the root,
-joints that are as far from it together.
+all joints at the same distance from it at once.
 """
 
 from typing import Literal, NamedTuple
@@ -45,7 +45,7 @@ _CHAINS = _chains()
 
 
 class PosedSkeleton(NamedTuple):
-    """What forward kinematics returns."""
+    """Joints and rotations of a posed skeleton."""
 
     joints: Float[Tensor, "b 29 3"]  # metres, root at the translation
     rotations: Float[Tensor, "b 24 3 3"]  # of every joint, in the frame of the camera
@@ -54,7 +54,7 @@ class PosedSkeleton(NamedTuple):
 def forward_kinematics(
     rotations: Float[Tensor, "b 24 3 3"], rest: Float[Tensor, "b 29 3"], translation: Float[Tensor, "b 3"] | None = None
 ) -> PosedSkeleton:
-    """Pose the 29 joints of a rest skeleton by local rotations; the root turns about the pelvis joint."""
+    """Pose the 29 joints of a rest skeleton (metres) by local rotations; the root turns about the pelvis joint."""
     turns, resting = rotations.transpose(0, 1), rest.transpose(0, 1)  # joints first: a level is a slice then
     turned = turns[:1]
     for level, parents in _LEVELS:
@@ -106,9 +106,9 @@ def inverse_kinematics(
         joints: joint places in any unit and with any origin, camera-aligned axes.
         twists: (cos, sin) of joints 1-23 about their rest bone, not necessarily of unit length.
         rest: rest skeleton of the same body.
-        pelvis: what settles the turn about the spine. The published networks take the mean of the hips, which lies
-            nearly on the spine's line; the line between the hips says the same for exact joints and is far steadier
-            for predicted ones.
+        pelvis: what decides the rotation about the spine. The published networks take the mean of the hips, which
+            lies nearly on the spine's line; the line between the hips gives the same for exact joints and is far more
+            stable for predicted ones.
 
     Source: HybrIK (Li et al. 2021), section 3.3, "naive" form: the pelvis from the spine bone and the hips, spine3
     from the neck bone alone, every other joint from its one child.
@@ -129,7 +129,7 @@ def inverse_kinematics(
 
 
 def twists_of(rotations: Float[Tensor, "b 24 3 3"], rest: Float[Tensor, "b 29 3"]) -> Float[Tensor, "b 23 2"]:
-    """(cos, sin) of the twist of joints 1-23: the turn about the rest bone that the smallest rotation leaves over."""
+    """(cos, sin) of the twist of joints 1-23: the rotation about the rest bone that the smallest rotation leaves."""
     bones = torch.nn.functional.normalize((rest[:, _AIMED] - rest[:, :BODY_JOINTS])[:, 1:], dim=-1, eps=_TINY)
     swing = smallest_rotation(bones, (rotations[:, 1:] @ bones[..., None])[..., 0])
     twist = swing.transpose(-1, -2) @ rotations[:, 1:]

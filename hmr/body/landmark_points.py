@@ -1,7 +1,7 @@
 """Where BlazePose places its 33 landmarks on a body: points fixed to joints' frames.
 
-The offsets in `assets/landmark_points.json` were fitted by least squares to what the detector saw of drawn people
-whose truth is known (deploy/assets/build_landmark_points.py); they are metres in the rest pose's axes.
+The offsets in `assets/landmark_points.json` were fitted by least squares to the detector's landmarks of drawn people
+with known ground truth (deploy/assets/build_landmark_points.py); they are metres in the rest pose's axes.
 """
 
 import json
@@ -35,7 +35,7 @@ def landmark_offsets() -> Float[np.ndarray, "33 3"]:
 def landmark_places(
     joints: Float[Tensor, "n 29 3"], rotations: Float[Tensor, "n 24 3 3"], offsets: Float[Tensor, "33 3"] | None = None
 ) -> Float[Tensor, "n 33 3"]:
-    """The landmarks of posed bodies, metres; rotations of every joint in the frame of the joints."""
+    """The landmarks of posed bodies, metres; rotations are those of every joint, in the frame of the joints."""
     given = torch.from_numpy(landmark_offsets()) if offsets is None else offsets
     carriers = list(CARRIERS)
     return joints[:, carriers] + (rotations[:, carriers] @ given.to(joints)[None, :, :, None])[..., 0]
@@ -54,7 +54,7 @@ def fit_landmark_points(
 
     Gauss-Newton on the reprojection error, each landmark on its own, with weights 1 / (1 + (error / 4 px)^2) so that
     wrong detections do not count; landmarks of visibility below `visible` are left out. A weak pull (1 px per 5 cm)
-    towards the joint keeps depths finite that no view tells.
+    towards the joint keeps depths finite where no view shows them.
     """
     offsets = np.zeros((LANDMARKS, 3))
     carriers = list(CARRIERS)

@@ -71,7 +71,7 @@ PAIRS = np.array(
         if frozenset((PARTS[a].name, PARTS[b].name)) not in _NEIGHBOURS
     ]
 )
-"""(P, 2) the pairs of parts that are held against each other."""
+"""(P, 2) the pairs of parts that are tested against each other."""
 
 
 _START, _END = np.array([part.start for part in PARTS]), np.array([part.end for part in PARTS])
@@ -80,12 +80,12 @@ _RADIUS = np.array([part.radius for part in PARTS])
 
 
 def self_penetration(joints: NDArray) -> Floats:
-    """Deepest overlap of two parts that are no neighbours, metres, (G,) from joints (G, 29, 3); 0 if none."""
+    """Deepest overlap of two parts that are not neighbours, metres, (G,), from joints (G, 29, 3), metres; 0 if none."""
     return np.maximum(overlaps(joints).max(-1), 0.0)
 
 
 def overlaps(joints: NDArray) -> Floats:
-    """(G, P) overlap of each of PAIRS, metres; negative = clear of each other by so much."""
+    """(G, P) overlap of each of PAIRS, metres, from joints (G, 29, 3), metres; negative = the gap between the two."""
     joints = np.asarray(joints, dtype=np.float64)
     start, end = joints[:, _START], joints[:, _END]
     radius = _RADIUS * np.linalg.norm(end - start, axis=-1)
@@ -96,7 +96,7 @@ def overlaps(joints: NDArray) -> Floats:
 
 
 def segment_distance(p: Floats, p_end: Floats, q: Floats, q_end: Floats) -> Floats:
-    """(...) shortest distance between segments p..p_end and q..q_end, each (..., 3).
+    """(...) shortest distance between segments p..p_end and q..q_end, each (..., 3), in the unit of the points.
 
     The closest points of the lines are found, the first is clamped to its segment, the second is taken
     closest to it and clamped, and the first once more closest to that. Source: Ericson 2005, Real-Time

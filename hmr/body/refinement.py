@@ -2,11 +2,11 @@
 
     E = sum_k w_k v_k 2 (sqrt(1 + (|p_k - l_k| / noise)^2) - 1) + sum_j |d_j|^2 / s_j^2 + (log z / z_0)^2 / s_z^2
 
-p are projected keypoints and l landmarks, px of a 256 px crop; v the landmark's visibility, w how far it means the
-same point; d_j the rotation vector by which joint j turns from the hypothesis, s_j how far it may; z the pelvis'
-depth. The shape is kept, and so are the lengths of all bones. Minimised by L-BFGS with strong Wolfe line search
-(Liu and Nocedal 1989, as torch has it). Fits of this kind: Bogo et al. 2016, SMPLify; their priors on poses are
-replaced by nearness to the hypothesis, which a model of poses has drawn.
+p are projected keypoints and l landmarks, px of a 256 px crop; v is the landmark's visibility, w the weight for how
+well both mark the same point; d_j the rotation vector by which joint j turns from the hypothesis, s_j how far it may
+turn; z the pelvis' depth. The shape is kept, and so are the lengths of all bones. Minimised by L-BFGS with strong Wolfe
+line search (Liu and Nocedal 1989, as in torch). Fits of this kind: Bogo et al. 2016, SMPLify; their priors on poses are
+replaced by a penalty on leaving the hypothesis, which a model of poses has sampled.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ __all__ = ["DEFAULT", "RefineSettings", "Refined", "refine"]
 class RefineSettings:
     """How strongly the fit pulls, and how far it may go."""
 
-    noise: float = 8.0  # px of a 256 px crop: by so much landmarks err
+    noise: float = 8.0  # px of a 256 px crop: typical error of a landmark
     turn: float = 1.0  # scales how far all joints may turn
     depth: float = 0.1  # log of the pelvis' depth over the hypothesis': how far it may move
     steps: int = 40  # of L-BFGS
@@ -54,12 +54,12 @@ _TURN = torch.tensor(
     + [_TRUNK] * 4,
     dtype=torch.float64,
 )
-"""(24,) radians that each joint turns without ado: trunk, hands and feet little, limbs more. On people of the studio's
-`val` a third of it moves 2-D and 3-D errors less, and three times as much fits the landmarks closer and makes the 3-D
-errors grow: landmarks say nothing of depth."""
+"""(24,) radians that each joint may turn at little cost: trunk, hands and feet little, limbs more. On the studio's
+`val` people, a third of these values changes 2-D and 3-D errors less; three times as much fits the landmarks closer but
+makes the 3-D errors grow, since landmarks contain no depth."""
 
 _MEANING = {"hip": 0.5, "nose": 0.5, "eye": 0.25, "ear": 0.25, "toe": 0.5, "heel": 0.5}
-"""Weight of landmarks that are defined otherwise than our keypoints, or that move as one."""
+"""Weight of landmarks that are defined differently from our keypoints, or that move together."""
 
 
 def refine(
@@ -75,11 +75,12 @@ def refine(
     """Fit one body to the landmarks of its person, starting from a hypothesis.
 
     Args:
+        rotations: local rotation matrices, root first. betas: shape, unit-free.
         translation: metres, camera frame. camera: (fx, fy, cx, cy), px of the photograph.
         landmarks: x, y (px of the photograph), z, visibility 0..1; one that is not finite counts as unseen.
         crop: centre x, centre y, side of the person's crop, px of the photograph.
 
-    What the fit cannot improve, or landmarks that are all unseen, leave the hypothesis as it was.
+    If the fit cannot improve the hypothesis, or no landmark is seen, it is returned unchanged.
     """
     start = rotations.double()
     seen = landmarks[torch.from_numpy(LANDMARK_OF_KEYPOINT[SHARED])].double()
@@ -91,7 +92,7 @@ def refine(
         carried = [x.double() for x in body.carried_keypoints(rotations[None], betas[None])]
     depth = float(translation[2] + rest[0, 0, 2])
     scale = _TURN * settings.turn
-    # Unknowns in units of their own spread: the place moves across the view by px of the crop, in depth by its log.
+    # Unknowns in units of their own spread: the place moves across the view in px of the crop, in depth by its log.
     unknown = torch.zeros(24 * 3 + 3, dtype=torch.float64, requires_grad=True)
     ray = depth / camera[:2].double() / factor * settings.noise
 

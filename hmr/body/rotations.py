@@ -10,18 +10,18 @@ _TINY = 1e-12
 
 
 def rotation_vectors(matrices: Float[Tensor, "*b 3 3"] | Float[np.ndarray, "*b 3 3"]) -> Float[np.ndarray, "*b 3"]:
-    """Axis times angle, radians, angle at most pi; float32. Worked out in float64."""
+    """Axis times angle, radians, of rotation matrices; the angle is at most pi. float32, computed in float64."""
     exact = np.asarray(matrices, np.float64)
     vectors = Rotation.from_matrix(exact.reshape(-1, 3, 3)).as_rotvec()
     return vectors.reshape(exact.shape[:-1]).astype(np.float32)
 
 
 def rotation_matrices(vectors: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
-    """Matrices of rotation vectors; differentiable everywhere, at the zero vector too.
+    """Matrices of rotation vectors (radians); differentiable everywhere, also at the zero vector.
 
         R = I + sin(a) / a K + (1 - cos(a)) / a^2 K^2,    K = cross-product matrix of the vector, a its length
 
-    Source: Rodrigues' formula; near zero the series of the two factors, which meets them in the last digit.
+    Source: Rodrigues' formula; near zero the series of the two factors, which agrees with them to the last digit.
     """
     square = vectors.square().sum(-1)
     small = square < 1e-6

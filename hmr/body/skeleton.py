@@ -1,4 +1,4 @@
-"""Names and kinship of the joints: the 29 of HybrIK (SMPL's 24 and five leaves) and the 23 keypoints.
+"""Names and parents of the joints: the 29 of HybrIK (SMPL's 24 and five leaves) and the 23 keypoints.
 
 Source: Loper et al. 2015 (SMPL's tree of 24 joints); Li et al. 2021, HybrIK (the five leaves and which child
 each joint aims at); Lin et al. 2014 (COCO-17), followed by three foot points a side as in OpenPose BODY_25.

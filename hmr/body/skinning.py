@@ -1,12 +1,12 @@
 """Linear blend skinning as one product: what joints carry of a point, times where the joints went.
 
-A point that lies at x at rest and hangs on joint j by w_j goes to
+A point that lies at x at rest and has weight w_j on joint j goes to
 
     sum_j w_j (G_j x + t_j),    t_j = p_j - G_j r_j
 
 with the joints' turns G_j, their places p_j, and their places at rest r_j. So it is a row of 24 x (w_j x, w_j) times a
 table of 24 x (G_j, t_j), for any number of poses at a time. A fixed mixture of vertices is such a row as well, the sum
-of theirs: keypoints need no vertices. A vertex hangs on few joints, so its row is mostly zeros, which are left out.
+of theirs: keypoints need no vertices. A vertex has weight on few joints: the many zeros of its row are left out.
 
 Source: Loper et al. 2015, SMPL, equations 2-4.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class BlendShapes(nn.Module):
-    """Points before they are skinned: template + betas shapes + (R - I) bends; whatever axes a point has."""
+    """Points before they are skinned: template + betas shapes + (R - I) bends; a point may have any axes."""
 
     template: Tensor
     shapes: Tensor
@@ -49,7 +49,10 @@ class BlendShapes(nn.Module):
     def forward(
         self, betas: Float[Tensor, "person 10"], pose: Float[Tensor, "batch 24 3 3"] | None = None
     ) -> Float[Tensor, "rest ..."]:
-        """Once for each person; once for each pose where it bends them (without a pose: as in T-pose)."""
+        """Points at rest, metres for places: one row per person, or one per pose if there are pose corrections.
+
+        Without a pose they are those of the T-pose.
+        """
         shaped = torch.addmm(self.template, betas, self.shapes)
         if self.bends is not None and pose is not None:
             eye = torch.eye(3, dtype=pose.dtype, device=pose.device)
@@ -59,7 +62,7 @@ class BlendShapes(nn.Module):
 
 
 class SparseSkin(nn.Module):
-    """A mesh's vertices and the joints that each of them hangs on."""
+    """A mesh's vertices and the joints on which each has weight."""
 
     vertex: Tensor  # (pair,) of vertex and joint with a weight
     weight: Tensor  # (pair, 1)
@@ -81,7 +84,7 @@ class SparseSkin(nn.Module):
     def forward(
         self, rest: Float[Tensor, "rest vertex 3"], table: Float[Tensor, "rest 96 column"]
     ) -> Float[Tensor, "batch vertex 3"]:
-        """Vertices at rest to where the joints of `joint_table` carry them; each rest has batch / rest poses."""
+        """Vertices at rest, metres, moved by the joints of `joint_table`; each row of `rest` has batch / rest poses."""
         return torch.cat([self._posed(points, joints) for points, joints in zip(rest, table)]).contiguous()
 
     def _posed(self, rest: Tensor, table: Tensor) -> Tensor:
@@ -95,7 +98,7 @@ class SparseSkin(nn.Module):
 def skin_mixtures(
     carried: Float[Tensor, "rest point 24 4"], table: Float[Tensor, "rest 96 column"]
 ) -> Float[Tensor, "batch point 3"]:
-    """Points from what each joint carries of them (`carried_by_joints`), each rest in batch / rest poses."""
+    """Points, metres, from what each joint carries of them (`carried_by_joints`); each rest has batch / rest poses."""
     columns = carried.flatten(2) @ table
     return columns.unflatten(2, (-1, 3)).transpose(1, 2).flatten(0, 1)
 
@@ -107,7 +110,8 @@ def carried_by_joints(
 ) -> Float[np.ndarray, "point 24 4 some"]:
     """What each joint carries of mixtures of vertices: sums of mixture x weight x place, and of mixture x weight.
 
-    The latter, the joint's share, stands beside the first of `some` places alone: beside shifts of it stands 0.
+    In the unit of `places` (metres); the last of the four numbers is the joint's share, a unit-free weight. It is set
+    for the first of `some` places only; the others are shifts of it, and have 0.
     """
     carried = np.zeros((len(mixtures), weights.shape[1], 4, places.shape[-1]))
     for point, mixture in zip(carried, mixtures):
@@ -124,7 +128,10 @@ def joint_table(
     rest: Float[Tensor, "batch 24 3"],
     rests: int,
 ) -> Float[Tensor, "rest 96 column"]:
-    """G_j and t_j of all joints, a column for each coordinate of each of the batch / `rests` poses of a rest."""
+    """G_j (rotation matrices) and t_j (metres) of all 24 joints, one below the other.
+
+    `rests` is the number of rest skeletons; each column is one coordinate of one of its batch / rests poses.
+    """
     moved = places - (turns @ rest[..., None])[..., 0]
     joints = torch.cat([turns, moved[..., None]], -1).unflatten(0, (rests, -1))  # rest, pose, joint, to, from
     return joints.permute(0, 2, 4, 1, 3).flatten(3).flatten(1, 2)

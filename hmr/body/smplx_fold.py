@@ -2,7 +2,7 @@
 
 SMPL-X (Pavlakos et al. 2019) has SMPL's joints 0-21, then jaw and two eyes, which hang on the head, then fifteen finger
 joints a side, which hang on the wrist. As long as face and fingers are not bent, they move with head and wrist as if
-they were made of one piece: then the folded body has the vertices of the whole one, exactly.
+they were rigid: then the folded body has exactly the vertices of the whole one.
 
 What is lost: fingers (flat hands, which bend at the knuckles as one piece where a pose bends joints 22 and 23 as
 SMPL's), jaw, eyes and expression.
@@ -50,7 +50,7 @@ def fold_smplx(
     J_regressor: Float[np.ndarray, "55 vertex"],
     weights: Float[np.ndarray, "vertex 55"],
 ) -> FoldedBody:
-    """The body of 24 joints; the template is the same.
+    """The body of 24 joints, metres as in the file; the template stays the same.
 
         weights[:, 15] += weights of jaw and eyes
         weights[:, 22] = sum of the left fingers', weights[:, 23] = sum of the right ones'

@@ -12,8 +12,8 @@
 | `photograph` | Photographs: read from a file as they are meant to be seen, and cropped to squares |
 | `pose_networks` | BlazePose's two networks: one finds heads and body circles, one places 33 landmarks in a square |
 | `resampling` | Pictures resampled fast: upright by area, and through any affine map |
-| `search_quality` | How well people are found: found, missed and false, against people whom somebody marked by eye |
-| `tile_search` | The thorough search of a picture: finer squares only where somebody may still be |
+| `search_quality` | How well people are found: found, missed and false, against people who were marked by eye |
+| `tile_search` | The thorough search of a picture: finer squares only where someone may still be |
 
 May import: nothing of ours.
 

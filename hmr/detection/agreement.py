@@ -1,7 +1,7 @@
 """How far a drawn body agrees with what the detector saw: keypoints beside landmarks, silhouette beside mask.
 
-The detector's evidence is no ground truth, but every photograph has it, so that these two measures serve where no
-labels are: on people's own photographs.
+The detector's evidence is not ground truth, but every photograph has it, so these two measures can be used where
+there are no labels: on people's own photographs.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["CROP", "LANDMARK_OF_KEYPOINT", "SHARED", "cells_inside", "keypoint_distance", "mask_iou"]
 
 CROP = 256.0
-"""Side of the crop, px, in which keypoint distances are told: people near and far count alike."""
+"""Side of the crop, px, in which keypoint distances are given: people near and far count alike."""
 
 # fmt: off
 LANDMARK_OF_KEYPOINT = np.array([
@@ -56,13 +56,13 @@ def mask_iou(
 ) -> Float[np.ndarray, " n"]:
     """Intersection over union of silhouettes and masks inside the photograph; (n,) float64.
 
-    A cell belongs to either where its share is a half or more. (The probabilities of a mask fall off over several
-    cells at its border, so that an overlap of shares stays below .9 for a perfect body.)
+    A cell belongs to silhouette or mask where its value is a half or more. (The probabilities of a mask fall off over
+    several cells at its border, so an overlap of the values themselves would stay below .9 for a perfect body.)
 
     Args:
         silhouette: (n, 64, 64) the drawn body over the crop, 0..1, or bytes 0..255.
         mask: (n, 64, 64) the detector's person probability over the same crop, 0..1, or bytes 0..255.
-        inside: cells that lie in the photograph (`cells_inside`); beyond its border nobody knows. None = all.
+        inside: cells that lie in the photograph (`cells_inside`); the others are ignored. None = all.
 
     NaN where both are empty.
     """
@@ -74,7 +74,7 @@ def mask_iou(
 def cells_inside(
     crop: Float[np.ndarray, "n 3"], width: NDArray | int, height: NDArray | int, cells: int = 64
 ) -> Bool[np.ndarray, "n cells cells"]:
-    """Cells of crops whose centre lies in the photograph. width, height: (n,) or one number, px of the photograph."""
+    """Cells of crops (px) whose centre lies in the photograph. width, height: (n,) or one number, px."""
     crop = np.asarray(crop, np.float64)
     steps = ((np.arange(cells) + 0.5) / cells - 0.5) * crop[:, 2:]
     x, y = crop[:, :1] + steps, crop[:, 1:2] + steps

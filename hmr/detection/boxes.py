@@ -18,7 +18,7 @@ def overlaps(first: Float[np.ndarray, "n 4"], second: Float[np.ndarray, "m 4"]) 
 
 
 def matches(overlap: Float[np.ndarray, "n m"], least: float) -> Int[np.ndarray, " n"]:
-    """The column that each row takes, -1 for none: greatest overlaps first, each column once, none below `least`."""
+    """Column matched to each row, -1 for none: greatest overlaps (0-1) first, each column once, none below `least`."""
     left = np.where(overlap >= least, overlap, -1.0)
     taken = np.full(len(left), -1, np.int64)
     while left.size and left.max() >= 0:
@@ -29,10 +29,10 @@ def matches(overlap: Float[np.ndarray, "n m"], least: float) -> Int[np.ndarray, 
 
 
 def boxes_of(points: Float[np.ndarray, "n point 2"]) -> Float[np.ndarray, "n 4"]:
-    """The box about the points of each row."""
+    """The bounding box of the points of each row, in the unit of the points (px)."""
     return np.concatenate([points.min(1), points.max(1)], -1)
 
 
 def within(box: Float[np.ndarray, "n 4"], size: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 4"]:
-    """Boxes as far as they lie in pictures of these widths and heights."""
+    """Boxes clipped to pictures of these sizes (width, height), px."""
     return np.clip(box, 0, np.concatenate([size, size], -1))

@@ -16,26 +16,26 @@ FARTHEST = 0.25
 
 
 class Matched(NamedTuple):
-    """Found people, the user's keypoints in the place of the detector's where they fit."""
+    """Found people, with the user's keypoints in place of the detector's where they fit."""
 
     people: list[FoundPerson]  # those with the user's keypoints first
-    described: int  # of them
-    unmatched: list[NDArray[np.float32]]  # (33, 4) keypoints of the user's that fit nobody who was found
+    described: int  # how many these are
+    unmatched: list[NDArray[np.float32]]  # (33, 4) each: the user's keypoints that fit none of the found people
 
 
 def keypoint_file(photograph: Path) -> Path | None:
-    """The user's keypoints of a photograph: `<name>.json` or OpenPose's `<name>_keypoints.json` beside it."""
+    """The keypoint file beside a photograph, `<name>.json` or OpenPose's `<name>_keypoints.json`; None without one."""
     names = [f"{photograph.stem}{end}" for end in (".json", "_keypoints.json", ".JSON", "_keypoints.JSON")]
-    # A name may be too long with its ending: os.path says no to it where Path raises.
+    # A name may be too long with its ending: os.path then returns False where Path raises.
     return next((file for name in names if os.path.isfile(file := photograph.with_name(name))), None)
 
 
 def use_keypoints(found: Sequence[FoundPerson], brought: Sequence[NDArray[np.float32]]) -> Matched:
-    """The found people, with x, y and visibility of every point replaced that the user's keypoints know of them.
+    """The found people, with x, y and visibility of each point replaced by the user's keypoint where there is one.
 
-    brought: (33, 4) landmarks each, as `read_keypoints` gives them. Each goes to the nearest person not yet taken,
-    at most FARTHEST away. Depth, world landmarks, mask and crop stay the detector's; people whom the user did not
-    bring stay as they were found, after the others.
+    brought: (33, 4) landmarks each, px, as `read_keypoints` returns them. Each goes to the nearest person not yet
+    taken, at most FARTHEST away. Depth, world landmarks, mask and crop stay the detector's; people without the user's
+    keypoints stay as they were found, after the others.
     """
     free, people, unmatched = list(found), [], []
     for landmarks in brought:
@@ -51,7 +51,7 @@ def use_keypoints(found: Sequence[FoundPerson], brought: Sequence[NDArray[np.flo
 
 
 def with_keypoints(person: FoundPerson, landmarks: NDArray[np.float32]) -> FoundPerson:
-    """The person with x, y and visibility of every known one of (33, 4) landmarks in the place of the detector's."""
+    """The person with x, y (px) and visibility of each known one of (33, 4) landmarks in place of the detector's."""
     known = landmarks[:, 3] > 0
     mixed = person.landmarks.copy()
     mixed[known, :2], mixed[known, 3] = landmarks[known, :2], landmarks[known, 3]

@@ -3,7 +3,8 @@
 People: OpenPose's `{"people": [{"pose_keypoints_2d": [...]}]}` (`pose_keypoints` in old versions); COCO's annotations
 `{"annotations": [{"keypoints": [...]}]}`, results `[{"keypoints": [...]}]`, one such person alone; mmpose's
 `instance_info` or predictions with `keypoint_scores`; ultralytics' `keypoints: {"x", "y", "visible"}`. Skeletons are
-known by their number of points. What a number means is said (`KeypointFile.told`), or the file is refused.
+recognised by their number of points. How the numbers were understood is reported (`KeypointFile.meaning`); if that is
+not clear, the file is refused.
 """
 
 import json
@@ -42,7 +43,7 @@ LANDMARKS = 33
 MOST_SCORE = 1.5
 """Peaks of heat maps pass 1 by a little (1.04 in OpenPose, 1.15 in mmpose); above this a number is no such score."""
 MOST_OUTSIDE = 0.3
-"""Share of the known points that may lie beyond the picture by more than a tenth of its size."""
+"""Share of the known points that may lie outside the picture by more than a tenth of its size."""
 
 
 class KeypointFileError(ValueError):
@@ -57,7 +58,7 @@ class KeypointFile(NamedTuple):
 
 
 def read_keypoints(path: Path) -> list[NDArray[np.float32]]:
-    """The people of `read_keypoint_file`, where the picture's size is not known."""
+    """The people of `read_keypoint_file`, (33, 4) each, where the picture's size is not known; raises as it does."""
     return read_keypoint_file(path).people
 
 
@@ -65,7 +66,8 @@ def read_keypoint_file(path: Path, size: tuple[int, int] | None = None) -> Keypo
     """Keypoints of one picture of `size` (width, height; px), each person as (33, 4) landmarks.
 
     A landmark that the file does not know has visibility 0 and lies at the middle of the known ones. A person
-    without any known keypoint is left out. Raises KeypointFileError where the file can mean several things.
+    without any known keypoint is left out. Raises KeypointFileError if the file cannot be read or understood, or if it
+    could mean several things.
     """
     try:
         content = json.loads(Path(path).read_bytes())  # bytes: UTF-8 with or without a mark, UTF-16
@@ -107,7 +109,7 @@ def _understood(content: Any, size: tuple[int, int] | None) -> KeypointFile:
 
 
 def _people(content: Any) -> tuple[list[dict[str, Any]], bool]:
-    """The entries of the persons, whatever lies around them; and whether they are COCO's annotations."""
+    """The entries of the people, from any of the layouts; and whether they are COCO's annotations."""
     annotated = False
     if isinstance(content, dict):
         for key in ("people", "annotations", "instance_info", "instances", "predictions"):
@@ -185,7 +187,7 @@ def _visibility(
     """Visibility 0..1 of each person's points from the third numbers, and what these were taken for.
 
     One meaning for all people of a file: COCO's flags (0 unknown, 1 hidden, 2 seen) are whole numbers with a 2 among
-    them, or stand in annotations; scores pass 1 by a little. Whole ones without a word of either can be both.
+    them, or stand in annotations; scores pass 1 by a little. Whole numbers without any of these signs could be either.
     """
     third = np.concatenate([found[:, 2] for found in points.values()])
     whole = bool(np.isin(third, (0, 1, 2)).all())

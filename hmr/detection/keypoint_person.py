@@ -1,4 +1,4 @@
-"""A person whom the user's keypoints name and the detector missed: the networks look where the keypoints are."""
+"""A person whom the user's keypoints give and the detector missed: the networks look where the keypoints are."""
 
 import math
 from dataclasses import replace
@@ -13,18 +13,18 @@ from hmr.detection.pose_networks import Square, pose_networks
 
 SHOULDERS, HIPS = [11, 12], [23, 24]
 WIDER = 1.6  # side of the square that is looked at over that of the keypoints
-FAR = 0.2  # of the square's side: keypoints so far from what the network sees are told
+FAR = 0.2  # of the square's side: keypoints farther than this from the network's landmarks are doubted
 
 
 class Placed(NamedTuple):
-    """The person, and a word of doubt where the picture does not bear the keypoints out; empty = none."""
+    """The person, and a doubt in words if the picture does not support the keypoints; empty = none."""
 
     person: FoundPerson
     doubt: str
 
 
 def person_at(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], margin: float = CROP_MARGIN) -> Placed:
-    """Somebody at (33, 4) landmarks of the user's in a (h, w, 3) picture; what they do not know is the networks'."""
+    """A person at the user's (33, 4) landmarks, px, in a (h, w, 3) picture; the networks fill in what these lack."""
     square = square_about(landmarks)
     seen = pose_networks().landmarks(pixels, square)
     known = landmarks[:, 3] > 0
@@ -40,7 +40,7 @@ def person_at(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], margin:
 
 
 def square_about(landmarks: NDArray[np.float32]) -> Square:
-    """The square about the known ones of (33, 4) landmarks, up from hips to shoulders where all are known."""
+    """The square, px, about the known ones of (33, 4) landmarks, turned so that hips to shoulders point up if known."""
     known = landmarks[landmarks[:, 3] > 0, :2].astype(float)
     low, high = known.min(0), known.max(0)
     side = max(WIDER * float((high - low).max()), SMALLEST_CROP)

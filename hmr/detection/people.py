@@ -1,6 +1,6 @@
 """Finds the people in a photograph: box, landmarks in the picture and in metres, mask, square crop.
 
-The landmarks are evidence, no ground truth: those of hidden limbs are guesses (their visibility says so), and
+The landmarks are evidence, not ground truth: those of hidden limbs are guesses (their visibility says so), and
 a person seen from behind may come back with left and right swapped.
 """
 
@@ -50,12 +50,12 @@ class FoundPerson:
     world_landmarks: NDArray[np.float32]  # (33, 3) metres about the hips, axes of the camera
     mask: NDArray[np.uint8]  # (64, 64) person probability x 255 over the crop
     crop: NDArray[np.float32]  # (3,) centre x, centre y, side of the square model crop
-    # (33, 7) what the heavy network sees in the same square: x, y, z, visibility as above, world landmark
+    # (33, 7) what the heavy network sees in the same square: x, y, z, visibility as above, world landmark (metres)
     second_look: NDArray[np.float32] | None = None
 
 
 class Search(NamedTuple):
-    """What a picture was found to hold."""
+    """The result of a search: who was found, and what was refused."""
 
     people: list[FoundPerson]
     refused: list[Refused]
@@ -67,8 +67,9 @@ class PersonFinder:
     """Finds people with BlazePose.
 
     Thorough: the whole picture, then overlapping tiles of several scales where they may show more, for many people and
-    small ones; each is looked at twice, and by the heavy network too, which refuses what it takes for no person.
-    Otherwise, for pictures known to show somebody: the whole picture and, only if nobody shows there, its middle 70 %.
+    small ones; the landmark network looks at each twice, and the heavy network refuses what it does not take for a
+    person. Otherwise, for pictures known to show somebody: the whole picture and, only if nobody is found there, its
+    middle 70 %.
     """
 
     thorough: bool = True
@@ -76,11 +77,14 @@ class PersonFinder:
     second_look: bool = False  # keep what the heavy network sees: independent evidence, 45 ms a person
 
     def find(self, pixels: NDArray[np.uint8]) -> list[FoundPerson]:
-        """The people in a (h, w, 3) RGB picture, surest first; an empty list if there are none."""
+        """The people in a (h, w, 3) RGB picture, 0-255, highest score first; an empty list if there are none."""
         return self.search(pixels).people
 
     def search(self, pixels: NDArray[np.uint8]) -> Search:
-        """The same, and what was refused. Squares are bounded in number, so time is bounded whatever the picture."""
+        """The people in a (h, w, 3) RGB picture, 0-255, and what was refused.
+
+        The number of squares looked at is bounded, so time is bounded for any picture.
+        """
         pixels = np.ascontiguousarray(pixels)
         if self.thorough:
             looked = TileSearch().through(pixels)
@@ -99,10 +103,10 @@ class PersonFinder:
 
 
 def person_crop(landmarks: NDArray, margin: float = CROP_MARGIN) -> NDArray[np.float32]:
-    """(33, 4) landmarks -> (3,) square model crop: centre x, centre y, side, px.
+    """(33, 4) landmarks (x, y, z px, visibility 0-1) -> (3,) square model crop: centre x, centre y, side, px.
 
-    About the box of the landmarks with a visibility above 0.1 (of all, if fewer than 6 are), `margin` times as large
-    as its longer side.
+    About the box of the landmarks with a visibility above 0.1 (of all landmarks, if fewer than 6 have that). Its side
+    is `margin` times the longer side of the box.
     """
     points = np.asarray(landmarks, np.float64)
     seen = points[points[:, 3] > 0.1]
@@ -112,7 +116,7 @@ def person_crop(landmarks: NDArray, margin: float = CROP_MARGIN) -> NDArray[np.f
 
 
 def _quick_search(pixels: NDArray[np.uint8]) -> tuple[list[Find], int]:
-    """People in the first of the quick tiles that shows any, or else in the whole picture; tiles looked at."""
+    """People in the first quick tile that shows any, else in the whole picture; and how many tiles were looked at."""
     small, factor = shrink(pixels, LONG_SIDE)
     networks, level = pose_networks(), Level(small, factor)
     height, width = small.shape[:2]
@@ -139,7 +143,7 @@ def _quick_tiles(height: int, width: int) -> Iterator[tuple[float, float, float]
 
 
 def _look(pixels: NDArray[np.uint8], square: Square, networks: PoseNetworks) -> Landmarks:
-    """The landmarks in a square; looks again where they point to if unsure or elsewhere."""
+    """The landmarks in a square; looks again where they point if the network is unsure or they point elsewhere."""
     seen = networks.landmarks(pixels, square)
     better = seen.better
     there = near(square, better) and abs(math.remainder(better.angle - square.angle, math.tau)) < 0.35
@@ -150,7 +154,7 @@ def _look(pixels: NDArray[np.uint8], square: Square, networks: PoseNetworks) -> 
 
 
 def _one_face(one: Landmarks, other: Landmarks) -> bool:
-    """The quicker rule of the search that is not thorough: one face, or one amid the mask of one twice as large."""
+    """The quick search's rule for "one person": one face, or a face inside the mask of a find twice as large."""
     apart = np.linalg.norm(one.points[FACE, :2] - other.points[FACE, :2], axis=1).mean()
     small, large = sorted((one, other), key=lambda seen: seen.square.side)
     if apart < 0.08 * small.square.side:
@@ -165,7 +169,10 @@ def _one_face(one: Landmarks, other: Landmarks) -> bool:
 
 
 def found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int, ...], margin: float) -> FoundPerson:
-    """The networks' answer for one square of a picture `factor` times smaller, in pixels of the photograph."""
+    """A person from the networks' answer for one square of a picture `factor` times smaller.
+
+    All in pixels of the photograph, whose shape is (h, w, 3). score: 0-1; margin: of `person_crop`.
+    """
     landmarks = seen.points * np.array([factor, factor, factor, 1], np.float32)
     crop = person_crop(landmarks, margin)
     mask = _crop_mask(seen, crop / factor)
@@ -180,7 +187,7 @@ def found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int,
 
 
 def placed_look(seen: Landmarks, factor: float) -> NDArray[np.float32]:
-    """(33, 7) landmarks in pixels of the photograph, and world landmarks."""
+    """(33, 7) landmarks (x, y, z in px of the photograph, visibility 0-1), and world landmarks (metres)."""
     return np.concatenate([seen.points * np.array([factor, factor, factor, 1], np.float32), seen.world], 1)
 
 

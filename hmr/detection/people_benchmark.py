@@ -16,7 +16,7 @@ EVERY = "every square of every scale, and every look with a mask"
 
 
 class EverySquare(TileSearch):
-    """The search without any saving. The baseline."""
+    """The baseline: the search without any shortcuts."""
 
     def _worthwhile(self, scale: Scale) -> list[tuple[float, float, float]]:
         return scale.squares
@@ -36,11 +36,11 @@ class EverySquare(TileSearch):
 
 
 def measure_people(photographs: Sequence[Path], *, rounds: int = 3, processes: int = 2) -> list[dict[str, Any]]:
-    """Photographs a second in one process and in several; squares looked at and people found by both searches.
+    """Photographs per second in one process and in several; squares looked at and people found by both searches.
 
     Every round takes each photograph with each search in turn, so that other work on the machine slows both alike; a
-    value is the median of the rounds. Only the row of several processes has the reading of files in it; their start
-    is in none. Each result has metric, value, unit, baseline and ratio (above 1 is better).
+    value is the median of the rounds. Only the row of several processes includes the reading of files; no row includes
+    the start of processes. Each result has metric, value, unit, baseline and ratio (above 1 is better).
     """
     pictures = [read_photograph(path).pixels for path in photographs]
     ours, plain = ([search().through(one) for one in pictures] for search in (TileSearch, EverySquare))
@@ -72,7 +72,7 @@ def measure_people(photographs: Sequence[Path], *, rounds: int = 3, processes: i
 
 
 def _rate_in_processes(photographs: Sequence[Path], rounds: int, processes: int) -> float:
-    """Photographs a second once all processes have begun: each of them loads the networks first."""
+    """Photographs per second once all processes have started: each of them loads the networks first."""
     begin = AHEAD * processes
     jobs = [*photographs] * (rounds + -(-begin // len(photographs)))
     start = 0.0

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from hmr.detection.resampling import resample_affine, resample_area
 
-SMALLEST_SIDE = 32  # px; nobody can be posed from less
+SMALLEST_SIDE = 32  # px; a person cannot be posed from less
 MOST_PIXELS = 120_000_000  # 360 MB as RGB; beyond the largest cameras in use
 FILM_DIAGONAL = math.hypot(36, 24)  # mm, the frame to which a "35 mm equivalent" focal length refers
 
@@ -33,11 +33,14 @@ class Photograph:
 
     pixels: NDArray[np.uint8]  # (h, w, 3)
     sha256: str  # of the file's bytes
-    focal_px: float | None  # focal length in pixels by the file's EXIF data; None where they do not tell
+    focal_px: float | None  # focal length in pixels by the file's EXIF data; None if unknown
 
 
 def read_photograph(path: Path) -> Photograph:
-    """Read a picture of any format that Pillow knows; only its first frame. Raises PhotographError."""
+    """Read a picture of any format that Pillow knows; only its first frame.
+
+    Raises PhotographError if the file cannot be read, is empty, damaged or no picture, or if it is too small or large.
+    """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -67,7 +70,10 @@ def read_photograph(path: Path) -> Photograph:
 
 
 def photograph_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as `read_photograph` shows it, px, from its head alone. Raises PhotographError."""
+    """Width and height of a picture as `read_photograph` shows it, px, from its header alone.
+
+    Raises PhotographError if the file cannot be read as a picture, or if it is too small or too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -80,7 +86,7 @@ def photograph_size(path: Path) -> tuple[int, int]:
 
 
 def whole_picture(path: Path) -> Path:
-    """The same path, of a picture of ours that can be read to its end; raises what Pillow does where it cannot."""
+    """The same path, if the picture (one that we wrote) can be read to its end; else raises what Pillow raises."""
     with Image.open(path) as picture:
         if picture.format == "PNG":
             picture.verify()  # checksums of all parts, without decoding them
@@ -141,7 +147,7 @@ def _focal_px(picture: Image.Image) -> float | None:
         if not unit or (short, long) != (width, height):
             return None
         focal_px = focal * density / unit
-    except Exception:  # metadata of any kind never keep a picture from being read
+    except Exception:  # metadata never keep a picture from being read
         return None
     return focal_px if 0.2 * long < focal_px < 50 * long else None
 
@@ -151,7 +157,8 @@ def crop_square(pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray
 
         u = (x - cx) size / side + size / 2, and v likewise
 
-    Bilinear when it enlarges, area mean when it shrinks.
+    Bilinear when it enlarges, area mean when it shrinks. Raises ValueError if the crop is not finite or its side not
+    above 0.
     """
     cx, cy, side = _square(crop)
     return resample_area(pixels, cx - side / 2, cy - side / 2, side / size, size, size)
@@ -164,7 +171,8 @@ def crop_affine(pixels: NDArray[np.uint8], crop: Sequence[float | int] | NDArray
 
     Bilinear at every scale, so that shrinking aliases as theirs did; pixels are counted by index there, hence the
     1/2 beside our centre. A point that `camera.to_crop` puts at u lies at index (u + 1) size / 2. OpenCV, which
-    they warp with, rounds places to 1/32 px and weights to fixed point; that is not imitated.
+    they warp with, rounds places to 1/32 px and weights to fixed point; that is not imitated. Raises ValueError as
+    `crop_square` does.
     Source: the affine crop of ScoreHypo (Xu et al., CVPR 2024).
     """
     cx, cy, side = _square(crop)
@@ -183,7 +191,7 @@ def _square(crop: Sequence[float | int] | NDArray) -> tuple[float, float, float]
 
 
 def shrink(pixels: NDArray[np.uint8], long_side: int) -> tuple[NDArray[np.uint8], float]:
-    """The picture with at most `long_side` pixels a side, and the factor from its pixels back."""
+    """The picture (h, w, 3) with at most `long_side` px a side, and the factor from its pixels to the original's."""
     step = max(pixels.shape[:2]) / long_side
     if step <= 1:
         return pixels, 1.0
@@ -192,7 +200,7 @@ def shrink(pixels: NDArray[np.uint8], long_side: int) -> tuple[NDArray[np.uint8]
 
 
 def default_camera(width: int, height: int, focal: float | None = None) -> NDArray[np.float32]:
-    """Pinhole (fx, fy, cx, cy), px: principal point amid the picture; unknown focal length = its diagonal.
+    """Pinhole (fx, fy, cx, cy), px: principal point in the middle of the picture; unknown focal length = its diagonal.
 
     Source of the diagonal rule: Kissos et al. 2020 (arXiv:2009.10013): 53 degrees from corner to corner.
     """

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hmr.detection.photograph import crop_square
 from hmr.detection.resampling import resample_affine
 
-SEARCH = b"2"  # version of the search with these networks: raised where it may find others, or put them elsewhere
+SEARCH = b"2"  # version of the search with these networks: raised when its results may change
 DETECTOR_SIDE = 224  # px
 LANDMARK_SIDE = 256  # px
 MASK, HEATMAP = LANDMARK_SIDE**2, 64 * 64 * 39  # numbers in these outputs of the landmark networks
@@ -38,7 +38,7 @@ _GRIDS = ((28, 2), (14, 2), (7, 6))  # cells a side, anchors a cell: strides 8, 
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """What the detector found, best first; n may be 0. Photograph pixels."""
+    """The heads that the detector found, best first, in pixels of the photograph; n may be 0."""
 
     scores: NDArray[np.float32]  # (n,) 0..1
     boxes: NDArray[np.float32]  # (n, 4) x0, y0, x1, y1 of the head
@@ -47,7 +47,7 @@ class Heads:
 
 @dataclass(frozen=True)
 class Square:
-    """A turned square of the photograph: its own up shows the body upright."""
+    """A rotated square of the photograph, in which the body is upright."""
 
     x: float  # centre, px
     y: float
@@ -59,7 +59,7 @@ class Square:
         return Square(self.x * factor, self.y * factor, self.side * factor, self.angle)
 
     def to_photograph(self, size: int) -> NDArray[np.float64]:
-        """(2, 3) map from points of the square drawn `size` pixels wide to points of the photograph."""
+        """(2, 3) affine map from px of the square drawn `size` pixels wide to px of the photograph."""
         scale = self.side / size
         cos, sin = math.cos(self.angle) * scale, math.sin(self.angle) * scale
         half = size / 2
@@ -73,9 +73,9 @@ class Landmarks:
     person: float  # 0..1 that the square shows a person
     points: NDArray[np.float32]  # (33, 4) x, y, z (px; z about the hips, smaller = nearer), visibility 0..1
     world: NDArray[np.float32]  # (33, 3) metres about the hips, axes of the photograph
-    mask: NDArray[np.float32]  # (256, 256, 1) person probability over the square; (0, 0, 1) where it was not asked for
+    mask: NDArray[np.float32]  # (256, 256, 1) person probability over the square; (0, 0, 1) if not requested
     square: Square  # where it looked
-    better: Square  # where it would rather look
+    better: Square  # the square that its own landmarks point to
 
     def scaled(self, factor: float) -> "Landmarks":
         """The same in pixels of the picture drawn `factor` times as large."""
@@ -86,7 +86,7 @@ class Landmarks:
 
 
 def body_square(hip: NDArray, top: NDArray) -> Square:
-    """The square about a body whose circle is centred at `hip` and passes, above the head, through `top`."""
+    """The square about a body whose circle has centre `hip` and passes through `top`, above the head; (2,) px."""
     right, down = float(top[0] - hip[0]), float(top[1] - hip[1])
     return Square(float(hip[0]), float(hip[1]), 2 * MARGIN * math.hypot(right, down), math.atan2(right, -down))
 
@@ -105,7 +105,7 @@ def anchors() -> NDArray[np.float32]:
 class PoseNetworks:
     """Both networks, each loaded when it is first needed; calls from several threads wait for each other.
 
-    heavy: landmarks by the largest network of the family, which is slower and knows more; it finds the same heads.
+    heavy: landmarks by the largest network of the family, which is slower and better; the heads are the same.
     """
 
     def __init__(self, heavy: bool = False) -> None:
@@ -138,10 +138,10 @@ class PoseNetworks:
         return {output.size: output for output in outputs}
 
     def heads(self, pixels: NDArray[np.uint8], crop: tuple[float, float, float], *least: float) -> list[Heads]:
-        """People in one square (centre x, y, side; px) of the picture, by one run of the network.
+        """People in one square (centre x, y, side; px) of the picture (h, w, 3), by one run of the network.
 
-        least: scores, falling. The first answer has the heads from least[0] up, the next those below it from least[1]
-        up, and so on; blended anew each time, so that faint answers move no sure head.
+        least: falling scores, 0-1. The first answer has the heads that score least[0] or more, the next those below it
+        that score least[1] or more, and so on. Each is blended by itself, so that faint heads do not move sure ones.
         """
         x, y, side = crop
         tensor = crop_square(pixels, crop, DETECTOR_SIDE).astype(np.float32) / 127.5 - 1
@@ -158,7 +158,7 @@ class PoseNetworks:
         return bands
 
     def landmarks(self, pixels: NDArray[np.uint8], square: Square, mask: bool = True) -> Landmarks:
-        """The landmarks of the person about whom the square lies; the mask, a third of the work, is optional."""
+        """Landmarks of the person in a square of the picture (h, w, 3), px; a third faster without the mask."""
         samples = min(4, max(1, math.ceil(square.side / LANDMARK_SIDE)))
         matrix = square.to_photograph(LANDMARK_SIDE)
         tensor = resample_affine(pixels, matrix, LANDMARK_SIDE, samples) / np.float32(255)
@@ -189,7 +189,7 @@ def detector_digest() -> str:
 
 @functools.cache
 def pose_networks(heavy: bool = False) -> PoseNetworks:
-    """This process's networks."""
+    """The networks of this process, made once."""
     return PoseNetworks(heavy)
 
 
@@ -199,7 +199,7 @@ def _bundled(name: str) -> bytes:
 
 
 def _interpreter(network: bytes) -> Interpreter:
-    with _no_stderr():  # the runtime tells of its delegate
+    with _no_stderr():  # the runtime prints about its delegate
         made = Interpreter(model_content=network, num_threads=1)
         made.allocate_tensors()
     return made
@@ -207,7 +207,7 @@ def _interpreter(network: bytes) -> Interpreter:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Nothing that libraries write to the file of standard error is seen; exceptions say what went wrong."""
+    """Hides what libraries write to the standard error file; exceptions still say what went wrong."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

@@ -35,7 +35,7 @@ def _spread(start: float, step: float, out: int, length: int) -> tuple[NDArray, 
 def resample_area(
     pixels: NDArray[np.uint8], left: float, top: float, step: float, height: int, width: int
 ) -> NDArray[np.uint8]:
-    """(h, w, 3) -> (height, width, 3): each output pixel is a mean over a window max(1, step) pixels wide.
+    """(h, w, 3) -> (height, width, 3), 0-255: each output pixel is a mean over a window max(1, step) pixels wide.
 
     Output pixel (i, j) is centred at (left + (j + 1/2) step, top + (i + 1/2) step) of the source. A window
     one pixel wide is bilinear interpolation; a wider one is the exact area mean, so shrinking does not alias.

@@ -1,4 +1,4 @@
-"""How well people are found: found, missed and false, against people whom somebody marked by eye.
+"""How well people are found: found, missed and false, against people who were marked by eye.
 
 Boxes are x0, y0, x1, y1 in shares of the picture's width and height, so that a picture may change its size.
 """
@@ -11,11 +11,11 @@ from jaxtyping import Float
 from hmr.detection.boxes import matches, overlaps
 
 LEAST_OVERLAP = 0.3
-"""Intersection over union from which a found box is that of a marked person: marks by eye are rough."""
+"""Least intersection over union at which a found box counts as a marked person: marks by eye are rough."""
 
 
 class Searched(NamedTuple):
-    """What became of the people of one picture, or of several together."""
+    """How many people of one picture, or of several together, were found or missed, and how many finds are false."""
 
     found: int
     missed: int
@@ -27,8 +27,9 @@ def search_quality(
 ) -> Searched:
     """Found boxes against those of the marked people, each taken once, the greatest overlaps first.
 
-    uncounted: regions whose people nobody counted (a crowd, somebody cut off by the edge). A find that lies there by
-    more than a half of itself, and is no marked person, is neither right nor false.
+    Boxes as in the module's docstring: x0, y0, x1, y1 in shares of width and height, 0-1. uncounted: regions whose
+    people were not counted (a crowd, someone cut off by the edge). A find that is no marked person and lies in such a
+    region by more than half is neither found nor false.
     """
     taken = matches(overlaps(found, people), LEAST_OVERLAP) if len(people) else np.full(len(found), -1)
     right = int((taken >= 0).sum())
@@ -38,12 +39,12 @@ def search_quality(
 
 
 def search_quality_by_count(found: int, people: int) -> Searched:
-    """The same where only the number of people is known: a false one may then hide one that was missed."""
+    """As `search_quality`, if only numbers are known: a false find can then hide a missed person."""
     return Searched(min(found, people), max(0, people - found), max(0, found - people))
 
 
 def added(parts: list[Searched]) -> Searched:
-    """The sum over pictures."""
+    """The sum of the counts over pictures."""
     return Searched(*(sum(part[k] for part in parts) for k in range(3)))
 
 

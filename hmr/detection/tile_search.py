@@ -1,8 +1,8 @@
-"""The thorough search of a picture: squares of several scales, the finer ones only where somebody may still be.
+"""The thorough search of a picture: squares of several scales, the finer ones only where someone may still be.
 
-Whoever shows is looked at by the landmark network twice and by the heavy one, each of which may refuse. Who was found
-explains what shows of them at finer scales, so that a finer square is worth its time only where something else shows
-that it could hold.
+The landmark network looks at each possible person twice and the heavy one once; each of them may refuse. People who
+were found explain the heads seen on them at finer scales, so a finer square is searched only where something else
+shows that would fit into it.
 """
 
 import functools
@@ -20,7 +20,7 @@ from hmr.detection.pose_networks import Heads, Landmarks, Square, body_square, p
 LONG_SIDE = 1600  # px; larger pictures are shrunk to this before the search
 FACE = slice(0, 11)  # nose, eyes, ears, mouth among the landmarks
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # shoulders to wrists, hips to ankles
-SURE = 0.9  # person score that is beyond doubt
+SURE = 0.9  # person score that counts as certain
 LEAST_HEAD = 0.4  # detector score below which nobody is looked for
 LEAST_HEAD_IN_TILE = 0.6  # the same in small tiles, where parts of a body pass for bodies
 LEAST_PERSON = 0.5  # landmark network's score below which it is no person
@@ -29,20 +29,20 @@ MOST_FINE_TILES = 48  # squares beside those of the shrunk picture, 11 ms each
 # Thresholds from 321 candidates in 32 photographs that were marked by eye (deploy/experiments/people_marked_*.json):
 LEAST_SECOND = 0.5  # heavy network's score below which it is no person
 APART = 0.15  # of the square's side: the two networks' landmarks, beyond which it is no person
-WEAKEST_HEAD = 0.17  # detector score from which one is looked for who must then be sure in every other way:
-MOST_WEAK = 12  # of them are looked at
+WEAKEST_HEAD = 0.17  # detector score from which a head is tried that must then be sure in every other way:
+MOST_WEAK = 12  # how many of these are looked at
 SURE_OF_WEAK = 0.7  # landmark network's score, both times; or
 HALF_SURE_OF_WEAK = 0.3  # at first, and SURE when it looks where that pointed
 LEAST_SECOND_OF_WEAK = 0.98
 APART_OF_WEAK = 0.04
-# The detector names bodies larger than what it sees; how much larger may be trusted, by what it sees:
+# The detector may report bodies larger than its square; how much larger is trusted, by kind of square:
 MOST_OF_WIDE_TILE = 4.0  # the whole picture, or a square of its short side: a bust
 MOST_OF_TILE = 1.2  # a smaller tile, which mostly shows a part of a large body
 
-PLAIN = 0.8  # detector score from which a finer square shows nobody better
-# What a finer scale is for (32 photographs, and mosaics of them, where people are many and small):
-HINT = 0.03  # detector score from which something may be somebody, for one finer square to tell
-CLEAR_HINT = 0.1  # the same, for all finer squares: where one person shows so, more may be
+PLAIN = 0.8  # detector score from which a finer square adds nothing
+# When a finer scale is searched (32 photographs, and mosaics of them, where people are many and small):
+HINT = 0.03  # detector score from which one finer square is searched
+CLEAR_HINT = 0.1  # the same, for all finer squares: there may be more people
 COMPANY = 2.0  # times the side of a finer square: somebody smaller may have company of their size
 
 
@@ -65,12 +65,12 @@ class Find:
 
     @functools.cached_property
     def seen_at(self) -> Landmarks:
-        """The same in pixels of the photograph."""
+        """The landmarks in pixels of the photograph."""
         return self.seen.scaled(self.level.factor)
 
 
 class Refused(NamedTuple):
-    """Something that passed for a person at first."""
+    """Something that looked like a person at first, and why it is none."""
 
     x: float  # centre, px of the photograph
     y: float
@@ -88,13 +88,13 @@ class Scale:
 
     @property
     def side(self) -> float:
-        """Of the squares, px of the photograph."""
+        """Side of the squares, px of the photograph."""
         return self.squares[-1][2] * self.level.factor
 
 
 @dataclass
 class TileSearch:
-    """The search of one picture and what it has come to."""
+    """The search of one picture and what it has found so far."""
 
     kept: list[Find] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -106,7 +106,7 @@ class TileSearch:
     _hints: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def through(self, pixels: NDArray[np.uint8]) -> "TileSearch":
-        """Itself, having looked through a (h, w, 3) picture."""
+        """Search a (h, w, 3) RGB picture, 0-255; returns itself, with what was kept and refused."""
         small, factor = shrink(pixels, LONG_SIDE)
         shrunk = Level(small, factor)
         for scale in scales(shrunk, Level(pixels, 1.0)):
@@ -119,7 +119,7 @@ class TileSearch:
         return self
 
     def _whole(self, level: Level) -> None:
-        """Where no head shows, the body of the whole picture may."""
+        """If no head was found, try the whole picture as one body."""
         height, width = level.pixels.shape[:2]
         self._consider(level, 1.0, Square(width / 2, height / 2, float(max(width, height)), 0.0))
 
@@ -137,12 +137,12 @@ class TileSearch:
             self._hints += [hint for heads in (sure, weak, faint) for hint in hints_of(heads, level.factor)]
 
     def _worthwhile(self, scale: Scale) -> list[tuple[float, float, float]]:
-        """The squares that may show somebody new.
+        """The squares that may show a new person.
 
-        All of the coarsest scale, and of every scale as long as nobody shows. All of a finer one where something shows
-        clearly that is small enough for it and no part of anybody found; and all of the second one where somebody found
-        is smaller than the picture, for people of one picture are often of like size. Else, for each thing that shows
-        faintly, the square it lies best in.
+        All of the coarsest scale, and of every scale as long as nobody was found. All of a finer scale if something
+        shows clearly that is small enough for it and not part of a found person; and all of the second scale if someone
+        found is smaller than the picture, since the people of one picture often have similar sizes. Otherwise, for each
+        faint head, the square that contains it best.
         """
         company = scale.rank == 1 and any(one.seen_at.square.side < COMPANY * scale.side for one in self.kept)
         if scale.rank == 0 or company or not (self.kept or self._sure):
@@ -158,14 +158,14 @@ class TileSearch:
         return [scale.squares[k] for k in sorted(set(map(int, best)))]
 
     def _consider_all(self, least: float) -> None:
-        """Look at bodies, best first, down to the last one whose head has this score."""
+        """Look at bodies, best first, down to the last one whose head has a score of `least`."""
         ranked = self._distinct(self._sure)
         last = max((k for k, (_, score, _) in enumerate(ranked) if score >= least), default=-1)
         for level, score, square in ranked[: min(last + 1, MOST_CANDIDATES - len(self._tried))]:
             self._consider(level, score, square)
 
     def _consider(self, level: Level, score: float, square: Square) -> None:
-        """Look at one square: keep the person in it, or say why not, unless it is one who was found already."""
+        """Look at one square: keep the person in it, or record why not, unless that person was found already."""
         self._tried.append(square.scaled(level.factor))
         if self._taken(self._tried[-1]):
             return
@@ -188,7 +188,7 @@ class TileSearch:
             self.kept.append(Find(min(score, seen.person), seen, level, second))
 
     def _taken(self, square: Square, seen: Landmarks | None = None) -> bool:
-        """Whether a square, or what a first look at it shows, is beyond doubt that of somebody who was found."""
+        """Whether a square, or what a first look at it shows, certainly belongs to someone who was found."""
         found = [one.seen_at for one in self.kept]
         return any(near(square, one.square) or (seen is not None and surely_same(seen, one)) for one in found)
 
@@ -204,7 +204,7 @@ class TileSearch:
         return any(same_person(placed, one.seen_at) for one in self.kept)
 
     def _look_at_weak(self) -> None:
-        """Who only shows faintly is kept if both networks are sure and agree; at most MOST_WEAK squares are tried."""
+        """Keep a person who shows only faintly if both networks are sure and agree; tries at most MOST_WEAK squares."""
         tried = 0
         for level, score, square in sorted(self._distinct(self._weak), key=lambda one: -one[1]):
             here = square.scaled(level.factor)
@@ -237,7 +237,7 @@ class TileSearch:
 
 
 def second_look(level: Level, seen: Landmarks) -> Landmarks:
-    """What the heavy network sees where the other one would look next."""
+    """What the heavy network sees in the square to which the light one points; px of the level."""
     return pose_networks(heavy=True).landmarks(level.pixels, seen.better, mask=False)
 
 
@@ -278,8 +278,8 @@ def fine_tiles(height: int, width: int) -> Iterator[tuple[float, float, float]]:
     """Finer squares (centre x, centre y, side; px) for a picture larger than LONG_SIDE, largest first.
 
     Each scale is 1.6 times finer than the one before, beginning below the finest of the shrunk picture, with squares
-    two thirds of a side apart: whoever fills more of them shows at the coarser scale. It ends where squares would be
-    finer than those of a picture of LONG_SIDE, or more than MOST_FINE_TILES in all.
+    two thirds of a side apart: a person who fills more than that shows at the coarser scale. It ends where squares
+    would be finer than those of a picture of LONG_SIDE, or more than MOST_FINE_TILES in all.
     """
     long, short = max(height, width), min(height, width)
     finest = LONG_SIDE / 3
@@ -302,38 +302,38 @@ def _centres(length: int, side: float, step: float = 0.5) -> list[float]:
 
 
 def near(one: Square, other: Square) -> bool:
-    """Whether two squares lie about one body: centres a tenth of their size apart, sizes within a quarter."""
+    """Whether two squares show one body: centres less than a tenth of their side apart, sides within a quarter."""
     size = min(one.side, other.side)
     return math.hypot(one.x - other.x, one.y - other.y) < 0.1 * size and max(one.side, other.side) < 1.25 * size
 
 
 def hints_of(heads: Heads, factor: float) -> Iterator[tuple[float, float, float, float]]:
-    """Centre x, y and side of the body's square, `factor` times as large, and score of each head."""
+    """Centre x, y of each head and side of its body's square, px times `factor`, and its score, 0-1."""
     middles = (heads.boxes[:, :2] + heads.boxes[:, 2:]) / 2 * factor
     for (x, y), (hip, top), score in zip(middles.tolist(), heads.points[:, :2], heads.scores.tolist()):
         yield x, y, body_square(hip, top).side * factor, score
 
 
 def explained(body: Landmarks, heads: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of (n, 2) heads are that of somebody who was found, or a part of their body that passed for one."""
+    """Which of (n, 2) heads, px, are the head of a person who was found, or a part of that body mistaken for a head."""
     apart = np.linalg.norm(heads - body.points[FACE, :2].mean(0), axis=1)
     return (apart < 0.15 * body.square.side) | _masked(body, heads)
 
 
 def surely_same(one: Landmarks, other: Landmarks) -> bool:
-    """Whether two finds, in the same pixels, are one person beyond doubt, by face and limbs and without their masks."""
+    """Whether two finds, in the same pixels, are certainly one person, by face and limbs alone, without masks."""
     small, large = sorted((one, other), key=lambda seen: seen.square.side)
     return _faces_apart(small, large) < 0.06 and _bodies_apart(small, large) < 0.2
 
 
 def squares_about(heads: Heads, largest: float) -> list[tuple[float, Square]]:
-    """(score, square about the body) of each head whose body is neither tiny nor larger than `largest` px."""
+    """(score, square about the body) of each head whose square is over 8 px and under `largest` px wide."""
     squares = [body_square(hip, top) for hip, top in heads.points[:, :2]]
     return [(score, square) for score, square in zip(heads.scores.tolist(), squares) if 8 < square.side < largest]
 
 
 def distinct(scored: list[tuple[float, Square]], known: Sequence[Square]) -> list[tuple[float, Square]]:
-    """Best first, one for each body, none that is known; larger ones before smaller of a like score."""
+    """Best first, one for each body, without those already known; of similar scores the larger square comes first."""
     kept: list[tuple[float, Square]] = []
     for score, square in sorted(scored, key=lambda pair: -pair[0] - 0.2 * math.log2(pair[1].side)):
         if not any(near(square, other) for other in (*known, *(other for _, other in kept))):
@@ -342,7 +342,7 @@ def distinct(scored: list[tuple[float, Square]], known: Sequence[Square]) -> lis
 
 
 def _about(square: Square, body: Landmarks) -> bool:
-    """Whether a square is that of a body already found, roughly, or of a part of it: worth no further look."""
+    """Whether a square roughly shows a body already found, or a part of it, and need not be looked at."""
     apart = math.hypot(square.x - body.square.x, square.y - body.square.y)
     size = min(square.side, body.square.side)
     if apart < 0.15 * size and size > 0.6 * max(square.side, body.square.side):
@@ -357,7 +357,7 @@ def landmarks_apart(one: Landmarks, other: Landmarks) -> float:
 
 
 def _why_nobody(seen: Landmarks, second: Landmarks) -> str:
-    """Why what one network takes for a person is none, by the other one; empty = it is."""
+    """Why the second network does not accept a person that the first one found; empty = it does."""
     if second.person < LEAST_SECOND:
         return f"the heavier network takes it for no person ({second.person:.2f})"
     apart = landmarks_apart(seen, second)
@@ -365,11 +365,11 @@ def _why_nobody(seen: Landmarks, second: Landmarks) -> str:
 
 
 def same_person(one: Landmarks, other: Landmarks) -> bool:
-    """Whether two finds, in the same pixels, are one person: by face and body, by masks, or a part amid a whole.
+    """Whether two finds, in the same pixels, are one person: by face and body, by masks, or as a part within a whole.
 
-    Two people may have their faces together (one behind the other), so that faces alone do not tell: they are two
-    where neither their bodies nor their masks agree. And one person may be found upside down, the face where the feet
-    are: then the masks are the same.
+    Two people may have their faces close together (one behind the other), so faces alone do not decide: they are two
+    if neither their bodies nor their masks agree. One person may also be found upside down, with the face at the feet:
+    then the masks agree.
     """
     small, large = sorted((one, other), key=lambda seen: seen.square.side)
     shared, inside = _masks_shared(small, large)
@@ -403,7 +403,7 @@ def _masks_shared(small: Landmarks, large: Landmarks) -> tuple[float, float]:
 
 
 def _grid(seen: Landmarks) -> tuple[NDArray[np.float64], float]:
-    """(1024, 2) places over a find's square, and the area that each stands for, px and px squared."""
+    """(1024, 2) places over a find's square, px, and the area that each stands for, px squared."""
     steps = (np.arange(32) + 0.5) / 32 * len(seen.mask)
     x, y = np.meshgrid(steps, steps)
     matrix = seen.square.to_photograph(len(seen.mask))

@@ -2,7 +2,7 @@
 
 | file | what |
 |---|---|
-| `condition` | What a model is told about a person: observations in, a condition out |
+| `condition` | What a model knows about a person: observations in, a condition out |
 | `guidance` | Guidance by 2-D keypoints: the predicted x0 is pulled to where the detector saw the joints |
 | `latent` | The diffused vector: 29 joints as (u, v, depth) and 23 twists as (cos, sin), and its way to a posed body |
 | `mirror` | Mirror images of people: observations and diffused vectors turned left to right together |

@@ -1,8 +1,8 @@
-"""What a model is told about a person: observations in, a condition out.
+"""What a model knows about a person: observations in, a condition out.
 
-`ConditionEncoder` is the one protocol that every base model's encoder meets. The embedded encoder
-(`LandmarkEncoder`) reads the detector's landmarks, that of version 0.1 (`CropEncoder`) the pixels of the person crop
-beside them; the published networks read HRNet features.
+`ConditionEncoder` is the one protocol that every base model's encoder follows. The embedded encoder
+(`LandmarkEncoder`) reads the detector's landmarks, that of version 0.1 (`CropEncoder`) also the pixels of the person
+crop; the published networks read HRNet features.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from hmr.diffusion.noise_schedule import DATA_SCALE
 
 LANDMARKS = 33
 PICTURE = 128
-"""Side of the picture that is stored with a person, px; its mask has half of it."""
+"""Side of the picture that is stored with a person, px; its mask has half that side."""
 PATCH = 8
 PLACES = (0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 """Landmarks of the nose, shoulders, elbows, wrists, hips, knees and ankles."""
 FARTHEST = 3.0
-"""Crop coordinates beyond which a landmark is put at the border: the detector only guesses there."""
+"""Landmarks are clamped to this many crop units from the centre: beyond that the detector only guesses."""
 
 
 class Observation(NamedTuple):
@@ -34,20 +34,23 @@ class Observation(NamedTuple):
     world: Float[Tensor, "image 33 3"]  # world landmarks, metres about the hips
 
     def select(self, index: Int[Tensor, " some"]) -> "Observation":
+        """The people with these row numbers, in that order; units as above."""
         return Observation(*(part[index] for part in self))
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What an encoder made of each image; the encoder and its noise predictor agree on the names in `context`."""
+    """An encoder's output for each image; the encoder and its noise predictor agree on the names in `context`."""
 
     betas: Float[Tensor, "image 10"]
     context: dict[str, Tensor]  # first axis: image
 
     def select(self, index: Tensor) -> "Condition":
+        """The images with these row numbers (some,), in that order; betas are unit-free shape weights."""
         return type(self)(self.betas[index], {name: part[index] for name, part in self.context.items()})
 
     def to(self, device: torch.device) -> "Condition":
+        """The same condition on another device."""
         return type(self)(self.betas.to(device), {name: part.to(device) for name, part in self.context.items()})
 
 
@@ -62,11 +65,11 @@ class ConditionEncoder(Protocol):
 class CropEncoder(nn.Module):
     """Landmarks and a small image encoder on the person crop; also regresses the mean of x0 and the betas.
 
-    The mean is what a plain regressor would answer; the noise predictor models what is left around it. Regression
-    plus residual learns on a CPU in minutes where noise prediction from nothing hardly learns the mean.
+    The mean is what a plain regressor would answer; the noise predictor models the rest around it. Regression plus
+    residual learns on a CPU in minutes, where noise prediction alone hardly learns the mean.
 
-    detections: tell the noise predictor the landmarks themselves beside the features, so that fine-tuning it can
-    make something of people on whom the frozen features say little.
+    detections: also pass the landmarks themselves to the noise predictor, beside the features, so that fine-tuning it
+    can use them for people about whom the frozen features contain little.
     """
 
     picture_side = PICTURE
@@ -76,7 +79,7 @@ class CropEncoder(nn.Module):
         self.image = image
         self.detections = detections
         if image:
-            # Patches of 8 x 8 keep what a face looks like at the cost of a picture a fourth as wide.
+            # Patches of 8 x 8 keep the look of a face at the cost of a picture a fourth as wide.
             self.patch_net = nn.Sequential(nn.Linear(PATCH * PATCH * 4, 80), nn.ReLU())
             self.picture_net = nn.Sequential(
                 _Residual(80),
@@ -96,10 +99,11 @@ class CropEncoder(nn.Module):
         )  # fmt: skip
         self.mean_head = nn.Linear(features, DIMS)
         self.beta_head = nn.Linear(features, 10)
-        # A linear path from the detections keeps what plain lifting can do within easy reach.
+        # A linear path from the detections lets the network learn plain lifting easily.
         self.lifting = nn.Linear(LANDMARKS * 7, DIMS)
 
     def forward(self, observation: Observation) -> Condition:
+        """Betas (image, 10), and as context "features" (image, channel) and "mean" of x0 (image, 133)."""
         marks = torch.cat([observation.landmarks.flatten(1), 2 * observation.world.flatten(1)], 1)
         parts = [self.landmark_net(marks)]
         if self.image:
@@ -115,13 +119,13 @@ class LandmarkEncoder(nn.Module):
     """A residual MLP on the detector's landmarks; regresses the mean of x0, how sure each number is, and the betas.
 
     The mean and its spread are a Gaussian answer for each person (the spread is large where a limb is hidden); the
-    noise predictor models what that answer leaves out. No picture is read, so it can be trained on bodies that
-    nobody drew.
+    noise predictor models what that answer leaves out. No picture is read, so it can be trained on bodies that were
+    never drawn.
 
     reads: `everything` = all 33 landmarks with depth and visibility, and the world landmarks. `places` = where 13
-    joints of the body are in the picture and nothing else: a base for critics to teach, who know the rest.
-    detections: tell the noise predictor what was read beside the features, so that fine-tuning it can make something
-    of people on whom the frozen features say little.
+    joints of the body are in the picture and nothing else: a base that can learn from critics, which know the rest.
+    detections: also pass what was read to the noise predictor, beside the features, so that fine-tuning it can use it
+    for people about whom the frozen features contain little.
     """
 
     picture_side = PICTURE
@@ -140,12 +144,13 @@ class LandmarkEncoder(nn.Module):
         self.mean_head = nn.Linear(width, DIMS)
         self.spread_head = nn.Linear(width, DIMS)
         self.beta_head = nn.Linear(width, 10)
-        # A linear path from the detections keeps what plain lifting can do within easy reach.
+        # A linear path from the detections lets the network learn plain lifting easily.
         self.lifting = nn.Linear(inputs, DIMS)
         nn.init.zeros_(self.spread_head.weight)
         nn.init.constant_(self.spread_head.bias, -1.5)
 
     def forward(self, observation: Observation) -> Condition:
+        """Betas (image, 10), and as context "features" (image, channel), "mean" and "spread" of x0 (image, 133)."""
         marks = self._read(observation)
         hidden = self.start(marks)
         for block in self.blocks:
@@ -166,7 +171,7 @@ class LandmarkEncoder(nn.Module):
 
 
 def numbers_read(reads: str) -> int:
-    """How many numbers of a person a `LandmarkEncoder` reads."""
+    """How many numbers of each person a `LandmarkEncoder` with this `reads` takes in."""
     return LANDMARKS * 7 if reads == "everything" else 2 * len(PLACES)
 
 

@@ -1,8 +1,8 @@
 """Guidance by 2-D keypoints: the predicted x0 is pulled to where the detector saw the joints.
 
-Only joints that a landmark shows at the same place take part: shoulders, elbows, wrists, hips, knees and ankles. On
+Only joints with a landmark at the same place take part: shoulders, elbows, wrists, hips, knees and ankles. On
 the studio's `val` people a sure landmark lies within .06 of the joint there, in crop coordinates (median; .08-.12
-for nose, fingers and toes, which show another place than the joint of that name).
+for nose, fingers and toes, which lie elsewhere than the joint of that name).
 """
 
 import torch
@@ -14,7 +14,7 @@ from hmr.diffusion.latent import JOINT_DIMS
 from hmr.diffusion.noise_schedule import DATA_SCALE
 
 SURE = 0.5
-"""Visibility below which a landmark is a guess, and pulls at nothing."""
+"""Visibility below which a landmark is a guess and is not used."""
 
 _PARTS = {"shoulder": 11, "elbow": 13, "wrist": 15, "hip": 23, "knee": 25, "ankle": 27}  # left; right comes next
 LANDMARK_OF_JOINT = {
@@ -26,7 +26,7 @@ LANDMARK_OF_JOINT = {
 
 
 def keypoint_target(landmarks: Float[Tensor, "image 33 4"]) -> Float[Tensor, "image 29 3"]:
-    """Where each joint should be seen, u and v in crop coordinates, and how sure that is (0..1; 0 = not known).
+    """Where each joint should be seen, u and v in crop coordinates (-1 to 1), and a weight (0 to 1; 0 = not known).
 
     landmarks: u, v (crop coordinates), z, visibility 0..1, as in an `Observation`.
     """
@@ -41,7 +41,7 @@ def keypoint_target(landmarks: Float[Tensor, "image 33 4"]) -> Float[Tensor, "im
 def pull(
     clean: Float[Tensor, "image hypothesis 133"], target: Float[Tensor, "image 29 3"], strength: int | float
 ) -> Float[Tensor, "image hypothesis 133"]:
-    """Predicted x0 with (u, v) moved to the target by `strength` (0..1) times its sureness; the rest is left alone.
+    """Predicted x0 with (u, v) moved to the target by `strength` g (0..1) times its weight w; the rest is not changed.
 
         uv <- uv + g w (target - uv)
 

@@ -25,12 +25,12 @@ _STARTS = [PARENTS[j] for j in _ENDS]
 
 
 class Decoding(NamedTuple):
-    """How a network's diffused vectors become bodies."""
+    """How a network's diffused vectors are turned into bodies."""
 
     pelvis: PelvisRule = "hip_line"
-    """What inverse kinematics takes the turn about the spine from."""
+    """From what inverse kinematics takes the rotation about the spine."""
     rounds: int = 0
-    """How often joints are put back onto their rays, and the bones turned anew. 0 = as published."""
+    """How often joints are put back onto their rays, and the bones turned again. 0 = as published."""
 
 
 PUBLISHED = Decoding()
@@ -48,7 +48,10 @@ def encode(
     rotations: Float[Tensor, "b 24 3 3"], translation: Float[Tensor, "b 3"], rest: Float[Tensor, "b 29 3"],
     camera: Float[Tensor, "b 4"], crop: Float[Tensor, "b 3"],
 ) -> Float[Tensor, "b 133"]:  # fmt: skip
-    """The diffused vector of a known body as its camera and crop see it."""
+    """The diffused vector of a known body, in the layout above.
+
+    Translation and rest joints in metres; camera (fx, fy, cx, cy) and crop (centre x, y, side) in px.
+    """
     joints = forward_kinematics(rotations, rest, translation).joints
     places = to_crop(project(joints, camera), crop)
     depths = (joints - joints[:, :1])[..., 2:]
@@ -62,12 +65,12 @@ def decode(
 ) -> Posed:  # fmt: skip
     """Bodies from diffused vectors: root depth by fit, inverse kinematics, place by fit to (u, v). No ground truth.
 
-    Inverse kinematics keeps directions alone, so that joints slip off their (u, v) along a chain of bones whose lengths
-    are not the predicted ones. Each of `how.rounds` takes the posed joints at their depths back onto their rays and
-    turns the bones to them: the skeleton stays whole, and what is seen comes before what is guessed in depth.
+    Inverse kinematics keeps only directions, so joints drift from their (u, v) along a chain of bones whose lengths are
+    not the predicted ones. Each of `how.rounds` puts the posed joints back onto their rays at their depths and turns
+    the bones to them: bone lengths are kept, and the seen (u, v) count more than the guessed depth.
 
-    root_depth: metres, where it is known, as the published evaluation takes it from the ground truth; it shapes the
-    pose, the place is fitted all the same.
+    rest: metres; camera (fx, fy, cx, cy) and crop (centre x, y, side): px. root_depth: metres, if it is known, as the
+    published evaluation takes it from the ground truth; it affects the pose, while the place is still fitted.
     """
     joints = latents[:, :JOINT_DIMS].unflatten(1, (29, 3)) / DATA_SCALE
     twists = latents[:, JOINT_DIMS:].unflatten(1, (23, 2))
@@ -93,7 +96,7 @@ def _bodies(wanted: Tensor, twists: Tensor, rest: Tensor, rays: Tensor, weights:
 
 
 def mean_latent(latents: Float[Tensor, "g 133"]) -> Float[Tensor, " 133"]:
-    """Mean of hypotheses in the model's own space, twists brought back to unit length."""
+    """Mean of hypotheses as diffused vectors, with (cos, sin) of the twists brought back to unit length."""
     mean = latents.mean(0)
     twists = torch.nn.functional.normalize(mean[JOINT_DIMS:].unflatten(0, (23, 2)), dim=-1) * DATA_SCALE
     return torch.cat([mean[:JOINT_DIMS], twists.flatten()])

@@ -1,7 +1,7 @@
 """Mirror images of people: observations and diffused vectors turned left to right together.
 
-Pretraining mirrors half of each batch. Fine-tuning mirrors nothing: a person, all their hypotheses and the truth seen
-in a mirror have the same errors, and so the same advantages. A trial of it on `val` gained nothing, and each person
+Pretraining mirrors half of each batch. Fine-tuning mirrors nothing: the mirror image of a person, with all hypotheses
+and the truth, has the same errors and so the same advantages. A trial of it on `val` gained nothing, and each person
 would have to be encoded twice.
 """
 
@@ -27,7 +27,7 @@ JOINT_SWAP = [JOINT_NAMES.index(_other(name)) for name in JOINT_NAMES]
 
 
 def mirror_latents(latents: Float[Tensor, "*b 133"]) -> Float[Tensor, "*b 133"]:
-    """u and the twists' sines change sign, left and right change places."""
+    """Diffused vectors seen in a mirror: u and the twists' sines change sign, left and right are exchanged."""
     joints = latents[..., :JOINT_DIMS].unflatten(-1, (29, 3))[..., JOINT_SWAP, :]
     twists = latents[..., JOINT_DIMS:].unflatten(-1, (23, 2))[..., [j - 1 for j in JOINT_SWAP[1:24]], :]
     joints = joints * joints.new_tensor([-1.0, 1.0, 1.0])
@@ -36,7 +36,7 @@ def mirror_latents(latents: Float[Tensor, "*b 133"]) -> Float[Tensor, "*b 133"]:
 
 
 def mirror_observation(observation: Observation, which: Bool[Tensor, " image"]) -> Observation:
-    """The chosen people seen in a mirror."""
+    """Observations with the people where `which` is true seen in a mirror: pixels, masks and landmarks (crop units)."""
     picture, mask, landmarks, world = (part.clone() for part in observation)
     picture[which] = picture[which].flip(2)
     mask[which] = mask[which].flip(2)

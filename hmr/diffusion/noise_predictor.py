@@ -1,6 +1,6 @@
 """Noise predictors: the one protocol, and the embedded residual MLP.
 
-Sampler, objectives and trainer know the protocol alone, so the published attention networks fit in its place.
+Sampler, objectives and trainer use only the protocol, so the published attention networks can replace the MLP.
 """
 
 import math
@@ -29,7 +29,7 @@ class NoisePredictor(Protocol):
 
 @runtime_checkable
 class PreparingPredictor(NoisePredictor, Protocol):
-    """A noise predictor that can work out beforehand what depends on the condition alone, once for many calls."""
+    """A noise predictor that can compute what depends only on the condition once, for many calls."""
 
     def prepare(self, condition: Condition) -> Condition:
         """The same condition, with more in its context."""
@@ -62,6 +62,7 @@ class ResidualMlp(nn.Module):
         self.register_buffer("alpha_bars", alpha_bars(), persistent=False)
 
     def forward(self, latents: Tensor, steps: Tensor, condition: Condition) -> Tensor:
+        """The noise (standard normal scale) in latents (image, hypothesis, 133) at steps (image, hypothesis), 0-999."""
         kept = self.alpha_bars[steps][..., None]
         mean = condition.context["mean"][:, None]
         spread = self.spread_of(condition)
@@ -73,12 +74,12 @@ class ResidualMlp(nn.Module):
         return (latents - kept.sqrt() * clean) / (1 - kept).sqrt()
 
     def spread_of(self, condition: Condition) -> Tensor:
-        """s of each person and dimension, (image, 1, 133): what the encoder says of them, or the same for all."""
+        """s of the class's equation: the encoder's, (image, 1, 133), or (133,), the same for all people."""
         code = condition.context.get("spread")
         return self.spread if code is None else code[:, None]
 
     def network(self, scaled: Tensor, steps: Tensor, condition: Condition) -> Tensor:
-        """F of the class's equation; input and output have about unit variance."""
+        """F of the class's equation, (image, hypothesis, 133); input and output have about unit variance."""
         code = self.condition(condition.context["features"])[:, None] + self.time_net(self._time_code(steps))
         code = nn.functional.silu(code)
         hidden = self.start(scaled) + code

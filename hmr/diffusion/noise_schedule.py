@@ -6,11 +6,11 @@ from torch import Tensor
 
 STEPS = 1000
 DATA_SCALE = 50.0
-"""What the diffused vector is multiplied by: crop coordinates in [-1, 1], metres of depth, cosines and sines."""
+"""Factor on all numbers of the diffused vector: crop coordinates in [-1, 1], depth in metres, cosines and sines."""
 
 
 def alpha_bars() -> Float[Tensor, " step"]:
-    """Cumulative products of 1 - beta for linear betas 1e-4..0.02. Source: Ho et al. 2020, DDPM, section 4."""
+    """Cumulative products of 1 - beta, weights 0-1, for linear betas 1e-4..0.02. Source: Ho et al. 2020, section 4."""
     return torch.cumprod(1 - torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64), 0).float()
 
 
@@ -27,6 +27,6 @@ def sampler_steps(calls: int) -> list[int]:
 def diffuse(
     x0: Float[Tensor, "*b d"], noise: Float[Tensor, "*b d"], steps: Int[Tensor, "*b"], table: Float[Tensor, " step"]
 ) -> Float[Tensor, "*b d"]:
-    """x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) noise."""
+    """x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) noise, for standard normal noise. Source: Ho et al. 2020."""
     kept = table[steps][..., None]
     return kept.sqrt() * x0 + (1 - kept).sqrt() * noise

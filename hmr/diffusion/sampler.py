@@ -1,8 +1,8 @@
 """Sampling of groups: hypothesis 0 from zero noise, the others from seeds of their own.
 
-A hypothesis depends on its image, its seed and the model alone: the same group comes out of any batch size and any
-worker. Two solvers of one differential equation visit the published steps, DDIM and a second-order one. They are
-written here because no scheduler of diffusers visits [999, 666, 333, 0] with a last jump to alpha_bar = 1.
+A hypothesis depends only on its image, its seed and the model: any batch size and any worker give the same group. Two
+solvers of one differential equation visit the published steps, DDIM and a second-order one. They are written here
+because no scheduler of diffusers visits [999, 666, 333, 0] with a last jump to alpha_bar = 1.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ ROWS = 512
 
 
 class SamplerError(ValueError):
-    """The sampler cannot work as it was asked to; the message says what and the mend."""
+    """The sampler cannot do what was asked; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How x0 is drawn; the default is the published sampler. Raises SamplerError for what does not fit together."""
+    """How x0 is sampled; the default is the published sampler. Raises SamplerError if settings do not fit together."""
 
     calls: int = 4
     """Network calls, 2 to 1000."""
@@ -44,7 +44,7 @@ class SamplerSettings:
     temperature: int | float = 1.0
     """Factor on the noise that the first call leaves: 1 samples the model, above 1 spreads the group (exploration).
 
-    A start from zero noise has none to scale: it ends in the same place at any temperature.
+    A start from zero noise has no noise to scale: its result is the same at any temperature.
     """
     guidance: int | float = 0.0
     """Strength 0..1 with which detected keypoints pull at each predicted x0; see `hmr.diffusion.guidance`."""
@@ -70,7 +70,7 @@ PUBLISHED = SamplerSettings()
 WHOLE_SPREAD = SamplerSettings(calls=10, solver="second_order")
 """For the embedded networks, whose calls are cheap: four calls of DDIM lose half of the spread that they learnt.
 
-What a base wants other than this is in its file: `architecture["sampler"]`.
+Settings of a base that differ from these are in its file: `architecture["sampler"]`.
 """
 
 
@@ -85,7 +85,7 @@ def group_seeds(seed: int, draw: str, group_ids: Sequence[str], hypotheses: int)
 
 
 class NoiseStreams:
-    """N(0, 1) for every hypothesis from its own seed, draw after draw; a zero start gets zeros for ever.
+    """N(0, 1) for every hypothesis from its own seed, draw after draw; a zero start always gets zeros.
 
     Made on the CPU, so that it is the same everywhere. The first draw is x_T.
     """
@@ -96,6 +96,7 @@ class NoiseStreams:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds[self.noisy].tolist()]
 
     def draw(self) -> Float[Tensor, "image hypothesis 133"]:
+        """The next noise of each hypothesis: standard normal, on the CPU; zeros for a zero start."""
         noise = torch.zeros(*self.shape, DIMS)
         if self.generators:
             noise[self.noisy] = torch.stack([torch.randn(DIMS, generator=one) for one in self.generators])
@@ -114,13 +115,15 @@ def draw_latents(
     device: torch.device | None = None,
     rows: int = ROWS,
 ) -> Float[Tensor, "image hypothesis 133"]:
-    """x0 of every hypothesis, on the CPU, where all that is given may stay too.
+    """x0 of every hypothesis as diffused vectors, on the CPU, where the inputs may be too.
 
-    The network sees at most `rows` hypotheses at once, so that memory grows with the group by its samples alone.
+    The network sees at most `rows` hypotheses at once, so a larger group needs more memory only for its results.
 
     Args:
-        landmarks: of the observation, for guidance alone.
+        landmarks: of the observation (crop units), only needed for guidance.
         device: where the network is; none = where the condition is.
+
+    Raises SamplerError if guidance is set and there are no landmarks.
     """
     images, size = seeds.shape
     device = device or condition.betas.device
@@ -154,17 +157,17 @@ def denoise(
 
         x' = sqrt(a') x0 + sqrt(1 - a' - sigma^2) noise + sigma fresh noise          (DDIM, equation 12)
 
-    second_order adds, but for the first step and the last jump, what the change of x0 says of its further course:
+    second_order adds, except in the first step and the last jump, an extrapolation from the last change of x0:
 
         (sqrt(a') - sqrt(a) sqrt(1 - a') / sqrt(1 - a)) (x0 - earlier x0) h / (2 earlier h),   h = step in lambda
 
     with lambda = log sqrt(a / (1 - a)), the log of signal over noise (DPM-Solver++, algorithm 2).
 
     Args:
-        streams: fresh noise for eta; a zero start among them takes deterministic steps whatever eta is.
+        streams: fresh noise for eta; a zero start among them takes deterministic steps for any eta.
         target: of `keypoint_target`, for guidance.
 
-    Raises SamplerError if eta or guidance lacks what it works with.
+    Raises SamplerError if eta > 0 and there are no streams, or guidance > 0 and there is no target.
     """
     if settings.eta and streams is None:
         raise SamplerError(f"sampler: eta = {settings.eta} needs the streams of fresh noise; give them or set eta = 0")

@@ -14,7 +14,7 @@ LEVELS = (0.5, 0.8, 0.95)
 
 
 def ranks(hypotheses: Float[np.ndarray, "n hypothesis *what"], true: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(image, *what) place of the truth among the hypotheses, 0 (below all) to g (above all); ties count half."""
+    """(n, *what) rank of the truth among g hypotheses, 0 (below all) to g (above all); ties count half."""
     below = (hypotheses < true[:, None]).sum(1)
     level = (hypotheses == true[:, None]).sum(1)
     return below + level / 2
@@ -23,9 +23,10 @@ def ranks(hypotheses: Float[np.ndarray, "n hypothesis *what"], true: NDArray[np.
 def coverage(
     hypotheses: Float[np.ndarray, "image hypothesis joint 3"], true: Float[np.ndarray, "image joint 3"], level: float
 ) -> Float[np.ndarray, "joint 3"]:
-    """Share of images whose truth lies inside the central interval of the nominal level, by joint and axis.
+    """Share (0-1) of images whose truth lies inside the central interval of the nominal level, by joint and axis.
 
-    A place that the interval's end cuts counts in proportion, so that a calibrated group gets `level` exactly.
+    Points are metres. A rank that the interval's end cuts counts in proportion, so that a calibrated group gets exactly
+    `level`.
     """
     places = hypotheses.shape[1] + 1
     outside = (1 - level) / 2 * places  # places left out at each end, not a whole number

@@ -28,7 +28,10 @@ class PairAccuracy(NamedTuple):
 def pair_accuracy(
     scores: Float[np.ndarray, "image hypothesis"], errors: Float[np.ndarray, "image hypothesis"]
 ) -> PairAccuracy:
-    """How often the better of two is scored higher, for all pairs of judged hypotheses of each group."""
+    """How often the better of two is scored higher, over all pairs of judged hypotheses of each group.
+
+    scores: points 0-100, NaN = abstained; errors: mm. Shares are 0-1.
+    """
     first, second = np.triu_indices(scores.shape[1], 1)
     gap = errors[:, second] - errors[:, first]
     agreed = 0.5 + 0.5 * np.sign(scores[:, first] - scores[:, second]) * np.sign(gap)
@@ -39,14 +42,14 @@ def pair_accuracy(
 
 
 class Regret(NamedTuple):
-    """What choosing by score costs above the best of the group, mm; `random`: what a random choice is expected to."""
+    """How much worse than the best of the group the choice by score is, mm; `random`: the mean over random choices."""
 
     chosen: Float[np.ndarray, " image"]
     random: Float[np.ndarray, " image"]
 
 
 def top_regret(scores: Float[np.ndarray, "image hypothesis"], errors: Float[np.ndarray, "image hypothesis"]) -> Regret:
-    """Error of the highest score (mean over equals) less the least error; NaN where the critic abstained throughout."""
+    """Error, mm, of the highest score (mean over ties) minus the smallest error; NaN if a group has no score."""
     best = errors.min(1)
     judged = ~np.isnan(scores)
     top = judged & (scores == np.where(judged, scores, -np.inf).max(1, keepdims=True))
@@ -58,8 +61,9 @@ def calibrated(
 ) -> Float[np.ndarray, "image hypothesis"]:
     """Expected error, mm, of each score, from a rising map of score to quality that was fitted on other groups.
 
-    Groups are dealt to folds in turn; the map of each fold is the isotonic regression of minus the error on the
-    scores of the other folds, with straight lines between its points. NaN stays NaN.
+    Groups are put into folds in turn; the map of each fold is the isotonic regression of minus the error on the
+    scores of the other folds, with straight lines between its points. NaN stays NaN. Raises ValueError if there is only
+    one group.
     """
     if len(scores) < 2:
         raise ValueError("calibrated: one group alone has no other groups to be calibrated on; give two at least")
@@ -87,7 +91,7 @@ def pooled_correlation(
 ) -> Interval:
     """Pearson's correlation over all hypotheses of all images, with its bootstrap over images; NaN if one is constant.
 
-    Without resamples the bounds are the estimate itself.
+    expected: as `calibrated` returns it, mm; errors: mm. With 0 resamples the bounds are the estimate itself.
     """
     judged = ~np.isnan(expected)
     images = np.flatnonzero(judged.any(1))

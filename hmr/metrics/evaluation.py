@@ -34,11 +34,11 @@ METRICS = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm")
 ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
 """Ways to make one body of a group; see `evaluate_groups`."""
 FUSED = 5
-"""Hypotheses that the fused estimate is the mean of, as in ScoreHypo (Xu et al. 2024)."""
+"""The fused estimate is the mean of this many hypotheses, as in ScoreHypo (Xu et al. 2024)."""
 CHUNK = 320
 """Bodies made at once; their vertices take 0.1 MB each."""
 MEASURED = 4000
-"""Hypotheses measured at once; what is worked out on the way takes some kB each."""
+"""Hypotheses measured at once; intermediate results take some kB each."""
 _EVAL = list(EVAL_14)
 
 
@@ -51,7 +51,7 @@ class TrueBodies(NamedTuple):
 
 
 class Framing(NamedTuple):
-    """What turns the diffused vectors of n people into bodies."""
+    """What is needed to turn the diffused vectors of n people into bodies; camera and crop in px."""
 
     betas: Float[Tensor, "n 10"]
     camera: Float[Tensor, "n 4"]
@@ -60,7 +60,7 @@ class Framing(NamedTuple):
     root_depth: Float[Tensor, " n"] | None = None  # metres; none = fitted, as it must be without ground truth
 
     def rows(self, part: slice) -> "Framing":
-        """That of some of the people."""
+        """The framing of some of the people."""
         betas, camera, crop, how, depth = self
         return Framing(betas[part], camera[part], crop[part], how, None if depth is None else depth[part])
 
@@ -82,7 +82,7 @@ class Errors(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What a benchmark knows of one model on one split; every array has one row per image."""
+    """The results of one model on one split; every array has one row per image."""
 
     errors: dict[str, dict[str, NDArray[np.float64]]]  # estimate -> metric -> (image,); best_of_g: per-metric minimum
     group: Errors  # of every hypothesis
@@ -98,7 +98,7 @@ class Evaluation(NamedTuple):
 
 @torch.no_grad()
 def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing, *, chunk: int = CHUNK) -> PosedGroups:
-    """Decode all hypotheses of n images. chunk: bodies posed at once, but a group is never parted."""
+    """Decode all hypotheses of n images to bodies, metres. chunk: bodies posed at once; a group is never split."""
     size = latents.shape[1]
 
     def repeated(values: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing,
             repeated(view.crop), view.decoding,
             root_depth=None if view.root_depth is None else repeated(view.root_depth),
         )  # fmt: skip
-        back = step_back(posed.joints)  # a camera inside a body sees nothing but skin
+        back = step_back(posed.joints)  # a camera inside a body sees only skin
         posed = posed._replace(translation=posed.translation + back, joints=posed.joints + back[:, None])
         parts.append([x.unflatten(0, (-1, size)) for x in posed])
     return PosedGroups(*(torch.cat(x) for x in zip(*parts)))
@@ -139,8 +139,8 @@ def group_errors(
 ) -> Errors:
     """Errors of all hypotheses of n images.
 
-    vertices=False leaves PVE as NaN and saves most of the time. chunk: bodies whose vertices are made at once, but a
-    group is never parted.
+    vertices=False leaves PVE as NaN and saves most of the time. chunk: bodies whose vertices are made at once; a group
+    is never split.
     """
     count, size = posed.joints.shape[:2]
     found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
@@ -171,12 +171,12 @@ def evaluate_groups(
 ) -> Evaluation:
     """Evaluate groups whose hypothesis 0 started from zero noise; `posed` is what `framing` makes of the latents.
 
-    zero_noise: hypothesis 0. mean: one mesh from the group's mean in the model's space. medoid: the hypothesis that
-    lies nearest to the rest. selected: the hypothesis that `scores` (NaN = abstained) ranks first. fused: one mesh
-    from the mean of the five that it ranks first. best_of_g: minimum over the group for each metric on its own, an
+    zero_noise: hypothesis 0. mean: one mesh from the mean of the group's diffused vectors. medoid: the hypothesis
+    nearest to the others. selected: the hypothesis that `scores` (0-100, NaN = abstained) rank first. fused: one mesh
+    from the mean of the five that they rank first. best_of_g: minimum over the group for each metric by itself, an
     oracle's choice. Without scores, selected and fused are left out.
 
-    Some images at a time: what is needed beside the groups themselves does not grow with the images.
+    Works on some images at a time: memory beside the groups themselves does not grow with the number of images.
     """
     count, size = latents.shape[:2]
     return joined(
@@ -245,6 +245,6 @@ def _evaluate(
 
 
 def in_parts(count: int, size: int, bodies: int) -> list[slice]:
-    """The images in parts of about so many hypotheses, `size` an image; a group is never parted."""
+    """`count` images in parts of about `bodies` hypotheses, `size` per image; a group is never split."""
     step = max(1, bodies // size)
     return [slice(start, start + step) for start in range(0, count, step)]

@@ -17,11 +17,11 @@ PEOPLE, HYPOTHESES, JOINTS, VERTICES = 35_515, 100, 14, 6890
 
 
 def measure_metrics(*, samples: int = 100_000, rounds: int = 5, share: float = 0.1) -> list[dict[str, Any]]:
-    """Samples a second of PA-MPJPE of 24 joints; seconds and memory of all metrics of a benchmark.
+    """Samples per second of PA-MPJPE of 24 joints; seconds and memory of all metrics of a benchmark.
 
-    The loop runs on a fiftieth of the samples and counts 50 times. The benchmark runs on `share` of 3DPW's test people,
-    100 hypotheses each, person by person, and counts 1 / share times. Each result has metric, value, unit, baseline and
-    ratio (above 1 is better).
+    The loop runs on a fiftieth of the samples and is counted 50 times. The benchmark runs on `share` of 3DPW's test
+    people, 100 hypotheses each, person by person, and is counted 1 / share times. Each result has metric, value, unit,
+    baseline and ratio (above 1 is better).
     """
     random = np.random.default_rng(0)
     true = random.normal(0, 0.4, (samples, 24, 3))
@@ -52,7 +52,7 @@ def measure_metrics(*, samples: int = 100_000, rounds: int = 5, share: float = 0
 
 
 def pa_mpjpe_plainly(predicted: NDArray, true: NDArray) -> float:
-    """PA-MPJPE of one sample (J, 3), mm, as it is usually written. The baseline."""
+    """PA-MPJPE of one sample (J, 3), mm, from points in metres, as it is usually written: the baseline."""
     moving, fixed = predicted - predicted.mean(0), true - true.mean(0)
     u, singular, vt = np.linalg.svd(moving.T @ fixed)
     turned = np.ones(3)

@@ -2,7 +2,7 @@
 
 The protocol by which scorers are published (Shen et al. 2025, ADHMR): ground truth plus noise of standard deviation
 0.05 rad on the joints' rotations, 0.02 rad on the root's and 0.05 on the betas. That is level 1 here; level l is l
-times as much. A group mixes levels, since a critic must tell near misses from gross ones.
+times as much. A group mixes levels, since a critic must distinguish small errors from large ones.
 """
 
 from typing import NamedTuple
@@ -32,14 +32,17 @@ class Perturbed(NamedTuple):
 def mixed_levels(
     people: int, hypotheses: int, generator: torch.Generator, most: int | float = MOST
 ) -> Float[Tensor, "n g"]:
-    """Levels from 1 to `most`, their logarithms uniform: as many between 1 and 2 as between 8 and 16."""
+    """Noise levels (factors on the standard deviations) from 1 to `most`, their logarithms uniform.
+
+    As many lie between 1 and 2 as between 8 and 16.
+    """
     return most ** torch.rand(people, hypotheses, generator=generator)
 
 
 def perturb(truth: TrueBodies, levels: Float[Tensor, "n g"], generator: torch.Generator) -> Perturbed:
     """Groups about n true bodies, one hypothesis per level.
 
-    Noise turns each joint in its own frame, R' = R exp(noise). A group has one body shape, so its betas are
+    Noise rotates each joint in its own frame, R' = R exp(noise), radians. A group has one body shape, so its betas are
     perturbed once, by the mean of its levels. The pelvis stays where it is.
     """
     noise = torch.randn(*levels.shape, 24, 3, generator=generator) * levels[..., None, None]

@@ -1,6 +1,6 @@
 """How far hypotheses are from the truth, how far from each other, and how well a critic ranks them.
 
-Points come in metres and errors go out in millimetres, float64, as numpy arrays; tensors are taken as well.
+Points are in metres; errors are returned in millimetres, float64, as numpy arrays. Tensors are accepted too.
 """
 
 import math
@@ -78,7 +78,7 @@ def n_mpjpe(
     """MPJPE, mm, after the best scale of each prediction about the origin: s = sum p q / sum p p.
 
     Source: Rhodin et al. 2018, "Learning monocular 3D human pose estimation from multi-view images". See `pa_mpjpe` for
-    given and align_all. A prediction that is zero throughout stays so.
+    given and align_all. A prediction that is all zeros stays so.
     """
     moving, fixed = _exact(predicted), _exact(true)
     weight = np.ones(moving.shape[:-1]) if given is None or align_all else np.asarray(given, float)
@@ -104,8 +104,8 @@ def pa_mpjpe(
 ) -> Float[np.ndarray, "*batch"]:
     """Procrustes-aligned MPJPE, mm: what is left after the best similarity of each prediction by itself.
 
-    given: the joints that are labels; the others are left out of the mean, and of the alignment too unless `align_all`
-    (as in mmpose, where a joint without a label still pulls at the others). NaN where none is given.
+    given: the joints that have labels; the others are left out of the mean, and of the alignment too unless `align_all`
+    (as in mmpose, where a joint without a label still affects the alignment). NaN where none is given.
     """
     moving, fixed = _exact(predicted), _exact(true)
     batch, joints = moving.shape[:-2], moving.shape[-2]
@@ -118,9 +118,9 @@ def pa_mpjpe(
 def procrustes_align(
     points: Float[Numbers, "*batch point 3"], target: Float[Numbers, "*batch point 3"]
 ) -> Float[np.ndarray, "*batch point 3"]:
-    """`points` moved by the rotation, scale > 0 and translation that bring them closest to `target`.
+    """`points` (metres) moved by the rotation, scale > 0 and translation that bring them closest to `target`.
 
-    A mirror is never used. Points that all coincide (within a nanometre) go to the target's centroid. See
+    A reflection is never used. Points that all coincide (within a nanometre) go to the target's centroid. See
     `hmr/metrics/procrustes.py` for the method and its sources.
     """
     moving, fixed = _exact(points), _exact(target)
@@ -154,8 +154,8 @@ def auc(
 ) -> float:
     """Mean of `pck` over thresholds, 0..1; by default MPI-INF-3DHP's 31 from 0 to 150 mm.
 
-    With those nobody reaches 1: nothing is nearer than 0 mm, so that the truth itself has 30 / 31. 3DPW's challenge
-    takes 0, 1, ... 199 mm, inclusive, and the area by trapezoids.
+    With those the maximum is 30 / 31, not 1, since no distance is below 0 mm. 3DPW's challenge takes 0, 1, ... 199 mm,
+    inclusive, and the area by trapezoids.
     """
     steps = np.arange(0.0, 151.0, 5.0) if thresholds_mm is None else _exact(thresholds_mm)
     shares = _shares(_distances(predicted, true), given, steps / MM, inclusive)
@@ -185,7 +185,8 @@ def acceleration_error(
 
         | (p[t-1] - 2 p[t] + p[t+1]) - (q[t-1] - 2 q[t] + q[t+1]) |
 
-    Source: Kanazawa et al. 2019, "Learning 3D human dynamics from video". A constant offset or drift costs nothing.
+    Source: Kanazawa et al. 2019, "Learning 3D human dynamics from video". A constant offset or drift does not count.
+    Raises ValueError for fewer than 3 frames.
     """
     off = _exact(predicted) - _exact(true)
     if off.shape[-3] < 3:
@@ -225,7 +226,7 @@ def _mean_of_given(distances: NDArray, given: Numbers) -> NDArray[np.float64]:
 def joint_spread(joints: Float[Numbers, "image hypothesis joint 3"]) -> Float[np.ndarray, "image joint"]:
     """How unsure a group is of each joint, mm: mean distance of the joint to its mean over the group.
 
-    Whatever differs counts: subtract each hypothesis' pelvis first unless its place is to count too.
+    Any difference counts: subtract each hypothesis' pelvis first unless its place should count too.
     """
     exact = _exact(joints)
     return MM * _distances(exact, exact.mean(1, keepdims=True)).mean(1)
@@ -237,15 +238,15 @@ def diversity(joints: Float[Numbers, "image hypothesis joint 3"]) -> Float[np.nd
 
 
 def medoid(joints: Float[Numbers, "image hypothesis joint 3"]) -> Int[np.ndarray, " image"]:
-    """Index of the hypothesis that lies nearest to the rest of its group, by mean distance of joints.
+    """Index of the hypothesis nearest to the rest of its group, by mean distance of joints (metres); ties: the first.
 
-    Subtract each hypothesis' pelvis first. The first of equals.
+    Subtract each hypothesis' pelvis first.
     """
     return distances_in_groups(_plain(joints)).argmin(1)
 
 
 def spread(errors: Float[Numbers, "image hypothesis"]) -> Float[np.ndarray, " image"]:
-    """Population standard deviation of an error within each group: what a critic has to choose from."""
+    """Population standard deviation of an error within each group, in its unit: how much a critic can choose from."""
     return _exact(errors).std(1)
 
 
@@ -253,13 +254,13 @@ class GroupSummary(NamedTuple):
     """One error of each group, for each way to take one hypothesis out of it; in the unit of the errors."""
 
     zero_noise: Float[np.ndarray, " image"]
-    """Of the hypothesis drawn from zero noise, which costs one draw and is the honest single answer."""
+    """Of the hypothesis drawn from zero noise, which takes one draw: the answer without any choice."""
     mean: Float[np.ndarray, " image"]
-    """Mean of the errors: what one random draw is expected to cost. Not the error of the averaged body."""
+    """Mean of the errors: the expected error of one random draw. Not the error of the averaged body."""
     selected: Float[np.ndarray, " image"]
-    """Of the hypothesis that the critic likes best."""
+    """Of the hypothesis that the critic scores highest."""
     best_of_g: Float[np.ndarray, " image"]
-    """ORACLE: the least error, which takes the truth to find. Each metric takes its own least."""
+    """ORACLE: the smallest error, which only the truth can find. Each metric takes its own minimum."""
 
 
 def summarise_groups(
@@ -269,7 +270,7 @@ def summarise_groups(
 ) -> GroupSummary:
     """Errors of one metric as the benchmark reports them; see `critic_choice` for `selected`.
 
-    The hypothesis from zero noise counts in all four. Every group must have exactly one.
+    The hypothesis from zero noise counts in all four. Raises ValueError unless every group has exactly one.
     """
     exact, starts = _exact(errors), np.asarray(zero_start)
     counts = starts.sum(1)
@@ -289,9 +290,9 @@ def summarise_groups(
 def critic_choice(
     scores: Float[Numbers, "image hypothesis"], zero_start: Bool[Numbers, "image hypothesis"]
 ) -> Int[np.ndarray, " image"]:
-    """Index of each group's highest score (the first of equals).
+    """Index of each group's highest score, 0-100 (ties: the first).
 
-    NaN = abstained. Where the critic abstained throughout, the hypothesis from zero noise stands.
+    NaN = abstained. If the critic abstained on a whole group, the hypothesis from zero noise is chosen.
     """
     return np.array([first[0] for first in top_ranked(scores, zero_start, 1)], np.int64)
 
@@ -299,9 +300,9 @@ def critic_choice(
 def top_ranked(
     scores: Float[Numbers, "image hypothesis"], zero_start: Bool[Numbers, "image hypothesis"], count: int
 ) -> list[Int[np.ndarray, " some"]]:
-    """Indices of each group's `count` highest scores, highest first, the first of equals; fewer where fewer have one.
+    """Indices of each group's `count` highest scores, highest first (ties: the first); fewer where fewer have a score.
 
-    NaN = abstained. Where the critic abstained throughout, the hypothesis from zero noise stands alone.
+    NaN = abstained. If the critic abstained on a whole group, only the hypothesis from zero noise is returned.
     """
     chosen = []
     for score, start in zip(_exact(scores), np.asarray(zero_start)):
@@ -329,7 +330,8 @@ def bootstrap_interval(
 ) -> Interval:
     """Mean over images and its percentile bootstrap, images drawn with replacement.
 
-    To compare two models give the differences per image: the images' own difficulty then falls out.
+    To compare two models give the differences per image: the images' own difficulty then cancels. Raises ValueError if
+    no image has a value. In the unit of `values`.
     """
     exact = _exact(values)
     return _bootstrap(exact[~np.isnan(exact)], lambda drawn: float(drawn.mean()), seed, level, resamples)
@@ -343,7 +345,10 @@ def bootstrap_improvement(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """Improvement of the mean error, 100 (1 - mean(after) / mean(before)) percent, on the same images."""
+    """Improvement of the mean error, 100 (1 - mean(after) / mean(before)) percent, on the same images.
+
+    Raises ValueError if no image has both values.
+    """
     pairs = np.stack([_exact(before), _exact(after)], axis=1)
     pairs = pairs[~np.isnan(pairs).any(1)]
 
@@ -386,7 +391,7 @@ class RankCorrelations(NamedTuple):
 def rank_correlations(
     scores: Float[Numbers, "image hypothesis"], errors: Float[Numbers, "image hypothesis"]
 ) -> RankCorrelations:
-    """Correlations per group between scores (NaN = abstained: left out) and minus the errors."""
+    """Correlations per group between scores (0-100, NaN = abstained: left out) and minus the errors (mm)."""
     from scipy import stats  # here: a quarter of a second that most commands can spare
 
     exact, quality = _exact(scores), -_exact(errors)
@@ -407,18 +412,18 @@ def rank_correlations(
 
 
 class SpreadCorrelations(NamedTuple):
-    """How well a group's spread tells the error: Spearman's rank correlations, NaN where one of them never varies."""
+    """How well a group's spread predicts the error: Spearman's rank correlations, NaN if one never varies."""
 
     overall: float
-    """Over all images and joints: does it know the unsure joints, and the unsure people?"""
+    """Over all images and joints: are joints and people with a large spread those with large errors?"""
     within_joint: float
-    """Over images, mean over the joints: given the joint, does it know the unsure people?"""
+    """Over images, mean over the joints: for each joint, do people with a large spread have large errors?"""
 
 
 def spread_correlations(
     spread: Float[Numbers, "image joint"], errors: Float[Numbers, "image joint"]
 ) -> SpreadCorrelations:
-    """Rank correlation of `joint_spread` with the errors of one estimate; leave out joints that are 0 by definition."""
+    """Rank correlation of `joint_spread` with one estimate's errors, mm; leave out joints that are 0 by definition."""
     from scipy import stats
 
     known_spread, wrong = _exact(spread), _exact(errors)

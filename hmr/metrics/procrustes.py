@@ -2,8 +2,9 @@
 
 For centred points x, y and S = sum x y^T, the rotation R that maximises trace(R S) is the quaternion of the largest
 eigenvalue of a symmetric 4 x 4 matrix K(S), and the scale is that eigenvalue over sum |x|^2. A quaternion is never a
-mirror. The eigenvalue is found by Newton's method from above on K's characteristic polynomial, the quaternion from the
-cofactors of K - lambda I; where two eigenvalues nearly meet (points on a line, mirrored points), by Jacobi's rotations.
+reflection. The eigenvalue is found by Newton's method from above on K's characteristic polynomial, the quaternion from
+the cofactors of K - lambda I; where two eigenvalues nearly meet (points on a line, mirrored points), by Jacobi's
+rotations.
 
 Source: Horn 1987, "Closed-form solution of absolute orientation using unit quaternions"; Theobald 2005, "Rapid
 calculation of RMSDs using a quaternion-based characteristic polynomial".
@@ -212,7 +213,7 @@ def _distances(x: NDArray, y: NDArray, each: int, start: int, out: Reals) -> Non
 
 
 def mean_distances(points: NDArray, target: NDArray) -> Reals:
-    """(n,) mean distance of (n, J, 3) points to (m, J, 3), n / m sets to a target; float32 or float64."""
+    """(n,) mean distance of (n, J, 3) points to (m, J, 3) targets, n / m sets per target; in the points' unit."""
     x, y = np.ascontiguousarray(points), np.ascontiguousarray(target)
     each, out = len(x) // max(len(y), 1), np.empty(len(x))
     _in_threads(lambda part: _distances(x[part], y, each, part.start, out[part]), len(x), max(1, 100_000 // x.shape[1]))
@@ -275,7 +276,7 @@ def aligned_points(points: Reals, target: Reals, aligned: Flags | None = None) -
 
 
 def _in_threads(work: Callable[[slice], None], count: int, size: int = CHUNK) -> None:
-    """Parts of so many sets on all cores that we may use; the compiled code runs without Python's lock."""
+    """Run `work` on parts of `size` sets on all available cores; the compiled code runs without Python's lock."""
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     if len(parts) < 2:
         for part in parts:

@@ -28,7 +28,7 @@ class Network(NamedTuple):
     encoder: type[nn.Module]
     predictor: type[nn.Module]
     decoding: Decoding  # how its diffused vectors become bodies
-    sampler: SamplerSettings  # what its groups are drawn with, unless asked otherwise
+    sampler: SamplerSettings  # for its groups, unless other settings are given
     batch: int  # people encoded at once
 
 
@@ -42,8 +42,8 @@ NETWORKS = {
 class HmrModel(nn.Module):
     """An encoder and a noise predictor of one network.
 
-    architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments, "sampler": what
-    is other than in the network's sampler}.
+    architecture: {"network": a name of NETWORKS, "encoder": its arguments, "predictor": its arguments, "sampler": the
+    settings that differ from the network's sampler}.
     """
 
     def __init__(self, architecture: dict[str, Any] | None = None) -> None:
@@ -60,17 +60,17 @@ class HmrModel(nn.Module):
 
     @property
     def decoding(self) -> Decoding:
-        """How this network's diffused vectors become bodies."""
+        """How this network's diffused vectors are turned into bodies."""
         return self.network.decoding
 
     @property
     def sampler(self) -> SamplerSettings:
-        """What this model's groups are drawn with, unless asked otherwise."""
+        """The sampler settings for this model's groups, unless others are given."""
         return replace(self.network.sampler, **self.architecture.get("sampler", {}))
 
     @torch.no_grad()
     def observe(self, observation: Observation, batch: int | None = None) -> Condition:
-        """The condition of many people, encoded in batches with the encoder as it stands (call eval() first)."""
+        """The condition of many people, encoded in batches, in the encoder's present mode (call eval() first)."""
         device = next(self.encoder.parameters()).device
         size = batch or self.network.batch
         parts = [

@@ -1,8 +1,8 @@
 """Checkpoints of ScoreHypo, ADHMR and GPA-HMR: read, written, and converted to our own format and back.
 
 An official file is one dict that `torch.save` wrote: the tensors of a network and of its image encoder by name,
-their moving averages (EMA) as lists without names, and what the optimizers left. Nothing in a file is ever run:
-it is read as tensors and plain numbers alone, and every name and shape is checked.
+their moving averages (EMA) as lists without names, and the state of the optimizers. No code in a file is ever run:
+only tensors and plain numbers are read, and every name and shape is checked.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class OfficialCheckpoint(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What the two dicts of a file must hold: tensors without data (device meta), in the official order."""
+    """The tensors that the two dicts of a file must hold: without data (device meta), in the official order."""
 
     network: dict[str, Tensor]
     condition: dict[str, Tensor]
@@ -67,7 +67,7 @@ RECORDS = ("epoch", "step", "min_mpjpe_h36m", "min_mpjpe_pw3d")
 EXPORTED = "hmr_align"
 """Entry of the files that we write: the provenance of what was exported."""
 NOT_AVERAGED = {"running_mean", "running_var", "num_batches_tracked", "init_shape"}
-"""Last words of the names of buffers, which stand in the dicts but not in the lists of averages."""
+"""Last parts of the names of buffers, which are in the dicts but not in the lists of averages."""
 
 
 def read_official(path: str | Path, use_ema: bool = True) -> OfficialCheckpoint:
@@ -75,7 +75,7 @@ def read_official(path: str | Path, use_ema: bool = True) -> OfficialCheckpoint:
 
     The averages stand in the order of the parameters, which is the order of the file's own dict without the
     buffers; buffers are taken as they are. LoRA factors a (1536, 4) and b (4, 512) are folded into the weight
-    beside them, W + a b / sqrt(4). Raises CheckpointError where anything does not fit exactly.
+    beside them, W + a b / sqrt(4). Raises CheckpointError if anything does not fit exactly.
     """
     path = Path(path)
     entries = _load(path)
@@ -138,12 +138,18 @@ def write_official(
 
 
 def load_scorehypo(path: str | Path, use_ema: bool = True) -> HmrModel:
-    """HypoNet and its image encoder from an official file; in eval mode, float32, on the CPU."""
+    """HypoNet and its image encoder from an official file; in eval mode, float32, on the CPU.
+
+    Raises CheckpointError if the file cannot be read, is of another kind or does not fit.
+    """
     return base_model_of(_of_kind(Path(path), "hyponet", use_ema), Path(path))
 
 
 def load_score_model(path: str | Path, use_ema: bool = True) -> ScoreModel:
-    """ScoreNet and its image encoder from an official file or from ours; in eval mode, float32, on the CPU."""
+    """ScoreNet and its image encoder from an official file or from ours; in eval mode, float32, on the CPU.
+
+    Raises CheckpointError if the file cannot be read, is of another kind or does not fit.
+    """
     path = Path(path)
     if path.suffix != SUFFIX:
         return score_model_of(_of_kind(path, "scorenet", use_ema), path)
@@ -153,7 +159,7 @@ def load_score_model(path: str | Path, use_ema: bool = True) -> ScoreModel:
 
 
 def _expected(kind: Kind) -> Expected:
-    """What our own networks of that kind hold."""
+    """The tensors of our own networks of that kind."""
     for steps in {*ATTENTION_REACH, LINEAR_REACH}:
         within(steps)  # kept once it is made, so it must not be made on the meta device
     with torch.device("meta"):
@@ -170,7 +176,7 @@ def _load(path: Path) -> dict[str, Any]:
         zipped = file.read(2) == b"PK"
     try:
         with torch.serialization.safe_globals(_numpy_numbers()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd files, of which the error says more
+            warnings.simplefilter("ignore")  # about odd files; the error has the details
             entries = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a broken file can fail anywhere in the reader
         raise CheckpointError(_unreadable(path, error, zipped)) from None
@@ -180,7 +186,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _numpy_numbers() -> list[Any]:
-    """What torch's reader must know to read numpy numbers, as which the best errors were saved."""
+    """Types that torch's reader must allow: the best errors were saved as numpy numbers."""
     scalar: Any = np.float64(0).__reduce__()[0]
     named = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # before and since numpy 2
     return [*named, np.dtype, *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8"))]
@@ -223,7 +229,7 @@ def _of_kind(path: Path, kind: Kind, use_ema: bool) -> OfficialCheckpoint:
 def _stored(
     path: Path, entries: dict[str, Any], name: str, ema: str | None, expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The tensors of a dict as they stand there, LoRA factors too, or their averages where `ema` names them."""
+    """The tensors of a dict as they are there, LoRA factors too, or their averages where `ema` names them."""
     where = f"{path}: '{name}'"
     weights = entries.get(name)
     if name not in entries:
@@ -263,7 +269,7 @@ def _averages(where: str, average: Any, parameters: dict[str, Tensor]) -> dict[s
 
 
 def _with_lora(expected: Mapping[str, Tensor], found: Iterable[str]) -> dict[str, Tensor]:
-    """What is expected when those attentions that have LoRA factors in the file must have both."""
+    """The expected tensors, with both LoRA factors of each attention that has one of them in the file."""
     more = {}
     for attention in {name.partition(".lora_proj.")[0] for name in found if ".lora_proj." in name}:
         weight = expected.get(f"{attention}.in_proj_weight")
@@ -341,12 +347,14 @@ def _sha256(path: Path) -> str:
 
 
 def base_model_of(official: OfficialCheckpoint, where: Path) -> HmrModel:
+    """The weights of a HypoNet file as a model in eval mode; raises CheckpointError, naming `where`, at a misfit."""
     model = HmrModel({"network": "hyponet"})
     fill(model, _over("predictor", official.network) | _over("encoder", official.condition), where)
     return model.eval()
 
 
 def score_model_of(official: OfficialCheckpoint, where: Path) -> ScoreModel:
+    """The weights of a ScoreNet file as a model in eval mode; raises CheckpointError, naming `where`, at a misfit."""
     model = ScoreModel()
     fill(model, _over("network", official.network) | _over("encoder", official.condition), where)
     return model.eval()
@@ -357,4 +365,5 @@ def _over(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def under(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights whose names start with `part.`, by the rest of their names."""
     return {name.removeprefix(f"{part}."): t for name, t in weights.items() if name.startswith(f"{part}.")}

@@ -1,4 +1,4 @@
-"""Where networks run and how exactly: device, bfloat16, compilation. What goes in and comes out is float32."""
+"""Where networks run and how exactly: device, bfloat16, compilation. Inputs and outputs are float32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from hmr.models.base_model import HmrModel
 
 
 class CompileError(ValueError):
-    """A network cannot be compiled here; the message says why and the mend."""
+    """A network cannot be compiled here; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class Compute:
     compiled: bool = False  # the noise predictor by torch.compile; on a GPU it then runs as a CUDA graph
 
     def autocast(self) -> torch.autocast:
+        """The context in which networks run: bfloat16 where it is safe if `bf16` is set, else no change."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.bf16)
 
 
 class PlacedPredictor:
-    """A noise predictor on the device of `compute`: moves the network there, and answers there in float32.
+    """A noise predictor on the device of `compute`: moves the network there; its output is there too, in float32.
 
     Raises CompileError at the first call if the network is to be compiled and cannot be.
     """
@@ -40,7 +41,7 @@ class PlacedPredictor:
         self.run = _compiled(self.network, compute.device) if compute.compiled else self.network
 
     def prepare(self, condition: Condition) -> Condition:
-        """What the network can make of a condition once for all its calls, if anything."""
+        """The condition with what the network can compute once for all its calls; unchanged if it has no `prepare`."""
         prepare = getattr(self.network, "prepare", None)
         if prepare is None:
             return condition
@@ -59,7 +60,7 @@ class PlacedPredictor:
 
 
 def _compiled(network: nn.Module, device: str) -> Callable[..., Tensor]:
-    """The network by torch.compile, as a CUDA graph on a GPU; what keeps it from compiling becomes a CompileError."""
+    """The network by torch.compile, as a CUDA graph on a GPU; raises CompileError when called if that fails."""
     from torch._dynamo.exc import TorchDynamoException  # more than a second to import
 
     compiled = torch.compile(network, mode="reduce-overhead" if device == "cuda" else "default")

@@ -1,4 +1,4 @@
-"""Official checkpoints to our files and back, without a number changed."""
+"""Official checkpoints to our files and back, without changing a number."""
 
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from hmr.models.weights_file import OFFICIAL_SUFFIXES, CheckpointError, save_wei
 
 
 def convert(source: Path, target: Path, use_ema: bool = True) -> str:
-    """An official file to our format (.safetensors), or one of ours to the official layout; says what was written.
+    """Convert an official file to ours (.safetensors), or one of ours to the official layout; returns what was written.
 
-    use_ema: which weights of an official file to take; a file of ours holds a single set.
+    use_ema: which weights of an official file to take; a file of ours holds a single set. Raises CheckpointError if the
+    target exists, if the two names are no such pair, or if the source cannot be used.
     """
     if target.exists():
         raise CheckpointError(f"{target} is there already: give another name, or move it away")
@@ -64,7 +65,7 @@ def _to_official(source: Path, target: Path) -> str:
 
 
 def _is_score_model(path: Path) -> bool:
-    """Whether a file of ours holds a ScoreNet; what is wrong with the file is left to those who read it."""
+    """Whether a file of ours holds a ScoreNet; faults of the file are reported when it is read."""
     try:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("format") == SCORE_FORMAT

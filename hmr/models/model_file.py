@@ -16,6 +16,7 @@ def load_model(name_or_path: str | Path) -> HmrModel:
     """A shipped base by name (`lab`, `default`), or one from a file; in eval mode, float32, on the CPU.
 
     A file is of our own format, or an official checkpoint of ScoreHypo or ADHMR (its averaged weights are taken).
+    Raises CheckpointError if the file is missing, broken or does not fit.
     """
     if str(name_or_path) in SHIPPED:
         with resources.as_file(resources.files("hmr") / "assets" / f"base_{name_or_path}.safetensors") as path:
@@ -26,7 +27,7 @@ def load_model(name_or_path: str | Path) -> HmrModel:
 
 
 def provenance_of(path: Path) -> dict[str, Any]:
-    """Where the weights in a file came from."""
+    """The provenance in a weights file: where the weights came from."""
     with safe_open(path, framework="pt") as file:
         return json.loads((file.metadata() or {}).get("provenance", "{}"))
 

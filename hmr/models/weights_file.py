@@ -19,7 +19,7 @@ OFFICIAL_SUFFIXES = (".pth", ".pt", ".tar", ".ckpt")
 
 
 class CheckpointError(ValueError):
-    """A weights file cannot be used; the message says what, where and the mend."""
+    """A weights file cannot be used; the message says what, where and how to fix it."""
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -32,7 +32,7 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def save_weights(module: nn.Module, path: Path, file_format: str, about: dict[str, Any], *, half: bool = False) -> None:
-    """A module's weights as safetensors with metadata, replacing the file in one step."""
+    """Write a module's weights as safetensors with metadata, replacing the file in one step. half: as float16."""
     tensors = {
         name: (t.detach().half() if half and t.is_floating_point() else t.detach()).cpu().contiguous()
         for name, t in module.state_dict().items()
@@ -42,7 +42,10 @@ def save_weights(module: nn.Module, path: Path, file_format: str, about: dict[st
 
 
 def read_weights(path: Path, file_format: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors of a file that `save_weights` wrote; raises CheckpointError."""
+    """Metadata and weights by name of a file that `save_weights` wrote.
+
+    Raises CheckpointError if the file is missing, is not whole, or has another format than `file_format`.
+    """
     if not path.is_file():
         raise CheckpointError(
             f"no weights at {path}: give the path of a file that `hmr-align` wrote, an official checkpoint "
@@ -63,7 +66,10 @@ def read_weights(path: Path, file_format: str) -> tuple[dict[str, Any], dict[str
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
-    """Put named tensors into a module, which must have exactly these; raises CheckpointError naming the first fault."""
+    """Copy weights into a module by name, in place.
+
+    Raises CheckpointError, with the file `where` and the first fault, if names or shapes are not exactly the module's.
+    """
     expected = module.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors or name not in expected:

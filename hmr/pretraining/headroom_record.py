@@ -6,10 +6,10 @@ from typing import Any
 
 
 def measured_headroom(digest: str, scenes: int) -> dict[str, Any] | None:
-    """What the labels of `scenes` scenes of `wild` would gain a base; None if it was never measured.
+    """How much a base gains from the labels of `scenes` scenes of `wild`; None if that was never measured.
 
     {labels, zero_noise, best_of_g}: the number of labelled people, and {value, low, high, before_mm, after_mm} in
-    percent and mm. Where that many scenes were not probed, those of the probe with the nearest number.
+    percent and mm. If that number of scenes was not probed, the record with the nearest number.
     """
     path = resources.files("hmr") / "assets" / "headroom.json"
     records: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []

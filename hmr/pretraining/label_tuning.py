@@ -1,7 +1,7 @@
 """The headroom probe: how much better could this base become on a target domain, if its labels were known?
 
-Supervised fine-tuning of the noise predictor on declared labels, with the same parts frozen as in alignment. It is
-the number to look at before any preference run: gains of an alignment are shares of it.
+Supervised fine-tuning of the noise predictor on declared labels, with the same parts frozen as in alignment. Look
+at this number before any preference run: gains of an alignment are shares of it.
 """
 
 import copy
@@ -29,7 +29,7 @@ class HeadroomSettings(Settings):
     learning_rate: float = 3e-4
     lowest_step: int = 100
     evaluate_every: int = 50
-    patience: int = 5  # evaluations without a better one
+    patience: int = 5  # evaluations without a new best one before it stops
     seed: int = 0
 
 
@@ -41,7 +41,7 @@ def fine_tune_on_labels(
     validate: Callable[[HmrModel], float],
     report: Callable[[int, float], None] | None = None,
 ) -> HmrModel:
-    """The noise predictor trained on true x0; returns the model of the step that `validate` (an error) likes best.
+    """Train the noise predictor on true x0; returns the model of the step with the smallest error by `validate`.
 
     The loss is the residual's denoising in preconditioned form, as in pretraining: x0 error over the spread,
     divided by c_out, at steps from `lowest_step` up.

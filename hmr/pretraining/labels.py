@@ -1,6 +1,6 @@
 """Studio people with their ground truth: the only place where pixels and labels meet.
 
-Every caller declares what for; `hmr.studio.studio.truths` refuses purposes that a split does not allow.
+Every caller declares its purpose; `hmr.studio.studio.truths` raises SealedLabelsError if a split does not allow it.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ class KnownPeople(NamedTuple):
 
 
 def known_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> KnownPeople:
-    """Ground truth of the people who were found in a split."""
+    """Ground truth of the people who were found in a split; raises SealedLabelsError if `purpose` is not allowed."""
     truth = truths(body, split, seen.index.tolist(), purpose=purpose)
     tensors = [torch.from_numpy(x) for x in (truth.rotations, truth.betas, truth.translation, truth.camera)]
     return KnownPeople(TrueBodies(*tensors[:3]), tensors[3])
 
 
 def labelled_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> LabelledPeople:
-    """Observations with the diffused vectors that training aims at."""
+    """Observations with their true diffused vectors and betas; raises SealedLabelsError if `purpose` is not allowed."""
     known = known_people(body, split, seen, purpose=purpose)
     rest = body.rest_joints(known.bodies.betas)
     crop = torch.from_numpy(seen.crop)
@@ -43,18 +43,18 @@ def labelled_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purp
 
 
 def placed_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> PlacedPeople:
-    """Seen people as they truly stood before the camera."""
+    """The true bodies of seen people, metres; raises SealedLabelsError if `purpose` is not allowed."""
     known = known_people(body, split, seen, purpose=purpose)
     return _placed(body, known.bodies, known.camera)
 
 
 def detections_of(seen: SeenPeople) -> Detections:
-    """What the detector saw of them."""
+    """What the detector saw of these people, as tensors: landmarks in px, world landmarks in metres, crops in px."""
     return Detections(*(torch.from_numpy(part) for part in (seen.landmarks, seen.world, seen.crop)))
 
 
 def undrawn_people(body: Body, count: int, looks: Sequence[Look], *, block: int = 2000) -> PlacedPeople:
-    """People made for training alone, whom nobody drew; every look of `looks` in turn."""
+    """People for training only, of whom no picture is drawn, metres; with each look of `looks` in turn."""
     parts = []
     for start in range(0, count, block):
         truth = undrawn(body, range(start, min(start + block, count)), looks)

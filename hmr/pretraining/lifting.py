@@ -40,7 +40,10 @@ class Liftings(NamedTuple):
 
 
 def fit_ridge(features: NDArray, joints: NDArray, ridge: float = 1e-2) -> Ridge:
-    """features (n, f); joints (n, 14, 3). `ridge` counts per sample and standardised feature."""
+    """Fit a linear map from features (n, f) to joints (n, 14, 3), metres minus the pelvis, by ridge regression.
+
+    `ridge` is the penalty weight per sample, on standardised features.
+    """
     mean, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64) + 1e-6
     inputs = _inputs(features, mean, scale)
     gram = inputs.T @ inputs + ridge * len(inputs) * np.eye(inputs.shape[1])
@@ -49,12 +52,12 @@ def fit_ridge(features: NDArray, joints: NDArray, ridge: float = 1e-2) -> Ridge:
 
 
 def lift(ridge: Ridge, features: NDArray) -> Floats:
-    """Joints (n, 14, 3), metres minus the pelvis."""
+    """Joints (n, 14, 3), metres minus the pelvis, from features (n, f)."""
     return (_inputs(features, ridge.mean, ridge.scale) @ ridge.weights).reshape(len(features), -1, 3)
 
 
 def fit_liftings(parts: list[tuple[SeenPeople, NDArray]]) -> Liftings:
-    """Fit on seen people and their true joints (n, 14, 3)."""
+    """Fit on parts of seen people and their true joints (n, 14, 3), metres minus the pelvis."""
     joints = np.concatenate([true for _, true in parts])
     features = {name: np.concatenate([_features(seen, name) for seen, _ in parts]) for name in INPUTS}
     return Liftings(**{name: fit_ridge(features[name], joints) for name in INPUTS}, mean_pose=joints.mean(0))
@@ -68,7 +71,7 @@ class LiftingErrors(NamedTuple):
 
 
 def lifting_errors(liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople) -> LiftingErrors:
-    """What linear answers err by on people whose truth is known."""
+    """Errors, mm, of the mean pose and of each lifting on people whose truth is known."""
     true = true_joints(body, truth)
     guesses = {"mean_pose": np.broadcast_to(liftings.mean_pose, true.shape).copy()}
     for name in INPUTS:

@@ -42,7 +42,7 @@ CARRIED = torch.stack([torch.zeros(33).index_fill(0, torch.tensor(m), 1 / len(m)
 """(29, 33) the landmarks with which each joint moves in the picture, as a mean of theirs."""
 
 LEAST_SPREAD = 0.01 * DATA_SCALE
-TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: worth less
+TIPS = (25, 26, 27, 28)  # joints at the ends of fingers and toes: smaller weight
 
 
 class PretrainSettings(Settings):
@@ -51,7 +51,7 @@ class PretrainSettings(Settings):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = 5000  # with the truth as the target
-    aimed_steps: int = 1500  # after them: with the truth drawn towards sure detections as the target
+    aimed_steps: int = 1500  # after them: with the truth moved towards sure detections as the target
     aimed_rate: float = 0.4  # learning rate of those, as a share
     batch: int = 320
     draws: int = 1  # (t, noise) draws per person: the predictor is cheaper than the encoder
@@ -60,7 +60,7 @@ class PretrainSettings(Settings):
     warmup: int = 300
     weight_decay: float = 0.02
     clip: float = 1.0
-    lowest_step: int = 100  # below it the noise is finer than anything the detections tell
+    lowest_step: int = 100  # below it the noise is finer than what the detections show
     latent_weight: float = 4.0  # of the joints' coordinates; the twists count 1
     joint_weight: float = 2.0  # of posed joints, per metre
     place_weight: float = 6.0  # of posed landmarks in the picture, per crop unit
@@ -71,7 +71,7 @@ class PretrainSettings(Settings):
     ema: float = 0.999
     sampler: dict[str, int | float | str] = {"guidance": 0.2}  # of groups, where it is not the network's
     reads: Literal["everything", "places"] = "everything"
-    detections: bool = False  # whether the noise predictor is told them beside the features
+    detections: bool = False  # whether the noise predictor gets them beside the features
     width: int = 640
     blocks: int = 4
     predictor_width: int = 448
@@ -88,11 +88,12 @@ class LabelledPeople(NamedTuple):
     betas: Float[Tensor, "n 10"]
 
     def select(self, index: Tensor) -> "LabelledPeople":
+        """The people with these row numbers, in that order."""
         return LabelledPeople(self.observation.select(index), self.latents[index], self.betas[index])
 
 
 class TrainingPeople(NamedTuple):
-    """Who a base is trained on: people whom nobody drew, and drawn people with what the detector saw of them."""
+    """The training people of a base: undrawn people, and drawn people with the detections of the real detector."""
 
     undrawn: PlacedPeople
     drawn: PlacedPeople
@@ -100,7 +101,7 @@ class TrainingPeople(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """A batch: what the encoder reads, what it should answer, and the view in which that answer becomes a body."""
+    """A batch: the encoder's input, the wanted output, and the camera and crop with which that becomes a body."""
 
     observation: Observation
     latents: Float[Tensor, "n 133"]
@@ -141,7 +142,7 @@ def pretrain(
         losses = _losses(model, skeleton, batch, settings, generator)
         optimiser.zero_grad()
         losses["all"].backward()
-        for parameter in model.parameters():  # inverse kinematics has no slope where bones fold onto themselves
+        for parameter in model.parameters():  # inverse kinematics has no gradient where bones fold onto themselves
             if parameter.grad is not None:
                 parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
@@ -155,7 +156,7 @@ def pretrain(
 
 
 def architecture(settings: PretrainSettings) -> dict[str, object]:
-    """What a base of these settings is made of."""
+    """The `architecture` of an `HmrModel` with these settings."""
     features = 256 + (numbers_read(settings.reads) if settings.detections else 0)
     sizes = {"width": settings.width, "blocks": settings.blocks}
     return {
@@ -167,13 +168,14 @@ def architecture(settings: PretrainSettings) -> dict[str, object]:
 
 
 class Skeleton(NamedTuple):
-    """The body's rest joints as a linear function of the betas: all of a body that training needs."""
+    """The body's rest joints, metres, as a linear function of the betas: the part of a body that training needs."""
 
     template: Float[Tensor, "29 3"]
     shapes: Float[Tensor, "10 29 3"]
 
     @classmethod
     def of(cls, body: Body) -> "Skeleton":
+        """The skeleton of a body."""
         rest = body.rest_joints(torch.cat([torch.zeros(1, 10), torch.eye(10)]))
         return cls(rest[0], rest[1:] - rest[0])
 
@@ -185,7 +187,7 @@ class Skeleton(NamedTuple):
 def examples(people: PlacedPeople, seen: Detections, *, aimed: bool = False) -> Examples:
     """Placed people as the detector saw them, with the answers wanted.
 
-    aimed: the joints' places in the picture are drawn towards sure detections too, each as far as its landmarks are.
+    aimed: the joints' places in the picture are also moved towards sure detections, each as far as its landmarks are.
     """
     marks = seen.landmarks
     unit = 2 / seen.crop[:, None, 2:]
@@ -214,12 +216,13 @@ def examples(people: PlacedPeople, seen: Detections, *, aimed: bool = False) -> 
 def aims(
     true: Float[Tensor, "n 33 2"], seen: Float[Tensor, "n 33 4"], share: float = 0.75, near: float = 0.1
 ) -> Float[Tensor, "n 33 2"]:
-    """Where a posed body's landmarks should be seen: the true places, drawn towards detections that are sure and near.
+    """Where a posed body's landmarks should be seen: the true places, moved towards sure and near detections.
 
         place = true + share v^4 exp(-(gap / near)^2) (seen - true)
 
-    A detection that is a few pixels off is where everybody sees the person, and differs from the body's own landmark
-    by anatomy, shoes and clothes as much as by error. Wrong detections (limbs exchanged, hidden) do not draw.
+    Places are crop coordinates; v is the visibility, 0-1. A detection that is a few pixels off differs from the body's
+    own landmark by anatomy, shoes and clothes as much as by error. Wrong detections (limbs exchanged, hidden) have no
+    effect.
     """
     gap = seen[..., :2] - true
     weight = share * seen[..., 3:].clamp(0, 1) ** 4 * torch.exp(-gap.square().sum(-1, keepdim=True) / near**2)
@@ -241,7 +244,7 @@ def _batch(people: TrainingPeople, settings: PretrainSettings, generator: torch.
 
 
 def mirrored(batch: Examples, which: Tensor) -> Examples:
-    """The chosen people seen in a mirror about the picture's middle column."""
+    """The batch with the chosen people, (n,) bool, mirrored about the picture's middle column."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
 
     def turned(values: Tensor, image: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class ImageContext(NamedTuple):
 
 
 def sinusoid(positions: Real[Tensor, "*b"], channels: int) -> Float[Tensor, "*b channel"]:
-    """Sines, then cosines, of positions at frequencies 10000^(-i / (channels / 2 - 1))."""
+    """Sines, then cosines, of positions (steps) at frequencies 10000^(-i / (channels / 2 - 1)); values -1 to 1."""
     half = channels // 2
     rates = torch.exp(torch.arange(half, device=positions.device) * (-math.log(10000.0) / (half - 1)))
     angles = positions[..., None].float() * rates
@@ -32,7 +32,7 @@ def sinusoid(positions: Real[Tensor, "*b"], channels: int) -> Float[Tensor, "*b 
 
 
 def grid_code(channels: int, side: int) -> Float[Tensor, "cell channel"]:
-    """Position codes of a square map, row-major: the first half of the channels tells the column, the other the row."""
+    """Position codes, -1 to 1, of a square map, row by row; the first half of the channels is for the column."""
     half = channels // 2
     rates = torch.exp(torch.arange(0, half, 2) * (-math.log(10000.0) / half))
     angles = torch.arange(side)[:, None] * rates
@@ -43,10 +43,10 @@ def grid_code(channels: int, side: int) -> Float[Tensor, "cell channel"]:
 
 
 def linear(x: Float[Tensor, "*b into"], weight: Float[Tensor, "out into"], bias: Tensor) -> Float[Tensor, "*b out"]:
-    """A linear layer; in float32 on a CPU as a 1 x 1 convolution.
+    """A linear layer, x times transposed weights plus bias; in float32 on a CPU as a 1 x 1 convolution.
 
-    PyTorch hands products of matrices to MKL and convolutions to oneDNN, and MKL holds back on processors of other
-    makers: there oneDNN is more than twice as fast. Where both are at home they are alike.
+    PyTorch uses MKL for products of matrices and oneDNN for convolutions. MKL is slow on processors that are not
+    Intel's: there oneDNN is more than twice as fast. On Intel's both are equally fast.
     """
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return functional.linear(x, weight, bias)
@@ -59,11 +59,12 @@ class FastLinear(nn.Linear):
     """`nn.Linear` by way of `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """(*b, into) to (*b, out), with this layer's weights."""
         return linear(input, self.weight, self.bias)
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer whose masked weights count as zero, whatever training or a checkpoint puts there."""
+    """A linear layer whose masked weights count as zero, even if training or a checkpoint has other values there."""
 
     mask: Tensor
 
@@ -72,19 +73,20 @@ class MaskedLinear(nn.Linear):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        """(*b, into) to (*b, out), with this layer's weights times its mask."""
         return functional.linear(input, self.weight * self.mask, self.bias)
 
 
 def start_tokens(
     linear: nn.Module, norm: nn.Module, x: Float[Tensor, "b d"], tokens: int
 ) -> Float[Tensor, "b token channel"]:
-    """A vector to tokens: masked linear layer, group norm over the flat vector, leaky ReLU, dropout."""
+    """Vectors (latents) to tokens: masked linear layer, group norm over the flat vector, leaky ReLU, dropout."""
     raised = functional.leaky_relu(norm(linear(x)), 0.2)
     return functional.dropout(raised, START_DROPOUT, linear.training).unflatten(1, (tokens, -1))
 
 
 class Attention(nn.Module):
-    """Multi-head attention with the parameters of torch's own; queries, keys and values come ready or are made here."""
+    """Multi-head attention with the parameters of torch's own; `project` makes queries, keys and values."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def project(self, x: Float[Tensor, "b token 512"], first: int, last: int) -> list[Tensor]:
-        """Parts first..last of (queries, keys, values) of tokens, each (b, head, token, channel)."""
+        """Parts first to last - 1 of (queries, keys, values) of token vectors, each (b, head, token, channel)."""
         weight = self.in_proj_weight[first * WIDTH : last * WIDTH]
         made = linear(x, weight, self.in_proj_bias[first * WIDTH : last * WIDTH])
         return list(made.unflatten(-1, (last - first, HEADS, -1)).permute(2, 0, 3, 1, 4))
@@ -103,7 +105,10 @@ class Attention(nn.Module):
     def attend(
         self, queries: Tensor, keys: Tensor, values: Tensor, seen: Bool[Tensor, "token token"] | None = None
     ) -> Float[Tensor, "b token 512"]:
-        """Attention where `seen`, and the output projection."""
+        """Attention of queries, keys and values (b, head, token, channel), and the output projection to token vectors.
+
+        A token attends only to those where `seen` is true; None = all.
+        """
         dropout = self.dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(queries, keys, values, seen, dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
@@ -113,7 +118,7 @@ class Block(nn.Module):
     """Pre-norm transformer block: self-attention within reach, cross-attention to the image, feed-forward.
 
     Hypotheses of one image share its context: their tokens attend to it as one long row, so that nothing is
-    repeated per hypothesis. norms_first: order of the parameters, which the lists of averaged weights rely on.
+    repeated per hypothesis. norms_first: order of the parameters, on which the lists of averaged weights depend.
     """
 
     def __init__(self, dropout: float = 0.1, *, norms_first: bool = True) -> None:
@@ -145,6 +150,7 @@ class Block(nn.Module):
         code: Float[Tensor, "52 512"],
         seen: Bool[Tensor, "52 52"],
     ) -> Float[Tensor, "b 52 512"]:
+        """Token vectors x after the block. Rows of one image follow each other in b; code: positions of tokens."""
         normed = self.norm1(x)
         queries, keys = self.self_attn.project(normed + code, 0, 2)
         (values,) = self.self_attn.project(normed, 2, 3)

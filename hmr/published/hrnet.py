@@ -20,7 +20,7 @@ from hmr.published.token_graph import JOINTS, TWISTS
 
 CHANNELS = (48, 96, 192, 384)
 LOCAL = 256
-# Means in the order of blue, green, red, deviations in that of red, green, blue, on RGB pictures: as published.
+# Means in the order blue, green, red, deviations in the order red, green, blue, on RGB pictures: as published.
 _MEAN, _STD = (0.406, 0.457, 0.480), (0.225, 0.224, 0.229)
 _SHARPNESS = 15.0
 
@@ -28,7 +28,7 @@ _SHARPNESS = 15.0
 class HRNetCondition(nn.Module):
     """Picture to betas, a global map (image, 512, 8, 8) and local features (image, 52, 256).
 
-    betas: with the head for betas; ScoreNet's encoder has none, and answers zeros.
+    betas: with the head for betas; ScoreNet's encoder has none, and returns zeros.
     """
 
     picture_side = 256
@@ -64,6 +64,7 @@ class HRNetCondition(nn.Module):
         self.hmap_layer = nn.Conv2d(LOCAL, JOINTS, 1)
 
     def forward(self, observation: Observation) -> Condition:
+        """Betas (image, 10), and as context "global" (image, 512, 8, 8) and "local" (image, 52, 256) features."""
         lowest, local_map = self.features(normalised(observation.picture))
         if self.pred_beta is None:
             betas = lowest.new_zeros(len(lowest), 10)
@@ -81,7 +82,7 @@ class HRNetCondition(nn.Module):
     def features(
         self, x: Float[Tensor, "image 3 256 256"]
     ) -> tuple[Float[Tensor, "image 1024 8 8"], Float[Tensor, "image 256 64 64"]]:
-        """The coarsest features that all four scales run into, and the local map of the finest scale."""
+        """Features of normalised pixels: the coarsest map, from all four scales, and the local map of the finest."""
         # Faster on accelerators; on CPUs it gains nothing.
         x = x.contiguous(memory_format=torch.channels_last if x.is_cuda else torch.contiguous_format)
         x = torch.relu(self.bn1(self.conv1(x)))
@@ -96,7 +97,7 @@ class HRNetCondition(nn.Module):
         return lowest, self.fmap_layer_local(scales[0])
 
     def _through(self, stage: nn.Sequential, x: Any) -> Any:
-        """A stage, part by part, with what lies between the parts alone kept where `checkpointing` says so."""
+        """A stage, part by part; with `checkpointing` only the activations between the parts are kept."""
         if not (self.checkpointing and torch.is_grad_enabled()):
             return stage(x)
         for part in stage:
@@ -105,13 +106,16 @@ class HRNetCondition(nn.Module):
 
 
 def normalised(picture: UInt8[Tensor, "image 256 256 3"]) -> Float[Tensor, "image 3 256 256"]:
-    """RGB pictures as the published weights expect them: means and deviations as they stand there, orders mixed."""
+    """RGB pictures (0-255) as the published weights expect them, with their mixed channel orders of mean and std."""
     mean, deviation = (torch.tensor(values, device=picture.device) for values in (_MEAN, _STD))
     return ((picture.float() / 255 - mean) / deviation).permute(0, 3, 1, 2)
 
 
 def heat_joints(heat: Float[Tensor, "image joint h w"]) -> Float[Tensor, "image joint 2"]:
-    """Expected place (x, y) of each joint under a sharpened softmax, in float64; from -1 to just below 1."""
+    """Expected place (x, y) of each joint under a sharpened softmax, crop coordinates from -1 to just below 1.
+
+    Computed in float64, returned in float32.
+    """
     height, width = heat.shape[2:]
     chance = (heat.double() * _SHARPNESS).flatten(2).softmax(-1).unflatten(2, (height, width))
     columns, rows = (torch.arange(n, device=heat.device, dtype=torch.float64) for n in (width, height))
@@ -122,9 +126,10 @@ def heat_joints(heat: Float[Tensor, "image joint h w"]) -> Float[Tensor, "image 
 def sample_local(
     local_map: Float[Tensor, "image channel h w"], places: Float[Tensor, "image hypothesis 29 2"]
 ) -> Float[Tensor, "image hypothesis 52 channel"]:
-    """Features of the local map at the joints and amid the bones of joints 1-23.
+    """Features of the local map at the joints and at the middles of the bones of joints 1-23.
 
-    As published, x and y change places amid the bones: the trained weights expect it.
+    places: crop coordinates, -1 to 1. As published, x and y are exchanged at the middles of the bones: the trained
+    weights expect it.
     """
     parents = list(PARENTS[1 : TWISTS + 1])
     amid = (places[:, :, parents] + places[:, :, 1 : TWISTS + 1]) / 2

@@ -21,9 +21,9 @@ TIME_CHANNELS = 128
 class HypoNet(TokenNetwork):
     """Noise predictor behind the protocol `NoisePredictor`.
 
-    Reads of a condition's context: `global` (image, 512, 8, 8), the map that all tokens attend to, and `local`
+    Reads from a condition's context: `global` (image, 512, 8, 8), the map that all tokens attend to, and `local`
     (image, 52, 256), the features at each token's place; `keys` and `values` too, where `prepare` has put them.
-    Dropout acts in train() mode alone.
+    Dropout acts only in train() mode.
     """
 
     def __init__(self) -> None:
@@ -49,6 +49,7 @@ class HypoNet(TokenNetwork):
         steps: Int[Tensor, "image hypothesis"],
         condition: Condition,
     ) -> Float[Tensor, "image hypothesis 133"]:
+        """The noise (standard normal scale) in the latents at these steps, 0-999; one condition per image."""
         size = latents.shape[1]
         flat = latents.flatten(0, 1)
         local = condition.context["local"][:, None].expand(-1, size, -1, -1).flatten(0, 1)

@@ -1,8 +1,8 @@
 """HypoNet's sampling written plainly, as the baseline that the sampler's speed is measured against.
 
-One thing after the other as the network is described: for each of the M hypotheses its own copy of the image's
+Step by step as the network is described: for each of the M hypotheses its own copy of the image's
 features, projected again at every network call; position codes and masks built in every call; attention as
-matrix products and a softmax. The same numbers as `HypoNet`, which tests hold it to.
+matrix products and a softmax. Tests check that its numbers are those of `HypoNet`.
 """
 
 import math
@@ -49,7 +49,7 @@ def predict_plainly(
     global_map: Float[Tensor, "b 512 8 8"],
     local: Float[Tensor, "b 52 256"],
 ) -> Float[Tensor, "b 133"]:
-    """The noise in latents that each bring their own image features."""
+    """The noise in latents at one step, each row with image features of its own."""
     device = latents.device
     parts = {
         "j": (slice(0, JOINTS), 3, latents[:, : 3 * JOINTS]),

@@ -1,7 +1,7 @@
 """ScoreNet, the published judge of hypotheses (53,447,937 parameters), with an encoder of its own.
 
 Source: ScoreHypo (Xu et al., CVPR 2024). One unbounded score per hypothesis, higher is better; it was trained on
-pairs, sigmoid(5 (s_i - s_k)) being the chance that hypothesis i has the lower error.
+pairs, where sigmoid(5 (s_i - s_k)) is the probability that hypothesis i has the lower error.
 """
 
 import torch
@@ -38,7 +38,7 @@ class ScoreNet(TokenNetwork):
         global_map: Float[Tensor, "image 512 8 8"],
         local_map: Float[Tensor, "image 256 64 64"],
     ) -> Float[Tensor, "image hypothesis"]:
-        """Scores; local features are read at the hypothesis' own joints."""
+        """Unbounded scores, higher = better; local features are read at each hypothesis' own joints."""
         places = latents[..., :JOINT_DIMS].unflatten(-1, (JOINTS, 3))[..., :2] / DATA_SCALE
         local = sample_local(local_map, places).flatten(0, 1)
         x = self.tokens(latents.flatten(0, 1) / DATA_SCALE, local)
@@ -62,7 +62,7 @@ class ScoreModel(nn.Module):
     def score(
         self, picture: UInt8[Tensor, "image 256 256 3"], latents: Float[Tensor, "image hypothesis 133"]
     ) -> Float[Tensor, "image hypothesis"]:
-        """Raw scores of the hypotheses of some people (call eval() first)."""
+        """Unbounded scores of the hypotheses of some people, higher = better (call eval() first)."""
         return self.network(latents, *self.encoder.maps(picture))
 
     def digest(self) -> str:

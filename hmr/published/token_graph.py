@@ -22,10 +22,12 @@ LINEAR_REACH = 2
 
 @cache
 def adjacency() -> Bool[Tensor, "52 52"]:
-    """Neighbourhood of the tokens, symmetric: a joint's are itself, its parent and its children; the twist of a
-    joint stands where the joint stands, and all twists that touch one joint are tied to each other.
+    """Which tokens are neighbours, symmetric.
+
+    A joint's neighbours are itself, its parent and its children. The twist of a joint has the place of the joint, and
+    all twists that touch one joint are neighbours of each other.
     """
-    joint = torch.eye(JOINTS, dtype=torch.bool, device="cpu")  # kept for good: never on a device of the moment
+    joint = torch.eye(JOINTS, dtype=torch.bool, device="cpu")  # cached: so never on the current default device
     for child, parent in enumerate(PARENTS):
         joint[child, parent] = joint[parent, child] = True
     touches = joint[1 : TWISTS + 1]  # (twist, joint)
@@ -46,7 +48,7 @@ def within(steps: int) -> Bool[Tensor, "52 52"]:
 def linear_mask(tokens: slice, out: int, into: int) -> Float[Tensor, "rows columns"]:
     """0 where a linear layer from tokens of `into` channels to tokens of `out` channels must have no weight.
 
-    The reach is taken over all 52 tokens and cut afterwards, so that joints two twists apart still meet.
+    Distances are taken over all 52 tokens and cut afterwards, so that joints two twists apart are still connected.
     """
     near = within(LINEAR_REACH)[tokens, tokens].float()
     return near.repeat_interleave(out, 0).repeat_interleave(into, 1)

@@ -35,7 +35,7 @@ class TokenNetwork(nn.Module):
         self.register_buffer("seen", torch.stack([within(k) for k in ATTENTION_REACH]), persistent=False)
 
     def tokens(self, vectors: Float[Tensor, "b 133"], local: Float[Tensor, "b 52 256"]) -> Float[Tensor, "b 52 512"]:
-        """Learned channels of each joint and twist, and after them the image's features at its place."""
+        """Token vectors: learned channels of each joint and twist from latents, then image features at its place."""
         joints, twists = vectors.split([JOINT_DIMS, TWIST_DIMS], -1)
         learned = [
             start_tokens(self.linear_start_j, self.bn_start_j, joints, JOINTS),

@@ -17,7 +17,7 @@ _open_renderers: list["PyrenderRenderer"] = []
 
 
 def load_pyrender() -> Any:
-    """The pyrender module, with the OpenGL platform that works here; OverlayError if none does."""
+    """The pyrender module, with the OpenGL platform that works here; raises OverlayError if none does."""
     platform, reason = gl_platform()
     if platform is None:
         raise OverlayError(reason)
@@ -30,9 +30,9 @@ def load_pyrender() -> Any:
 class PyrenderRenderer:
     """pyrender with renderer, scene, camera and lights kept from picture to picture.
 
-    EGL and OSMesa bear one live renderer in a process, used by the thread that opened it. Start worker
-    processes by `spawn`: a context does not survive a fork. Its mask is one of each pixel's four samples,
-    up to 0.4 pixel off its centre, so that edges differ a little from numba's.
+    EGL and OSMesa allow one open renderer in a process, used by the thread that opened it; opening a second raises
+    OverlayError. Start worker processes by `spawn`: a context does not survive a fork. Its mask is one of each pixel's
+    four samples, up to 0.4 pixel off its centre, so that edges differ a little from numba's.
     """
 
     name = "pyrender"
@@ -58,6 +58,11 @@ class PyrenderRenderer:
         image: NDArray[np.uint8],
         style: Style = DEFAULT_STYLE,
     ) -> Overlay:
+        """As `OverlayRenderer.render`: vertices in metres, camera in pixels.
+
+        Raises OverlayError if the renderer is closed or belongs to another thread, ValueError if the image is not uint8
+        RGB.
+        """
         if self not in _open_renderers:
             raise OverlayError("This pyrender renderer is closed; open another one.")
         if threading.get_ident() != self._thread:
@@ -101,7 +106,7 @@ class PyrenderRenderer:
             self._light_nodes.append(self._scene.add(lamp, pose=_towards(_FLIP[:3, :3] @ direction)))
 
     def close(self) -> None:
-        """Give the GL context back; needed before another pyrender renderer can be opened."""
+        """Release the GL context; needed before another pyrender renderer can be opened."""
         if self in _open_renderers:
             _open_renderers.remove(self)
             self._renderer.delete()
@@ -114,7 +119,7 @@ class PyrenderRenderer:
 
 
 def _towards(direction: NDArray) -> NDArray[np.float64]:
-    """Pose (4, 4) whose z axis points along a unit vector: a light so posed shines from there."""
+    """Pose (4, 4) whose z axis points along a unit vector: a light with this pose shines from there."""
     side = np.cross([0.0, 1.0, 0.0] if abs(direction[1]) < 0.9 else [1.0, 0.0, 0.0], direction)
     side /= np.linalg.norm(side)
     pose = np.eye(4)

@@ -37,7 +37,7 @@ class Style:
 
     colour: tuple[float, float, float] = (0.66, 0.82, 0.99)  # RGB in full light, 0..1
     opacity: float = 0.92  # 1 hides the photograph behind the mesh
-    outline: float = 0.55  # how much a limb darkens what lies behind its edge, 0..1
+    outline: float = 0.55  # how much a limb darkens what is behind its edge, 0..1
     lights: Lights = field(default_factory=Lights)
 
 
@@ -64,10 +64,16 @@ class OverlayRenderer(Protocol):
         image: NDArray[np.uint8],
         style: Style = DEFAULT_STYLE,
     ) -> Overlay:
-        """The mesh (vertices (V, 3), faces (F, 3)) over the photograph (h, w, 3), which is not changed."""
+        """The mesh drawn over a copy of the photograph.
+
+        vertices (V, 3), metres, camera frame; faces (F, 3); camera (4,) fx, fy, cx, cy in pixels; image (h, w, 3) uint8
+        RGB, else ValueError.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what the renderer holds."""
+        ...
 
 
 class NumbaRenderer:
@@ -87,6 +93,7 @@ class NumbaRenderer:
         image: NDArray[np.uint8],
         style: Style = DEFAULT_STYLE,
     ) -> Overlay:
+        """As `OverlayRenderer.render`: metres, pixels; raises ValueError if the image is not uint8 RGB."""
         overlay, scale = bare_overlay(image), self.supersample
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         points = project(vertices, camera)
@@ -128,6 +135,7 @@ class NumbaRenderer:
         return [kept[: prod(s)].reshape(s) for kept, s in zip(self._buffers, shapes, strict=True)]
 
     def close(self) -> None:
+        """Release the buffers."""
         self._buffers = [np.empty(0, kept.dtype) for kept in self._buffers]
 
     def __enter__(self) -> "NumbaRenderer":
@@ -147,7 +155,7 @@ def side_view(
     """The mesh seen from the photograph's right, (size, size, 3), so that depth runs from left to right.
 
     Vertices (V, 3), metres, camera frame, are turned by 90 degrees about the vertical axis through the middle
-    of the mesh: what is near the photograph's camera comes left, what is far right. It fills the picture.
+    of the mesh: what is near the photograph's camera is on the left, what is far on the right. It fills the picture.
     """
     vertices = np.asarray(vertices, dtype=np.float32)
     centred = vertices - (vertices.min(0) + vertices.max(0)) / 2
@@ -163,14 +171,14 @@ def side_view(
 
 
 def check_gl() -> tuple[bool, str]:
-    """Whether pyrender can draw here, and by which driver or why not. Tried in a process of its own."""
+    """Whether pyrender can draw here, and by which driver or why not. Tested in a separate process."""
     platform, reason = gl_platform()
     return platform is not None, reason
 
 
 @lru_cache(maxsize=1)
 def gl_platform() -> tuple[str | None, str]:
-    """The PYOPENGL_PLATFORM that works (the user's, else egl, else osmesa) or None, and driver or reason."""
+    """The PYOPENGL_PLATFORM that works (the user's, else egl, else osmesa) or None; and the driver, or the reason."""
     wanted = os.environ.get("PYOPENGL_PLATFORM")
     failures = []
     for platform in [wanted] if wanted else ["egl", "osmesa"]:
@@ -223,7 +231,7 @@ def compose(
 
 
 def bare_overlay(image: NDArray[np.uint8]) -> Overlay:
-    """A copy of the photograph (h, w, 3) with no mesh over it yet."""
+    """A copy of the photograph (h, w, 3), 0-255, with no mesh over it yet; raises ValueError if it is not uint8 RGB."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image is {image.dtype} {image.shape}; an overlay needs uint8 (height, width, 3), RGB")
     return Overlay(image.copy(), np.zeros(image.shape[:2], dtype=np.bool_))

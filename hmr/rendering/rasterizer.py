@@ -35,8 +35,8 @@ def project(vertices: Numbers, camera: Numbers) -> Floats:
 
         u = fx x / z + cx,   v = fy y / z + cy
 
-    Returns (V, 3): u and v in pixels, z in metres. A vertex nearer than `NEAR` gets u = v = 0; its own z
-    tells the drawing functions to leave its triangles out.
+    Returns (V, 3): u and v in pixels, z in metres. A vertex nearer than `NEAR` gets u = v = 0; by its z the
+    drawing functions leave its triangles out.
     """
     camera = np.asarray(camera, dtype=np.float64)
     vertices = np.ascontiguousarray(vertices, dtype=np.float32)
@@ -57,7 +57,8 @@ def draw_depth(
     points (V, 3): u, v in pixels, z in metres, as `project` gives them; faces (F, 3). Depth is right in
     perspective. cull_back leaves out triangles seen from behind: for a closed mesh with outward faces (the
     body is one) the result is the same, and faster.
-    out (height, width) float32 is overwritten and returned, to save the allocation.
+    out (height, width) float32 is overwritten and returned, to save the allocation. Raises ValueError if points are not
+    (V, 3).
     """
     depth = np.empty((height, width), dtype=np.float32) if out is None else out
     depth.fill(np.inf)
@@ -79,7 +80,8 @@ def draw_colours(
 
     Colours vary linearly over a triangle on the screen (Gouraud). With a depth buffer (h, w) float32 (inf
     where empty, updated in place), several meshes drawn one after another hide each other in any order.
-    Returns the pixels (h, w) that this call drew; `covered` is cleared and used for them if given.
+    Returns the pixels (h, w) that this call drew; `covered` is cleared and used for them if given. Raises
+    ValueError if points are not (V, 3).
     """
     shape = image.shape[:2]
     depth = np.full(shape, np.inf, dtype=np.float32) if depth is None else depth
@@ -94,7 +96,8 @@ def draw_silhouettes(points: Numbers, faces: Numbers, size: int, *, cull_back: b
     """Pixels covered by each of B meshes with the same faces: uint8 (B, size, size), 255 inside, 0 outside.
 
     points (B, V, 3): u, v in pixels of the small picture, z in metres. Triangles seen from behind are left
-    out by default: the body is closed, so they add nothing. Pass cull_back=False for an open mesh.
+    out by default: the body is closed, so they add nothing. Pass cull_back=False for an open mesh. Raises
+    ValueError if points are not (B, V, 3).
     """
     points = np.ascontiguousarray(points, dtype=np.float32)
     if points.ndim != 3:
@@ -105,7 +108,7 @@ def draw_silhouettes(points: Numbers, faces: Numbers, size: int, *, cull_back: b
 
 
 def vertex_normals(vertices: Numbers, faces: Numbers) -> Floats:
-    """Unit normals (V, 3): mean normal of the faces about a vertex, weighted by area; zero if it has none."""
+    """Unit normals (V, 3): mean normal of the faces about a vertex, with their areas as weights; zero without faces."""
     return _vertex_normals(np.ascontiguousarray(vertices, dtype=np.float32), _faces(faces))
 
 

@@ -18,7 +18,7 @@ NAIVE = "pyrender with a new renderer, scene and mesh for every picture"
 def measure_renderers(vertices: Numbers, faces: Numbers, *, size: int = 512, rounds: int = 7) -> list[dict[str, Any]]:
     """Overlays per second of each back end, drawing one mesh over a picture of (size, size).
 
-    vertices (V, 3), metres, y down; framed here to fill most of the picture. Every round draws with each
+    vertices (V, 3), metres, y down; placed here to fill most of the picture. Every round draws with each
     renderer in turn, so that other work on the machine slows all alike; a value is the median of the rounds.
     Each result has metric, value, unit, baseline and ratio (to `NAIVE` in the same run, above 1 is faster).
     Without GL only numba is measured, baseline and ratio are None, and `hmr.rendering.overlay.check_gl` says why.
@@ -44,7 +44,7 @@ def measure_renderers(vertices: Numbers, faces: Numbers, *, size: int = 512, rou
     for _ in range(rounds):
         record("render.raw", draw(raw), 40)
         record("render.supersampled", draw(supersampled), 20)
-        if has_gl:  # one at a time: EGL bears one live renderer in a process
+        if has_gl:  # one at a time: EGL allows one open renderer in a process
             with PyrenderRenderer() as kept:
                 record("render.pyrender", draw(kept), 5)
             record("render.naive", lambda: draw_naively(mesh, faces, camera, photograph), 2)
@@ -64,7 +64,10 @@ def measure_renderers(vertices: Numbers, faces: Numbers, *, size: int = 512, rou
 def draw_naively(
     vertices: NDArray[np.float32], faces: NDArray, camera: Numbers, image: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """The overlay as pyrender's usual example code makes it: everything anew, nothing kept. The baseline."""
+    """The baseline: the overlay as in pyrender's usual example code, which keeps nothing between pictures.
+
+    vertices (V, 3) in metres, camera (4,) in pixels, image (h, w, 3) uint8 RGB.
+    """
     pyrender = load_pyrender()
     import trimesh
 

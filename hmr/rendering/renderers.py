@@ -7,7 +7,7 @@ from hmr.rendering.overlay import NumbaRenderer, OverlayError, OverlayRenderer
 def open_renderer(name: str = "auto") -> OverlayRenderer:
     """The renderer called "numba" or "pyrender"; "auto" is numba, the faster one wherever there is a CPU.
 
-    Raises OverlayError if pyrender is asked for and there is no GL.
+    Raises OverlayError if the name is unknown, or if it is pyrender and there is no GL.
     """
     if renderer_name(name) == "numba":
         return NumbaRenderer()
@@ -17,5 +17,5 @@ def open_renderer(name: str = "auto") -> OverlayRenderer:
 
 
 def renderer_name(name: str) -> str:
-    """The back end that "auto" stands for; others stand for themselves."""
+    """The name of the back end that is used: that of "auto", or the name itself."""
     return "numba" if name == "auto" else name

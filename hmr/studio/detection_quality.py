@@ -1,4 +1,4 @@
-"""How a detector errs on people whose truth is known: the figures that simulated detections are held against."""
+"""How a detector errs on people whose truth is known: the figures with which simulated detections are compared."""
 
 from itertools import pairwise
 
@@ -47,7 +47,7 @@ def detection_quality(people: PlacedPeople, seen: Detections) -> dict[str, float
 
 
 def world_quality(people: PlacedPeople, seen: Detections) -> dict[str, float]:
-    """How the world landmarks err, millimetres where no other unit is told: size, compression of depth, noise."""
+    """How the world landmarks err: size, compression of depth, noise; in millimetres unless a name has another unit."""
     hips = people.marks[:, 23:25].mean(1, keepdim=True)
     true = as_the_crop_sees(people.marks - hips, hips).numpy().astype(np.float64)
     world = seen.world.numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""From a found person to the arrays that a condition encoder reads; no labels anywhere near."""
+"""From a found person to the arrays that a condition encoder reads; without any labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,23 +43,25 @@ def as_observation(pictures: NDArray, masks: NDArray, landmarks: Floats, world: 
 class SeenPeople(NamedTuple):
     """People of one studio split as detection saw them; n rows, people who were not found left out."""
 
-    index: NDArray[np.int64]  # type: ignore[assignment]  # (n,) scene of the split; no tuple's method
+    index: NDArray[np.int64]  # type: ignore[assignment]  # (n,) scene of the split; not tuple's method
     picture: NDArray[np.uint8]  # (n, 128, 128, 3)
     mask: NDArray[np.uint8]  # (n, 64, 64)
     landmarks: Floats  # (n, 33, 4) px of the picture
     world: Floats  # (n, 33, 3)
     crop: Floats  # (n, 3)
     camera: Floats  # (n, 4) as guessed without EXIF
-    second_look: Floats  # (n, 33, 7) of the heavy network, NaN in splits where it did not look
+    second_look: Floats  # (n, 33, 7) of the heavy network, NaN in splits where it was not run
 
     def observation(self) -> Observation:
+        """What condition encoders read of these people."""
         return as_observation(self.picture, self.mask, self.landmarks, self.world, self.crop)
 
 
 def sure_detections(seen: SeenPeople, visible: float = 0.6, inside: float = 0.6) -> NDArray[np.bool_]:
     """People whose detection can be relied on, (n,): body landmarks that are visible and lie on the mask, on average.
 
-    On the studio's hard people these are some 86 %, about as many as a plain detector finds at all.
+    visible: least mean visibility, 0-1; inside: least share of landmarks on the mask. On the studio's hard people about
+    86 % pass, about as many as a plain detector finds at all.
     """
     body = landmarks_in_crop(seen.landmarks, seen.crop)[:, 11:]
     size = seen.mask.shape[1]
@@ -69,7 +71,7 @@ def sure_detections(seen: SeenPeople, visible: float = 0.6, inside: float = 0.6)
 
 
 def see_scenes(body: Body, finder: PersonFinder, split: Split, indices: Sequence[int]) -> SeenPeople:
-    """Draw scenes and look at them as at any photograph: the best person found in each, nothing else."""
+    """Draw scenes and search them like any photograph; keeps the best person found in each."""
     rows = []
     for index, pixels in zip(indices, photographs(body, split, indices)):
         for person in finder.find(pixels)[:1]:
@@ -78,7 +80,10 @@ def see_scenes(body: Body, finder: PersonFinder, split: Split, indices: Sequence
 
 
 def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, shard: int = 250) -> SeenPeople:
-    """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run goes on where it was."""
+    """People of scenes 0..count-1 of a split, kept in `folder` so that an interrupted run can go on.
+
+    Raises ProcessDiedError if a process ends early.
+    """
     remove_strays(folder)
     jobs: list[tuple[Split, int, int, Path]] = [
         (split, start, min(start + shard, count), folder) for start in range(0, count, shard)
@@ -92,8 +97,8 @@ def see_split(split: Split, count: int, folder: Path, *, processes: int = 1, sha
 
 
 def read_seen(path: Path) -> SeenPeople:
-    """What `write_seen` wrote; a damaged file raises, since reading an array checks its checksum."""
-    with path.open("rb") as file, np.load(file) as kept:  # numpy leaves a damaged file open that it opened itself
+    """What `write_seen` wrote; raises what numpy or zipfile raises if the file is damaged: checksums are checked."""
+    with path.open("rb") as file, np.load(file) as kept:  # numpy would leave a damaged file open if it opened it itself
         return SeenPeople(*(kept[name] for name in SeenPeople._fields))
 
 
@@ -112,7 +117,7 @@ def _see_shard(job: tuple[Split, int, int, Path]) -> None:
 
     torch.set_num_threads(1)
     split, start, stop, _ = job
-    # Critics judge all but the people that bases are trained on, and they hear a second witness.
+    # Critics judge all people except those that bases are trained on, and they use the second look.
     finder = PersonFinder(thorough=False, second_look=split not in LABELLED)
     seen = see_scenes(load_body(), finder, split, range(start, stop))
     write_seen(seen, _shard_path(*job))

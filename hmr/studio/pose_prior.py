@@ -194,7 +194,7 @@ NOISE = {"easy": (0.04, 2), "hard": (0.08, 7), "free": (0.18, 15)}
 
 
 def mirrored(angles: Array) -> Array:
-    """The same pose seen in a mirror. Shape (..., 32)."""
+    """The same pose seen in a mirror: angles (..., 32), degrees."""
     result = angles.copy()
     for i, name in enumerate(ANGLES):
         if name.startswith("left_"):
@@ -206,7 +206,10 @@ def mirrored(angles: Array) -> Array:
 
 
 def gait(phase: float, stride: float) -> Array:
-    """One moment of a walk or run. Phase in turns (0 = left foot strikes), stride 0.4 (stroll) to 1.5 (sprint)."""
+    """32 angles in degrees at one moment of a walk or run.
+
+    phase: in cycles (0 = left foot strikes); stride: 0.4 (stroll) to 1.5 (sprint).
+    """
     angles = _pose(bend=3 + 7 * max(stride - 0.8, 0), turn=6 * stride * np.cos(2 * np.pi * phase))
     for side, shift in (("left", 0.0), ("right", 0.5)):
         turn = 2 * np.pi * (phase + shift)
@@ -223,7 +226,7 @@ def sample_angles(rng: np.random.Generator, kind: Kind) -> Array:
 
     `easy`: standing, small gestures, strolling, little noise. `hard`: every family of poses by SHARES, drawn alone or
     mixed with another pose of the family, sometimes with the arms of any other; strong noise. `free`: the same with
-    noise that takes it far from any authored pose, for training alone.
+    noise that takes it far from any authored pose, for training only.
     """
     if kind == "easy":
         angles = _easy(rng)
@@ -296,7 +299,7 @@ def to_rotations(angles: Array) -> NDArray[np.float32]:
             wrist: turn(("z", g["wrist"])),
         }
         for joint, vector in own.items():
-            # A mirror in x keeps the x part of a rotation vector and turns the others round.
+            # A mirror in x keeps the x part of a rotation vector and changes the sign of the others.
             vectors[:, joint] = vector if side == "left" else vector * (1, -1, -1)
     # The collar takes a third of a raised arm, as the shoulder blade does.
     for collar, side in ((13, "left"), (14, "right")):

@@ -1,8 +1,8 @@
-"""Simulated detections: what BlazePose would have seen of bodies that nobody drew.
+"""Simulated detections: what BlazePose would have seen of bodies that were never drawn.
 
 Drawing a person and running the detector takes 40 ms, placing a body 0.6 ms; so a base can be trained on far more
-bodies than can be drawn. The noise is made anew at every step. Its numbers were set so that simulated detections
-err as measured ones do, on drawn people whose truth is known and on photographs with annotated keypoints;
+bodies than can be drawn. The noise is drawn again at every step. Its numbers were set so that simulated detections
+have the errors of measured ones, on drawn people whose truth is known and on photographs with annotated keypoints;
 `hmr-align experiment detector` prints both beside each other.
 
 All lengths are shares of the square model crop's half side ("crop units", the crop is 2 wide) unless they are metres.
@@ -21,7 +21,7 @@ from hmr.body.landmark_points import LANDMARKS
 from hmr.detection.people import CROP_MARGIN, SMALLEST_CROP
 from hmr.diffusion.mirror import LANDMARK_SWAP
 
-# Parts that err together: the landmarks of each, by how far out on the limb they are.
+# Parts whose errors are shared: the landmarks of each, from the trunk outwards.
 _LEFT_ARM, _LEFT_LEG = (13, 15, 17, 19, 21), (25, 27, 29, 31)
 _LIMBS = tuple(tuple(i + side for i in limb) for limb in (_LEFT_ARM, _LEFT_LEG) for side in (0, 1))
 _SHARE = {13: 0.5, 15: 0.9, 17: 1.0, 19: 1.0, 21: 1.0, 25: 0.5, 27: 0.9, 29: 1.0, 31: 1.0}
@@ -41,7 +41,7 @@ class DetectionNoise(Settings):
     least: float = 0.012  # standard deviation of a visible landmark; log-uniform for each person between these two
     most: float = 0.045
     hidden: float = 0.13  # of a limb's hidden landmarks, which move together
-    gross: float = 0.03  # share of visible limbs that are put somewhere else
+    gross: float = 0.03  # share of visible limbs that are put elsewhere
     swap: float = 0.03  # share of people seen the wrong way round
     swap_legs: float = 0.02  # share of people whose legs alone are exchanged
     swap_arms: float = 0.01
@@ -68,6 +68,7 @@ class PlacedPeople(NamedTuple):
     size: Float[Tensor, " n"]  # width and height of the square picture, px
 
     def select(self, index: Tensor) -> "PlacedPeople":
+        """The people with these row numbers (some,), in that order; metres and pixels as above."""
         return PlacedPeople(*(part[index] for part in self))
 
 
@@ -79,11 +80,12 @@ class Detections(NamedTuple):
     crop: Float[Tensor, "n 3"]  # centre x, centre y, side, px
 
     def select(self, index: Tensor) -> "Detections":
+        """The people with these row numbers (some,), in that order; metres and pixels as above."""
         return Detections(*(part[index] for part in self))
 
 
 def simulate(people: PlacedPeople, noise: DetectionNoise, generator: torch.Generator) -> Detections:
-    """Detections of placed people, drawn anew at each call."""
+    """Detections of placed people, with new random noise at each call."""
     draw = _Draw(generator)
     people = people._replace(marks=people.marks + noise.anatomy * draw.normal(*people.marks.shape) * _FACTOR[:, None])
     places = project(people.marks, people.camera)
@@ -159,7 +161,7 @@ def _hidden(
     middle = places[torch.arange(len(places)), (draw.uniform(len(places)) * LANDMARKS).long()]
     reach = (0.12 + 0.3 * draw.uniform(len(places), 1, 2)) * unit[:, None, None]
     covered = ((places - middle[:, None]).abs() < reach).all(-1)
-    covered &= (draw.uniform(len(places), 1) < noise.occluded) & ~covered[:, :1]  # never somebody's face
+    covered &= (draw.uniform(len(places), 1) < noise.occluded) & ~covered[:, :1]  # never a face
     return beyond | behind | covered
 
 
@@ -175,7 +177,10 @@ def _visibility(hidden: Tensor, draw: _Draw) -> Tensor:
 
 
 def as_the_crop_sees(points: Tensor, towards: Tensor) -> Tensor:
-    """Points turned so that the ray to `towards` (n, 1, 3) becomes the z axis: the detector sees the crop alone."""
+    """Points (n, p, 3), metres, rotated so that the ray to `towards` (n, 1, 3) becomes the z axis.
+
+    The detector sees only the crop, not where it lies in the picture.
+    """
     z = torch.nn.functional.normalize(towards, dim=-1)
     x = torch.nn.functional.normalize(torch.stack([z[..., 2], torch.zeros_like(z[..., 0]), -z[..., 0]], -1), dim=-1)
     y = torch.linalg.cross(z, x)
@@ -183,7 +188,7 @@ def as_the_crop_sees(points: Tensor, towards: Tensor) -> Tensor:
 
 
 def _tipped(points: Tensor, degrees: float, draw: _Draw) -> Tensor:
-    """Each person turned a little as a whole."""
+    """Each person rotated a little as a whole."""
     vector = draw.normal(len(points), 3) * torch.deg2rad(torch.tensor([degrees, degrees / 2, degrees / 2]))
     cross = torch.zeros(len(points), 3, 3)
     x, y, z = vector.unbind(-1)

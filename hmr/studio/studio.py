@@ -1,18 +1,18 @@
 """The embedded benchmark "studio": procedural people with exact ground truth, drawn as photographs.
 
-A scene is made from nothing but (version, split, index): body shape, pose, camera, light, clothes, background and
-occluders all come from one seed sequence of its own, so no subject and no pose is shared between splits. What the
-rest of the project sees is the picture; the truth behind it is handed out only by `truths`, for a declared purpose.
+A scene depends only on (version, split, index): body shape, pose, camera, light, clothes, background and occluders
+all come from a seed sequence of its own, so no subject and no pose is shared between splits. The rest of the project
+sees only the picture; the truth is returned only by `truths`, for a declared purpose.
 
 Splits. `lab` and `broad` are the labelled `pretrain` data: `lab` is a plain studio (even light, plain clothes and
 background, easy poses, cameras at eye level all around); `broad` is everything, a quarter of it with the look of
-the lab. `wild` is the target domain, its labels sealed for all but the declared purposes. `val` and `test` are like
+the lab. `wild` is the target domain; its labels may be read only for declared purposes. `val` and `test` are like
 `wild` with other subjects; `easy_val` and `easy_test` are like `lab`.
 
 Version 2. `wild` is hard by its poses (sports, sitting, kneeling, lying, reaching), views, shapes and focal lengths,
-by moderate truncation and occlusion; its light, clothes and backgrounds let a person detector read it about as well as
-it reads photographs (`hmr-align experiment detector` prints both). People rest on a floor (`ground`), and no
-body part passes through another by more than skin gives.
+by moderate truncation and occlusion; its light, clothes and backgrounds are such that a person detector works about as
+well as on photographs (`hmr-align experiment detector` prints both). People rest on a floor (`ground`), and no
+body part passes through another by more than skin yields.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ UNREFLECTED: tuple[Split, ...] = ("wild", "test", "easy_test")
 Purpose = Literal["pretrain", "reflection", "benchmark", "headroom probe", "oracle critic", "test of the project"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 
-SKIN = 0.03  # metres by which capsules about body parts may overlap: what skin and muscle give
+SKIN = 0.03  # metres by which capsules about body parts may overlap: skin and muscle yield
 
 Floats = NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class SealedLabelsError(PermissionError):
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The exact answer behind scenes; N scenes, metres, camera frame."""
+    """The exact ground truth of N scenes; metres, camera frame."""
 
     rotations: Floats  # (N, 24, 3, 3) local joint rotations, root first
     betas: Floats  # (N, 10)
@@ -64,11 +64,11 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What tells one kind of photograph from another."""
+    """The kind of a photograph."""
 
     lab: bool
     poses: Literal["easy", "hard", "free"]
-    close: bool = False  # head and shoulders fill the picture, as in portraits; for people whom nobody draws
+    close: bool = False  # head and shoulders fill the picture, as in portraits; for undrawn people
 
 
 def _look(split: Split, rng: np.random.Generator) -> Look:
@@ -80,10 +80,10 @@ def _look(split: Split, rng: np.random.Generator) -> Look:
 
 
 def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: str) -> Truth:
-    """Ground truth of scenes, made anew from their seeds; nothing on disk holds it.
+    """Ground truth of scenes, made again from their seeds; it is never on disk.
 
-    `pretrain` may read the labelled splits alone, `reflection` neither the target domain nor the test people;
-    SealedLabelsError otherwise.
+    Raises SealedLabelsError for an unknown purpose, if `pretrain` asks for a split that is not labelled, or if
+    `reflection` asks for the target domain or the test people.
     """
     if purpose not in PURPOSES:
         raise SealedLabelsError(f"'{purpose}' is no purpose for reading labels; one of: {', '.join(PURPOSES)}")
@@ -100,13 +100,13 @@ def truths(body: Body, split: Split, indices: Sequence[int], *, purpose: str) ->
 
 
 def undrawn(body: Body, indices: Sequence[int], looks: Sequence[Look]) -> Truth:
-    """People for pretraining whom nobody draws: of none of the splits, each with the look at its index in turn."""
+    """People for pretraining of whom no picture is drawn: in none of the splits, with each of `looks` in turn."""
     rngs = [np.random.default_rng([*VERSION.encode(), 98, index]) for index in indices]
     return place_people(body, [looks[index % len(looks)] for index in indices], rngs).truth
 
 
 def photographs(body: Body, split: Split, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The pictures of scenes, (320, 320, 3) uint8 RGB each: all that a model or critic may see."""
+    """The pictures of scenes, (320, 320, 3) uint8 RGB, 0 to 255, each: all that a model or critic may see."""
     geometry = _geometry(body, split, indices)
     truth = geometry.truth
     with torch.no_grad():
@@ -125,7 +125,7 @@ def _seeds(split: Split, index: int) -> list[np.random.Generator]:
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Everything about scenes but their pictures; N scenes, metres, camera frame."""
+    """Everything about N scenes except their pictures; metres, camera frame."""
 
     truth: Truth
     up: Floats  # (N, 3) away from the floor
@@ -160,7 +160,7 @@ def place_people(body: Body, looks: Sequence[Look], rngs: Sequence[np.random.Gen
 
 
 def _free_poses(rest: torch.Tensor, looks: Sequence[Look], rngs: Sequence[np.random.Generator]) -> Floats:
-    """Poses at rest on the ground and without body parts in each other: redrawn, at most eight times, where not."""
+    """Poses at rest on the ground, without body parts in each other: drawn again, at most eight times, until so."""
     poses = to_rotations(np.stack([sample_angles(r, k.poses) for k, r in zip(looks, rngs)]))
     for _ in range(8):
         joints = forward_kinematics(torch.from_numpy(poses), rest).joints.numpy()
@@ -209,7 +209,7 @@ def _frame(joints: Floats, look: Look, rng: np.random.Generator, focal: float) -
     depth = max(focal * extent / (share * SIZE), 1.2)
     room = max(1 - share, 0) / 2 + (0.15 if cut else 0)
     shift = rng.uniform(-1, 1, 2) * room * SIZE * depth / focal
-    if cut:  # head and shoulders stay inside: what a photographer cuts off is legs, hands, a side
+    if cut:  # head and shoulders stay inside: photographers cut off legs, hands, a side
         kept = joints[[15, 12], :2].mean(0) - centre[:2] + shift
         limit = 0.30 * SIZE * depth / focal
         shift -= kept - np.clip(kept, -limit, limit)
@@ -342,7 +342,7 @@ def _background(look: Look, rng: np.random.Generator) -> Floats:
 
 
 def _texture(rng: np.random.Generator) -> Floats:
-    """A piece of the pool, (320, 320, 3), turned and recoloured; its colours are muted as those of most places are."""
+    """A piece of the pool, (320, 320, 3), rotated and recoloured; its colours are muted, as in most places."""
     pool = _backgrounds()
     picture = pool[rng.integers(len(pool))]
     y, x = rng.integers(0, picture.shape[0] - SIZE, 2)
@@ -352,7 +352,7 @@ def _texture(rng: np.random.Generator) -> Floats:
 
 
 class _Stage(NamedTuple):
-    """Where a scene is played: camera (4,), up (3,) and the floor's height along it, metres."""
+    """Camera (4,), px, up direction (3,) and the floor's height along it, metres, of a scene."""
 
     camera: Floats
     up: Floats
@@ -420,5 +420,5 @@ def _draw(body: Body, vertices: Floats, stage: _Stage, split: Split, index: int)
 
 @lru_cache(maxsize=1)
 def _noise() -> Floats:
-    """Eight pictures of sensor noise; drawing it anew would cost more than the person."""
+    """Eight pictures of sensor noise; making new ones would take longer than drawing the person."""
     return np.random.default_rng(7).standard_normal((8, SIZE, SIZE, 3), dtype=np.float32)
