@@ -1,13 +1,13 @@
-"""Files that are whole under their final name, or not there: written beside it, through to the disk, then renamed.
+"""Files that are whole under their final name, or not there: written beside it, flushed to disk, then renamed.
 
     with finished_file(path) as unfinished:   # for whatever writes to a path
         np.savez(unfinished, **arrays)
     write_text(path, "...")                   # also write_bytes
     with finished_folder(path) as unfinished: ...
 
-A writer holds a lock on what it is writing, and the lock goes with the process, however that ends. So what a killed
-one left is told from what a living one is still writing, and `remove_strays` takes it away. Names of unfinished files
-begin with a dot: what lists photographs or reads a folder of Parquet files passes them over.
+A writer holds a lock on what it is writing, and the lock is released when the process ends, in any way. So the files of
+a killed writer can be distinguished from those of a running one, and `remove_strays` removes them. Names of unfinished
+files begin with a dot: programs that list photographs or read a folder of Parquet files ignore them.
 
 A leaf: it imports nothing of ours, and every folder may import it.
 """
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 def finished_file(path: Path) -> Iterator[Path]:
     """A path beside `path`, with its ending, to write to; it replaces `path` if the block ends without an exception.
 
-    Folders that are lacking are made. After an exception what was at `path` is still there, and nothing else.
+    Missing folders are made. After an exception the old file at `path` is still there, and nothing else is left.
     """
     make_folder(path.parent)
     with _claimed(path.parent, path.suffix) as unfinished:
@@ -69,8 +69,8 @@ def write_text(path: Path, text: str) -> None:
 def finished_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path` to fill; it replaces `path`, a folder or nothing, if the block ends well.
 
-    After an exception what was at `path` is still there. A process that is killed while it puts the new folder in
-    place of an old one may leave neither.
+    After an exception the old folder at `path` is still there. A process that is killed while it replaces an old folder
+    may leave neither.
     """
     make_folder(path.parent)
     with _claimed(path.parent, ".lock") as lock:
@@ -92,16 +92,16 @@ def finished_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_strays(folder: Path) -> list[Path]:
-    """Remove and name what killed writers left in a folder and below it; what a living one is writing stays."""
+    """Remove what killed writers left in a folder and below it, and return the paths; files being written stay."""
     found = sorted(folder.rglob(f"{UNFINISHED}*"), key=lambda path: (not path.is_dir(), path))  # folders before locks
     return [path for path in found if _remove_if_dead(path)]
 
 
 def read_again(path: Path, read: Callable[[Path], T]) -> T | None:
-    """What `read` makes of a file that can be made again; None if there is none, or it is damaged.
+    """The result of `read` for a file that can be made again; None if there is none, or it is damaged.
 
-    A damaged one is told in the log; the caller makes it anew. For files that cannot be made again this is wrong:
-    they deserve an error.
+    A damaged file is reported in the log, and the caller makes it again. Do not use this for files that cannot be made
+    again: those need an error.
     """
     try:
         return read(path)
@@ -109,13 +109,13 @@ def read_again(path: Path, read: Callable[[Path], T]) -> T | None:
         return None
     except (PermissionError, MemoryError):
         raise
-    except Exception as error:  # a broken file may fail in any way in which the readers of all formats can
+    except Exception as error:  # readers may fail in any way on a broken file
         log.warning("%s: damaged (%s: %s); it is made again", path, type(error).__name__, error)
         return None
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each written through to the disk."""
+    """Make a folder and those above it, each flushed to disk."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -124,13 +124,13 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def _claimed(folder: Path, ending: str) -> Iterator[Path]:
-    """A new empty file, locked as long as this process lives and the block lasts, and gone afterwards."""
+    """A new empty file, locked while this process runs and the block lasts, and removed afterwards."""
     while True:
         path = folder / f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(6)}{ending}"
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if os.fstat(handle).st_nlink:  # else it was swept between open and lock
+            if os.fstat(handle).st_nlink:  # else it was removed between open and lock
                 yield path
                 return
         finally:
@@ -139,7 +139,7 @@ def _claimed(folder: Path, ending: str) -> Iterator[Path]:
 
 
 def _remove_if_dead(path: Path) -> bool:
-    """Remove an unfinished file or folder unless its writer still holds the lock; whether it was removed."""
+    """Remove an unfinished file or folder unless its writer still holds the lock; returns whether it was removed."""
     lock = path.with_suffix(".lock") if path.is_dir() else path
     try:
         handle = os.open(lock, os.O_RDWR)
@@ -161,7 +161,7 @@ def _remove_if_dead(path: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Have a file's bytes or a folder's names written to the disk."""
+    """Flush a file's bytes or a folder's names to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

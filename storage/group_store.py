@@ -11,11 +11,11 @@
 Verdicts on a part of a shard's groups are in `<shard>+1.parquet`, `+2` and so on: groups that were pending and were
 judged later, or were judged again. Of several verdicts on a group the newest counts. A hypothesis that was not
 judged is a row with a status and a NULL score. Writing a shard again with equal content does nothing (durations do
-not count); with other content it is an error. An empty shard is a shard; a table without rows has no file. What is of
-a photograph that has changed or gone since stays in the files, and no method hands it out.
+not count); with other content it is an error. An empty shard is a shard; a table without rows has no file. Rows of a
+photograph that has since changed or been removed stay in the files, but no method returns them.
 
-Lists, counts and the writing of verdicts look at manifests, which groups there are at two small columns of `groups`:
-a critic that judges anew reads no mesh but those that it asks for.
+Lists, counts and the writing of verdicts read only manifests, and two small columns of `groups` for which groups there
+are: a critic that judges again reads only the meshes that it needs.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
 
@@ -64,13 +64,13 @@ _SETS = {
 
 
 _ORDER, _PENDING = "order", "pending"
-"""What manifests note of groups: a digest of which there are. Of verdicts: how many are of a fault that can pass."""
+"""Notes in manifests. Of groups: a digest of which there are. Of verdicts: how many have a temporary fault."""
 
-_LARGE = 1_000_000  # bytes from which on threads are worth their start
+_LARGE = 1_000_000  # bytes from which threads are worth starting
 
 
 class VerdictSummary(NamedTuple):
-    """What became of the judgements of one critic in one generation; counts hypotheses but for `groups`."""
+    """Counts of one critic's verdicts in one generation: `groups` counts groups, the others hypotheses."""
 
     groups: int
     scored: int
@@ -85,34 +85,42 @@ class _Part(NamedTuple):
     run: str
     name: str
     manifest: Manifest
-    final: bool  # the manifest says that all its verdicts are
+    final: bool  # by the manifest, all its verdicts are final
 
 
 @dataclass(frozen=True)
 class GroupStore:
-    """All that was found, drawn and judged, under one folder; many processes may write at once."""
+    """All people, groups and verdicts, under one folder; many processes may write at once.
+
+    Methods that read or write tables raise StoreError if a file is damaged or lost, has another schema version, or if
+    a shard is not in the store.
+    """
 
     root: Path
 
     def write_people(self, shard: str, people: Sequence[Person]) -> None:
-        """Add the people found in one shard of the photographs (none, if none were found)."""
+        """Add the people found in one shard of the photographs (none, if none were found).
+
+        Raises StoreError if the shard is there with other content, or if a person occurs twice.
+        """
         images = self.images
         self._write(self._people(), shard, rows_of_people([images.as_stored(person) for person in people]), {})
 
     @property
     def images(self) -> ImageList:
-        """The photographs; none are named where the store keeps no list of them."""
+        """The photographs; an empty list if the store keeps none."""
         return read_images(self.root) or ImageList(Path(), ())
 
     def write_images(self, images: ImageList) -> None:
-        """Put a list of photographs in the place of the one before; what is of those that went is hidden."""
+        """Replace the list of photographs; rows of removed photographs are hidden from then on."""
         write_images(self.root, images)
 
     def people_shards(self) -> list[str]:
+        """The shards of people, without those whose photographs have all changed or gone."""
         return self._shown(self._people())
 
     def read_people(self, shard: str | None = None) -> list[Person]:
-        """The people of one shard, or of all."""
+        """The people of one shard, or of all; raises StoreError if the shard is unknown or damaged."""
         shards = self.people_shards() if shard is None else [shard]
         images = self.images
         return [
@@ -123,7 +131,10 @@ class GroupStore:
         ]
 
     def write_groups(self, gen: str, shard: str, groups: Sequence[Group]) -> None:
-        """Add the groups drawn for one shard of people in one generation (for example "round0")."""
+        """Add the groups drawn for one shard of people in one generation (for example "round0").
+
+        Raises StoreError if the shard is there with other content, or if arrays do not fit the schema.
+        """
         images = self.images
         stored = [replace(group, person=images.as_stored(group.person)) for group in groups]
         drawn = {group.person.group_id: len(group) for group in groups}
@@ -135,10 +146,11 @@ class GroupStore:
         return sorted((path.parent.name.removeprefix("gen=") for path in found), key=natural)
 
     def group_shards(self, gen: str) -> list[str]:
+        """The shards of groups of a generation, without those whose photographs have all changed or gone."""
         return self._shown(self._groups(gen))
 
     def group_contents(self, gen: str) -> dict[str, str]:
-        """A digest of what each shard of groups says; another one if it was drawn anew, or if photographs went."""
+        """A digest of each shard of groups; it changes if the shard was drawn again or photographs were removed."""
         hidden: dict[str, list[str]] = {}
         for image in self.images.exceptions.values():
             if not image.present:
@@ -147,6 +159,7 @@ class GroupStore:
         return {name: _digest(found[name].content, hidden.get(name, [])) for name in self.group_shards(gen)}
 
     def read_groups(self, gen: str, shard: str) -> list[Group]:
+        """The groups of one shard, in order; raises StoreError if the shard is unknown or damaged."""
         manifest = self._groups(gen)
         groups, hyps = (_read(manifest, table, shard) for table in manifest.folders)
         images = self.images
@@ -157,7 +170,10 @@ class GroupStore:
         ]
 
     def read_group(self, gen: str, shard: str, group_id: str) -> Group:
-        """One group; reads a few MB, however many groups the shard has."""
+        """One group; reads a few MB, for any number of groups in the shard.
+
+        Raises StoreError if the shard has no such group, or is unknown or damaged.
+        """
         manifest, drawn, images = self._groups(gen), self._drawn(gen, shard), self.images
         if group_id not in drawn or not images.holds(group_id):
             raise StoreError(f"{manifest.path.parent}: shard '{shard}' has no group '{group_id}'")
@@ -168,11 +184,15 @@ class GroupStore:
         return replace(group, person=images.placed(group.person))
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
-        """Hypotheses of each group of a shard."""
+        """The number of hypotheses of each group of a shard, in order."""
         return list(self.hypotheses_of(gen, shard).values())
 
     def write_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
-        """Add a critic's verdicts on one shard of groups: one on each, in the order of the groups."""
+        """Add a critic's verdicts on one shard of groups: one per group, in the order of the groups.
+
+        Raises StoreError if the verdicts do not match the groups and their hypotheses, are of another critic, or are
+        there with other content.
+        """
         self._check_names(gen, critic, shard, verdicts)
         judged = {verdict.group_id: len(verdict.scores) for verdict in verdicts}
         if len(judged) < len(verdicts) or self._order_of(gen, shard) != _order(judged):
@@ -188,7 +208,11 @@ class GroupStore:
         self._write_verdicts(self._scores(critic, gen, run), shard, verdicts)
 
     def add_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
-        """Add a critic's verdicts on some groups of a shard; those that it judged before are superseded."""
+        """Add a critic's verdicts on some groups of a shard; they replace its earlier ones on these groups.
+
+        Raises StoreError if a verdict is of another critic, of no group of the shard, or has another number of
+        hypotheses.
+        """
         manifest, judged = self._scores(critic, gen, run), {one.group_id: len(one.scores) for one in verdicts}
         taken = manifest.numbered(shard)
         if not taken and self._order_of(gen, shard) == _order(judged):
@@ -207,14 +231,14 @@ class GroupStore:
             self._write_verdicts(manifest, f"{shard}+{max(numbers, default=0) + 1}", verdicts)
 
     def describe_critic(self, critic: str, about: Mapping[str, Any]) -> None:
-        """Keep what a critic's name and version stand for, beside its verdicts; what was kept before is replaced."""
+        """Write what a critic's name and version stand for, beside its verdicts; replaces an earlier description."""
         path = self._about(critic)
         content = json.dumps(about, indent=1, sort_keys=True).encode()
         if not path.exists() or path.read_bytes() != content:
             write_bytes(path, content)
 
     def critic_description(self, critic: str) -> dict[str, Any] | None:
-        """What was kept of a critic's name and version; None for verdicts from before it was."""
+        """The description that `describe_critic` wrote; None if there is none, as in older stores."""
         return read_again(self._about(critic), lambda path: json.loads(path.read_bytes()))
 
     def all_critics(self) -> list[str]:
@@ -238,17 +262,17 @@ class GroupStore:
         return {key: size for key, size in self._drawn(gen, shard).items() if images.holds(key)}
 
     def _drawn(self, gen: str, shard: str) -> dict[str, int]:
-        """The same of all that is in the files."""
+        """The same, of all groups in the files, hidden ones too."""
         manifest, order = self._groups(gen), self._noted_order(gen, shard)
         if order:
             try:
                 return _groups_in(manifest.file("groups", shard), order)
-            except Exception:  # whatever ails the file, reading the whole of it says so
+            except Exception:  # any fault of the file is reported when all of it is read
                 pass
         return _sizes(_read(manifest, "groups", shard, "group_id", "hypotheses"))
 
     def _noted_order(self, gen: str, shard: str) -> str | None:
-        """What the manifest says of the groups' order; older ones do not."""
+        """The digest of the groups' order in the manifest; None in older manifests."""
         found = self._groups(gen).find(shard)
         return found.noted.get(_ORDER) if found else None
 
@@ -265,7 +289,10 @@ class GroupStore:
         return list(self._parts(gen, critic))
 
     def read_verdicts(self, gen: str, critic: str, shard: str) -> list[Verdict]:
-        """The newest verdict on each group of one shard, in the groups' order; groups without one are left out."""
+        """The newest verdict on each group of one shard, in the groups' order; groups without one are left out.
+
+        Raises StoreError if the critic has no verdicts on the shard, or if they no longer fit the groups.
+        """
         parts = self._parts_of(gen, critic, shard)
         if not parts:
             raise StoreError(
@@ -275,7 +302,7 @@ class GroupStore:
         return [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]
 
     def lacking(self, gen: str, critic: str) -> list[str]:
-        """The shards of groups of which this critic has not judged every one yet."""
+        """The shards with groups that this critic has not judged yet."""
         parts, all_shown = self._parts(gen, critic), not self.images.exceptions
         return [
             shard
@@ -286,9 +313,9 @@ class GroupStore:
         ]
 
     def unjudged(self, gen: str, critic: str, shard: str) -> list[str]:
-        """Groups of a shard without a verdict, or whose newest one is of a fault that can pass, as older stores have.
+        """Groups of a shard without a verdict, or whose newest one is a temporary fault, as in older stores.
 
-        They are to be asked about again.
+        They should be judged again.
         """
         return self._unjudged(gen, shard, self._parts_of(gen, critic, shard))
 
@@ -297,7 +324,7 @@ class GroupStore:
         for part in parts:
             if not part.final:
                 break
-            if part.name == shard:  # it and what is newer settle every group, and the manifest says so
+            if part.name == shard:  # it and the newer ones have a final verdict on every group
                 return []
         judged: dict[str, bool] = {}
         for part in parts:
@@ -309,12 +336,12 @@ class GroupStore:
         return [group_id for group_id in self.hypotheses_of(gen, shard) if not judged.get(group_id, False)]
 
     def judged(self, gen: str, critic: str) -> Iterator[tuple[Group, Verdict]]:
-        """Every judged group with its newest verdict. One shard is in memory at a time."""
+        """Every judged group with its newest verdict; one shard is in memory at a time. Raises as `read_verdicts`."""
         for shard, parts in self._parts(gen, critic).items():
             yield from self._pairs(gen, shard, parts, critic)
 
     def verdict_summary(self, gen: str, critic: str) -> VerdictSummary:
-        """Counts of what the newest verdicts of a critic say."""
+        """Counts over the newest verdicts of a critic."""
         groups, statuses, images = 0, Counter(), self.images
         for shard, parts in self._parts(gen, critic).items():
             for verdict in self._verdicts(gen, critic, shard, parts):
@@ -325,13 +352,13 @@ class GroupStore:
         return VerdictSummary(groups, statuses["ok"], statuses.total() - statuses["ok"], dict(statuses))
 
     def verify(self) -> list[str]:
-        """What is wrong with the files of the store, one sentence each; reads them all."""
+        """Faults of the store's files, one sentence each; reads all files."""
         return [problem for manifest in self._manifests() for problem in manifest.all_damage()]
 
     def sweep(self, damaged: bool = False) -> list[Path]:
-        """Remove and name the files that no manifest knows: what killed writers left.
+        """Remove the files that no manifest knows, left by killed writers, and return their paths.
 
-        With `damaged`, shards with a damaged or lost file go too, so that the next run makes them again.
+        With `damaged`, shards with a damaged or lost file are removed too, so that the next run makes them again.
         """
         return [path for manifest in self._manifests() for path in manifest.sweep(damaged)]
 
@@ -363,7 +390,7 @@ class GroupStore:
         verdicts = [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]
         for place, verdict in enumerate(verdicts):
             group = groups.pop(verdict.group_id, None)
-            verdicts[place] = None  # type: ignore[call-overload]  # what was handed out is not held
+            verdicts[place] = None  # type: ignore[call-overload]  # free what was yielded
             if group is None or len(group) != len(verdict.scores):
                 raise _drawn_again(parts[0], gen)
             yield group, verdict
@@ -381,7 +408,7 @@ class GroupStore:
         return {name: found[name] for name in sorted(found, key=natural) if name not in emptied}
 
     def _parts_of(self, gen: str, critic: str, shard: str) -> list[_Part]:
-        """Those of one shard, without a look at the others."""
+        """Those of one shard, without reading the others."""
         groups, emptied = self._groups(gen), self.images.emptied
 
         def drawn(name: str) -> bool:
@@ -401,7 +428,7 @@ class GroupStore:
         return [(run, self._scores(critic, gen, run)) for run in (path.name.removeprefix("run=") for path in runs)]
 
     def _shown(self, manifest: Manifest) -> list[str]:
-        """The shards but for those whose photographs have all gone."""
+        """The shards, without those whose photographs have all changed or gone."""
         emptied = self.images.emptied
         return [shard for shard in manifest.shards() if shard not in emptied]
 
@@ -419,7 +446,7 @@ class GroupStore:
         return Manifest({table: self.root / table / version for table in tables})
 
     def _manifests(self) -> list[Manifest]:
-        """All of them, also those that were never written because their first writer was killed."""
+        """All manifests, also those never written because their first writer was killed."""
         return [
             self._manifest(tables, version)
             for tables, pattern in _SETS.items()
@@ -435,7 +462,7 @@ class GroupStore:
 
 
 def _digest(content: str, hidden: Sequence[str]) -> str:
-    """Of a shard's content without what is hidden of it."""
+    """Digest of a shard's content and of what is hidden of it."""
     return hashlib.sha256("/".join([content, *sorted(hidden)]).encode()).hexdigest() if hidden else content
 
 

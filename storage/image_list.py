@@ -1,9 +1,9 @@
-"""The photographs of a store: which there are, under which name of ours, where they lie, and which have gone.
+"""The photographs of a store: which there are, our name for each, where they are, and which are gone.
 
     images.parquet      one row per photograph that was ever looked at; the file's metadata have the root of the paths
 
-A name of ours (`image_id`) is a short form of the file's name for people to read, and a digest of the contents: the
-user's own names are data. People's group ids begin with it. A photograph that has changed or gone keeps its rows in
+Our name (`image_id`) is a short form of the file's name for people to read, and a digest of the contents: the user's
+own names are data. People's group ids begin with it. A photograph that has changed or been removed keeps its rows in
 the other tables, and `GroupStore` leaves them out.
 """
 
@@ -49,6 +49,7 @@ class Image(NamedTuple):
 
     @property
     def present(self) -> bool:
+        """Whether the photograph is still there with the same contents, also under another path."""
         return self.status in ("here", "moved")
 
 
@@ -61,16 +62,16 @@ class ImageList:
 
     @cached_property
     def exceptions(self) -> Mapping[str, Image]:
-        """Those that are not simply here, by name."""
+        """The photographs with another status than `here`, by name."""
         return {image.image_id: image for image in self.images if image.status != "here"}
 
     @cached_property
     def emptied(self) -> Set[str]:
-        """Shards of whose photographs none is here any more."""
+        """Shards whose photographs have all changed or gone."""
         return {image.shard for image in self.images} - {image.shard for image in self.images if image.present}
 
     def holds(self, group_id: str) -> bool:
-        """Whether a person's photograph is here as it was; people of photographs that no list names are."""
+        """Whether a person's photograph is unchanged; true for photographs that are not in the list."""
         image = self.exceptions.get(image_of(group_id))
         return image is None or image.present
 
@@ -92,7 +93,7 @@ def image_of(group_id: str) -> str:
 
 
 def write_images(store: Path, found: ImageList) -> None:
-    """Put the list of a store's photographs in the place of the one before."""
+    """Replace the list of a store's photographs."""
     columns = zip(*found.images) if found.images else ([] for _ in SCHEMA)
     metadata = {
         _VERSION: str(VERSION).encode(),
@@ -106,7 +107,7 @@ def write_images(store: Path, found: ImageList) -> None:
 
 
 def read_images(store: Path) -> ImageList | None:
-    """The photographs of a store; None if it keeps no list, as stores of version 0.1. Raises StoreError if damaged."""
+    """The photographs of a store; None if it has no list, as in version 0.1. Raises StoreError if it is damaged."""
     try:
         state = (store / FILE).stat()
     except FileNotFoundError:
@@ -116,7 +117,7 @@ def read_images(store: Path) -> ImageList | None:
 
 @lru_cache(maxsize=8)
 def _read(store: Path, inode: int, changed_ns: int, size: int) -> ImageList:
-    """What the file says, read once: it is replaced whole, so these numbers tell one from the next."""
+    """The list, read once per file: a new file has other numbers here, since it replaces the old one whole."""
     path = store / FILE
     try:
         table = pq.read_table(path)
@@ -134,10 +135,11 @@ def _read(store: Path, inode: int, changed_ns: int, size: int) -> ImageList:
 
 
 def updated(kept: Sequence[Image], seen: Mapping[str, tuple[str, str]], size: int, prefix: str) -> list[Image]:
-    """The list after another look at the photographs: what is new is cut into new shards, the rest stays as it is.
+    """The list after the photographs were searched again: new ones go into new shards, the rest stays as it is.
 
-    kept: the list before. seen: inputs_sha256 -> (path, short name) of what is there now, in order. size: most
-    photographs in a shard. prefix: of the names of shards; kept images of other prefixes are none of ours.
+    kept: the list before. seen: inputs_sha256 -> (path, short name) of what is there now, in order. size: largest
+    number of photographs in a shard. prefix: of the names of the new shards, which are numbered on from those with this
+    prefix.
     """
     paths = {path for path, _ in seen.values()}
     after = [_now(image, seen, paths) for image in kept]

@@ -1,16 +1,16 @@
-"""A journal: a file of lines that only grows, and that says itself how much of it counts.
+"""A journal: a file of lines that only grows, and that states itself how much of it is valid.
 
     {"bytes": "000000000458", "crc32": "9f1c33a0", "check": "07d1a2b4"}     two counts, of which one is newer
     {"bytes": "000000000298", "crc32": "11fe02c7", "check": "5a77b109"}
     ["0", ...]                                                              lines of JSON
 
-A line is written behind the bytes that count, its count over the older one of the two, and both are flushed to disk at
-once: that is the commit, and it takes as long whatever the length of the journal. A writer that was killed leaves bytes
+A line is written after the valid bytes, its count over the older one of the two, and both are flushed to disk at once:
+that is the commit, and its time does not depend on the length of the journal. A writer that was killed leaves bytes
 that no count covers; a power cut may leave a count without its line, and then the other count fits. The next writer
-writes over both. A journal that was cut off or changed fits neither count: it is damaged, and not a shorter one. Of its
-last line alone damage cannot be told from a commit that did not come to its end.
+overwrites both. A journal that was cut off or changed fits neither count: it is reported as damaged, not read as a
+shorter one. For the last line alone, damage looks the same as a commit that was not finished.
 
-Knows nothing of what the lines say.
+The meaning of the lines is not known here.
 """
 
 import json
@@ -23,33 +23,35 @@ from storage.finished_file import write_bytes
 
 
 class Count(NamedTuple):
-    """Bytes of a journal that count, its two counts among them, and the crc32 of the lines in them."""
+    """Number of valid bytes of a journal, including its two counts, and the crc32 of its valid lines."""
 
     size: int
     crc32: int
 
     def line(self) -> bytes:
+        """The count as a line of the journal, with its own checksum."""
         details = f'{{"bytes": "{self.size:012d}", "crc32": "{self.crc32:08x}", "check": '
         return f'{details}"{crc32(details.encode()):08x}"}}\n'.encode()
 
     def after(self, lines: bytes) -> "Count":
+        """The count of a journal to which these lines are appended."""
         return Count(self.size + len(lines), crc32(lines, self.crc32))
 
 
 _SIZE = len(Count(0, 0).line())
 START = Count(2 * _SIZE, 0)
-"""Of a journal without lines."""
+"""The count of a journal without lines."""
 
 
 def write_journal(path: Path, lines: bytes) -> None:
-    """Begin a journal with these lines."""
+    """Write a new journal with these lines."""
     write_bytes(path, 2 * START.after(lines).line() + lines)
 
 
 def append(path: Path, head: bytes, count: Count, lines: bytes) -> tuple[bytes, Count] | None:
-    """Commit lines, given what was read of the journal; the new head and count, or None if it is damaged.
+    """Commit lines to a journal of which head and count were read; the new ones, or None if it is damaged.
 
-    For one writer at a time.
+    Only one writer at a time may call this.
     """
     new = count.after(lines)
     older = _SIZE if head[:_SIZE] == count.line() else 0
@@ -67,7 +69,7 @@ def append(path: Path, head: bytes, count: Count, lines: bytes) -> tuple[bytes, 
 
 
 def read_head(path: Path) -> bytes:
-    """Both counts; it changes with every commit. Empty where there is no journal."""
+    """The bytes of both counts, which change with every commit; empty if there is no journal."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(2 * _SIZE)
@@ -76,7 +78,7 @@ def read_head(path: Path) -> bytes:
 
 
 def lines_since(path: Path, head: bytes, since: Count) -> tuple[Count, bytes] | None:
-    """The newest count that fits, and the lines behind those that another count covers; None if it is damaged."""
+    """The newest count that fits, and the lines after those that `since` covers; None if the journal is damaged."""
     for count in sorted(_counts(head), reverse=True):
         if count.size >= since.size:
             lines = _between(path, since.size, count.size)
@@ -86,12 +88,12 @@ def lines_since(path: Path, head: bytes, since: Count) -> tuple[Count, bytes] | 
 
 
 def parsed(lines: bytes) -> list[Any]:
-    """What lines say: all at once, which is several times as fast as one by one."""
+    """The JSON values of lines, parsed all at once, which is several times faster than one by one."""
     return json.loads(b"[" + lines.rstrip(b"\n").replace(b"\n", b",") + b"]")
 
 
 def _counts(head: bytes) -> list[Count]:
-    """Those of the two that are whole."""
+    """Those of the two counts that are whole."""
     counts = []
     for line in (head[:_SIZE], head[_SIZE:]):
         try:
@@ -105,7 +107,7 @@ def _counts(head: bytes) -> list[Count]:
 
 
 def _between(path: Path, start: int, stop: int) -> bytes:
-    """These bytes of a file, or those that there are."""
+    """The bytes of a file from start to stop, or as many as there are."""
     try:
         with open(path, "rb") as file:
             file.seek(start)

@@ -1,16 +1,16 @@
-"""The manifest: which shards a table has. It is the commit, and readers trust it alone.
+"""The manifest: which shards a table has. Writing it is the commit, and readers use nothing else.
 
     _manifest.json      {"schema": 2, "journal": 1}
     _journal-1.jsonl    see `storage.journal`; one line per shard: its name, and the fields of `StoredShard`
 
 A shard is one Parquet file in each table of a set that is written together (`groups` with `hyps`, `scores`
 with `replies`); a table without rows has no file. The files are put in place one by one, each by temporary file,
-fsync, replace and fsync of the folder. Then a line is appended to the journal, which takes as long however many shards
-there are. Killed anywhere between, a writer leaves strays that no reader looks at and that the next writer of the
+fsync, replace and fsync of the folder. Then a line is appended to the journal, which takes the same time for any number
+of shards. A writer that is killed in between leaves files that no reader looks at and that the next writer of the
 shard replaces. A lock held from reading the manifest to the end of the commit keeps two writers from losing each
-other's shards. To take shards out, a new journal is written, and the manifest is replaced by one that names it.
+other's shards. To remove shards, a new journal is written, and the manifest is replaced by one that names it.
 
-Version 0.1 kept the shards themselves in `_manifest.json`. That is read too; the next commit makes a journal of it.
+Version 0.1 kept the shards themselves in `_manifest.json`. That is read too; the next commit turns it into a journal.
 """
 
 import fcntl
@@ -31,14 +31,14 @@ from storage.finished_file import UNFINISHED, make_folder, remove_strays, write_
 from storage.journal import START, Count, append, lines_since, parsed, read_head, write_journal
 from storage.schema import Encoded, StoreError
 
-# A leading underscore hides a file from what reads a folder of Parquet files (pandas, Spark).
+# Readers of a folder of Parquet files (pandas, Spark) ignore files with a leading underscore.
 _MANIFEST, _LOCK, _TEMPORARY = "_manifest.json", "_lock", "_tmp-"  # the last by programs of version 0.1
 _PART = re.compile(r"(.+)\+[0-9]+")
 _ALL_IN_ONE, _FORMAT = 1, 2  # the first is of version 0.1
 
 
 class StoredFile(NamedTuple):
-    """What the manifest says of one file."""
+    """The manifest's entry of one file."""
 
     rows: int
     sha256: str
@@ -46,15 +46,15 @@ class StoredFile(NamedTuple):
 
 
 class StoredShard(NamedTuple):
-    """What the manifest says of one shard: the fields are those of a line of the journal."""
+    """The manifest's entry of one shard: the fields are those of a line of the journal."""
 
-    content: str  # digest of what the records say, see rows.content_digest
+    content: str  # digest of the records, see rows.content_digest
     written_ns: int  # when it was committed, ns since 1970
     files: dict[str, list]  # by table: rows, sha256, and bytes and crc32 of each block; a table without rows has none
     noted: dict[str, Any]  # by the writer, so that a list of shards needs no file of them
 
     def file(self, table: str) -> StoredFile | None:
-        """What it says of one file; made only when it is asked for, since there may be tens of thousands."""
+        """The entry of one file; None for a table without rows. Made on demand: there may be tens of thousands."""
         if table not in self.files:
             return None
         rows, sha256, *blocks = self.files[table]
@@ -76,18 +76,23 @@ class Manifest:
 
     @property
     def path(self) -> Path:
+        """The path of the manifest's file."""
         return next(iter(self.folders.values())) / _MANIFEST
 
     def file(self, table: str, shard: str) -> Path:
+        """The path of a shard's Parquet file in a table's folder; it need not exist."""
         return self.folders[table] / f"{shard}.parquet"
 
     def shards(self) -> dict[str, StoredShard]:
-        """Every committed shard by name, in natural order (2 before 10); empty where nothing was written."""
+        """Every committed shard by name, in natural order (2 before 10); empty if nothing was written.
+
+        Raises StoreError if the manifest or its journal is damaged.
+        """
         known = _reading(self.path).shards.copy()  # another thread may be adding to it
         return {name: known[name] for name in sorted(known, key=natural)}
 
     def find(self, shard: str) -> StoredShard | None:
-        """One shard, or None; takes as long whatever the number of shards."""
+        """One shard, or None; as fast with many shards as with few. Raises StoreError if the manifest is damaged."""
         return _reading(self.path).shards.get(shard)
 
     def numbered(self, shard: str) -> list[str]:
@@ -96,7 +101,7 @@ class Manifest:
         return [name for name in (shard, *known.parts.get(shard, ())) if name in known.shards]
 
     def stored(self, table: str, shard: str) -> StoredFile | None:
-        """What the manifest says of a file; None for a table without rows. Raises StoreError for an unknown shard."""
+        """The entry of a file; None for a table without rows. Raises StoreError for an unknown shard."""
         known = self.find(shard)
         if known is None:
             names = list(self.shards())
@@ -105,7 +110,10 @@ class Manifest:
         return known.file(table)
 
     def read(self, table: str, shard: str) -> bytes:
-        """The bytes of one file, as they were committed."""
+        """The bytes of one file, as they were committed.
+
+        Raises StoreError if the shard is unknown, has no rows in this table, or if the file is lost or damaged.
+        """
         stored, path = self.stored(table, shard), self.file(table, shard)
         if stored is None:
             raise StoreError(f"{path}: the shard has no rows in this table, so it has no file")
@@ -120,7 +128,7 @@ class Manifest:
     def commit(self, shard: str, content: str, files: Mapping[str, NewFile], noted: Mapping[str, Any]) -> bool:
         """Add a shard, given the file of each table that has rows; False if it is there already.
 
-        A shard of other content under that name is an error. One of equal content whose files are damaged is
+        Raises StoreError if a shard with other content has that name. One with equal content and damaged files is
         written again.
         """
         with self._lock():
@@ -141,7 +149,7 @@ class Manifest:
             return True
 
     def damage(self, shard: str) -> list[str]:
-        """What is wrong with the files of a shard, one sentence each."""
+        """Faults of a shard's files, one sentence each; raises StoreError only if the manifest itself is damaged."""
         problems = []
         known = self.find(shard)
         for table, (_, sha256, *_) in known.files.items() if known else ():
@@ -153,7 +161,7 @@ class Manifest:
         return problems
 
     def all_damage(self) -> list[str]:
-        """What is wrong with the manifest, as it is on disk now, and with the files of all its shards."""
+        """Faults of the manifest, as it is on disk now, and of the files of all its shards."""
         _readings.pop(self.path, None)
         try:
             return [problem for shard in self.shards() for problem in self.damage(shard)]
@@ -161,7 +169,7 @@ class Manifest:
             return [str(error)]
 
     def sweep(self, damaged: bool) -> list[Path]:
-        """Remove the files that belong to no shard; with `damaged`, first take out the shards with damage."""
+        """Remove the files that belong to no shard, and return their paths; with `damaged`, damaged shards too."""
         with self._lock():
             shards = self.shards()
             if damaged:
@@ -191,7 +199,7 @@ class Manifest:
         _remember(self.path, known._replace(head=appended[0], counted=appended[1]))
 
     def _start_journal(self, known: "_Reading", shards: Mapping[str, StoredShard]) -> None:
-        """Commit these shards in the place of those that are known to be there; for the holder of the lock."""
+        """Commit these shards in place of those that are known to be there; for the holder of the lock."""
         number = known.number + 1
         write_journal(_journal(self.path, number), b"".join(_line(name, shard) for name, shard in shards.items()))
         write_text(self.path, json.dumps({"schema": _FORMAT, "journal": number}))
@@ -200,7 +208,7 @@ class Manifest:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Hold the one lock of this manifest; it goes with the process, however that ends."""
+        """Hold the one lock of this manifest; it is released when the process ends, in any way."""
         for folder in self.folders.values():
             make_folder(folder)
         with open(self.path.with_name(_LOCK), "a") as file:
@@ -209,7 +217,7 @@ class Manifest:
 
 
 def new_file(encoded: Encoded) -> NewFile:
-    """The file of a table, with what the manifest will say of it."""
+    """The file of a table, with its entry for the manifest."""
     blocks, start = [], 0
     for size in encoded.blocks:
         blocks.append((size, crc32(encoded.content[start : start + size])))
@@ -229,15 +237,15 @@ def _as_written(content: bytes, stored: StoredFile) -> bool:
 
 
 class PartlyRead:
-    """A file of which those blocks are read that are asked for; there are zeros in the place of the others."""
+    """A file of which only the requested blocks are read; the others are zeros."""
 
     def __init__(self, path: Path, stored: StoredFile) -> None:
         self.path, self._placed = path, _placed(stored)
-        # Memory is taken where it is written to, and nowhere else.
+        # The system gives memory only for pages that are written to.
         self.content = memoryview(mmap(-1, sum(size for size, _ in stored.blocks)))
 
     def fetch(self, blocks: Collection[int]) -> None:
-        """Read some blocks, as they were committed."""
+        """Read some blocks into `content`; raises StoreError if the file is lost, changed or cut short."""
         try:
             with open(self.path, "rb") as file:
                 for start, size, check in (self._placed[block] for block in blocks):
@@ -273,7 +281,7 @@ def _damaged_journal(path: Path) -> StoreError:
 
 
 class _Reading(NamedTuple):
-    """What this process has read of a manifest. As its journal grows, `shards` and `parts` of all readings do."""
+    """What this process has read of a manifest. `shards` and `parts` grow with the journal, in all readings."""
 
     number: int  # of the journal; 0 = there is none, or version 0.1 wrote the manifest
     head: bytes  # of the journal, as it was then
@@ -287,7 +295,7 @@ _MOST_READINGS = 64
 
 
 def _reading(path: Path) -> _Reading:
-    """What a manifest says now. Of a journal that has grown since the last look, the new lines alone are read."""
+    """The present content of a manifest; if its journal has grown since the last reading, only new lines are read."""
     try:
         details = path.read_bytes()
     except FileNotFoundError:
@@ -307,7 +315,7 @@ def _reading(path: Path) -> _Reading:
             return read
     if path.read_bytes() == details and read_head(journal) == head:
         raise _damaged_journal(journal)
-    return _reading(path)  # it was written to while we read
+    return _reading(path)  # someone wrote to it while we read
 
 
 def _remember(path: Path, reading: _Reading) -> None:
@@ -326,7 +334,7 @@ def _journal(path: Path, number: int) -> Path:
 
 @lru_cache(maxsize=64)
 def _said(path: Path, details: bytes) -> int | _Reading:
-    """What `_manifest.json` says: the number of the journal or, by version 0.1, the shards themselves."""
+    """The content of `_manifest.json`: the number of the journal or, in version 0.1, the shards themselves."""
     try:
         said = json.loads(details)
         if said["schema"] == _FORMAT:
@@ -355,7 +363,7 @@ def _with_lines(path: Path, reading: _Reading, lines: bytes) -> _Reading:
 
 
 def _hold(reading: _Reading, name: str, shard: StoredShard) -> None:
-    """Put a shard into a reading."""
+    """Add a shard to a reading."""
     if "/" in name:
         raise ValueError(f"shard '{name}' lies in no folder of the store")
     reading.shards[name] = shard

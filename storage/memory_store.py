@@ -3,12 +3,12 @@
     rules/<version>.parquet   prototypes/<version>.parquet   events/<version>.parquet
 
 Versions are "1", "2", ... and never change: a verdict that was given with an old memory can still be explained. A
-version is committed at once (see manifest.py); readers see the newest. Of two writers who both started from version n,
-the second is refused, and nothing is lost.
+version is committed at once (see manifest.py); readers see the newest. If two writers both start from version n, the
+second gets an error, and nothing is lost.
 
     pandas.read_parquet("memory/rules/3.parquet")
 
-What the columns may hold is the critic's affair (critique/memory/memory.py); here they are rows of plain values.
+The critic decides what the columns may hold (critique/memory/memory.py); here they are rows of plain values.
 """
 
 import hashlib
@@ -61,11 +61,14 @@ class MemoryStore:
     root: Path
 
     def versions(self) -> list[str]:
-        """Oldest first; none where nothing was written."""
+        """The names of all versions, oldest first; empty if nothing was written."""
         return list(self._manifest().shards())
 
     def read(self, version: str | None = None) -> dict[str, list[dict[str, Any]]]:
-        """The rows of each table of a version, the newest by default."""
+        """The rows of each table of a version, the newest by default.
+
+        Raises StoreError if there is no memory, no such version, or if a file is damaged.
+        """
         versions = self.versions()
         if not versions:
             raise StoreError(
@@ -84,7 +87,7 @@ class MemoryStore:
     def write(self, rows: Rows, after: str | None) -> str:
         """Commit the version that follows `after` (None = the first) and return its name.
 
-        StoreError if another writer has put other rows there meanwhile.
+        Raises StoreError if another writer has committed other rows under that version meanwhile.
         """
         version = str(int(after or 0) + 1)
         tables = {
@@ -105,5 +108,5 @@ class MemoryStore:
 
 
 def _digest(tables: Mapping[str, pa.Table]) -> str:
-    """sha256 of what tables say, whatever the encoding of the files."""
+    """sha256 of the tables' values, independent of the encoding of the files."""
     return hashlib.sha256(repr([(name, table.to_pylist()) for name, table in tables.items()]).encode()).hexdigest()

@@ -1,10 +1,10 @@
-"""Drawn pictures under the digest of what they show: drawn once, for all critics and reports that look at them.
+"""Rendered pictures under the digest of what they show: rendered once, for all critics and reports that use them.
 
     pictures/<first two of the digest>/<digest>.zip    a group: photograph.png, overlay_00.png ..., side_00.png ...
 
-An overlay is kept as what the mesh changes: its pixels are transparent where it equals the photograph. The pixels
-come back bit for bit; PNG is lossless. Files that are damaged count as not there, so they are drawn again. Nothing
-points here: the folder may be deleted at any time.
+Of an overlay only the pixels that the mesh changes are kept: it is transparent where it equals the photograph. The
+pixels are restored bit for bit; PNG is lossless. Damaged files count as missing, so they are rendered again. Nothing
+refers to this folder: it may be deleted at any time.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that equal pictures 
 
 
 class Pictures(NamedTuple):
-    """What is drawn of a group of G hypotheses."""
+    """The pictures of a group of G hypotheses, RGB 0-255."""
 
     photograph: Bytes  # (h, w, 3)
     overlays: tuple[Bytes, ...]  # G of (h, w, 3)
@@ -42,14 +42,15 @@ class PictureStore:
     root: Path
 
     def file(self, digest: str) -> Path:
+        """The path of the zip of a digest; it need not exist."""
         return self.root / digest[:2] / f"{digest}.zip"
 
     def read(self, digest: str) -> Pictures | None:
-        """The pictures of that digest; None where there are none that can be read."""
+        """The pictures of that digest; None if there are none, or they are damaged."""
         return read_again(self.file(digest), _read)
 
     def write(self, digest: str, pictures: Pictures) -> None:
-        """Keep pictures; what was there under the digest is replaced."""
+        """Write pictures under a digest, replacing what was there."""
         write_bytes(self.file(digest), _encoded(pictures))
 
 

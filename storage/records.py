@@ -1,4 +1,4 @@
-"""The records that the stages hand to each other: people, groups of hypotheses, verdicts. Numpy only, no I/O.
+"""The records that the stages pass to each other: people, groups of hypotheses, verdicts. Numpy only, no I/O.
 
 One group's path: a photograph holds people (`Person`); the sampler draws a `Group` of hypotheses for each; the
 renderer adds pictures (`DrawnGroup`); a critic returns a `Verdict`; training turns verdicts into advantages.
@@ -28,13 +28,13 @@ STATUSES = (
     "server_error",
     "missing_item",
 )
-"""What became of one judgement. Every status but `ok` goes with a NaN score (NULL in the store), never with 0."""
+"""Status of one judgement. Every status except `ok` goes with a NaN score (NULL in the store), never with 0."""
 
 PASSING = frozenset({"timeout", "rate_limited", "server_error", "truncated"})
-"""Faults that can pass: whoever has one is pending, and is asked about again. They are no judgement."""
+"""Temporary faults: such a hypothesis is pending, and is judged again. They are not a judgement."""
 
 UNREADABLE = frozenset({"refused", "filtered", "bad_json", "schema", "missing_item"})
-"""Faults of what an answer says: final after all tries, until somebody has them re-opened."""
+"""Faults of an answer's content: final after all tries, until a user re-opens them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Person:
     mask: Bytes  # (64, 64) person probability x 255 over the model crop
     picture: Bytes  # (128, 128, 3) RGB of the model crop
     # (33, 7) what a second, larger network saw of the same person, which no base model reads: x, y, z (px of the
-    # photograph), visibility 0..1, then the world landmark in metres; None = it did not look
+    # photograph), visibility 0..1, then the world landmark in metres; None = it was not run
     second_look: Floats | None = None
 
 
@@ -109,7 +109,11 @@ class Reply:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """One critic's judgement of one group: score 0-100 or NaN, status and comment per hypothesis."""
+    """One critic's verdict on one group: score 0-100 or NaN, status and comment per hypothesis.
+
+    Raises ValueError if lengths differ, a status is unknown, a score is outside 0-100 or does not go with its status,
+    or an uncertainty does not go with its score.
+    """
 
     group_id: str
     critic: str  # name and version, for example "evidence@2"
@@ -120,13 +124,13 @@ class Verdict:
     cost: float = 0.0  # money, in the currency of the configured price; 0 if none is configured
     replies: tuple[Reply, ...] = field(default=())
     # (G,) standard error of each score in points, from repeated or overlapping judgements; NaN where there is no
-    # score; None = each hypothesis was judged once, so nothing is known of it
+    # score; None = each hypothesis was judged once, so it is not known
     uncertainty: NDArray[np.float64] | None = None
     rules: tuple[str, ...] = ()  # ids of the memory's rules that the critic was shown
 
     @property
     def pending(self) -> bool:
-        """Whether a fault that can pass kept a hypothesis from being judged: the group is asked about again."""
+        """Whether a temporary fault kept a hypothesis from being judged: the group is judged again."""
         return not PASSING.isdisjoint(self.statuses)
 
     def __post_init__(self) -> None:

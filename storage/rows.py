@@ -19,7 +19,7 @@ _HYPOTHESIS_ARRAYS = ("latents", "pose", "translation", "joints", "keypoints")
 
 
 def rows_of_people(people: Sequence[Person]) -> dict[str, pa.Table]:
-    """Table `people`, one row per person."""
+    """Table `people`, one row per person; raises StoreError for a repeated group_id or arrays of other shapes."""
     _refuse_twins([person.group_id for person in people])
     return {"people": _table(PEOPLE, _person_columns(people))}
 
@@ -31,7 +31,10 @@ def people_of_rows(people: pa.Table) -> list[Person]:
 
 
 def rows_of_groups(groups: Sequence[Group]) -> dict[str, pa.Table]:
-    """Table `groups`, one row per group, and table `hyps`, one row per hypothesis in the same order."""
+    """Table `groups`, one row per group, and table `hyps`, one row per hypothesis in the same order.
+
+    Raises StoreError if a group has no hypothesis, its arrays differ in length or shape, or a group_id occurs twice.
+    """
     ids = [group.person.group_id for group in groups]
     _refuse_twins(ids)
     for group in groups:
@@ -61,7 +64,7 @@ def rows_of_groups(groups: Sequence[Group]) -> dict[str, pa.Table]:
 
 
 def groups_of_rows(groups: pa.Table, hyps: pa.Table) -> list[Group]:
-    """The groups of one shard. Rows are paired by position; that their ids agree is checked."""
+    """The groups of one shard. Rows are paired by position; raises StoreError if their ids do not agree."""
     sizes = groups["hypotheses"].to_numpy()
     ids = np.repeat(groups["group_id"].to_numpy(), sizes)
     if ids.tolist() != hyps["group_id"].to_pylist():
@@ -87,7 +90,10 @@ def groups_of_rows(groups: pa.Table, hyps: pa.Table) -> list[Group]:
 
 
 def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
-    """Table `scores`, one row per hypothesis, and table `replies`, one row per call. A NaN becomes NULL."""
+    """Table `scores`, one row per hypothesis, and table `replies`, one row per call. A NaN becomes NULL.
+
+    Raises StoreError if a group_id occurs twice.
+    """
     _refuse_twins([verdict.group_id for verdict in verdicts])
     sizes = [len(verdict.scores) for verdict in verdicts]
     judged, rows = list(zip(verdicts, sizes)), sum(sizes)
@@ -160,10 +166,10 @@ def _known(errors: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def content_digest(tables: dict[str, pa.Table]) -> str:
-    """sha256 of what tables say, whatever the version of pyarrow and the encoding of the files.
+    """sha256 of the tables' values, independent of the version of pyarrow and the encoding of the files.
 
-    Durations are left out, since a second run of equal work takes another time, and so are columns of NULLs
-    alone, since a nullable column may be added later.
+    Durations are left out, since they differ between equal runs, and so are columns with only NULLs, since a nullable
+    column may be added later.
     """
     digest = hashlib.sha256()
     for name, table in tables.items():
@@ -180,7 +186,7 @@ def content_digest(tables: dict[str, pa.Table]) -> str:
 
 
 def _plain(column: pa.Array) -> list:
-    """`column.to_pylist()`, which takes its time over lists of many numbers."""
+    """As `column.to_pylist()`, which is slow for lists of many numbers."""
     if not pa.types.is_fixed_size_list(column.type):
         return column.to_pylist()
     width = column.type.list_size
@@ -251,7 +257,7 @@ def _own(value: Any) -> Any:
 
 
 def _text(column: str, value: str) -> str:
-    """`value`, which Parquet keeps as UTF-8; half a surrogate pair in a critic's words becomes "?"."""
+    """`value`, which Parquet keeps as UTF-8; half a surrogate pair in a critic's text becomes "?"."""
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -1,8 +1,8 @@
-"""Reads pickles, and arrays of objects in `.npy` form, without running any code that they hold.
+"""Reads pickles, and arrays of objects in `.npy` form, without running any code in them.
 
-A pickle is a program: it names functions of any module and has them called. Numbers, texts, lists and dictionaries
-need no name; here numpy's arrays, dtypes and scalars, and a few harmless builtins, may be named beside them. Whatever
-else a pickle names is refused by that name before it is looked up, unless the caller gives an inert class for it.
+A pickle is a program: it can name functions of any module and call them. Numbers, texts, lists and dictionaries need no
+name; here numpy's arrays, dtypes and scalars, and a few harmless builtins, may also be named. Any other name in a
+pickle is refused before it is looked up, unless the caller gives an inert class for it.
 
 A leaf: it imports nothing of ours, and every folder may import it.
 """
@@ -34,22 +34,25 @@ _RENAMED = {
     "numpy.core.multiarray": "numpy._core.multiarray",
     "numpy.core.numeric": "numpy._core.numeric",
 }
-"""What Python 2 and numpy 1 called them."""
+"""Their names in Python 2 and numpy 1."""
 
 
 class RefusedName(Exception):
-    """A pickle names something that the allow-list does not hold; the message is the name, `module.name`."""
+    """A pickle names something that is not in the allow-list; the message is the name, `module.name`."""
 
 
 def read_pickle(content: bytes, stand_in: StandIn = lambda module, name: None) -> Any:
-    """What a pickle holds; texts of Python 2 are read as latin-1. Raises RefusedName."""
+    """The content of a pickle; texts of Python 2 are read as latin-1.
+
+    Raises RefusedName for a name outside the allow-list, and what `pickle` raises for a broken pickle.
+    """
     return _Reader(io.BytesIO(content), stand_in).load()
 
 
 def read_npy(content: bytes, stand_in: StandIn = lambda module, name: None) -> Any:
-    """What an `.npy` file holds: an array of numbers or texts, or what `read_pickle` makes of an array of objects.
+    """The content of an `.npy` file: numbers or texts, or the result of `read_pickle` for an array of objects.
 
-    Raises RefusedName.
+    Raises RefusedName for a name outside the allow-list, and what numpy or `pickle` raise for a broken file.
     """
     stream = io.BytesIO(content)
     version = npy.read_magic(stream)

@@ -1,9 +1,9 @@
 """The one Parquet schema of each table: names, types, shapes, units and meanings, and how a file is encoded.
 
-Numeric arrays are fixed-size lists of float32, pictures are fixed-size binary. The metadata of a field tell
-its meaning (`about`), its unit and, for arrays, its shape; the metadata of a file tell the schema version.
+Numeric arrays are fixed-size lists of float32, pictures are fixed-size binary. The metadata of a field
+state its meaning (`about`), its unit and, for arrays, its shape; those of a file state the schema version.
 Columns are only ever added, and only nullable ones: then old and new readers read old and new files
-(a reader leaves out what it does not know, and takes NULL for what the file lacks) and VERSION stays. Any
+(a reader ignores unknown columns, and uses NULL for missing ones) and VERSION stays. Any
 other change raises VERSION.
 """
 
@@ -20,7 +20,7 @@ _VERSION_KEY = b"hmr-align.schema"
 
 
 class StoreError(Exception):
-    """What is wrong in a group store, where, and what to do about it."""
+    """Something is wrong in a store; the message says what, where, and what to do about it."""
 
 
 def _column(name: str, type_: pa.DataType, about: str, unit: str = "", nullable: bool = False) -> pa.Field:
@@ -41,7 +41,7 @@ def _picture(name: str, shape: tuple[int, ...], about: str) -> pa.Field:
 
 
 def _measured(name: str, about: str) -> pa.Field:
-    """A duration: it differs from run to run, so it is no part of what makes two shards equal."""
+    """A duration: it differs from run to run, so it is ignored when two shards are compared."""
     metadata = {"about": about, "unit": "s", "measured": "yes"}
     return pa.field(name, pa.float64(), nullable=False, metadata=metadata)
 
@@ -146,9 +146,9 @@ class Encoded(NamedTuple):
 
 
 def encode(table: pa.Table) -> Encoded:
-    """The Parquet file of a table: zstd 1, byte-stream-split arrays, dictionaries for words alone.
+    """The Parquet file of a table: zstd 1, byte-stream-split arrays, dictionaries only for words.
 
-    Row groups are as large as a single group of hypotheses can be found in within milliseconds: a few MB.
+    Row groups have a few MB, so that a single group of hypotheses is read within milliseconds.
     """
     arrays = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
     words = [field.name for field in table.schema if pa.types.is_string(field.type)]
@@ -168,7 +168,7 @@ def encode(table: pa.Table) -> Encoded:
 
 
 def _blocks(content: pa.Buffer) -> tuple[int, ...]:
-    """Bytes of each row group and of the footer. A file of one row group is one block, there is no part to read."""
+    """Bytes of each row group and of the footer; a file of one row group is one block."""
     details = pq.read_metadata(pa.BufferReader(content))
     footer = content.size - 8 - details.serialized_size
     columns = [details.row_group(number).column(0) for number in range(1, details.num_row_groups)]
@@ -177,18 +177,21 @@ def _blocks(content: pa.Buffer) -> tuple[int, ...]:
 
 
 def decode(content: bytes | memoryview, schema: pa.Schema, where: str) -> pa.Table:
-    """The table of `schema` that a Parquet file holds; `where` names the file in an error."""
+    """The table of `schema` in a Parquet file named `where` in errors; raises StoreError as `open_table` does."""
     file = open_table(content, schema, where)
     return _of_schema(file.read(_shared(file, schema)), schema)
 
 
 def decode_part(file: pq.ParquetFile, row_groups: Sequence[int], schema: pa.Schema) -> pa.Table:
-    """The same of some row groups."""
+    """The table of `schema` in some row groups of a file."""
     return _of_schema(file.read_row_groups(row_groups, _shared(file, schema), use_threads=False), schema)
 
 
 def open_table(content: bytes | memoryview, schema: pa.Schema, where: str) -> pq.ParquetFile:
-    """The Parquet file of a table of `schema`, of which the footer is there and the rest may come later."""
+    """The Parquet file of a table of `schema`; the content needs only its footer yet, the rest may be filled in later.
+
+    Raises StoreError, with `where`, if it is no Parquet file, has another schema version or lacks a column.
+    """
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
     except pa.ArrowException as error:
@@ -213,7 +216,7 @@ def _shared(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
 
 
 def _of_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """With NULLs for what a table lacks."""
+    """The table with all columns of `schema`, NULL where it lacks one."""
     there = set(table.schema.names)
     columns = [table[field.name] if field.name in there else pa.nulls(len(table), field.type) for field in schema]
     return pa.table(columns, schema=schema)

@@ -1,7 +1,7 @@
-"""Speed of the store: groups written and read beside pyarrow alone, one group of many, commits, judging anew.
+"""Speed of the store: groups written and read beside pyarrow alone, one group of many, commits, judging again.
 
-Everything is on the disk of `folder`, fsync included on both sides. The baselines stand below: what one writes with
-numpy and pyarrow when there is no store, so no checksum, no digest, no manifest and no records.
+Everything is on the disk of `folder`, with fsync on both sides. The baselines are below: plain code with numpy and
+pyarrow, without checksums, digests, manifests and records.
 """
 
 import json
@@ -40,8 +40,8 @@ Row = dict[str, Any]
 def measure_store(*, folder: Path | None = None, rounds: int = 7, share: float = 0.1) -> list[Row]:
     """All measurements, each with metric, value, unit, baseline and ratio (above 1 is better).
 
-    folder: where to write, a temporary one if none is given. share: of the 1,250 shards to judge anew; what they take
-    counts 1 / share times.
+    folder: where to write, a temporary one if none is given. share: of the 1,250 shards to judge again; their time is
+    counted 1 / share times.
     """
     with TemporaryDirectory(dir=folder) as found:
         root = Path(found)
@@ -78,7 +78,7 @@ def _throughput(root: Path, rounds: int) -> list[Row]:
 
 
 def _one_of(root: Path, many: int, rounds: int) -> Row:
-    """One group by name, of a shard of many, whose other groups were not asked for before."""
+    """One group by name, of a shard of many, of which no group was read before."""
     store, random = GroupStore(root), np.random.default_rng(1)
     groups = made_up(random, many)
     ours, plain = [], []
@@ -105,7 +105,7 @@ def _commits(root: Path, rounds: int) -> list[Row]:
     for k in range(rounds):
         one.append(_seconds(empty.commit, f"new-{k}", "c" * 64, files, noted))
         many.append(_seconds(large.commit, f"new-{k}", "c" * 64, files, noted))
-    shutil.copytree(root / "large", root / "unknown")  # what was read of the first is remembered
+    shutil.copytree(root / "large", root / "unknown")  # readings of the first are cached
     opened = _seconds(Manifest({"scores": root / "unknown"}).shards)
     ratio = median(one) / median(many)
     return [
@@ -115,7 +115,7 @@ def _commits(root: Path, rounds: int) -> list[Row]:
 
 
 def _fill(folder: Path, file: NewFile, noted: Row) -> None:
-    """A manifest of many shards, as its page describes it; their files are not there."""
+    """A manifest of many shards, as its docstring describes it; their files do not exist."""
     numbers = [file.stored.rows, file.stored.sha256, *file.stored.blocks[0]]
     lines = [
         json.dumps([f"free-{k:05d}", f"{k:064x}", 1_795_957_495_577_572_834 + k, {"scores": numbers}, noted]) + "\n"
@@ -166,7 +166,7 @@ def _verdict(group: Group, random: np.random.Generator) -> Verdict:
 
 
 def made_up(random: np.random.Generator, count: int, *, blank: bool = False) -> list[Group]:
-    """Groups of noise, which no encoding makes small; or of zeros."""
+    """Groups of random numbers, which no encoding compresses; or of zeros, if `blank`."""
 
     def floats(*shape: int) -> NDArray[np.float32]:
         return np.zeros(shape, np.float32) if blank else random.normal(size=shape).astype(np.float32)
@@ -194,7 +194,7 @@ def made_up(random: np.random.Generator, count: int, *, blank: bool = False) -> 
 
 
 def write_plainly(groups: Sequence[Group], first: Path, second: Path) -> None:
-    """Columns stacked and written, each table to its file. The baseline."""
+    """The baseline: columns stacked and written, each table to its file."""
     first.parent.mkdir(parents=True, exist_ok=True)
     ids = [group.person.group_id for group in groups]
     one = {name: [getattr(group.person, name, None) for group in groups] for name in GROUPS.names}
@@ -229,12 +229,12 @@ def _write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_plainly(*files: Path) -> list[dict[str, NDArray]]:
-    """Each file as arrays (rows, *shape). The baseline."""
+    """The baseline: the columns of each file as arrays (rows, *shape), in the units of the schema."""
     return [_arrays(pq.ParquetFile(file).read()) for file in files]
 
 
 def read_one_plainly(first: Path, second: Path, place: int) -> list[dict[str, NDArray]]:
-    """The rows of one group. The baseline, which knows where they are."""
+    """The baseline: the rows of the group at `place` as arrays (rows, *shape), in the units of the schema."""
     found = []
     for path, start, stop in ((first, place, place + 1), (second, place * HYPOTHESES, (place + 1) * HYPOTHESES)):
         file = pq.ParquetFile(path)

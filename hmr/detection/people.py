@@ -81,7 +81,7 @@ class PersonFinder:
         return self.search(pixels).people
 
     def search(self, pixels: NDArray[np.uint8]) -> Search:
-        """The people in a (h, w, 3) RGB picture, 0-255, and what was refused.
+        """The people in a (h, w, 3) RGB picture of 0-255, with places in pixels, and what was refused.
 
         The number of squares looked at is bounded, so time is bounded for any picture.
         """

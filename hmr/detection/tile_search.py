@@ -106,7 +106,7 @@ class TileSearch:
     _hints: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def through(self, pixels: NDArray[np.uint8]) -> "TileSearch":
-        """Search a (h, w, 3) RGB picture, 0-255; returns itself, with what was kept and refused."""
+        """Search a (h, w, 3) RGB picture, pixels of 0-255; returns itself, with what was kept and refused."""
         small, factor = shrink(pixels, LONG_SIDE)
         shrunk = Level(small, factor)
         for scale in scales(shrunk, Level(pixels, 1.0)):

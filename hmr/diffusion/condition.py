@@ -34,7 +34,7 @@ class Observation(NamedTuple):
     world: Float[Tensor, "image 33 3"]  # world landmarks, metres about the hips
 
     def select(self, index: Int[Tensor, " some"]) -> "Observation":
-        """The people with these row numbers, in that order; units as above."""
+        """The people with these row numbers, in that order; crop units and metres as above."""
         return Observation(*(part[index] for part in self))
 
 

@@ -14,7 +14,7 @@ LEVELS = (0.5, 0.8, 0.95)
 
 
 def ranks(hypotheses: Float[np.ndarray, "n hypothesis *what"], true: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n, *what) rank of the truth among g hypotheses, 0 (below all) to g (above all); ties count half."""
+    """(n, *what) rank of the truth among g hypotheses, 0 (below all) to g (above all); ties count half. Any unit."""
     below = (hypotheses < true[:, None]).sum(1)
     level = (hypotheses == true[:, None]).sum(1)
     return below + level / 2

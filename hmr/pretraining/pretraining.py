@@ -88,7 +88,7 @@ class LabelledPeople(NamedTuple):
     betas: Float[Tensor, "n 10"]
 
     def select(self, index: Tensor) -> "LabelledPeople":
-        """The people with these row numbers, in that order."""
+        """The people with these row numbers, in that order; latents and betas as above."""
         return LabelledPeople(self.observation.select(index), self.latents[index], self.betas[index])
 
 

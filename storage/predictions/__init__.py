@@ -1,4 +1,4 @@
-"""What other models say of people in photographs, as hypotheses of a group: bodies, meshes or joints, with a camera.
+"""Other models' outputs for people in photographs, as hypotheses of a group: bodies, meshes or joints, with a camera.
 
     predicted.py         the record: one model's hypotheses of one person; joined to groups; a camera from points
     mhr_map.py           vertices of SAM 3D Body's MHR to SMPL's, by the user's own copy of MHR's public maps
@@ -6,7 +6,7 @@
     arrays_npz.py        plain arrays in an .npz, for any other model
     preference_files.py  groups and pairs of GPA-HMR and ADHMR: joints and twists in the crop
 
-Each reader has `read(path) -> list[Predicted]`, runs nothing that is in a file and raises `SourceError`. Imports
+Each reader has `read(path) -> list[Predicted]`, runs no code from a file and raises `SourceError`. Imports
 `storage.sources` alone. To add a model: a module with `read`, a line in `READERS`, a test that writes its layout.
 """
 
@@ -30,7 +30,9 @@ READERS = {
 
 
 def read_predictions(kind: str, paths: Sequence[Path]) -> list[Predicted]:
-    """All predictions of the files, and of the files in folders among them. Raises SourceError."""
+    """All predictions of the files, and of the files in folders among them.
+
+    Raises SourceError if there is no such reader, if a file cannot be read, or if there is no prediction."""
     if kind not in READERS:
         raise SourceError(f"no reader of predictions is called '{kind}'. Known: {', '.join(READERS)}.")
     module = import_module(f"storage.predictions.{READERS[kind]}")

@@ -1,7 +1,7 @@
 """Plain arrays of any model in an `.npz`: one file for each person, G hypotheses.
 
 `vertices` (G, V, 3), or `pose` (G, 24, 3) with `betas` (G, 10) and `transl` (G, 3), or `joints` (G, K, 3): metres,
-OpenCV camera frame. Beside them may stand `pixels` (G, K, 2) of the joints, `camera` (4,) fx, fy, cx, cy, `box` (4,)
+OpenCV camera frame. Optional: `pixels` (G, K, 2) of the joints, `camera` (4,) fx, fy, cx, cy, `box` (4,)
 x0, y0, x1, y1, `scores` (G,), and the texts `image`, `person`, `model`, `topology`.
 """
 
@@ -23,12 +23,15 @@ KNOWN = (
 
 
 def read(path: Path) -> list[Predicted]:
-    """One file, or a folder of them."""
+    """One file, or a folder of them.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     return [_read(file) for file in files_of(path, ".npz")]
 
 
 def write(one: Predicted, folder: Path) -> Path:
-    """One prediction as a file that `read` reads again."""
+    """Write one prediction to a file that `read` can read; returns its path."""
     arrays = {key: getattr(one, key) for key in KNOWN if key != "pose"}
     if one.orient is not None and one.pose is not None:
         turns = np.zeros((len(one), 24, 3))

@@ -17,7 +17,10 @@ from storage.sources import adapter
 
 
 def read(path: Path) -> list[Predicted]:
-    """A picture's file (N people), or a folder of them."""
+    """A picture's file (N people), or a folder of them.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     return [one for file in files_of(path, ".npz", ".pkl") for one in _read(file)]
 
 

@@ -1,6 +1,6 @@
 """From MHR's mesh to SMPL's or SMPL-X's: each vertex of the one lies on a triangle of the other.
 
-The maps are public (facebookresearch/MHR, tools/mhr_smpl_conversion/assets, Apache-2.0) and stay the user's own copy:
+The maps are public (facebookresearch/MHR, tools/mhr_smpl_conversion/assets, Apache-2.0); the user brings a copy:
 `mhr2smpl_mapping.npz` holds a triangle and three shares for each vertex, `mhr_face_mask.ply` MHR's triangles.
 
     vertex = sum of shares x corners of its triangle
@@ -28,7 +28,9 @@ class MeshMap(NamedTuple):
 
 
 def read_mhr_map(folder: Path, topology: str = "smpl") -> MeshMap:
-    """The map to smpl or smplx out of the folder of MHR's conversion assets. Raises SourceError."""
+    """The map to smpl or smplx from the folder of MHR's conversion assets.
+
+    Raises SourceError if a file is missing, broken or does not fit the other."""
     path, faces_path = folder / f"mhr2{topology}_mapping.npz", folder / "mhr_face_mask.ply"
     for needed in (path, faces_path):
         if not needed.exists():
@@ -57,12 +59,15 @@ def read_mhr_map(folder: Path, topology: str = "smpl") -> MeshMap:
 
 
 def mapped(vertices: Reals, mesh_map: MeshMap) -> Reals:
-    """(..., V, 3) of MHR's (..., 18439, 3)."""
+    """(..., V, 3) vertices of the target mesh from MHR's (..., 18439, 3), in their unit (metres)."""
     return np.einsum("...vkc,vk->...vc", np.asarray(vertices, np.float64)[..., mesh_map.corners, :], mesh_map.shares)
 
 
 def to_topology(one: Predicted, mesh_map: MeshMap) -> Predicted:
-    """The same hypotheses with vertices of the map's target; what is no MHR mesh stays as it is."""
+    """The same hypotheses with vertices of the map's target; unchanged if they are no MHR meshes.
+
+    Raises SourceError if there are too few vertices for MHR's mesh.
+    """
     if one.topology != "mhr" or one.vertices is None:
         return one
     most = int(mesh_map.corners.max())

@@ -19,10 +19,14 @@ VERTICES = {6890: "smpl", 10475: "smplx", 18439: "mhr"}
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """G hypotheses (often one). At least one of parameters, vertices and joints is there; None = not told."""
+    """G hypotheses (often one). At least one of parameters, vertices and joints is there; None = not given.
+
+    Raises SourceError if none is there, if numbers of hypotheses differ, if a value is not finite, or if the body is
+    not in front of the camera in metres.
+    """
 
     model: str  # that made them: sam3d, romp, ...
-    file: str  # that they are from
+    file: str  # they are from
     image: str  # name of the picture, or what the file is called
     person: str  # which of the people in it
     topology: str  # smpl, smplx or mhr: of the vertices and the parameters; "" = joints alone
@@ -30,11 +34,11 @@ class Predicted:
     pose: Reals | None = None  # (G, 23 or 21, 3) axis-angle
     betas: Reals | None = None  # (G, 10)
     transl: Reals | None = None  # (G, 3) what is added to the posed body; pelvis = transl + j0
-    vertices: Reals | None = None  # (G, V, 3) where they lie before the camera
-    joints: Reals | None = None  # (G, K, 3) where they lie before the camera
-    pixels: Reals | None = None  # (G, K, 2) of the joints, as the model says
-    camera: Reals | None = None  # (4,) fx, fy, cx, cy
-    box: Reals | None = None  # (4,) x0, y0, x1, y1
+    vertices: Reals | None = None  # (G, V, 3) metres, camera frame
+    joints: Reals | None = None  # (G, K, 3) metres, camera frame
+    pixels: Reals | None = None  # (G, K, 2) px, of the joints, from the model
+    camera: Reals | None = None  # (4,) fx, fy, cx, cy, px
+    box: Reals | None = None  # (4,) x0, y0, x1, y1, px
     scores: Reals | None = None  # (G,) the model's own confidence
 
     def __len__(self) -> int:
@@ -68,27 +72,30 @@ class Predicted:
             )  # fmt: skip
 
     def off_px(self) -> float | None:
-        """Largest distance of the projected joints from the model's own pixels."""
+        """Largest distance, px, of the projected joints from the model's own pixels; None if it cannot be computed."""
         if self.joints is None or self.pixels is None or self.camera is None:
             return None
         return float(np.linalg.norm(project(self.joints, self.camera) - self.pixels, axis=-1).max())
 
 
 def project(points: Reals, camera: Reals) -> Reals:
-    """(..., 2) px of (..., 3) metres."""
+    """(..., 2) px of points (..., 3), metres, by a pinhole camera (4,), px."""
     exact = np.asarray(points, np.float64)
     return exact[..., :2] / exact[..., 2:] * np.asarray(camera)[:2] + np.asarray(camera)[2:]
 
 
 class Fitted(NamedTuple):
-    """A camera that takes points to pixels, and the largest distance that is left, px."""
+    """A camera that projects points to pixels, and the largest remaining distance, px."""
 
     camera: Reals  # (4,)
     off_px: float
 
 
 def camera_of_points(points: Reals, pixels: Reals) -> Fitted:
-    """The pinhole of square pixels that takes (K, 3) to (K, 2), least squares of u = f x / z + cx, v = f y / z + cy."""
+    """The pinhole camera with square pixels that projects (K, 3) points, metres, best to (K, 2) px.
+
+    Least squares of u = f x / z + cx, v = f y / z + cy.
+    """
     exact = np.asarray(points, np.float64).reshape(-1, 3)
     seen = np.asarray(pixels, np.float64).reshape(-1, 2)
     count = len(exact)
@@ -101,7 +108,7 @@ def camera_of_points(points: Reals, pixels: Reals) -> Fitted:
 
 
 def joined(predictions: Sequence[Predicted]) -> dict[tuple[str, str], list[Predicted]]:
-    """Groups by picture and person: several models' or seeds' answers about one person stand side by side."""
+    """Groups by picture and person: the outputs of several models or seeds for one person together."""
     groups: dict[tuple[str, str], list[Predicted]] = {}
     for one in predictions:
         groups.setdefault((one.image, one.person), []).append(one)
@@ -109,7 +116,10 @@ def joined(predictions: Sequence[Predicted]) -> dict[tuple[str, str], list[Predi
 
 
 def rotation_vectors(file: object, key: str, value: Any, count: int, joints: int) -> Reals:
-    """(count, joints, 3) of axis-angles or matrices, whatever lies between."""
+    """(count, joints, 3) axis-angles, radians, from axis-angles or rotation matrices with any axes between.
+
+    Raises SourceError if the numbers are neither; `file` and `key` are for the message.
+    """
     array = np.asarray(value, np.float32)
     if array.size == count * joints * 9:
         return adapter.axis_angles(file, key, array.reshape(count, joints, 3, 3))
@@ -121,13 +131,16 @@ def rotation_vectors(file: object, key: str, value: Any, count: int, joints: int
 
 
 def files_of(path: Path, *suffixes: str) -> list[Path]:
-    """The file, or those of a folder in order of name."""
+    """The file, or those of a folder with these endings in order of name; raises SourceError if the path is missing."""
     found = adapter.found_file(path, "a file of predictions", "a folder of them")
     return sorted(one for one in found.rglob("*") if one.suffix in suffixes) if found.is_dir() else [found]
 
 
 def held_in(file: Path) -> Any:
-    """What a `.npz` (its arrays by name), `.npy` or `.pkl` of plain things holds. Raises SourceError."""
+    """The content of a `.npz` (its arrays by name), `.npy` or `.pkl` of plain values.
+
+    Raises SourceError if the file cannot be read or holds more than plain values.
+    """
     if file.suffix == ".npz":
         archive = NpzFile(file)
         return {name: archive.whole(name) for name in archive.names}

@@ -1,7 +1,7 @@
 """Groups and pairs on which GPA-HMR and ADHMR train: joints in the model's crop, and twists.
 
 A group file (`.npz`) holds `grpo_pair_list`, a dictionary for each person; a pair file (`.json`) a list with a winner
-(`w_joints`, `w_twist`) and a loser (`l_joints`, `l_twist`). `trans` (2, 3) takes the picture's pixels to the crop's,
+(`w_joints`, `w_twist`) and a loser (`l_joints`, `l_twist`). `trans` (2, 3) maps the picture's pixels to the crop's,
 `trans_inv` back. Stored errors are kept as they are; the exporter's `mpjpe` and `pampjpe` are half the millimetres.
 
 Source: the keys that the released loaders of GPA-HMR (lib/dataset) read.
@@ -25,10 +25,10 @@ ERRORS = ("mpjpe", "pampjpe", "pve")
 
 @dataclass(frozen=True, eq=False)
 class Preferences:
-    """One person's hypotheses and what is known of how good they are."""
+    """One person's hypotheses, and scores and errors where the file has them."""
 
     image: str
-    row: int  # of the annotations that the file goes with; -1 = not told
+    row: int  # of the annotations that belong to the file; -1 = not given
     joints: Reals  # (G, 29, 3) in the crop: u, v, depth about the pelvis, as stored
     twist: Reals  # (G, 23, 2) cosine, sine
     scores: Reals | None  # (G,) of a scorer, higher is better; of a pair 1 and 0
@@ -38,7 +38,7 @@ class Preferences:
 
 
 def read_preferences(path: Path) -> list[Preferences]:
-    """All groups or pairs of a file. Raises SourceError."""
+    """All groups or pairs of a file; raises SourceError if it is missing, broken or of another layout."""
     if path.suffix == ".json":
         held = read_json(path)
         if not isinstance(held, list):

@@ -15,7 +15,10 @@ from storage.sources import adapter
 
 
 def read(path: Path) -> list[Predicted]:
-    """A video's results, or a folder of them: each person in each frame by itself."""
+    """A video's results, or a folder of them: each person in each frame by itself.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     return [one for file in files_of(path, ".pkl", ".npz") for one in _read(file)]
 
 

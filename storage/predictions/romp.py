@@ -17,7 +17,10 @@ NEEDED = ("smpl_thetas", "smpl_betas", "cam_trans")
 
 
 def read(path: Path) -> list[Predicted]:
-    """A picture's file, or a folder of them."""
+    """A picture's file, or a folder of them.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     return [one for file in files_of(path, ".npz", ".npy", ".pkl") for one in _read(file)]
 
 

@@ -26,7 +26,10 @@ MOST_OFF = 1.0
 
 
 def read(path: Path) -> list[Predicted]:
-    """One file, or a folder of them."""
+    """One file, or a folder of them.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     return [_read(file) for file in files_of(path, ".npz")]
 
 

@@ -8,7 +8,10 @@ from storage.sources.formats.smplifyx_pkl import body_columns, read_result, resu
 
 
 def read(path: Path) -> list[Predicted]:
-    """One result, or the folder `results`."""
+    """One result, or the folder `results`.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = []
     for file in result_files(path):
         body = body_columns(file, read_result(file), Choice())

@@ -1,4 +1,4 @@
-"""What adapters share: the user's choices, refusals that name file, key, found and expected, and turns of geometry."""
+"""What adapters share: the user's choices, errors that name file, key, found and expected, and changes of geometry."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,29 +16,29 @@ RestPelvis = Callable[[str, str, Array], Array]
 """Model, gender and (n, 10) betas -> (n, 3) place of the pelvis joint in that rest body, metres. Raises SourceError."""
 
 ROWS = 4096
-"""Rows that an adapter hands over at once."""
+"""Rows in one batch of an adapter."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says of a file, and adapters cannot know."""
+    """What the user states about a file and adapters cannot know."""
 
     split: str = ""
-    stride: int = 1  # every so many rows (frames of a sequence)
-    ignore: frozenset[str] = frozenset()  # keys that are known to be of no use
-    pelvis: RestPelvis | None = None  # of the user's own body files
-    hand_components: Mapping[str, Array] | None = None  # "left", "right": (k, 45) of MANO, for hands of PCA
+    stride: int = 1  # read every stride-th row (frame of a sequence)
+    ignore: frozenset[str] = frozenset()  # unknown keys that may be ignored
+    pelvis: RestPelvis | None = None  # from the user's own body files
+    hand_components: Mapping[str, Array] | None = None  # "left", "right": (k, 45) of MANO, for hands in PCA components
 
 
 def unexpected(file: object, key: str, found: str, expected: str, fix: str) -> SourceError:
-    """The one form of a refusal."""
+    """The error with which all adapters refuse a file: file, key, found, expected, fix."""
     return SourceError(f"{file}: '{key}': found {found}; expected {expected}. {fix}")
 
 
 def check_keys(
     file: object, held: Iterable[str], needed: Collection[str], known: Collection[str], ignore: Collection[str] = ()
 ) -> None:
-    """Refuse a file that lacks a key or has one that nobody knows."""
+    """Raise SourceError if a file lacks a needed key, or has one that is neither needed, known nor ignored."""
     held = set(held)
     for key in needed:
         if key not in held:
@@ -57,7 +57,7 @@ def check_keys(
 
 
 def shaped(file: object, key: str, value: Any, *shapes: tuple[int | None, ...], kind: Any = np.float32) -> Array:
-    """An array of one of the shapes (None = any length), or a refusal."""
+    """`value` as an array of one of the shapes (None = any length); raises SourceError if it has none of them."""
     try:
         array = np.asarray(value, kind)
     except (TypeError, ValueError) as error:
@@ -80,7 +80,7 @@ def texts(values: Any) -> list[str]:
 
 
 def check_paths(file: object, key: str, paths: Sequence[str]) -> None:
-    """Refuse picture paths that leave the user's folder."""
+    """Raise SourceError if a picture path is empty or has a ".." that could leave the user's folder."""
     for path in paths:
         pure = PurePosixPath(path)
         if ".." in pure.parts or not pure.parts:
@@ -90,21 +90,21 @@ def check_paths(file: object, key: str, paths: Sequence[str]) -> None:
 
 
 def relative_paths(file: object, key: str, values: Any) -> list[str]:
-    """Picture paths relative to a folder of the user's: a leading slash is of somebody's own disk."""
+    """Picture paths relative to the user's folder, without a leading slash; raises SourceError if one leaves it."""
     paths = [path.lstrip("/") for path in texts(values)]
     check_paths(file, key, paths)
     return paths
 
 
 def genders(values: Any) -> list[str]:
-    """male, female, neutral or "", from the letters and words in use."""
+    """male, female, neutral or "", from the letters and words that files use."""
     words = {"m": "male", "f": "female", "n": "neutral", "0": "male", "1": "female", "-1": "", "2": "neutral"}
     found = [text.strip().lower() for text in texts(values)]
     return [words.get(text, text if text in ("male", "female", "neutral") else "") for text in found]
 
 
 def person_numbers(keys: Sequence[str]) -> list[int]:
-    """Which person of their picture each row is, by order."""
+    """The number, from 0, of each row's person among the rows of the same picture, in their order."""
     seen: dict[str, int] = {}
     numbers = []
     for key in keys:
@@ -124,14 +124,14 @@ def sample_ids(dataset: str, split: str, places: Sequence[str], people: Sequence
 
 
 def folder_of(path: str) -> str:
-    """The folder of a picture's path, which stands for its sequence where a file does not name one."""
+    """The folder of a picture's path: the sequence, if a file does not name one."""
     return str(PurePosixPath(path).parent)
 
 
 def box_of_scale(centre: Array, scale: Array) -> tuple[Array, str]:
-    """Boxes xywh of a centre and a scale, and what the scale was taken for.
+    """Boxes xywh (n, 4), px, of centres (n, 2), px, and scales, and how the scale was understood.
 
-    SPIN's and BEDLAM's is the side / 200, ProHMR's is in pixels; below 20 it is the former.
+    In SPIN and BEDLAM it is the side / 200, in ProHMR pixels; a median below 20 means the former.
     """
     side = np.asarray(scale, np.float32)
     wide = side.reshape(len(side), -1)
@@ -142,7 +142,7 @@ def box_of_scale(centre: Array, scale: Array) -> tuple[Array, str]:
 
 
 def box_of_points(points: Array, given: Array, room: float = 1.2) -> Array:
-    """(n, 4) boxes xywh about the points that are given, `room` times as large; NaN where fewer than two are."""
+    """(n, 4) boxes xywh, px, `room` times those of the given points; NaN where fewer than two points are given."""
     masked = np.where(given[..., None] > 0, points[..., :2], np.nan).astype(np.float64)
     out = np.full((len(points), 4), np.nan, np.float32)
     enough = (given > 0).sum(1) >= 2
@@ -154,7 +154,7 @@ def box_of_points(points: Array, given: Array, room: float = 1.2) -> Array:
 
 
 def camera_matrix(fx: Any, fy: Any, cx: Any, cy: Any) -> Array:
-    """(n, 3, 3) of numbers or columns."""
+    """(n, 3, 3) camera matrices, px, from numbers or columns of n."""
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, np.float32)) for value in (fx, fy, cx, cy)))
     out = np.zeros((len(columns[0]), 3, 3), np.float32)
     for value, (row, column) in zip(columns, ((0, 0), (1, 1), (0, 2), (1, 2))):
@@ -164,7 +164,10 @@ def camera_matrix(fx: Any, fy: Any, cx: Any, cy: Any) -> Array:
 
 
 def metres(points: Array, what: str, threshold: float = 50.0) -> tuple[Array, tuple[str, ...]]:
-    """Camera coordinates whose files come in metres or millimetres, as metres: told by the median depth."""
+    """Camera coordinates in metres, from metres or millimetres: a median depth above `threshold` means millimetres.
+
+    Also returns a note if they were converted.
+    """
     known = np.abs(points[..., 2][np.isfinite(points[..., 2])])
     if len(known) and np.median(known) > threshold:
         return points / np.float32(1000), (f"{what}: mm to m",)
@@ -172,7 +175,7 @@ def metres(points: Array, what: str, threshold: float = 50.0) -> tuple[Array, tu
 
 
 def turned(vectors: Array, rotation: Array) -> Array:
-    """Axis-angles (n, 3) of R exp(v) for rotations (n, 3, 3)."""
+    """Axis-angles (n, 3), radians, of R exp(v) for rotation matrices R (n, 3, 3) and axis-angles v (n, 3)."""
     from scipy.spatial.transform import Rotation
 
     matrices = Rotation.from_rotvec(np.asarray(vectors, np.float64)).as_matrix()
@@ -180,7 +183,7 @@ def turned(vectors: Array, rotation: Array) -> Array:
 
 
 def axis_angles(file: object, key: str, matrices: Array) -> Array:
-    """(..., 3) of (..., 3, 3); what is no rotation is refused."""
+    """Axis-angles (..., 3), radians, of matrices (..., 3, 3); raises SourceError if one is not a rotation."""
     from scipy.spatial.transform import Rotation
 
     exact = np.asarray(matrices, np.float64)
@@ -193,11 +196,12 @@ def axis_angles(file: object, key: str, matrices: Array) -> Array:
 
 
 def to_camera(orient: Array, transl: Array, world: Array, rest: Array | None) -> tuple[Array, Array]:
-    """Root and translation (n, 3) of SMPL in the frame of cameras (n, 4, 4).
+    """Root axis-angle (radians) and translation (metres) of SMPL, (n, 3) each, in the frame of cameras (n, 4, 4).
 
         x_cam = R x + T:    R_root' = R R_root,    t' = R (j0 + t) + T - j0
 
-    rest: j0 (n, 3), the pelvis in the rest body, about which SMPL turns; None = not known, and the translation is NaN.
+    rest: j0 (n, 3), the pelvis in the rest body, about which SMPL rotates; None = not known: the translation is then
+    NaN.
     """
     rotation, shift = np.asarray(world[:, :3, :3], np.float64), np.asarray(world[:, :3, 3], np.float64)
     orient = turned(orient, rotation)
@@ -208,7 +212,7 @@ def to_camera(orient: Array, transl: Array, world: Array, rest: Array | None) ->
 
 
 def rest_pelvis(choice: Choice, model: str, gender: Sequence[str], betas: Array) -> Array | None:
-    """j0 of each row from the user's body files, where they were given."""
+    """j0, metres, (n, 3), from the user's body files; None if there are none. Raises SourceError if one is unusable."""
     if choice.pelvis is None:
         return None
     out = np.zeros((len(betas), 3))
@@ -222,7 +226,7 @@ NO_PELVIS = "translation left out: it takes the rest pelvis of the bodies (--bod
 
 
 def root_of(points: Array, names: Sequence[str]) -> str:
-    """ "pelvis" where that point (or the middle of the hips) lies at the origin in most rows, else ""."""
+    """ "pelvis" if that point (or the middle of the hips) is near the origin in most rows, else ""."""
     index = {name: k for k, name in enumerate(names)}
     places = []
     if "pelvis" in index:
@@ -235,7 +239,7 @@ def root_of(points: Array, names: Sequence[str]) -> str:
 
 
 def split_smplx(pose: Array) -> dict[str, Array]:
-    """Columns of SMPL-X's 165 numbers: root, 21 joints, jaw, eyes, two hands of 15 joints."""
+    """Columns of SMPL-X's 165 axis-angle numbers, radians: root, 21 joints, jaw, eyes, two hands of 15 joints."""
     return {
         "global_orient": pose[:, :3], "body_pose": pose[:, 3:66].reshape(-1, 21, 3), "jaw": pose[:, 66:69],
         "left_eye": pose[:, 69:72], "right_eye": pose[:, 72:75], "left_hand": pose[:, 75:120].reshape(-1, 15, 3),
@@ -244,21 +248,24 @@ def split_smplx(pose: Array) -> dict[str, Array]:
 
 
 def where(flags: Any, values: Array) -> Array:
-    """Values with NaN in the rows without flag: the label is not there."""
+    """`values` with NaN in the rows whose flag is false, which have no such label."""
     out = np.array(values, np.float32)
     out[~np.asarray(flags, bool)] = np.nan
     return out
 
 
 def labelled(points: Array, valid: Any) -> Array:
-    """(n, J, 3) points, zero where one is no label, NaN throughout in rows without any: they have no such label."""
+    """(n, J, 3) points, zero where `valid` (n, J) is false, and all NaN in rows without any valid point."""
     flags = np.asarray(valid, bool)
     kept = np.where(flags[..., None], points, 0.0)
     return where(np.asarray(flags.any(1)), kept)
 
 
 def from_hand_pca(file: object, key: str, hands: Array, choice: Choice, side: str) -> Array | None:
-    """(n, 15, 3) about the flat hand of 45 numbers, or of PCA components by the user's MANO; None without one."""
+    """(n, 15, 3) axis-angles from the flat hand, radians, of 45 numbers, or of PCA components by the user's MANO.
+
+    None for PCA components without MANO; raises SourceError if there are more components than MANO's.
+    """
     flat = hands.reshape(len(hands), -1)
     if flat.shape[1] == 45:
         return flat.reshape(-1, 15, 3)
@@ -271,7 +278,10 @@ def from_hand_pca(file: object, key: str, hands: Array, choice: Choice, side: st
 
 
 def found_files(path: Path, ending: str, *kinds: str) -> list[Path]:
-    """The file, or all with that ending below the folder, in order of name; a refusal names what was looked for."""
+    """The file, or all with that ending below the folder, in order of name; raises SourceError if there is none.
+
+    kinds: what was looked for, for the message.
+    """
     found = found_file(path, *kinds)
     files = sorted(found.rglob(f"*{ending}")) if found.is_dir() else [found]
     if not files:
@@ -280,7 +290,7 @@ def found_files(path: Path, ending: str, *kinds: str) -> list[Path]:
 
 
 def found_file(path: Path, *kinds: str) -> Path:
-    """The file, or a refusal that names what was looked for."""
+    """The path; raises SourceError, naming what was looked for (`kinds`), if it does not exist."""
     if not path.exists():
         raise SourceError(f"{path}: there is no such file or folder. Give the path of {' or '.join(kinds)}.")
     return path

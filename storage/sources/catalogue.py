@@ -1,4 +1,4 @@
-"""The names under which the command line knows the adapters."""
+"""The names of the adapters on the command line."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -44,7 +44,7 @@ KINDS = {
 
 
 def kind_of(name: str) -> Kind:
-    """The adapter of that name. Raises SourceError."""
+    """The adapter of that name; raises SourceError if there is none."""
     if name not in KINDS:
         near = get_close_matches(name, KINDS, n=1)
         fix = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(KINDS)}."
@@ -53,7 +53,10 @@ def kind_of(name: str) -> Kind:
 
 
 def read_source(name: str, path: Path, choice: Choice, dataset: str | None = None) -> Iterator[Batch]:
-    """The batches of a file, not checked for plausibility. Raises SourceError."""
+    """The batches of a file, not checked for plausibility.
+
+    Raises SourceError if there is no such adapter, or if the file is missing, broken or of another layout.
+    """
     module = import_module(f"storage.sources.{kind_of(name).module}")
     batches = module.read(Path(path), choice, dataset or name)
     try:

@@ -7,7 +7,7 @@ from storage.sources import SourceError
 
 
 def open_hdf5(path: Path) -> Any:
-    """An open `h5py.File`, to be used in a `with`. Raises SourceError."""
+    """An open `h5py.File`, to be used in a `with`; raises SourceError without h5py or if the file is not whole."""
     try:
         import h5py  # pyright: ignore[reportMissingImports]
     except ImportError as error:

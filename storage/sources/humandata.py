@@ -1,12 +1,12 @@
 """HumanData `.npz` files: one row for each person in each picture, with SMPL-X parameters in the camera frame.
 
 Such a file is a zip of arrays. `smplx`, `meta` and `misc` are dictionaries, which numpy stores as pickles, and a pickle
-is a program: so they are read through an allow-list (storage/safe_pickle.py); whatever else a file names is refused by
-that name, and nothing of it is run. Only the arrays that are needed are unpacked.
+is a program: so they are read through an allow-list (storage/safe_pickle.py); any other name in a file is refused, and
+no code is run. Only the arrays that are needed are unpacked.
 
 Source: the format's page in MMHuman3D (docs/human_data.md) and what the readers of GTA-Human II and DNA-Rendering
 expect: boxes (N, 5) with a confidence at the end, `meta` with focal length, principal point, size and gender by row.
-Keypoints are left alone. The files themselves were not at hand: this was written to their description.
+Keypoints are not read. The files themselves were not available: this follows their description.
 """
 
 import zipfile
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 WANTED = ("image_path", "bbox_xywh", "smplx", "meta", "misc", "is_valid_smplx", "focal_length", "principal_point")
 BODY_POSE = 63
-"""Numbers that pose joints 1-21; files with 69 have SMPL's two hands behind them, which SMPL-X poses by fingers."""
+"""Numbers that pose joints 1-21; files with 69 also have SMPL's two hands, which SMPL-X poses by its fingers."""
 BETAS = 10
 
 
@@ -42,16 +42,16 @@ class Instance:
     global_orient: Floats  # (3,) axis-angle, radians
     body_pose: Floats  # (21, 3) axis-angle of joints 1-21
     betas: Floats  # (10,) of SMPL-X
-    transl: Floats  # (3,) pelvis less its place in the rest body
+    transl: Floats  # (3,) pelvis minus its place in the rest body
     focal_length: Floats | None  # (2,) px; None where the file gives no camera
     principal_point: Floats | None  # (2,) px
     picture_size: tuple[int, int] | None  # width, height, px
-    gender: str | None  # of the body model that the parameters are of, where the file says so
+    gender: str | None  # of the body model of the parameters, if the file states it
 
 
 @dataclass(frozen=True)
 class HumanData:
-    """The rows that were chosen and can be used, and what became of the others."""
+    """The chosen rows that can be used, and why the others cannot."""
 
     name: str  # of the file
     rows: int  # in the file
@@ -66,7 +66,8 @@ def read_humandata(
 ) -> HumanData:
     """Every `stride`-th row from the first on, or `count` rows at random, always the same for one seed.
 
-    gender: only rows of that body model. Raises SourceError.
+    gender: only rows of that body model. Raises SourceError if the file is missing, broken, not safe to read, of
+    another kind, or has fewer rows than `count`.
     """
     try:
         found = _read(Path(path), stride, count, seed, gender)
@@ -128,7 +129,7 @@ class _Table:
             held = " (it holds SMPL's)" if "smpl" in fields else ""
             raise _Unfit(f"has no 'smplx' parameters{held}. Give the HumanData file of a dataset with SMPL-X bodies.")
         smplx, meta = _dictionary(fields, "smplx"), _dictionary(fields, "meta")
-        apart = {**fields, **_dictionary(fields, "misc"), **meta}  # where a camera may stand; rows win over the whole
+        apart = {**fields, **_dictionary(fields, "misc"), **meta}  # where a camera may be; values by row have priority
 
         def column(held: Mapping[str, Any], name: str, *widths: int) -> Floats:
             return _column(held, name, rows, widths)[chosen]

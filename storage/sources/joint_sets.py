@@ -1,7 +1,7 @@
 """Orders in which datasets list their points, by one set of names.
 
 `left_hip` of two sets is the same place only roughly: a regressor, a marker set and an annotator put it centimetres
-apart. So a record keeps the names of its points and what made them, and nothing here turns one set into another.
+apart. So a record keeps the names of its points and their source, and nothing here converts one set into another.
 
 Source: the datasets' own pages, and the tables of MMHuman3D, SPIN and HybrIK, which agree on these.
 """
@@ -105,7 +105,7 @@ _SUFFIXES = ("_openpose", "_extra")
 
 
 def plain_name(name: str) -> str:
-    """The name of a point without what tells one regressor's from another's."""
+    """The name of a point without the part that names its regressor."""
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     return name

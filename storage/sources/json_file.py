@@ -8,7 +8,7 @@ from storage.sources import SourceError
 
 
 def read_json(path: Path) -> Any:
-    """What the file holds. Raises SourceError."""
+    """The content of the file; raises SourceError if it cannot be read or is not JSON."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`.npz` files read in blocks of rows, in bounded memory, without running any pickle that they hold."""
+"""`.npz` files read in blocks of rows, in bounded memory, without running code of pickles in them."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ from storage.sources.plain_pickle import load_plain
 
 
 class NpzFile:
-    """The arrays of an archive by name. Raises SourceError."""
+    """The arrays of an archive by name; raises SourceError if the file cannot be read or is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,19 +33,21 @@ class NpzFile:
         return name in self._members
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an array, from its header alone; raises SourceError if it is not an array."""
         return self._header(name)[0]
 
     def is_object(self, name: str) -> bool:
+        """Whether an array holds pickled objects, by its header; raises SourceError if it is not an array."""
         return self._header(name)[1].hasobject
 
     def whole(self, name: str) -> Any:
-        """One array, or what a pickle of plain things holds; an array without axes gives what is in it."""
+        """One array, or the content of a pickle of plain values; an array without axes is returned as its value."""
         return read_array(self._archive.read(self._members[name]), f"{self.path}: '{name}'")
 
     def blocks(self, names: Sequence[str], rows: int) -> Iterator[dict[str, NDArray]]:
-        """The arrays of numbers or texts side by side, `rows` rows at a time.
+        """The arrays of numbers or texts side by side, `rows` rows at a time, in the units of the file.
 
-        Raises SourceError, before a row is given, where one has more or fewer rows than the first.
+        Raises SourceError before the first block if one has another number of rows than the first.
         """
         count = self.shape(names[0])[:1] if names else ()
         for name in names:
@@ -55,7 +57,7 @@ class NpzFile:
         readers = {}
         for name in names:
             shape, dtype, fortran = self._header(name)
-            if dtype.hasobject or fortran:  # neither lies row after row in the file
+            if dtype.hasobject or fortran:  # neither is stored row by row in the file
                 array = np.asarray(self.whole(name))
                 readers[name] = _slices(array, rows)
             else:
@@ -69,7 +71,7 @@ class NpzFile:
     def every(
         self, names: Sequence[str], stride: int, rows: int
     ) -> Iterator[tuple[dict[str, NDArray], NDArray, float]]:
-        """Every `stride`-th row of the arrays, in blocks: the rows, their numbers in the file, the share that is read.
+        """Every `stride`-th row of the arrays, in blocks: the rows, their numbers in the file, the share read (0-1).
 
         rows: most rows that are read at once. Raises SourceError as `blocks` does.
         """
@@ -103,7 +105,10 @@ class NpzFile:
 
 
 def read_array(content: bytes, where: str) -> Any:
-    """A `.npy`: an array, or what a pickle of plain things in it holds; an array without axes gives what is in it."""
+    """A `.npy`: an array, or the content of a pickle of plain values; an array without axes is returned as its value.
+
+    Raises SourceError, with the name `where`, if it is broken or not safe to read.
+    """
     stream = io.BytesIO(content)
     if not _head(stream)[1].hasobject:
         return npy.read_array(io.BytesIO(content), allow_pickle=False)

@@ -8,7 +8,7 @@ from storage.sources import SourceError
 
 
 def load_plain(content: bytes, where: str) -> Any:
-    """What the pickle holds, of Python 2 or 3. Raises SourceError; `where` names the file."""
+    """The content of a pickle of Python 2 or 3; raises SourceError, naming `where`, if it is broken or not safe."""
     try:
         return safe_pickle.read_pickle(content)
     except safe_pickle.RefusedName as error:
@@ -23,7 +23,7 @@ def load_plain(content: bytes, where: str) -> Any:
 
 
 def read_pickle(path: Path) -> Any:
-    """What a file of one pickle holds. Raises SourceError."""
+    """The content of a file of one pickle; raises SourceError if it cannot be read, is broken or not safe."""
     try:
         return load_plain(path.read_bytes(), str(path))
     except OSError as error:

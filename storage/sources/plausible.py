@@ -1,11 +1,11 @@
-"""Whether labels can be what they are taken for: units, axes, rotations and orders of points, held together.
+"""Whether labels can be right: units, axes, rotations and orders of points, compared with each other.
 
-A file does not say its units, and a wrong guess trains a model in silence. So labels are compared: points in space with
-their points in the picture through the camera, a posed skeleton with either, all with the size of people. Where only
-one kind of label is there, what people do by and large decides: they stand with the head up, and knees bend backwards.
-What neither could show (all people twice as far and twice as large, say) passes.
+A file does not state its units, and a wrong guess spoils a model without any error. So labels are compared: points in
+space with their points in the picture through the camera, a posed skeleton with either, all with the size of people.
+If there is only one kind of label, it is compared with what people usually do: they stand with the head up, and knees
+bend backwards. Errors that neither can show (all people twice as far and twice as large, for example) pass.
 
-Each check takes columns of `record.SCHEMA` and returns a `Doubt`, or None. Rows without the labels have no part in it.
+Each check takes columns of `record.SCHEMA` and returns a `Doubt`, or None. Rows without the labels are ignored.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,11 +27,11 @@ REST = np.array([
     [0, .54, 0], [.02, .47, .01], [-.02, .47, .01], [0, .64, .03], [.18, .44, .01], [-.18, .44, .01],
     [.43, .44, 0], [-.43, .44, 0], [.67, .44, .02], [-.67, .44, .02], [.77, .44, .02], [-.77, .44, .02],
 ])
-"""Joints of the project's free body in T-pose, metres, y up, facing +z, to a centimetre: about where anyone's are."""
+"""Joints of the project's free body in T-pose, metres, y up, facing +z, to a centimetre: roughly right for anyone."""
 PARENTS = (0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 # fmt: on
 REST_PELVIS = {"smpl": (0.0, -0.22, 0.03), "smplx": (0.0, -0.35, 0.01)}
-"""About where the pelvis lies in the rest body of each model; `transl` is told from there."""
+"""Rough place of the pelvis in the rest body of each model, metres; `transl` is measured from there."""
 MAIN = (
     *("left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "neck"),
     *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
@@ -45,12 +45,12 @@ BONES = (
 )  # fmt: skip
 LEAST_POINTS = 6
 VOTERS = 4
-"""Fewer people than this may well lie, or stand on their hands."""
+"""With fewer people than this, most may lie, or stand on their hands."""
 SAMPLE = 256
 
 
 class Doubt(NamedTuple):
-    """A label that cannot be what it is taken for."""
+    """A label that cannot be right: its column, what was found and expected, and a fix."""
 
     column: str
     found: str
@@ -59,7 +59,7 @@ class Doubt(NamedTuple):
 
 
 class People(NamedTuple):
-    """What the checks look at: m sampled rows; NaN where a row lacks something."""
+    """The input of the checks: m sampled rows; NaN where a row has no such label. Metres, radians, px."""
 
     kp2d: Reals | None  # (m, 24, 2) px, of the joints that SMPL_24 names
     kp3d: Reals | None  # (m, 24, 3) metres
@@ -76,7 +76,7 @@ class People(NamedTuple):
 
 
 def doubts(columns: Columns) -> Iterator[Doubt]:
-    """All that is wrong with some rows, the most telling first."""
+    """All doubts about some rows, the clearest first."""
     people = sampled(columns)
     for check in CHECKS:
         found = check(people)
@@ -85,7 +85,7 @@ def doubts(columns: Columns) -> Iterator[Doubt]:
 
 
 def refuse_implausible(batch: Batch) -> None:
-    """Raise SourceError for the first doubt, in the file's own words."""
+    """Raise SourceError for the first doubt, with the file's own key."""
     doubt = next(doubts(batch.columns), None)
     if doubt is not None:
         key = batch.keys.get(doubt.column, doubt.column)
@@ -94,7 +94,7 @@ def refuse_implausible(batch: Batch) -> None:
 
 
 def sampled(columns: Columns) -> People:
-    """Up to SAMPLE rows spread evenly, as the checks see them."""
+    """Up to SAMPLE rows, spread evenly, as input of the checks."""
     rows = len(columns["source_row"])
     some = np.unique(np.linspace(0, rows - 1, min(rows, SAMPLE)).astype(int)) if rows else np.zeros(0, int)
 
@@ -131,7 +131,7 @@ def sampled(columns: Columns) -> People:
 
 
 def _named(points: Reals | None, given: Reals | None, names: Any) -> Reals | None:
-    """The points at SMPL's joints of the same names; NaN where the set has none or a row's is no label."""
+    """The points at SMPL's joints of the same names; NaN where the set has none or a row has no label."""
     if points is None or names is None:
         return None
     points = points.reshape(*points.shape[:2], -1)
@@ -151,7 +151,7 @@ _BONES = [(SMPL_24.index(a), SMPL_24.index(b)) for a, b in BONES]
 
 
 def rotations(vectors: Reals) -> Reals:
-    """Matrices (..., 3, 3) of axis-angles (..., 3): Rodrigues' formula."""
+    """Rotation matrices (..., 3, 3) of axis-angles (..., 3), radians: Rodrigues' formula."""
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
     x, y, z = np.moveaxis(vectors / np.maximum(angle[..., 0], 1e-12), -1, 0)
     zero = np.zeros_like(x)
@@ -160,7 +160,10 @@ def rotations(vectors: Reals) -> Reals:
 
 
 def rough_joints(orient: Reals, pose: Reals) -> Reals:
-    """(m, 24, 3) joints of a body of about human size in this pose, metres, the pelvis at the origin."""
+    """(m, 24, 3) joints of a body of about human size, metres, the pelvis at the origin.
+
+    orient (m, 3) and pose (m, joints, 3): axis-angles, radians.
+    """
     turns = np.zeros((len(orient), 24, 3))
     turns[:, 0] = orient
     turns[:, 1 : 1 + pose.shape[1]] = pose[:, :23]
@@ -198,7 +201,7 @@ def _centred(points: Reals, shared: NDArray[np.bool_]) -> tuple[Reals, Reals, Re
 
 
 class _Fit(NamedTuple):
-    misfit: float  # of the shapes, after the best shift and positive scale; 0 = the same, 1 = nothing alike
+    misfit: float  # of the shapes, after the best shift and positive scale; 0 = equal, 1 = unrelated
     off: float  # distance of the centres, in sizes
     ratio: float  # size of the first over that of the second
 
@@ -222,7 +225,7 @@ def _fit(first: Reals, second: Reals) -> _Fit | None:
 
 
 def _project(points: Reals, camera: Reals) -> Reals:
-    """(m, points, 2) px; NaN for what lies behind the camera."""
+    """(m, points, 2) px; NaN for points behind the camera."""
     depth = np.where(points[..., 2:] > 1e-6, points[..., 2:], np.nan)
     return points[..., :2] / depth * camera[:, None, :2] + camera[:, None, 2:]
 
@@ -241,7 +244,7 @@ def _boxed(points: Reals) -> Reals:
 
 
 def not_radians(people: People) -> Doubt | None:
-    """Axis-angles above a full turn are degrees, or no axis-angles; a pose of thousandths never bends."""
+    """Doubt if axis-angles exceed a full turn (degrees, or no axis-angles), or are too small for a bent body."""
     for column, turns in (("body_pose", people.pose), ("global_orient", people.orient)):
         if turns is None:
             continue
@@ -265,7 +268,7 @@ def not_radians(people: People) -> Doubt | None:
 
 
 def not_human_size(people: People) -> Doubt | None:
-    """Points of a person span between a third of a metre and three."""
+    """Doubt unless the points of a person span between a third of a metre and three metres."""
     if people.kp3d is None:
         return None
     box = _boxed(people.kp3d) if people.kp3d.shape[2] == 2 else None
@@ -286,7 +289,7 @@ def not_human_size(people: People) -> Doubt | None:
 
 
 def not_in_front(people: People) -> Doubt | None:
-    """People lie before the camera, nearer than 300 m, farther than 0.2."""
+    """Doubt unless people are in front of the camera, between 0.2 m and 300 m."""
     places = [("transl", people.pelvis)]
     if people.kp3d is not None and not people.rooted:
         places.append(("kp3d", np.nanmean(np.where(np.isfinite(people.kp3d), people.kp3d, np.nan), 1)))
@@ -304,7 +307,7 @@ def not_in_front(people: People) -> Doubt | None:
 
 
 def not_a_camera(people: People) -> Doubt | None:
-    """Focal lengths lie between a fifth and a hundred times the picture's longer side; world to camera is rigid."""
+    """Doubt unless focal lengths are 0.2-100 times the picture's longer side, and world to camera is rigid."""
     camera, world = people.camera, people.world
     if camera is not None:
         rows = np.isfinite(camera).all(1)
@@ -340,7 +343,7 @@ def not_a_camera(people: People) -> Doubt | None:
 
 
 def not_its_projection(people: People) -> Doubt | None:
-    """Points in space, through the camera, are the points in the picture; without a camera they look alike."""
+    """Doubt unless points in space project to those in the picture; without a camera, unless they look alike."""
     if people.kp2d is None or people.kp3d is None:
         return None
     if people.camera is not None and not people.rooted:
@@ -369,7 +372,7 @@ _LOOK = (
 
 
 def not_the_points(people: People) -> Doubt | None:
-    """The posed body has its joints about where the points say."""
+    """Doubt unless the posed body has its joints near the points."""
     if people.posed is None:
         return None
     if people.kp3d is not None:
@@ -410,7 +413,7 @@ _PLACE = "Look for another unit, another frame or a camera of another picture si
 
 
 def not_in_the_box(people: People) -> Doubt | None:
-    """Most points lie in the person's box, and so does the body."""
+    """Doubt unless most points, and the body, lie in the person's box."""
     if people.box is None:
         return None
     if people.kp2d is not None:
@@ -455,7 +458,7 @@ def _overlap(first: Reals, second: Reals) -> Reals:
 
 
 def not_in_the_picture(people: People) -> Doubt | None:
-    """Most points lie in the picture."""
+    """Doubt unless most points lie in the picture."""
     if people.kp2d is None:
         return None
     known = np.isfinite(people.kp2d).all(-1)
@@ -477,7 +480,7 @@ def not_in_the_picture(people: People) -> Doubt | None:
 
 
 def not_joined(people: People) -> Doubt | None:
-    """Bones join neighbours: their lengths together are small beside the spread of the points."""
+    """Doubt if bones are long compared with the spread of the points: the order of joints is then wrong."""
     for column, points in (("kp3d", people.kp3d), ("kp2d", people.kp2d)):
         if points is None:
             continue
@@ -510,7 +513,7 @@ def not_joined(people: People) -> Doubt | None:
 
 
 def not_upright(people: People) -> Doubt | None:
-    """Heads are above hips and hips above feet, in most of several people; y points down, and the body's up is up."""
+    """Doubt unless heads are above hips and hips above feet in most of several people, with y pointing down."""
     votes = (
         ("kp2d", people.kp2d), ("kp3d", None if people.kp2d is not None else people.kp3d),
         ("global_orient", None if people.kp2d is not None or people.kp3d is not None else people.posed),
@@ -537,7 +540,7 @@ def not_upright(people: People) -> Doubt | None:
 
 
 def not_a_face_forward(people: People) -> Doubt | None:
-    """Knees bend backwards and elbows forwards, in most bends of several people."""
+    """Doubt unless knees bend backwards and elbows forwards, in most bends of several people."""
     if people.pose is None or people.pose.shape[1] < 19:
         return None
     # flexion of knees is about +x, of the left elbow about -y, of the right about +y
@@ -557,7 +560,7 @@ def not_a_face_forward(people: People) -> Doubt | None:
 
 
 class _Other(NamedTuple):
-    """Another reading of the rotations."""
+    """Another way to read the rotations."""
 
     column: str
     what: str
@@ -582,7 +585,7 @@ _OTHERS = (
 
 
 def better_otherwise(people: People) -> Doubt | None:
-    """Read in another way, the rotations would put the body much nearer to its points."""
+    """Doubt if the rotations, read in another way, would put the body much nearer to its points."""
     if people.posed is None or people.orient is None or people.pose is None:
         return None
     if people.kp3d is None and people.kp2d is None:
@@ -613,7 +616,7 @@ def better_otherwise(people: People) -> Doubt | None:
 
 
 def mirrored(people: People) -> Doubt | None:
-    """In a right-handed frame, who has the left hip to the right and the head above shows the face."""
+    """Doubt if bodies are mirrored: left and right exchanged, judged by the way that knees bend."""
     points = people.kp3d
     if points is None or points.shape[2] != 3:
         return None

@@ -1,11 +1,11 @@
 """The one record of a labelled person, whatever file they come from: an Arrow schema, and columns turned into it.
 
 Metres, OpenCV camera frame (x right, y down, z forward), axis-angle in radians, pixels of the picture as it is stored
-(origin at the upper left corner). A label that a record does not have is NULL; which it has is told by nothing else.
-Unit, shape and meaning of each column stand in its field's metadata.
+(origin at the upper left corner). A label that a record does not have is NULL; there is no other flag for it. Unit,
+shape and meaning of each column are in its field's metadata.
 
-Adapters hand over `Batch`es: a numpy array for each column they know. A row without a value is NaN throughout in an
-array of numbers, -1 in whole numbers and "" in texts; a column that is left out is NULL everywhere.
+Adapters yield `Batch`es: a numpy array for each column they know. A row without a value is all NaN in an array of
+numbers, -1 in whole numbers and "" in texts; a column that is left out is NULL everywhere.
 """
 
 import json
@@ -54,7 +54,7 @@ def _array(name: str, shape: tuple[int, ...], about: str, unit: str = "") -> pa.
 
 
 def _list(name: str, shape: str, about: str, unit: str = "", kind: pa.DataType = FLOAT) -> pa.Field:
-    """Values of a length that differs from file to file, row-major; `shape` names it, as in "J,2"."""
+    """Values of a length that differs between files, row-major; `shape` names it, as in "J,2"."""
     return _field(name, pa.list_(pa.field("element", kind, nullable=False)), about, unit, shape, True)
 
 
@@ -120,18 +120,20 @@ class Batch:
     """Some rows of one file as an adapter read them."""
 
     columns: Columns
-    file: str  # that the rows are from
-    keys: Mapping[str, str] = field(default_factory=dict)  # column -> what the file calls it, for messages
+    file: str  # the rows are from it
+    keys: Mapping[str, str] = field(default_factory=dict)  # column -> its name in the file, for messages
     converted: Sequence[str] = ()  # "S: mm to m", ...
     skipped: Mapping[str, int] = field(default_factory=dict)  # rows that cannot be used, by reason
-    share: float = 1.0  # of all rows that have been read with these
+    share: float = 1.0  # 0-1, of all rows, read with these
 
     def __len__(self) -> int:
         return len(self.columns["source_row"])
 
 
 def batch_table(batch: Batch, adapter: str) -> pa.Table:
-    """The rows as Arrow, in the order and with the types of SCHEMA; a column of another name or length is a fault."""
+    """The rows as Arrow, in the order and with the types of SCHEMA.
+
+    Raises KeyError for a column that SCHEMA does not have, ValueError for one of another length."""
     rows = len(batch)
     details = {"adapter": adapter, "version": VERSION, "file": batch.file, "converted": list(batch.converted)}
     given = {**batch.columns, "provenance": json.dumps(details)}
@@ -180,13 +182,16 @@ def _arrow_list(values: Any, kind: pa.Field, rows: int) -> pa.Array:
 
 
 def labels_held(table: pa.Table) -> dict[str, int]:
-    """How many records have which label; those that none has are left out."""
+    """How many records have each label; labels that none has are left out."""
     counts = {name: len(table) - table[name].null_count for name in SCHEMA.names}
     return {name: count for name, count in counts.items() if count}
 
 
 def rows_of(table: pa.Table, name: str) -> NDArray:
-    """A column of numbers as (n, ...) float32 again, NaN where a row has none; all rows of a list must be as long."""
+    """A column of numbers as (n, ...) float32 again, NaN where a row has none, in the unit of SCHEMA.
+
+    All rows of a list must have the same length.
+    """
     column = table[name].combine_chunks()
     kind = SCHEMA.field(name)
     if not (pa.types.is_list(kind.type) or pa.types.is_fixed_size_list(kind.type)):

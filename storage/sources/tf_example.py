@@ -17,7 +17,10 @@ from storage.sources import SourceError
 
 
 def examples(path: Path) -> Iterator[dict[str, Any]]:
-    """Name -> list of bytes, or array of numbers, of each example of a file. Raises SourceError."""
+    """Name -> list of bytes, or array of numbers, of each example of a file.
+
+    Raises SourceError if it cannot be read, is damaged or is of another format.
+    """
     try:
         with path.open("rb") as stream:
             while head := stream.read(12):
@@ -88,7 +91,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _number(message: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place behind it."""
+    """A number stored with seven bits per byte, and the place after it."""
     value = shift = 0
     while True:
         byte = message[place]

@@ -14,9 +14,9 @@ from hmr.alignment.objectives.settings import ObjectiveSettings
 def pairwise(errors: GroupErrors, advantages: Advantages, settings: ObjectiveSettings) -> Float[Tensor, "image head"]:
     """mean over pairs of -log sigmoid(-beta (D_winner - neg_scale D_loser))
 
-    Source: Diffusion-DPO, Wallace et al. 2024 (arXiv:2311.12908); beta here holds its beta T omega(lambda_t).
-    The code of ADHMR (Shen et al. 2025, arXiv:2505.10250) has a factor 1/2 beside its beta: beta here is half
-    of that one. Which pairs: `pairs`, `top_k` and `pair_margin`. Abstentions and ties make no pair. Unit-free.
+    Source: Diffusion-DPO, Wallace et al. 2024 (arXiv:2311.12908); beta here holds its beta T omega(lambda_t). The code
+    of ADHMR (Shen et al. 2025, arXiv:2505.10250) has a factor 1/2 beside its beta: beta here is half of that one. Which
+    pairs: `pairs`, `top_k` and `pair_margin`. Abstentions and ties make no pair. Unit-free, like the errors.
     """
     pairs = _pairs(advantages, settings)
     change = errors.change

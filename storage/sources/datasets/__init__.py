@@ -1,4 +1,4 @@
-"""Datasets in the layout in which their makers give them out: one module for each, `read(path, choice)` in each.
+"""Datasets in the layout in which their makers publish them: one module for each, `read(path, choice)` in each.
 
     human36m.py   mpi_inf_3dhp.py   mpii.py   coco.py   up3d.py   instavariety.py
     pw3d.py       hi4d.py           spec.py   gta_human.py        dna_rendering.py

@@ -24,7 +24,10 @@ _ALIASES = {"head_bottom": "neck", "throat": "neck", "upper_neck": "neck", "hip"
 
 
 def read(path: Path, choice: Choice, dataset: str = "coco") -> Iterator[Batch]:
-    """A file of annotations; every `choice.stride`-th of those with points."""
+    """A file of annotations; every `choice.stride`-th of those with points.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     held = read_json(path)
     if not isinstance(held, dict):
         raise adapter.unexpected(

@@ -22,7 +22,10 @@ KNOWN = ("Camera_5mp", "Camera_12mp", "Mask", "Keypoints_2D", "Keypoints_3D", "C
 
 
 def read(path: Path, choice: Choice, dataset: str = "dna_rendering") -> Iterator[Batch]:
-    """One `.smc`, or all below a folder; every `choice.stride`-th frame, every camera."""
+    """One `.smc`, or all below a folder; every `choice.stride`-th frame, every camera.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     files = adapter.found_files(path, ".smc", "DNA-Rendering's annotations (*_annots.smc)")
     for number, file in enumerate(files):
         with open_hdf5(file) as held:

@@ -27,7 +27,10 @@ KNOWN = (
 
 
 def read(path: Path, choice: Choice, dataset: str = "gta_human2") -> Iterator[Batch]:
-    """One person's file, a sequence's folder, or `annotations` with all; every `choice.stride`-th frame."""
+    """One person's file, a sequence's folder, or `annotations` with all; every `choice.stride`-th frame.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     files = adapter.found_files(path, ".npz", "GTA-Human II's folder annotations")
     for number, file in enumerate(files, 1):
         yield _batch(file, choice, dataset, number / len(files))

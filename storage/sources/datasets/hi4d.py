@@ -23,7 +23,10 @@ FRAME = ("betas", "body_pose", "global_orient", "transl")
 
 
 def read(path: Path, choice: Choice, dataset: str = "hi4d") -> Iterator[Batch]:
-    """One action's folder, or all below a folder; every `choice.stride`-th frame, all cameras."""
+    """One action's folder, or all below a folder; every `choice.stride`-th frame, all cameras.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = adapter.found_file(path, "HI4D's folder")
     actions = sorted(file.parent for file in found.rglob("meta.npz"))
     if not actions:

@@ -1,7 +1,7 @@
 """Human3.6M in its official layout: `S<n>/MyPoseFeatures/D3_Positions_mono/*.cdf` and `metadata.xml` for the cameras.
 
 The `_mono` files hold 32 joints in millimetres in the camera's frame, `D2_Positions` their pixels; 17 of the joints are
-kept. Cameras stand in the matrix `w0` of `metadata.xml`: six extrinsics for each camera and subject, then nine
+kept. Cameras are in the matrix `w0` of `metadata.xml`: six extrinsics for each camera and subject, then nine
 intrinsics for each camera. Clips called `_ALL` are left out.
 
 Source: vision.imar.ro/human3.6m; MMHuman3D's converter and SPIN's.
@@ -27,7 +27,10 @@ INTRINSICS = 264
 
 
 def read(path: Path, choice: Choice, dataset: str = "human36m") -> Iterator[Batch]:
-    """The folder with S1 ... in it (metadata.xml there, or above), or a subject's; every `choice.stride`-th frame."""
+    """The folder with S1 ... in it (metadata.xml there, or above), or a subject's; every `choice.stride`-th frame.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = adapter.found_file(path, "Human3.6M's folder")
     files = [found] if found.is_file() else sorted(found.rglob("D3_Positions_mono/*.cdf"))
     files = [file for file in files if "_ALL" not in file.name]
@@ -48,7 +51,7 @@ def _metadata(file: Path) -> Path:
 
 
 def camera_table(path: Path) -> Array:
-    """The numbers of `w0`."""
+    """The numbers of `w0`: angles in radians, positions in mm, px; raises SourceError if the file lacks them."""
     try:
         node = xml.parse(path).getroot().find("w0")
     except (OSError, xml.ParseError) as error:

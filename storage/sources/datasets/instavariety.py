@@ -30,7 +30,10 @@ KNOWN = (
 
 
 def read(path: Path, choice: Choice, dataset: str = "instavariety") -> Iterator[Batch]:
-    """A tfrecord, a frame's json, or all of either below a folder; every `choice.stride`-th frame."""
+    """A tfrecord, a frame's json, or all of either below a folder; every `choice.stride`-th frame.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = adapter.found_file(path, "InstaVariety's tfrecords or InstaVariety_tracks")
     files = [found]
     if found.is_dir():

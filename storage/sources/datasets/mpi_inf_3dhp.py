@@ -2,7 +2,7 @@
 
 Training: cells of 14 cameras with (F, 56) px and (F, 84) mm of 28 joints in that camera's frame; of the cameras, the
 eight at chest height are read. Test: HDF5 with (F, 1, 17, ...) after h5py's reversal, of which valid frames are
-evaluated. `annot3` is true to size, `univ_annot3` has everybody at one height; the test protocol uses the latter.
+evaluated. `annot3` has the true size, `univ_annot3` has all people at one height; the test protocol uses the latter.
 
 Source: vcai.mpi-inf.mpg.de/3dhp-dataset; SPIN and margipose as readers of it.
 """
@@ -25,7 +25,10 @@ SIZE = (2048, 2048)
 
 
 def read(path: Path, choice: Choice, dataset: str = "mpi_inf_3dhp") -> Iterator[Batch]:
-    """The folder of either set, or one annot.mat or annot_data.mat; every `choice.stride`-th frame."""
+    """The folder of either set, or one annot.mat or annot_data.mat; every `choice.stride`-th frame.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = adapter.found_file(path, "the folder of MPI-INF-3DHP")
     files = [found] if found.is_file() else sorted([*found.rglob("annot.mat"), *found.rglob("annot_data.mat")])
     if not files:
@@ -37,7 +40,10 @@ def read(path: Path, choice: Choice, dataset: str = "mpi_inf_3dhp") -> Iterator[
 
 
 def calibration(path: Path) -> dict[int, tuple[Array, Array]]:
-    """Intrinsics (3, 3) px and world to camera (4, 4) m of each camera of a `camera.calibration`."""
+    """Intrinsics (3, 3) px and world to camera (4, 4) m of each camera of a `camera.calibration`.
+
+    Raises SourceError if the file cannot be read or has no camera.
+    """
     try:
         lines = path.read_text().splitlines()
     except OSError as error:

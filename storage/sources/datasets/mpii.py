@@ -1,7 +1,7 @@
 """MPII Human Pose: the official `.mat`, HRNet's json, or the `.h5` of the hourglass line. 16 points in the picture.
 
 The `.mat` counts pixels from 1; `scale` is the person's height / 200, `objpos` the centre. Whether a point is hidden is
-not always told: then `kp2d_vis` is -1.
+not always given: then `kp2d_vis` is -1.
 
 Source: human-pose.mpi-inf.mpg.de; HRNet's and mmpose's json, in which pixels count from 0 after their conversion.
 """
@@ -24,7 +24,10 @@ NAMES = ",".join(MPII_16)
 
 
 def read(path: Path, choice: Choice, dataset: str = "mpii") -> Iterator[Batch]:
-    """Every `choice.stride`-th person with points."""
+    """Every `choice.stride`-th person with points.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     kinds = {".mat": _of_mat, ".json": _of_json, ".h5": _of_h5}
     if path.suffix not in kinds:
         raise SourceError(

@@ -27,7 +27,10 @@ SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
 def read(path: Path, choice: Choice, dataset: str = "3dpw") -> Iterator[Batch]:
-    """One sequence, the folder of a split, or `sequenceFiles` with all; every `choice.stride`-th frame."""
+    """One sequence, the folder of a split, or `sequenceFiles` with all; every `choice.stride`-th frame.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     files = adapter.found_files(path, ".pkl", "3DPW's folder sequenceFiles")
     for number, file in enumerate(files, 1):
         yield _batch(file, choice, dataset, number / len(files))

@@ -28,7 +28,10 @@ SIZE = (1920, 1080)
 
 
 def read(path: Path, choice: Choice, dataset: str = "spec") -> Iterator[Batch]:
-    """Every `choice.stride`-th row."""
+    """Every `choice.stride`-th row.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
     single = "focal_length" in file and file.shape("focal_length")[:1] != file.shape("imgname")[:1]

@@ -24,7 +24,10 @@ KNOWN = ("f", "j2d", "trans", "rt", "c", "gt", "has_gt")
 
 
 def read(path: Path, choice: Choice, dataset: str = "up3d") -> Iterator[Batch]:
-    """The folder; with a split of train, val, trainval or test, the pictures that its list names."""
+    """The folder; with a split of train, val, trainval or test, the pictures that its list names.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = adapter.found_file(path, "UP-3D's folder")
     listed = found / f"{choice.split}.txt"
     if choice.split and listed.exists():
@@ -51,7 +54,10 @@ def read(path: Path, choice: Choice, dataset: str = "up3d") -> Iterator[Batch]:
 
 
 def crop_camera(file: Path) -> Array:
-    """(3, 3) camera of the whole picture: what was cut and rescaled for the fit, undone."""
+    """(3, 3) camera, px, of the whole picture, with the crop and scale of the fit undone.
+
+    Raises SourceError if the file cannot be read or does not have six numbers.
+    """
     try:
         values = np.array(file.read_text().split(), np.float64)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Files of labels that researchers hand to each other: one module for each format, `read(path, choice)` in each.
+"""Files of labels that researchers share: one module for each format, `read(path, choice)` in each.
 
     humandata_npz.py   MMHuman3D's HumanData          spin_npz.py        SPIN, CLIFF, BEDLAM's real sets
     bedlam_npz.py      BEDLAM, AGORA                  prohmr_npz.py      ProHMR, 4D-Humans, ScoreHMR
@@ -6,6 +6,6 @@
     coco_smpl_json.py  HybrIK, ScoreHypo (COCO-like)  flatlist_json.py   HybrIK, ScoreHypo (lists)
     smplifyx_pkl.py    SMPLify-X results              amass_npz.py       AMASS, MoSh, BEDLAM's motions
 
-`read` yields `record.Batch`es and raises SourceError: file, key, found, expected, mend. See `catalogue.py` for the
-names under which the command line knows them.
+`read` yields `record.Batch`es and raises SourceError: file, key, found, expected, fix. See `catalogue.py` for the
+names on the command line.
 """

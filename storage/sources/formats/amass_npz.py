@@ -1,7 +1,7 @@
 """Motions without pictures: AMASS (SMPL+H, SMPL-X), BEDLAM's motions, MoSh pickles. A source of poses.
 
 `poses` are 72 (SMPL), 156 (SMPL+H: root, 21 joints, hands) or 165 numbers (SMPL-X: face before hands) a frame, in a
-world whose z points up. Nothing says where a camera stands, so root and translation stay out of the record.
+world whose z points up. There is no camera, so root and translation are left out of the record.
 
 Source: nghorbani/amass; PerceivingSystems/bedlam_render, blender/smplx_anim_to_alembic.
 """
@@ -28,7 +28,10 @@ KNOWN = (
 
 
 def read(path: Path, choice: Choice, dataset: str = "amass") -> Iterator[Batch]:
-    """One file, or all `.npz` and `.pkl` files below a folder; every `choice.stride`-th frame."""
+    """One file, or all `.npz` and `.pkl` files below a folder; every `choice.stride`-th frame.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     found = adapter.found_file(path, "an .npz or .pkl file of motion", "a folder of them")
     files = [found]
     if found.is_dir():

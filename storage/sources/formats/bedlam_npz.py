@@ -23,7 +23,10 @@ KNOWN = ("pose_world", "trans_world", "gtkps", "gender", "proj_verts", "motion_i
 
 
 def read(path: Path, choice: Choice, dataset: str = "bedlam") -> Iterator[Batch]:
-    """Every `choice.stride`-th row."""
+    """Every `choice.stride`-th row.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
     wanted = [name for name in (*NEEDED, "gtkps", "gender", "sub") if name in file]

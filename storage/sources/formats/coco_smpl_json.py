@@ -1,9 +1,9 @@
 """COCO-like `.json` with SMPL, of HybrIK and ScoreHypo: Human3.6M, 3DPW, MPI-INF-3DHP.
 
-`images` and `annotations` go together by `image_id`, or by index where annotations lack one. The files differ in what
-they call things: `h36m_joints` (mm in Human3.6M's, m in 3DPW's), `smpl_joints` or `smpl_joint_cam` (24 or 29; m or mm,
-told by their depth), `keypoints_cam` (28 or 17, mm); `thetas` and `betas`, or `smpl_param`; a camera as f and c, focal
-and princpt, or a matrix. No global translation is told but by the joints.
+`images` and `annotations` go together by `image_id`, or by index where annotations lack one. The files use different
+names: `h36m_joints` (mm in Human3.6M's, m in 3DPW's), `smpl_joints` or `smpl_joint_cam` (24 or 29; m or mm,
+by their depth), `keypoints_cam` (28 or 17, mm); `thetas` and `betas`, or `smpl_param`; a camera as f and c, focal
+and princpt, or a matrix. The joints are the only source of a global translation.
 
 Source: what HybrIK's (MIT) and ScoreHypo's loaders read of these files.
 """
@@ -30,7 +30,10 @@ SPACE = {
 
 
 def read(path: Path, choice: Choice, dataset: str = "coco-smpl") -> Iterator[Batch]:
-    """Every `choice.stride`-th annotation."""
+    """Every `choice.stride`-th annotation.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     held = read_json(path)
     if not isinstance(held, dict):
         raise adapter.unexpected(
@@ -105,7 +108,7 @@ def _batch(path: Path, pairs: list, choice: Choice, dataset: str, share: float) 
 
 
 def camera_of(path: Path, details: Any) -> tuple[float, float, float, float] | None:
-    """fx, fy, cx, cy in one of the three spellings."""
+    """fx, fy, cx, cy, px, from one of the three spellings; None without a camera. Raises SourceError for any other."""
     if details is None:
         return None
     if "intrinsic_param" in details:

@@ -23,7 +23,10 @@ NAMES = (*HMR2_44[:25], *SPIN_24)
 
 
 def read(path: Path, choice: Choice, dataset: str = "eft") -> Iterator[Batch]:
-    """Every `choice.stride`-th person."""
+    """Every `choice.stride`-th person.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     held = read_json(path)
     if not isinstance(held, dict) or "data" not in held:
         raise adapter.unexpected(path, "data", "no such key", "a list of people", "Give a file of EFT.")

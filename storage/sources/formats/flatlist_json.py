@@ -27,7 +27,10 @@ KNOWN = (
 
 
 def read(path: Path, choice: Choice, dataset: str = "flatlist") -> Iterator[Batch]:
-    """Every `choice.stride`-th person."""
+    """Every `choice.stride`-th person.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     people = read_json(path)
     if not isinstance(people, list) or not people or not all(isinstance(one, dict) for one in people):
         raise adapter.unexpected(

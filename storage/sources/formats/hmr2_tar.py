@@ -25,7 +25,10 @@ SUFFIX = ".data.pyd"
 
 
 def read(path: Path, choice: Choice, dataset: str = "hmr2") -> Iterator[Batch]:
-    """One tar, or all of a folder in order of name."""
+    """One tar, or all of a folder in order of name.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     tars = sorted(path.glob("*.tar")) if path.is_dir() else [adapter.found_file(path, "a .tar file")]
     if not tars:
         raise SourceError(f"{path}: holds no .tar file. Give a shard of 4D-Humans' training data, or their folder.")
@@ -39,7 +42,7 @@ def read(path: Path, choice: Choice, dataset: str = "hmr2") -> Iterator[Batch]:
 
 def _people(tar: Path, choice: Choice) -> Iterator[tuple[int, str, int, dict[str, Any]]]:
     row = 0
-    with tar.open("rb") as file:  # tarfile takes an end between two members for the end of the archive
+    with tar.open("rb") as file:  # tarfile accepts a cut between two members as the end of the archive
         file.seek(-min(1024, tar.stat().st_size), 2)
         if file.read() != bytes(1024):
             raise SourceError(f"{tar}: the end of the tar is missing. Fetch it again.")

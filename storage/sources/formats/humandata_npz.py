@@ -30,7 +30,10 @@ PREFERRED = ("_smplx", "_smpl", "", "_original", "_gta", "_h36m", "_coco", "_ope
 
 
 def read(path: Path, choice: Choice, dataset: str = "humandata") -> Iterator[Batch]:
-    """Every `choice.stride`-th row."""
+    """Every `choice.stride`-th row.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     file = NpzFile(path)
     points = [name for name in file.names if name.startswith((*POINTS, "__"))]
     adapter.check_keys(path, file.names, ("image_path",), (*FIXED, *points), choice.ignore)

@@ -1,7 +1,7 @@
 """`.npz` files of ProHMR's line (4D-Humans, ScoreHMR, TokenHMR): SMPL and OpenPose's points beside 19 others.
 
-`scale` is in pixels; `body_pose` (72) has the root first; what a row lacks is told by `has_body_pose`, `has_betas` and
-the confidences.
+`scale` is in pixels; `body_pose` (72) has the root first; `has_body_pose`, `has_betas` and the confidences state what a
+row lacks.
 
 Source: shubham-goel/4D-Humans, hmr2/datasets/image_dataset.py.
 """
@@ -27,7 +27,10 @@ NAMES = ",".join(HMR2_44)
 
 
 def read(path: Path, choice: Choice, dataset: str = "prohmr") -> Iterator[Batch]:
-    """Every `choice.stride`-th row."""
+    """Every `choice.stride`-th row.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
     wanted = [name for name in (*NEEDED, *USED) if name in file]
@@ -55,7 +58,7 @@ KEYS = {"kp2d": "body_keypoints_2d", "kp3d": "body_keypoints_3d", "global_orient
 
 
 def points_of(path: object, part: Mapping[str, Array], count: int) -> Columns:
-    """Columns of the 25 + 19 points in the picture and in space."""
+    """Columns of the 25 + 19 points in the picture (px) and in space (metres); raises SourceError for other shapes."""
     columns: Columns = {}
     if "body_keypoints_2d" in part:
         flat = [adapter.shaped(path, "body_keypoints_2d", part["body_keypoints_2d"], (count, 25, 3))]
@@ -74,7 +77,7 @@ def points_of(path: object, part: Mapping[str, Array], count: int) -> Columns:
 
 
 def space_of(points: Array) -> Columns:
-    """Columns of (n, 44, 4) points in space with their confidence."""
+    """Columns of (n, 44, 4) points in space: metres and confidence."""
     valid = points[..., 3] > 0
     if not valid.any():
         return {}
@@ -85,7 +88,7 @@ def space_of(points: Array) -> Columns:
 
 
 def body_of(path: object, part: Mapping[str, Array], count: int) -> Columns:
-    """Columns of SMPL's parameters."""
+    """Columns of SMPL's parameters, radians; raises SourceError for other shapes."""
     if "body_pose" not in part or "betas" not in part:
         return {}
     pose = adapter.shaped(path, "body_pose", part["body_pose"], (count, 72), (count, 24, 3)).reshape(count, 72)

@@ -26,12 +26,12 @@ FACE = {"jaw_pose": "jaw", "leye_pose": "left_eye", "reye_pose": "right_eye"}
 
 
 def result_files(path: Path) -> list[Path]:
-    """One file, or all below a folder in order of name."""
+    """One file, or all below a folder in order of name; raises SourceError if there is none."""
     return adapter.found_files(path, ".pkl", "a result .pkl", "the folder 'results' of SMPLify-X")
 
 
 def read_result(file: Path, ignore: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The dictionary of one result, its keys checked."""
+    """The dictionary of one result; raises SourceError if it is broken, no dictionary or has other keys."""
     held = read_pickle(file)
     if not isinstance(held, dict):
         raise adapter.unexpected(file, "pickle", type(held).__name__, "a dictionary", "Give a result of SMPLify-X.")
@@ -42,7 +42,10 @@ def read_result(file: Path, ignore: frozenset[str] = frozenset()) -> dict[str, A
 
 
 def read(path: Path, choice: Choice, dataset: str = "smplify-x") -> Iterator[Batch]:
-    """All results below a folder."""
+    """All results below a folder.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     files = result_files(path)
     for start in range(0, len(files), adapter.ROWS):
         some = files[start : start + adapter.ROWS]
@@ -68,7 +71,7 @@ def _first(parts: list[Columns], name: str) -> Any:
 
 
 def body_columns(file: Path, held: dict[str, Any], choice: Choice) -> Columns:
-    """The parameters of one result as columns of one row, camera frame."""
+    """The parameters of one result as columns of one row, camera frame; raises SourceError for other shapes."""
     orient = adapter.shaped(file, "global_orient", held["global_orient"], (1, 3))
     transl = adapter.shaped(file, "camera_translation", held["camera_translation"], (1, 3))
     betas = adapter.shaped(file, "betas", held["betas"], (1, 10), (1, 16))

@@ -27,7 +27,10 @@ OPENPOSE = HMR2_44[:25]
 
 
 def read(path: Path, choice: Choice, dataset: str = "spin") -> Iterator[Batch]:
-    """Every `choice.stride`-th row."""
+    """Every `choice.stride`-th row.
+
+    Raises SourceError if a file is missing, broken or of another layout.
+    """
     file = NpzFile(path)
     adapter.check_keys(path, file.names, NEEDED, KNOWN, choice.ignore)
     wanted = [name for name in (*NEEDED, "part", "openpose", "S", "pose", "shape", "has_smpl", "gender", "cam_int")
