@@ -1,4 +1,4 @@
-"""One way to work in several processes: the results of jobs, in their order, whatever the number of processes."""
+"""One way to work in several processes: the results of jobs, in their order, with any number of processes."""
 
 import signal
 from collections import deque

@@ -1,6 +1,6 @@
 """Files that are whole under their final name, or not there: written beside it, flushed to disk, then renamed.
 
-    with finished_file(path) as unfinished:   # for whatever writes to a path
+    with finished_file(path) as unfinished:   # for anything that writes to a path
         np.savez(unfinished, **arrays)
     write_text(path, "...")                   # also write_bytes
     with finished_folder(path) as unfinished: ...

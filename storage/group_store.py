@@ -74,7 +74,7 @@ class VerdictSummary(NamedTuple):
 
     groups: int
     scored: int
-    abstained: int  # without a score, for whatever reason
+    abstained: int  # without a score, for any reason
     statuses: dict[str, int]  # by status, 'ok' too; only those that occur
 
 

@@ -70,7 +70,7 @@ def group_advantages(
     rank have sum of squares n and |A| <= sqrt(n - 1).
     Units: scores are points of 0-100, NaN = abstained (leave a synthetic mean out by giving it NaN);
     `min_std` is in points (population standard deviation), `eps` a share of the range. Computed in float64,
-    returned in the type of `scores`. `clip` bounds |A| and thereby bends the zero sum a little.
+    returned in the type of `scores`. `clip` bounds |A|; the sum is then only nearly zero.
 
     `uncertainty` is the standard error u of each score, in points, NaN where the critic gave none. A hypothesis
     then has the weight of its score's reliability (Kelley 1927; our choice),

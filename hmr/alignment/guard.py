@@ -39,7 +39,7 @@ class GuardSettings(BaseModel):
     criterion: Criterion = "both"
     """What "best" means: the smallest value of this error; `both` is the mean of the two as shares of start's."""
     max_rise_percent: float = Field(default=3.0, gt=0)
-    """The criterion may lie above start by this much."""
+    """The criterion may exceed its value at the start by this much."""
     patience: int = Field(default=5, ge=1)
     """Evaluations in a row that may pass without a new best."""
     min_gain_percent: float = Field(default=0.5, ge=0)

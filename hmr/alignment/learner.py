@@ -1,4 +1,4 @@
-"""What is trained: a copy of a model's noise predictor, of its encoder if asked for, and adapters if asked for."""
+"""What is trained: a copy of a model's noise predictor, and optionally of its encoder, with optional adapters."""
 
 import copy
 
@@ -63,8 +63,8 @@ def frozen(model: HmrModel, settings: TrainSettings) -> Learner:
 def learner(model: HmrModel, settings: TrainSettings) -> Learner:
     """The policy at its start: the same function as the reference, with weights that can be trained.
 
-    Raises AdapterError if LoRA adapters are asked for and peft is missing or no layer takes them, or if activation
-    checkpointing is asked for and the encoder has no such mode.
+    Raises AdapterError if the settings have LoRA adapters and peft is missing or no layer takes them, or if they have
+    activation checkpointing and the encoder has no such mode.
     """
     made = frozen(model, settings).requires_grad_(True)
     if settings.lora_rank:

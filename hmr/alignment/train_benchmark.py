@@ -26,9 +26,9 @@ GROUP = 20
 def measure_reference(*, rounds: int = 40, groups: int = 12) -> list[dict[str, Any]]:
     """Steps per second of the paper's linear objective without its reference, against the same steps with it.
 
-    The embedded network, with all its weights trained, and with adapters where peft is installed. Each round takes
-    one step of each in turn; a rate is that of the median. A network whose backward pass costs two forward ones can
-    gain 4 / 3 at most; adapters need half of the backward pass, and can gain 3 / 2.
+    The embedded network, with all its weights trained, and with adapters where peft is installed. Each round takes one
+    step of each in turn; a rate is that of the median. A network whose backward pass takes as long as two forward ones
+    can gain 4 / 3 at most; adapters need half of the backward pass, and can gain 3 / 2.
     """
     model = HmrModel().eval()
     source = _made_up(model, 4 * groups)

@@ -34,8 +34,8 @@ def fit_root_depth(
 ) -> Float[Tensor, " b"]:  # fmt: skip
     """Depth of the root, metres, at which the bones are as long as the body's own.
 
-    A joint at depth z + d on the ray (r, 1) lies at (z + d) r. Asking that the squared lengths of all bones add up
-    to those of the body gives one quadratic in z; its larger root is taken, at least 0.3 m.
+    A joint at depth z + d on the ray (r, 1) lies at (z + d) r. The condition that the squared lengths of all bones add
+    up to those of the body gives one quadratic in z; its larger root is taken, at least 0.3 m.
 
     Args:
         rays: (x - cx) / fx and (y - cy) / fy of each joint.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COCO_17 = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-"""Of the 33 landmarks, the one that stands for each COCO keypoint."""
+"""The landmark, of the 33, for each COCO keypoint."""
 
 BODY_25 = (0, -1, 12, 14, 16, 11, 13, 15, -1, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7, 31, -1, 29, 32, -1, 30)
 """The same for OpenPose; -1 where there is none (neck, mid hip, small toes)."""
@@ -187,7 +187,7 @@ def _visibility(
     """Visibility 0..1 of each person's points from the third numbers, and what these were taken for.
 
     One meaning for all people of a file: COCO's flags (0 unknown, 1 hidden, 2 seen) are whole numbers with a 2 among
-    them, or stand in annotations; scores pass 1 by a little. Whole numbers without any of these signs could be either.
+    them, or are in annotations; scores pass 1 by a little. Whole numbers without any of these signs could be either.
     """
     third = np.concatenate([found[:, 2] for found in points.values()])
     whole = bool(np.isin(third, (0, 1, 2)).all())

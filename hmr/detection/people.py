@@ -68,7 +68,7 @@ class PersonFinder:
 
     Thorough: the whole picture, then overlapping tiles of several scales where they may show more, for many people and
     small ones; the landmark network looks at each twice, and the heavy network refuses what it does not take for a
-    person. Otherwise, for pictures known to show somebody: the whole picture and, only if nobody is found there, its
+    person. Otherwise, for pictures known to show a person: the whole picture and, only if nobody is found there, its
     middle 70 %.
     """
 

@@ -26,7 +26,7 @@ class EverySquare(TileSearch):
             super()._consider_all(least)
 
     def _taken(self, square: Square, seen: Landmarks | None = None) -> bool:
-        return False  # the second look tells
+        return False  # the second look decides
 
     def _glance(self, level: Level, square: Square) -> Landmarks:
         return pose_networks().landmarks(level.pixels, square)

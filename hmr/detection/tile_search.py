@@ -21,7 +21,7 @@ LONG_SIDE = 1600  # px; larger pictures are shrunk to this before the search
 FACE = slice(0, 11)  # nose, eyes, ears, mouth among the landmarks
 LIMBS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)  # shoulders to wrists, hips to ankles
 SURE = 0.9  # person score that counts as certain
-LEAST_HEAD = 0.4  # detector score below which nobody is looked for
+LEAST_HEAD = 0.4  # detector score below which a head is ignored
 LEAST_HEAD_IN_TILE = 0.6  # the same in small tiles, where parts of a body pass for bodies
 LEAST_PERSON = 0.5  # landmark network's score below which it is no person
 MOST_CANDIDATES = 80  # bodies whose landmarks are looked at in one picture
@@ -43,7 +43,7 @@ PLAIN = 0.8  # detector score from which a finer square adds nothing
 # When a finer scale is searched (32 photographs, and mosaics of them, where people are many and small):
 HINT = 0.03  # detector score from which one finer square is searched
 CLEAR_HINT = 0.1  # the same, for all finer squares: there may be more people
-COMPANY = 2.0  # times the side of a finer square: somebody smaller may have company of their size
+COMPANY = 2.0  # times the side of a finer square: near a smaller person there may be others of that size
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Whether the spread of hypotheses means something: how often the truth lies inside their central intervals.
 
 A calibrated group of g hypotheses puts the truth at each of the g + 1 places among them equally often, so that an
-interval which leaves out k places at each end holds it in a share 1 - 2 k / (g + 1) of cases, whatever g is.
+interval which leaves out k places at each end holds it in a share 1 - 2 k / (g + 1) of cases, for any g.
 Source: rank histograms of ensemble forecasts (Hamill 2001, Monthly Weather Review 129).
 """
 

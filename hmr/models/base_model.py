@@ -1,6 +1,6 @@
 """A base model: a condition encoder and a noise predictor, with a digest and a file format of their own.
 
-Two networks stand behind the same protocols: the embedded one, and the published one (HRNet-W48 and HypoNet).
+Two networks follow the same protocols: the embedded one, and the published one (HRNet-W48 and HypoNet).
 Files are safetensors: tensors only, no code. Their metadata hold the architecture and where the weights came from.
 """
 

@@ -73,7 +73,7 @@ NOT_AVERAGED = {"running_mean", "running_var", "num_batches_tracked", "init_shap
 def read_official(path: str | Path, use_ema: bool = True) -> OfficialCheckpoint:
     """The weights of a HypoNet or ScoreNet file: their averages, as in the published evaluation, or the raw ones.
 
-    The averages stand in the order of the parameters, which is the order of the file's own dict without the
+    The averages are in the order of the parameters, which is the order of the file's own dict without the
     buffers; buffers are taken as they are. LoRA factors a (1536, 4) and b (4, 512) are folded into the weight
     beside them, W + a b / sqrt(4). Raises CheckpointError if anything does not fit exactly.
     """
@@ -169,7 +169,7 @@ def _expected(kind: Kind) -> Expected:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The dict in a file; tensors of a zip file stay there until they are used, so optimizers cost nothing."""
+    """The dict in a file; tensors of a zip file stay there until they are used, so optimizers take no memory."""
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of a file that you have")
     with path.open("rb") as file:

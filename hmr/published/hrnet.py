@@ -112,7 +112,7 @@ def normalised(picture: UInt8[Tensor, "image 256 256 3"]) -> Float[Tensor, "imag
 
 
 def heat_joints(heat: Float[Tensor, "image joint h w"]) -> Float[Tensor, "image joint 2"]:
-    """Expected place (x, y) of each joint under a sharpened softmax, crop coordinates from -1 to just below 1.
+    """Expected place (x, y) of each joint under a softmax of sharpened weights, crop coordinates -1 to just below 1.
 
     Computed in float64, returned in float32.
     """

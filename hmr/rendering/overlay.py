@@ -231,7 +231,7 @@ def compose(
 
 
 def bare_overlay(image: NDArray[np.uint8]) -> Overlay:
-    """A copy of the photograph (h, w, 3), 0-255, with no mesh over it yet; raises ValueError if it is not uint8 RGB."""
+    """A copy of the photograph, (h, w, 3) pixels of 0-255, without a mesh; raises ValueError if it is not uint8 RGB."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image is {image.dtype} {image.shape}; an overlay needs uint8 (height, width, 3), RGB")
     return Overlay(image.copy(), np.zeros(image.shape[:2], dtype=np.bool_))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-Numbers = NDArray[Any] | Sequence[Any]  # whatever np.asarray turns into an array of the shape named
+Numbers = NDArray[Any] | Sequence[Any]  # anything that np.asarray turns into an array of the stated shape
 
 NEAR = 0.01
 """Metres in front of the camera within which nothing is drawn."""

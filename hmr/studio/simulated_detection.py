@@ -166,7 +166,7 @@ def _hidden(
 
 
 def _visibility(hidden: Tensor, draw: _Draw) -> Tensor:
-    """(n, 33): limbs that are seen lie about .9, hidden ones about .3; face and trunk are nearly always sure."""
+    """(n, 33): seen limbs have about .9, hidden ones about .3; face and trunk are nearly always sure."""
     seen = torch.sigmoid(3.2 + 1.3 * draw.normal(*hidden.shape))
     unseen = torch.sigmoid(-1.6 + 1.6 * draw.normal(*hidden.shape))
     trunk = 1 - 0.004 * draw.uniform(*hidden.shape)

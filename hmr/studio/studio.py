@@ -49,7 +49,7 @@ Floats = NDArray[np.float32]
 
 
 class SealedLabelsError(PermissionError):
-    """Labels were asked for without a purpose that may read them."""
+    """Labels were requested for a purpose that may not read them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def undrawn(body: Body, indices: Sequence[int], looks: Sequence[Look]) -> Truth:
 
 
 def photographs(body: Body, split: Split, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The pictures of scenes, (320, 320, 3) uint8 RGB, 0 to 255, each: all that a model or critic may see."""
+    """The images of scenes, (320, 320, 3) uint8 RGB, 0 to 255, each: all that a model or critic may see."""
     geometry = _geometry(body, split, indices)
     truth = geometry.truth
     with torch.no_grad():

@@ -626,7 +626,7 @@ def mirrored(people: People) -> Doubt | None:
     votes = []
     for side, hip in (("left", 1), ("right", 2)):
         knee, ankle = points[:, ids[f"{side}_knee"]], points[:, ids[f"{side}_ankle"]]
-        bow = knee - (points[:, hip] + ankle) / 2  # bent knees stand forwards
+        bow = knee - (points[:, hip] + ankle) / 2  # bent knees point forwards
         bend = np.linalg.norm(bow, axis=1) / np.maximum(np.linalg.norm(points[:, hip] - ankle, axis=1), 1e-9)
         cosine = (bow * ahead).sum(1) / np.maximum(np.linalg.norm(bow, axis=1) * np.linalg.norm(ahead, axis=1), 1e-12)
         votes.append(cosine[(bend > 0.1) & np.isfinite(cosine)])

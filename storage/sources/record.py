@@ -1,4 +1,4 @@
-"""The one record of a labelled person, whatever file they come from: an Arrow schema, and columns turned into it.
+"""The one record of a labelled person from any file: an Arrow schema, and columns turned into it.
 
 Metres, OpenCV camera frame (x right, y down, z forward), axis-angle in radians, pixels of the picture as it is stored
 (origin at the upper left corner). A label that a record does not have is NULL; there is no other flag for it. Unit,

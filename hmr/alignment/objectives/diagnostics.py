@@ -94,8 +94,8 @@ def _slopes(
 def _convexity_margin(weights: Tensor, anchors: Tensor, settings: ObjectiveSettings) -> Tensor:
     """Smallest pref_weight (w_i + kappa) + anchor_i; `weights` w_i hold all slopes in squares of output i.
 
-    Twice this, over the dims, is the curvature of the loss in output i, but for a term of the sigmoids
-    that is never negative. Head weights are left aside.
+    Twice this, over the dims, is the curvature of the loss in output i, except for a term of the sigmoids
+    that is never negative. Head weights are not included.
     """
     kappa = settings.kappa if settings.group_reduce == "sum" else settings.kappa / weights.shape[1]
     return (settings.pref_weight * (weights + kappa) + anchors[..., None]).min()

@@ -3,8 +3,8 @@
 By default all hypotheses of a group get the same (t, eps). Sharing keeps the mean gradient and removes from its
 variance what all members have in common. That is most of it where the members are alike: on the shipped `lab`
 base at its start (linear loss, 12 groups of `val`), drawing both apart has 2.6-3.4 times the variance for groups as
-the model draws them, and 1.1-1.8 times for groups tempered to four times the spread. Members so far apart that the
-network answers each with features of its own can turn the sign (`tests/unit/hmr/test_runaway_toy.py`).
+the model draws them, and 1.1-1.8 times for groups tempered to four times the spread. If members are so far apart that
+the network uses other features for each, the sign can turn (`tests/unit/hmr/test_runaway_toy.py`).
 """
 
 from typing import NamedTuple

@@ -70,10 +70,10 @@ def centred_noise(
         eps'_i = eps_i + mean_j (eps_ref,j - eps_j),    so that  e'_i = eps_ref,i - eps'_i = e_i - mean_j e_j
 
     A reference that was itself trained on preferences is no longer a denoiser of its own samples: it moves all of them
-    by the same offset b, which the last round taught it. At an x_t from which good and bad members can be told apart,
-    A_i b does not cancel, and the next round takes back among the good members what the last one gained (measured: with
-    the truth itself as critic, a second round lost a third of the first one's gain). For a reference that was never
-    aligned, b is about 0. The noise is of standard normal scale. Our own.
+    by the same offset b, which the last round taught it. At an x_t from which good and bad members can be
+    distinguished, A_i b does not cancel, and the next round takes back among the good members what the last one gained
+    (measured: with the truth itself as critic, a second round lost a third of the first one's gain). For a reference
+    that was never aligned, b is about 0. The noise is of standard normal scale. Our own.
     """
     return noise + (reference.detach() - noise).mean(1, keepdim=True)
 

@@ -98,7 +98,7 @@ def _train(file: Path, choice: Choice, dataset: str) -> Iterator[tuple]:
 
 
 def _folder(sequence: Path, camera: int) -> str:
-    """Where the frames of a camera lie, as a pattern of the number: the layouts of three extractors."""
+    """Paths of a camera's frames, as a pattern of the number: the layouts of three extractors."""
     for pattern in (
         "imageFrames/video_{}/frame_{{:06d}}.jpg",
         "imageFrames/video_{}/{{:06d}}.jpg",
