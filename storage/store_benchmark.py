@@ -229,12 +229,12 @@ def _write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_plainly(*files: Path) -> list[dict[str, NDArray]]:
-    """The baseline: the columns of each file as arrays (rows, *shape), in the units of the schema."""
+    """The baseline: the columns of each file as arrays (rows, *shape), each in its unit in the schema."""
     return [_arrays(pq.ParquetFile(file).read()) for file in files]
 
 
 def read_one_plainly(first: Path, second: Path, place: int) -> list[dict[str, NDArray]]:
-    """The baseline: the rows of the group at `place` as arrays (rows, *shape), in the units of the schema."""
+    """The baseline: the rows of the group at `place` as arrays (rows, *shape), each in its unit in the schema."""
     found = []
     for path, start, stop in ((first, place, place + 1), (second, place * HYPOTHESES, (place + 1) * HYPOTHESES)):
         file = pq.ParquetFile(path)

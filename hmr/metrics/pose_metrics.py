@@ -57,6 +57,7 @@ def mpjpe(
     """Mean per-joint position error, mm: mean over the given joints of the Euclidean distance; NaN where none is given.
 
     Nothing is aligned here: subtract the pelvis from both first, and choose the joints (EVAL_14).
+    Source: Ionescu et al. 2014 (doi:10.1109/TPAMI.2013.248).
     """
     if given is not None:
         return np.asarray(MM * _mean_of_given(_distances(predicted, true), given))
@@ -105,7 +106,8 @@ def pa_mpjpe(
     """Procrustes-aligned MPJPE, mm: what is left after the best similarity of each prediction by itself.
 
     given: the joints that have labels; the others are left out of the mean, and of the alignment too unless `align_all`
-    (as in mmpose, where a joint without a label still affects the alignment). NaN where none is given.
+    (as in mmpose, where a joint without a label still affects the alignment). NaN where none is given. Source:
+    Procrustes analysis, Gower 1975; the method is that of `hmr/metrics/procrustes.py`.
     """
     moving, fixed = _exact(predicted), _exact(true)
     batch, joints = moving.shape[:-2], moving.shape[-2]

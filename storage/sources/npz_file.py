@@ -45,7 +45,7 @@ class NpzFile:
         return read_array(self._archive.read(self._members[name]), f"{self.path}: '{name}'")
 
     def blocks(self, names: Sequence[str], rows: int) -> Iterator[dict[str, NDArray]]:
-        """The arrays of numbers or texts side by side, `rows` rows at a time, in the units of the file.
+        """The arrays of numbers or texts side by side, `rows` rows at a time, each in its unit in the file.
 
         Raises SourceError before the first block if one has another number of rows than the first.
         """
