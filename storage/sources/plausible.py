@@ -616,7 +616,7 @@ def better_otherwise(people: People) -> Doubt | None:
 
 
 def mirrored(people: People) -> Doubt | None:
-    """Doubt if bodies are mirrored: left and right exchanged, judged by the way that knees bend."""
+    """Doubt if bodies are mirrored: left and right exchanged, as shown by the way that knees bend."""
     points = people.kp3d
     if points is None or points.shape[2] != 3:
         return None
