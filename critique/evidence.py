@@ -118,8 +118,7 @@ class EvidenceCritic:
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """A verdict; abstains on the whole group without evidence, and on hypotheses with values that are not finite.
-        """
+        """A verdict; abstains on the whole group without evidence, and on hypotheses with NaN or infinite values."""
         sound = finite(group)
         scores = np.full(len(group.group), np.nan)
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
@@ -141,7 +140,7 @@ class EvidenceCritic:
 
 
 def check_table(group: DrawnGroup) -> dict[str, Floats]:
-    """(G,) evidence times penalty (0..1) of every check, the numbers that `totals` weighs; for calibration.
+    """(G,) evidence times penalty, 0 to 1, of every check, the numbers that `totals` weighs; for calibration.
 
     All hypotheses of the group must be finite; see `finite` and `members`.
     """

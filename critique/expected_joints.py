@@ -47,8 +47,7 @@ class JointRegression(NamedTuple):
 
 
 def inputs(person: Person) -> Floats:
-    """(231,) for each landmark: u, v, z in crop coordinates (-1..1 inside), visibility, and world landmark in metres.
-    """
+    """(231,) for each landmark: u, v, z in crop coordinates (-1..1 inside), visibility, world landmark in metres."""
     side = float(person.crop[2])
     marks = person.landmarks.astype(np.float64)
     places = (marks[:, :2] - person.crop[:2]) * 2 / side

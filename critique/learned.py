@@ -50,7 +50,9 @@ class LearnedCritic:
     batch: int = 16  # groups given to the network at once
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """The verdict on one group. Raises ValueError if the network does not return one raw score for each hypothesis.
+        """The verdict on one group.
+
+        Raises ValueError if the network does not return one raw score for each hypothesis.
         """
         return self._verdicts([group])[0]
 

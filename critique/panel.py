@@ -45,7 +45,9 @@ class Member:
 
 @dataclass(frozen=True)
 class PanelCritic:
-    """Critic: the weighted mean of its members' points."""
+    """Critic: the weighted mean of its members' points. Raises ValueError without members, or with a weight of 0 or
+    less.
+    """
 
     members: tuple[Member, ...]
     combine: Combine = "z"
@@ -56,7 +58,7 @@ class PanelCritic:
 
     @property
     def name(self) -> str:
-        """Name with a digest of its members, their versions, their weights and how they are combined."""
+        """ "panel@" and a digest of its members, their versions, their weights and how they are combined."""
         details = repr(([(member.critic.name, float(member.weight)) for member in self.members], self.combine))
         return f"panel@{hashlib.sha256(details.encode()).hexdigest()[:8]}"
 

@@ -93,8 +93,7 @@ class ScorerCritic:
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """A verdict; abstains on the whole group without evidence, and on hypotheses with values that are not finite.
-        """
+        """A verdict; abstains on the whole group without evidence, and on hypotheses with NaN or infinite values."""
         judged = np.flatnonzero(finite(group))
         if not len(judged):
             return abstain(group, self.name, "abstained", "the hypotheses hold numbers that are not finite")

@@ -26,7 +26,8 @@ class Finding:
         return self.phrase.format(place=self.places[self.place[hypothesis]], size=self.size[hypothesis])
 
     def instead(self, other: "Finding", chosen: NDArray[np.bool_]) -> "Finding":
-        """The other finding where `chosen` (G,) is true, this one elsewhere: penalties, severities, places and sizes.
+        """The other finding where `chosen` (G,) is true, this one elsewhere: penalties and severities (0 to 1), places,
+        sizes.
 
         Both must come from the same check.
         """

@@ -95,13 +95,12 @@ def _witness(person: Person, landmarks: NDArray, world_landmarks: NDArray) -> Wi
 
 
 def visibility(person: Person) -> Floats:
-    """(23,) visibility 0..1 of each keypoint, lower where the networks disagree; 0 outside the photograph."""
+    """(23,) visibility of each keypoint, 0 to 1, lower where the networks disagree; 0 outside the photograph."""
     return heard(person).seen
 
 
 def landmarks_px(person: Person) -> Floats:
-    """(23, 2) detected places of the keypoints, px of the photograph; values that are not finite become 0 (and unseen).
-    """
+    """(23, 2) detected places of the keypoints, px of the photograph; not finite becomes 0 (and counts as unseen)."""
     return heard(person).places
 
 

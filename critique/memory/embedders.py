@@ -85,7 +85,7 @@ class OpenClipEmbedder:
 
     @property
     def name(self) -> str:
-        """"open_clip:", model and file name of the weights."""
+        """ "open_clip:", model and file name of the weights."""
         return f"open_clip:{self.model}:{os.path.basename(self.weights)}"
 
     @cached_property
@@ -111,7 +111,7 @@ class TransformersEmbedder:
 
     @property
     def name(self) -> str:
-        """"transformers:" and the last part of the model's path."""
+        """ "transformers:" and the last part of the model's path."""
         return f"transformers:{os.path.basename(self.model.rstrip('/'))}"
 
     @cached_property
@@ -144,7 +144,7 @@ class EmbeddingEndpoint:
 
     @property
     def name(self) -> str:
-        """"endpoint:" and the model's name."""
+        """ "endpoint:" and the model's name."""
         return f"endpoint:{self.model}"
 
     def __call__(self, person: Person) -> NDArray[np.float64]:

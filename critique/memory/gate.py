@@ -51,9 +51,9 @@ def paired_lift(
     """Mean gain in rank correlation (with - without) over the groups judged both times, with one-sided percentile
     bounds.
 
-    without, with_it: (groups,) rank correlations, NaN = not judged; photographs: the photograph of each group. The
-    bootstrap draws photographs with all their groups, because people in one photograph are not independent. Fewer than
-    two photographs give bounds of -inf and inf.
+    without, with_it: (groups,) rank correlations, -1 to 1, NaN = not judged; photographs: the photograph of each group.
+    The bootstrap draws photographs with all their groups, because people in one photograph are not independent. Fewer
+    than two photographs give bounds of -inf and inf.
     """
     gains = np.asarray(with_it, np.float64) - np.asarray(without, np.float64)
     known = np.isfinite(gains)
@@ -76,7 +76,7 @@ def shared_confidence(confidence: float, tests: int) -> float:
 
 
 def decide(lift: Lift) -> Literal["admitted", "undecided", "refused"]:
-    """"admitted" if the lower bound of the gain is above zero, "refused" if there is no gain, else "undecided": test
+    """ "admitted" if the lower bound of the gain is above zero, "refused" if there is no gain, else "undecided": test
     again.
 
     A test without groups (the server was down) is undecided.

@@ -55,8 +55,7 @@ def nearest(
 def nearest_prototypes(
     prototypes: Sequence[Prototype], query: NDArray[np.floating], settings: RecallSettings = RECALL
 ) -> tuple[Prototype, ...]:
-    """The prototypes shown for a case with the embedding `query` (d,), a unit vector; all have embeddings of length d.
-    """
+    """The prototypes shown for a case with the embedding `query` (d,), a unit vector; all embeddings have length d."""
     if not prototypes or not settings.prototypes:
         return ()
     ordered = sorted(prototypes, key=lambda prototype: prototype.id)
@@ -85,7 +84,9 @@ def representative(scores: NDArray[np.float64], quality: NDArray[np.float64]) ->
 
 
 def varied(prototypes: Sequence[Prototype], most: int) -> tuple[Prototype, ...]:
-    """At most `most` prototypes, spread over the cases: the next one kept is the farthest from those kept; order stays.
+    """At most `most` prototypes, spread over the cases: the next one kept is the farthest from those kept.
+
+    The order stays the same.
     """
     if len(prototypes) <= most:
         return tuple(prototypes)

@@ -128,7 +128,8 @@ class Auditor:
     def audit(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
         """One audit per context, in order. Not for use inside a running event loop.
 
-        Raises VlmConfigError or BudgetSpent after the requests in progress have been kept.
+        If a request raises (VlmConfigError for the configuration, for example), the error is raised after all others
+        are done.
         """
         return asyncio.run(self._audit_all(contexts))
 
