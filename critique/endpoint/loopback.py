@@ -561,6 +561,5 @@ class LoopbackVlm:
 
             def log_message(self, format: str, *args: object) -> None:
                 """Print nothing."""
-                pass
 
         return Handler
