@@ -80,7 +80,11 @@ def as_it_is(plan: Plan) -> Sample:
 
 
 def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:
-    """Ids of the groups in the report: people of photographs in `order`, and as many people of the studio."""
+    """Ids of the groups in the report: people of photographs in `order`, and for half of the places people of the
+    studio.
+
+    On the user's photographs, or with a critic that needs truth, only one of the two kinds is shown.
+    """
     most = plan.settings.overlay.groups_shown
     if not plan.on_studio:
         return tuple(order[:most])

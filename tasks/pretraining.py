@@ -38,7 +38,7 @@ FACING = {"lab": 75.0}
 """Largest angle, degrees, between a base's people and the direction to the camera: in `lab` all face the camera.
 
 So the lab base places bodies well in the picture, but errs in depth and in which way they face: critics can see
-these errors, and its training data did not contain them.
+these errors, and the base had no training data to avoid them.
 """
 
 
