@@ -57,7 +57,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ServerError(RuntimeError):
-    """The Prefect server cannot be used; the message says why and how to mend it."""
+    """The Prefect server cannot be used; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)

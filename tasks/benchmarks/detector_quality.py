@@ -26,7 +26,7 @@ LEAST_OVERLAP = 0.3
 
 
 class AnnotationError(ValueError):
-    """A file of annotations that cannot be used; the message says what and how to mend it."""
+    """A file of annotations that cannot be used; the message says what is wrong and how to fix it."""
 
 
 def studio_quality(body_model: Body, people: StudioPeople) -> dict[str, dict[str, float]]:
