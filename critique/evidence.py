@@ -190,7 +190,7 @@ def finite(group: DrawnGroup) -> NDArray[np.bool_]:
 
 
 def members(group: DrawnGroup, chosen: NDArray[np.intp]) -> DrawnGroup:
-    """The drawn group reduced to the hypotheses with indices `chosen` (n,), in that order."""
+    """The drawn group reduced to the hypotheses with indices `chosen` (n,), in that order; all units stay the same."""
     names = ("seeds", "zero_start", "synthetic", "latents", "pose", "translation", "joints", "keypoints")
     fewer = replace(group.group, **{name: getattr(group.group, name)[chosen] for name in names})
     return replace(

@@ -44,7 +44,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 `scorer` the same with the critic that was learned from labelled people of another split."""
 
 FADING = {"objective": "log_sigmoid", "beta": 0.3}
-"""The objective of the preset `studio`: its gradient fades once a group is separated; NFT's lasts until kappa stops it."""
+"""The objective of the preset `studio`: its gradient fades once a group is separated; NFT's ends only by kappa."""
 
 TEMPERATURES = (2.0, 4.0)
 """Temperatures above 1 at which rounds are also run, to see the effect of exploration."""

@@ -46,7 +46,7 @@ def see_held_out(body_model: Body, cache: Path) -> SeenPeople:
 
 
 def chosen(seen: SeenPeople, rows: NDArray[np.bool_]) -> SeenPeople:
-    """The people of the rows (n,) that are true, with all their arrays in the same units."""
+    """The people of the rows (n,) that are true; all arrays keep their unit."""
     return SeenPeople(**{name: part[rows] for name, part in seen._asdict().items()})
 
 
