@@ -6,17 +6,17 @@ abstains: the score is NaN and the status says why; it is never 0. The protocol 
 | file or room | what |
 |---|---|
 | `critic` | the protocol, and what every critic shares |
-| `evidence` | the default: the drawn mesh against the photograph's own evidence, and plausibility; fitted weights |
+| `evidence` | the default: compares the drawn mesh with the photograph, and checks plausibility; fitted weights |
 | `checks/` | the parts of the evidence critic, one check a file |
-| `ceiling` | a body that misses the person is not praised |
-| `scorer` | learned from labelled people: distance to the joints that one expects, and the checks |
-| `expected_joints` | where one expects a person's joints to be |
-| `learned` | a network's raw scores, such as ScoreNet's, by their place in the group |
+| `ceiling` | limits the score of a body that misses the person |
+| `scorer` | learned from labelled people: distance to the expected joints, and the checks |
+| `expected_joints` | where a person's joints are expected to be |
+| `learned` | a network's raw scores, such as ScoreNet's, turned into 0-100 within the group |
 | `vlm/` | a vision-language model: what it is shown, how its answers are read, what it costs |
-| `endpoint/` | the server behind it, and a loopback server that stands in for one |
-| `memory/` | what it is shown of earlier judgements, and how reflection adds to that |
+| `endpoint/` | the client of its server, and a loopback server for tests and dry runs |
+| `memory/` | rules and earlier judgements that it is shown, and how reflection adds to them |
 | `panel` | several critics with weights; their disagreement is the uncertainty |
-| `controls` | whether a critic puts the planted truth first and a planted wrong mesh last |
+| `controls` | whether a critic ranks a planted true mesh first and a planted wrong mesh last |
 | `scale` | whether scores are on another scale than 0-100 |
 | `oracle`, `shuffled`, `scripted` | the true error; the control; a function of your own, for tests |
 

@@ -1,8 +1,10 @@
-"""The most that a score may be: a body that misses the person is not praised, though it be the best of its group.
+"""The highest score that a hypothesis may get: a body that misses the person gets a low one, even if it is the best of
+its group.
 
-Scores that spread over a group say nothing of the group as a whole. So each is multiplied by a ceiling, a share of
-100, from two measures that hold across groups: the silhouette's IoU with the mask, and the mean distance of the
-keypoints to the landmarks. Of two hypotheses the one with the lesser total and no lower ceiling keeps the higher score.
+Scores are spread over each group, so they do not show whether the whole group is bad. Each score is therefore
+multiplied by a ceiling, as a share of 100. It comes from two measures that are comparable across groups: the IoU of
+silhouette and mask, and the mean distance of the keypoints to the landmarks. Of two hypotheses, the one with the lower
+total and a ceiling at least as high keeps the higher score.
 """
 
 from collections.abc import Collection
@@ -20,17 +22,17 @@ MISSED = 40.0
 """Highest score of a body that misses the person."""
 
 IOU = ((0.2, 10.0), (0.5, MISSED), (0.7, 100.0))
-"""IoU with the mask, and the highest score there; between them in proportion, beyond them as at the end."""
+"""(IoU with the mask, highest score at it): linear between these points, constant outside them."""
 
 DISTANCE = ((0.08, 100.0), (0.12, MISSED), (0.3, 10.0))
-"""Mean distance to the landmarks, share of the crop's side, and the highest score there."""
+"""(Mean distance to the landmarks as a share of the crop's side, highest score at it), used like `IOU`."""
 
 
 def ceilings(drawn: DrawnGroup, checks: Collection[str]) -> tuple[Floats, list[str]]:
-    """(G,) highest scores 0-100, and for each hypothesis in what way it misses the person; "" where it does not.
+    """(G,) highest scores 0-100, and for each hypothesis a text on how it misses the person ("" if it does not).
 
-    checks: those that are on; the mask counts with `silhouette`, the landmarks with `reprojection`. Weak evidence
-    lowers a ceiling in proportion.
+    checks: names of the checks that are on; the mask counts if `silhouette` is, the landmarks if `reprojection` is.
+    Weak evidence lowers a ceiling in proportion.
     """
     size = len(drawn.group)
     highest, words = np.full(size, 100.0), [""] * size

@@ -1,4 +1,4 @@
-"""Planted controls: a judge that is worth its cost puts the truth first and a grossly wrong mesh last. Pure."""
+"""Planted controls: a useful critic ranks the true mesh first and a grossly wrong mesh last. Pure."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from storage.records import Verdict
 
 
 def control_rates(verdicts: Sequence[Verdict], truth: Sequence[int], corrupted: Sequence[int]) -> dict[str, float]:
-    """Shares of groups, 0..1, given the places of the true and of the corrupted hypothesis in each.
+    """Shares of groups, 0..1, given the index of the true and of the corrupted hypothesis in each.
 
     `truth_wins`: the truth has the highest score of its group; `corrupted_loses`: the corrupted mesh has the lowest;
     `truth_beats_corrupted`: of the two alone. A tie of n counts 1 / n. Groups in which one of the two has no score

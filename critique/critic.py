@@ -1,4 +1,4 @@
-"""What every critic shares: the protocol, the verdict of one that could not judge, a seeded order."""
+"""What every critic shares: the protocol, the verdict of a critic that abstains, seeded random order."""
 
 import hashlib
 from collections.abc import Iterable
@@ -27,62 +27,68 @@ class Critic(Protocol):
         ...
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """A score of 0-100 for each hypothesis, or NaN with a status that says why not."""
+        """A score of 0-100 for each hypothesis, or NaN with a status that says why there is none."""
         ...
 
 
 class Sight(NamedTuple):
-    """What pictures show a critic."""
+    """What a critic's pictures show."""
 
-    whole: bool = False  # the whole photograph instead of the person's surroundings
-    sides: bool = True  # each mesh from its side too
+    whole: bool = False  # the whole photograph instead of the area around the person
+    sides: bool = True  # also a side view of each mesh
 
 
 @runtime_checkable
 class PictureCritic(Critic, Protocol):
-    """A critic that says what its pictures should show."""
+    """A critic that chooses what its pictures show."""
 
     @property
-    def sight(self) -> Sight: ...
+    def sight(self) -> Sight:
+        """What its pictures show."""
+        ...
 
 
 @runtime_checkable
 class ManyCritic(Critic, Protocol):
-    """A critic that is quicker with many groups at a time than with one after the other."""
+    """A critic that is faster with many groups together than one by one."""
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
-        """The verdicts of all groups, in their order; groups are taken as they are needed."""
+        """The verdicts of all groups, in their order; groups are taken from the iterable as they are needed."""
         ...
 
 
 @runtime_checkable
 class ServerCritic(ManyCritic, Protocol):
-    """A critic that waits for a server: several groups are under way at a time."""
+    """A critic that waits for a server, so that several groups are in progress at a time."""
 
     @property
-    def groups_at_once(self) -> int: ...
+    def groups_at_once(self) -> int:
+        """How many groups are in progress at a time."""
+        ...
 
     def open(self) -> AbstractAsyncContextManager[Judge]:
-        """A function that judges one group, as long as the context lasts."""
+        """Context with a function that judges one group; it works until the context ends."""
         ...
 
 
 @runtime_checkable
 class BatchCritic(ServerCritic, Protocol):
-    """A critic whose server takes many questions as one file, and answers hours later at a lower price."""
+    """A critic whose server takes many questions as one file and answers hours later, at a lower price."""
 
     @property
     def by_batch(self) -> bool:
-        """Whether that is wanted."""
+        """Whether the settings ask for batches."""
         ...
 
     async def ask_by_batch(self, groups: Iterable[DrawnGroup]) -> int:
-        """Have questions about groups answered, for `judge_many` to find; returns how many were."""
+        """Have questions about groups answered in a batch, so that `judge_many` finds the answers; returns how many
+        came.
+        """
         ...
 
 
 def sight_of(critic: Critic) -> Sight | None:
-    """What its pictures show a critic; None for one that looks at none."""
+    """What the critic's pictures show; None for a critic that looks at no pictures."""
     if not critic.needs_pictures:
         return None
     return critic.sight if isinstance(critic, PictureCritic) else Sight()
@@ -98,7 +104,10 @@ def abstain(
     cost: float = 0.0,
     replies: tuple[Reply, ...] = (),
 ) -> Verdict:
-    """Leaves every hypothesis of the group unjudged, with one status (of `STATUSES`) and reason for all."""
+    """A verdict that scores no hypothesis, with one status (of `STATUSES`) and comment for all.
+
+    seconds: time spent; cost: money spent; replies: the server's raw answers, if any.
+    """
     size = len(group.group)
     return Verdict(
         group_id=group.group.person.group_id,
@@ -113,7 +122,7 @@ def abstain(
 
 
 def as_verdict(group: Group, critic: str, scores: NDArray[np.float64], comments: Iterable[str]) -> Verdict:
-    """A verdict of scores (G,), 0-100; NaN where the critic abstained."""
+    """A verdict from scores (G,), 0-100, NaN where the critic abstained, and one comment for each hypothesis."""
     return Verdict(
         group_id=group.person.group_id,
         critic=critic,
@@ -124,11 +133,11 @@ def as_verdict(group: Group, critic: str, scores: NDArray[np.float64], comments:
 
 
 def seeded_random(seed: int, group_id: str) -> np.random.Generator:
-    """Random numbers that depend on the seed and the group alone, on every machine."""
+    """Random generator that depends on the seed and the group id alone: the same on every machine."""
     digest = hashlib.sha256(f"{seed}:{group_id}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8]))
 
 
 def seeded_order(seed: int, group_id: str, size: int) -> NDArray[np.int64]:
-    """A random order of `size` things; it depends on the seed and the group alone, on every machine."""
+    """(size,) a random order of the indices 0 .. size - 1; it depends on seed and group id alone, on every machine."""
     return seeded_random(seed, group_id).permutation(size)

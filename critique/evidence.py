@@ -1,23 +1,24 @@
-"""A critic without a language model: holds each hypothesis against the photograph's own evidence.
+"""A critic without a language model: compares each hypothesis with what was detected in the photograph.
 
-The evidence is what the networks saw (landmarks, world landmarks, mask; the second look of a larger one, which no
-base reads) and what bodies can do (joint limits, limb lengths, penetration, balance, ground contact). It never sees
-ground truth of those whom it judges, draws nothing and is deterministic. Symmetry has no check: a parametric body is
-alike on both sides by construction, and what the sampler drew too long on one side `limb_lengths` names.
+The evidence is what the networks detected (landmarks, world landmarks, mask; the second look of a larger network, which
+no base reads) and what bodies can do (joint limits, limb lengths, penetration, balance, ground contact). The critic
+never sees the ground truth of the people whom it judges, draws nothing and is deterministic. There is no check of
+symmetry: a parametric body is symmetric by construction, and a limb that the sampler drew too long on one side is
+reported by `limb_lengths`.
 
 Score. With penalty c_k of check k (0..1), its evidence e_k (0..1), a scale s_k and a weight w_k,
 
     total_i = sum_k w_k e_k c_ki / s_k,    score_i = ceiling_i / (1 + exp((total_i - median) / spread)),
 
-with median and spread (1.4826 x median absolute deviation, at least LEAST_SPREAD) of the group's totals. So
-scores spread within a group and, but for the ceiling of a body that misses the person (`critique/ceiling.py`), say
-nothing across groups; a group of equals stays equal, at half its ceiling.
+with median and spread (1.4826 x median absolute deviation, at least LEAST_SPREAD) of the group's totals. So scores
+spread within a group and are not comparable across groups, except for the ceiling of a body that misses the person
+(`critique/ceiling.py`). If all totals of a group are equal, each scores half of its ceiling.
 
 Weights, scales and the offsets from landmarks to our keypoints are fitted on labelled `broad` people of the studio,
-whom no base was trained on, by deploy/assets/build_evidence.py (`assets/evidence.json`): the weights so that the total
-follows the rank of the error inside groups. Every check keeps a least weight, since few draws have the fault that it
-names, unless it ranks some groups worse than chance: then it is off, unless the settings say otherwise. `check_table`
-gives e_k c_ki, the very numbers that enter the sum. Give the critic a new version when a constant changes.
+whom no base was trained on, by deploy/assets/build_evidence.py (`assets/evidence.json`). The weights are fitted so that
+the total follows the rank of the error inside groups. Every check keeps a minimum weight, because few hypotheses have
+the fault that it detects, unless it ranks some groups worse than chance: then it is off by default. `check_table` gives
+e_k c_ki, the numbers that enter the sum. Give the critic a new version when a constant changes.
 """
 
 from collections.abc import Callable
@@ -60,25 +61,25 @@ CHECKS: dict[str, Check] = {
     "balance": balance,
     "ground_contact": ground_contact,
 }
-"""All checks, what explains most first: comments prefer it (a body turned round has its wrists wrong too)."""
+"""All checks, the most basic fault first: comments prefer it (a body that faces the wrong way has wrong wrists too)."""
 
 SEES = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
-"""Checks that look at the photograph's evidence; if some are on and none has any, the critic abstains."""
+"""Checks that use the photograph's evidence; if some are on and none has any evidence, the critic abstains."""
 
 SCALES = {name: fitted().scales.get(name, 1.0) for name in CHECKS}
-"""Standard deviation of a penalty inside a group; fixed: a verdict depends on one group alone."""
+"""Standard deviation of a penalty inside a group; constant, so that a verdict depends on one group alone."""
 
 LEAST_SPREAD = 0.05
-"""Spread of totals below which a group counts as one of equals."""
+"""Smallest spread of totals (no unit): a group with less counts as a group of equals."""
 
 ABOUT = 0.85
-"""Share of the greatest severity from which on a fault is about as severe."""
+"""Share of the largest severity from which on a fault counts as equally severe."""
 
 PLAIN = 0.2
-"""Severity below which no fault is named."""
+"""Severity (0..1) below which a fault is not named in a comment."""
 
 UNSEEN = ("limb_lengths",)
-"""Checks of what nobody sees in the mesh: their faults are named only where no other is plain."""
+"""Checks of faults that are not visible in the mesh: named only if no other fault reaches PLAIN."""
 
 NO_FAULT = "no plain fault: follows the photograph"
 
@@ -88,7 +89,7 @@ def _shipped(name: str) -> float:
 
 
 class EvidenceSettings(BaseModel):
-    """Weight of each check in the sum, as fitted unless said otherwise; 0 switches a check off."""
+    """Weight of each check in the sum, no unit; the defaults are fitted, 0 switches a check off."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -110,14 +111,14 @@ class EvidenceSettings(BaseModel):
 
 @dataclass(frozen=True)
 class EvidenceCritic:
-    """Critic: agreement with what was seen, and plausibility. A group takes a few milliseconds."""
+    """Critic: agreement with the detections, and plausibility. A group takes a few milliseconds."""
 
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
     name: str = "evidence@2"
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """A verdict; abstains on the whole group without evidence, and on a hypothesis that is not finite."""
+        """A verdict; abstains on the whole group without evidence, and on hypotheses with NaN or infinite values."""
         sound = finite(group)
         scores = np.full(len(group.group), np.nan)
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
@@ -139,29 +140,29 @@ class EvidenceCritic:
 
 
 def check_table(group: DrawnGroup) -> dict[str, Floats]:
-    """Evidence times penalty (G,) of every check, the numbers that `totals` weighs; for calibration.
+    """(G,) evidence times penalty, 0 to 1, of every check, the numbers that `totals` weighs; for calibration.
 
-    Only a group of finite hypotheses can be tabled; see `finite` and `members`.
+    All hypotheses of the group must be finite; see `finite` and `members`.
     """
     findings = {name: check(group) for name, check in CHECKS.items()}
     return {name: finding.evidence * finding.penalty for name, finding in findings.items()}
 
 
 def totals(findings: dict[str, Finding], weights: dict[str, float]) -> Floats:
-    """(G,) weighted sum of the scaled penalties; 0 = nothing wrong."""
+    """(G,) sum of the scaled penalties times their weights, no unit; 0 = no fault."""
     parts = [weights[name] * found.evidence / SCALES[name] * found.penalty for name, found in findings.items()]
     return np.sum(parts, axis=0)
 
 
 def spread(total: Floats) -> Floats:
-    """(G,) scores 0-100 that fall with the total and spread over the group; equals get 50."""
+    """(G,) scores 0-100 that fall with `total` (G,) and spread over the group; equal totals get 50."""
     median = np.median(total)
     deviation = max(1.4826 * float(np.median(np.abs(total - median))), LEAST_SPREAD)
     return 100 / (1 + np.exp(np.clip((total - median) / deviation, -30, 30)))
 
 
 def worst_faults(findings: dict[str, Finding]) -> list[str]:
-    """For every hypothesis its most severe fault in words; of faults about as severe, the first check's."""
+    """For every hypothesis its most severe fault as text; if several are about as severe, that of the first check."""
     names = list(findings)
     severities = np.stack([findings[name].severity * findings[name].evidence for name in names])
     unseen = np.isin(names, UNSEEN)
@@ -174,19 +175,22 @@ def worst_faults(findings: dict[str, Finding]) -> list[str]:
 
 
 def in_words(findings: dict[str, Finding], misses: list[str]) -> list[str]:
-    """For every hypothesis its comment: that it misses the person, if it does, and its worst fault."""
+    """For every hypothesis its comment: that it misses the person, if it does, and its worst fault.
+
+    misses: for each hypothesis the text of `ceilings`, "" if it does not miss the person.
+    """
     details = zip(misses, worst_faults(findings))
     return [fault if not miss else miss if fault == NO_FAULT else f"{miss}; {fault}" for miss, fault in details]
 
 
 def finite(group: DrawnGroup) -> NDArray[np.bool_]:
-    """(G,) whether a hypothesis's pose, place, joints and keypoints are all finite."""
+    """(G,) whether all values of a hypothesis's pose, translation, joints and keypoints are finite."""
     arrays = (group.group.pose, group.group.translation, group.group.joints, group.group.keypoints)
     return np.all([np.isfinite(array).reshape(len(array), -1).all(1) for array in arrays], axis=0)
 
 
 def members(group: DrawnGroup, chosen: NDArray[np.intp]) -> DrawnGroup:
-    """The chosen hypotheses of a drawn group, in that order."""
+    """The drawn group reduced to the hypotheses with indices `chosen` (n,), in that order; all units stay the same."""
     names = ("seeds", "zero_start", "synthetic", "latents", "pose", "translation", "joints", "keypoints")
     fewer = replace(group.group, **{name: getattr(group.group, name)[chosen] for name in names})
     return replace(

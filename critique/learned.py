@@ -11,16 +11,17 @@ from critique.critic import as_verdict
 from storage.records import DrawnGroup, Group, Verdict
 
 SHARPNESS = 5.0
-"""Factor on a difference of raw scores in the loss that the judge was trained with."""
+"""Factor on a difference of raw scores in the training loss of the network."""
 
 
 def chance_of_beating_the_median(raw: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Scores 0-100 of one group from its raw scores (G,), higher is better; NaN stays NaN.
+    """Scores 0-100 (G,) of one group from its raw scores (G,), higher is better; NaN stays NaN.
 
         score_i = 100 sigmoid(5 (s_i - median of the group))
 
-    ScoreNet is trained on pairs: sigmoid(5 (s_i - s_k)) is its chance that hypothesis i is better than k (Xu et al.
-    2024, ScoreHypo). So a score is the chance in percent of being better than the group's median, which gets 50.
+    ScoreNet is trained on pairs: sigmoid(5 (s_i - s_k)) is its probability that hypothesis i is better than k (Xu et
+    al. 2024, ScoreHypo). So a score is the probability, in percent, of being better than the group's median, which gets
+    50.
     """
     values = np.asarray(raw, np.float64)
     known = values[np.isfinite(values)]
@@ -31,7 +32,9 @@ def chance_of_beating_the_median(raw: NDArray[np.floating]) -> NDArray[np.float6
 
 
 def rank_in_words(scores: NDArray[np.floating]) -> list[str]:
-    """The place of each score (G,), from "best of 20" over "2nd of 20" to "last of 20"; equals share the better one."""
+    """The rank of each score (G,), 0-100, as text: "best of 20", "2nd of 20", ... "last of 20"; ties share the better
+    rank.
+    """
     known = scores[np.isfinite(scores)]
     ranks = [1 + int((known > score).sum()) for score in scores]
     return ["no score" if np.isnan(s) else f"{_place(r, len(known))} of {len(known)}" for s, r in zip(scores, ranks)]
@@ -39,18 +42,25 @@ def rank_in_words(scores: NDArray[np.floating]) -> list[str]:
 
 @dataclass(frozen=True)
 class LearnedCritic:
-    """Scores by a learned judge, whose raw scores are unbounded and compare within one group alone."""
+    """Scores by a learned network, whose raw scores are unbounded and comparable within one group alone."""
 
     score: Callable[[Sequence[Group]], Sequence[NDArray[np.floating]]]  # (G,) per group, higher = better, NaN = none
     name: str
     needs_pictures: bool = False
-    batch: int = 16  # groups that the judge is given at once
+    batch: int = 16  # groups given to the network at once
 
     def judge(self, group: DrawnGroup) -> Verdict:
+        """The verdict on one group.
+
+        Raises ValueError if the network does not return one raw score for each hypothesis.
+        """
         return self._verdicts([group])[0]
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
-        """The verdicts of all groups in their order; they are taken in batches."""
+        """The verdicts of all groups in their order; groups are taken in batches.
+
+        Raises ValueError if the network does not return one raw score for each hypothesis.
+        """
         waiting, verdicts = iter(groups), []
         while some := list(islice(waiting, self.batch)):
             verdicts += self._verdicts(some)

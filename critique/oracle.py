@@ -1,4 +1,4 @@
-"""The critic that knows the truth: an upper bound for every other one."""
+"""The critic that knows the true errors: an upper bound for every other critic."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ BEST_MM = 10.0
 WORST_MM = 300.0
 
 UNIT = 40.0
-"""Millimetres that count as one unit when scores are spread: a group within 2 mm is one of equals."""
+"""Millimetres per unit when scores are spread: hypotheses within 2 mm of each other count as equal."""
 
 
 def truth_quality(errors: NDArray[np.floating], worst: float = WORST_MM) -> NDArray[np.float64]:
-    """How good hypotheses with these errors are, 0-1, larger is better.
+    """Quality 0-1 of hypotheses with these errors, larger is better; same shape as `errors`.
 
         quality = clip((worst - error) / (worst - 10), 0, 1)
 
-    Source: the scorer of ADHMR. Units: mm; `worst` is 300 for vertex and joint errors, 150 for aligned ones.
-    A NaN error stays NaN.
+    Source: the scorer of ADHMR. Units: mm; `worst` is 300 for vertex and joint errors, 150 for aligned ones. A NaN
+    error stays NaN.
     """
     return np.clip((worst - np.asarray(errors, dtype=np.float64)) / (worst - BEST_MM), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class OracleCritic:
-    """Scores by the true error, for upper bounds only: never where the labels are not yours to read.
+    """Scores by the true error, for upper bounds only: do not use it on labels that you are not allowed to read.
 
-    Scores spread over each group like those of evidence.py. `truth_quality` would not do as an upper bound: it gives 0
-    to all that lies beyond 300 mm, and so says nothing of the people whom the model gets most wrong.
+    Scores spread over each group like those of evidence.py. `truth_quality` would not be an upper bound: it gives 0 for
+    every error above 300 mm, so it does not rank the hypotheses of the worst people.
     """
 
     errors: Callable[[Group], NDArray[np.floating]]  # (G,) mm; NaN where there is no truth
@@ -41,6 +41,9 @@ class OracleCritic:
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
+        """A verdict; NaN scores where there is no truth. Raises ValueError if there is not one error for each
+        hypothesis.
+        """
         errors = np.asarray(self.errors(group.group), dtype=np.float64)
         if errors.shape != (len(group.group),):
             raise ValueError(

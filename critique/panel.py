@@ -1,14 +1,14 @@
 """Several critics on the same group, combined by weights; how far they disagree is kept as the uncertainty.
 
-Members speak in points of their own, so each one's scores of a group are first brought to common points:
+Each member uses its own scale, so its scores within a group are first brought to common points:
 
     z      100 / (1 + exp(-1.7 z)), z the score in standard deviations of the member's group (about the share of
            hypotheses that it beats)
-    rank   100 (rank - 1/2) / G, equals share their mean rank
-    mean   as they are
+    rank   100 (rank - 1/2) / G, ties share their mean rank
+    mean   unchanged
 
-A hypothesis is judged by the members that have a score for it. Its uncertainty is the weighted spread of their
-points, divided by sqrt(members - 1).
+A hypothesis is judged by the members that have a score for it. Its uncertainty is the weighted standard deviation of
+their points, divided by sqrt(members - 1).
 """
 
 import asyncio
@@ -32,12 +32,12 @@ Floats = NDArray[np.float64]
 Combine = Literal["z", "rank", "mean"]
 
 LEAST_SPREAD = 2.0
-"""Standard deviation of a member's scores, in points, below which it counts as having seen no difference."""
+"""Standard deviation of a member's scores, in points, below which all its hypotheses count as equal."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A critic and how much its word weighs."""
+    """A critic and its weight in the panel."""
 
     critic: Critic
     weight: int | float
@@ -45,7 +45,9 @@ class Member:
 
 @dataclass(frozen=True)
 class PanelCritic:
-    """Critic: the weighted mean of its members' points."""
+    """Critic: the weighted mean of its members' points. Raises ValueError without members, or with a weight of 0 or
+    less.
+    """
 
     members: tuple[Member, ...]
     combine: Combine = "z"
@@ -56,25 +58,27 @@ class PanelCritic:
 
     @property
     def name(self) -> str:
-        """Changes with its members, their versions, their weights and the way of combining."""
+        """ "panel@" and a digest of its members, their versions, their weights and how they are combined."""
         details = repr(([(member.critic.name, float(member.weight)) for member in self.members], self.combine))
         return f"panel@{hashlib.sha256(details.encode()).hexdigest()[:8]}"
 
     @property
     def needs_pictures(self) -> bool:
+        """Whether any member looks at pictures."""
         return any(member.critic.needs_pictures for member in self.members)
 
     @property
     def sight(self) -> Sight:
-        """As its members want it; the whole photograph if one of them does."""
+        """What the members' pictures show; the whole photograph if one of them needs it."""
         wanted = [sight for member in self.members if (sight := sight_of(member.critic)) is not None]
         return Sight(any(one.whole for one in wanted), any(one.sides for one in wanted))
 
     def judge(self, group: DrawnGroup) -> Verdict:
+        """The panel's verdict on one group."""
         return asyncio.run(self.judge_many([group]))[0]
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
-        """The verdicts of all groups in their order; members are asked about a group at the same time."""
+        """The verdicts of all groups in their order; all members judge a group at the same time."""
         servers = [member.critic for member in self.members if isinstance(member.critic, ServerCritic)]
         at_once = max([2, *(critic.groups_at_once for critic in servers)])
         async with self.open() as judge:
@@ -82,7 +86,10 @@ class PanelCritic:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Judge]:
-        """A function that judges one group, as long as the context lasts."""
+        """Context with a function that judges one group; it works until the context ends.
+
+        If a member fails, its error is raised after the other members have finished, so that paid answers are kept.
+        """
         async with AsyncExitStack() as stack:
             judges: list[Judge] = []
             for member in self.members:
@@ -95,7 +102,7 @@ class PanelCritic:
                 started = time.perf_counter()
                 found = await asyncio.gather(*(one(group) for one in judges), return_exceptions=True)
                 for verdict in found:
-                    if isinstance(verdict, BaseException):  # raised only now, so that what was paid for is kept
+                    if isinstance(verdict, BaseException):  # raised only now, so that paid answers are kept
                         raise verdict
                 verdicts = [verdict for verdict in found if isinstance(verdict, Verdict)]
                 return self.combined(verdicts, time.perf_counter() - started)
@@ -103,7 +110,9 @@ class PanelCritic:
             yield judge
 
     def combined(self, verdicts: Sequence[Verdict], seconds: float = 0.0) -> Verdict:
-        """One verdict from one of each member, in the members' order."""
+        """One verdict from the members' verdicts on a group, given in the members' order; `seconds` is the time they
+        took.
+        """
         points = np.stack([common_points(verdict.scores, self.combine) for verdict in verdicts])
         weights = np.array([float(member.weight) for member in self.members])
         waiting = _waiting(verdicts)
@@ -128,7 +137,7 @@ class PanelCritic:
 
 
 def _waiting(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
-    """Status and words of a member whose fault can pass, (G,); "" where there is none. The panel waits for it."""
+    """Status and comment of a member with a temporary fault, (G,); "" where there is none. The panel waits for it."""
     found = [("", "")] * len(verdicts[0].scores)
     for verdict in verdicts:
         for place, (status, words) in enumerate(zip(verdict.statuses, verdict.comments)):
@@ -137,7 +146,7 @@ def _waiting(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
 
 
 def common_points(scores: Floats, how: Combine) -> Floats:
-    """(G,) a member's scores in points that compare with other members'; NaN stays NaN."""
+    """(G,) a member's scores (G,), 0-100, as points 0-100 that are comparable with other members'; NaN stays NaN."""
     judged = ~np.isnan(scores)
     points = np.full(scores.shape, np.nan)
     if not judged.any() or how == "mean":
@@ -152,7 +161,10 @@ def common_points(scores: Floats, how: Combine) -> Floats:
 
 
 def weighed(points: Floats, weights: Floats) -> tuple[Floats, Floats | None]:
-    """Weighted means (G,) of points (members, G), and their uncertainty; None where no two members judged one."""
+    """Weighted means (G,) of points (members, G), 0-100, and their uncertainty (G,), points.
+
+    weights: (members,). The uncertainty is None if no hypothesis was judged by two members.
+    """
     judged = ~np.isnan(points)
     shares = np.where(judged, weights[:, None], 0.0)
     total = shares.sum(0)
@@ -166,16 +178,16 @@ def weighed(points: Floats, weights: Floats) -> tuple[Floats, Floats | None]:
         (shares * np.where(judged, filled - np.nan_to_num(mean), 0.0) ** 2).sum(0) / np.where(known, total, 1)
     )
     errors = spread / np.sqrt(np.maximum(counted - 1, 1))
-    alone = float(np.sqrt(np.mean(spread[counted > 1] ** 2)))  # one member's word is as unsure as members differ
+    alone = float(np.sqrt(np.mean(spread[counted > 1] ** 2)))  # one member alone is as unsure as members differ
     return mean, np.where(known, np.where(counted > 1, errors, alone), np.nan)
 
 
 def agreement(ours: Sequence[Verdict], monitor: Sequence[Verdict]) -> dict[str, float]:
-    """How a held-out critic of another family sees what ours rewards, over groups in the same order.
+    """How far a second critic, which training never uses, agrees with ours, over groups in the same order.
 
-    `rank_correlation`: mean Spearman correlation of their scores inside a group; `favourite`: mean share of the
-    group that the monitor puts below our favourite (0.5 = chance). If the critic's own scores rise from round to
-    round while these fall, the model is learning the critic's faults.
+    `rank_correlation`: mean Spearman correlation of their scores inside a group; `favourite`: mean share of the group
+    that the monitor puts below our favourite (0.5 = chance). If the critic's own scores rise from round to round while
+    these fall, the model is learning the critic's faults.
     """
     correlations, places = [], []
     for one, other in zip(ours, monitor, strict=True):
@@ -193,7 +205,7 @@ def agreement(ours: Sequence[Verdict], monitor: Sequence[Verdict]) -> dict[str, 
 
 
 def _comment(verdicts: Sequence[Verdict], points: Floats, weights: Floats, place: int) -> str:
-    """The words of the heaviest member that judged it, and all members' points if there are several."""
+    """The comment of the member with the largest weight that judged it, and all members' points if several did."""
     order = np.argsort(-weights, kind="stable")
     spoken = [m for m in order if not np.isnan(points[m, place])] or list(order)
     details = verdicts[spoken[0]].comments[place]

@@ -1,4 +1,4 @@
-"""Whether a critic's scores are on another scale than 0-100: noticed and told, never converted. Pure."""
+"""Whether a critic's scores are on another scale than 0-100: detected and reported, never converted. Pure."""
 
 from collections.abc import Iterable
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from storage.records import Verdict
 
-LEAST = 6  # scores, of two groups at least, before anything is said
+LEAST = 6  # fewest scores, from two groups or more, for a warning
 SCALES = ((1.0, "0-1"), (5.0, "1-5"), (10.0, "0-10"))
 
 
 def likely_scale(scores: Iterable[int | float]) -> str | None:
     """The scale that scores seem to be on, if it is not 0-100; NaN = no score.
 
-    All of them within a short scale, and one in its upper half: bad bodies alone may have 3 points, but then
-    hardly ever a whole run.
+    A shorter scale is assumed if all scores lie within it and one lies in its upper half: bad bodies can get 3 points,
+    but hardly ever in a whole run.
     """
     known = np.array([score for score in scores if np.isfinite(score)])
     if len(known) < LEAST or not known.any():
@@ -23,7 +23,7 @@ def likely_scale(scores: Iterable[int | float]) -> str | None:
 
 
 def scale_fault(verdicts: Iterable[Verdict]) -> str | None:
-    """A warning about the scale of a critic's scores; None if they may well be of 0-100."""
+    """A warning about the scale of a critic's scores; None if they are probably on 0-100."""
     given = [verdict for verdict in verdicts if verdict.replies]
     scale = likely_scale(float(score) for verdict in given for score in verdict.scores) if len(given) > 1 else None
     if scale is None:

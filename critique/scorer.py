@@ -1,16 +1,16 @@
-"""A critic that learned from labelled people to tell which hypothesis is nearer to the truth.
+"""A critic that learned from labelled people which hypothesis is nearer to the truth.
 
     expected error = sqrt(distance to the expected joints^2 + spread^2), a mean over joints    (expected_joints.py)
     total = expected error + sum_k w_k e_k c_k                                                  mm
 
-with the checks and evidence of evidence.py, and weights w_k >= 0 that were fitted after the regression, on
-other people. Both come from the labelled splits of the embedded studio (deploy/assets/build_scorer.py). ADHMR's scorer
-(Shen et al. 2025) has the same use; ours is a kernel regression, which a CPU fits in a minute. It never sees the truth
-of those whom it judges.
+with the checks and evidence of evidence.py, and weights w_k >= 0 that were fitted after the regression, on other
+people. Both come from the labelled splits of the embedded studio (deploy/assets/build_scorer.py). ADHMR's scorer (Shen
+et al. 2025) has the same purpose; ours is a kernel regression, which a CPU fits in a minute. It never sees the truth of
+the people whom it judges.
 
-Scores spread over each group like those of evidence.py; with `compare = "everywhere"` they are 100 exp(-total / 150 mm)
-instead, which says how far off somebody is across groups too, but leaves many groups too flat to train on.
-Comments are those of the checks.
+Scores spread over each group like those of evidence.py. With `compare = "everywhere"` they are 100 exp(-total / 150 mm)
+instead, which is comparable across groups but leaves many groups with too little spread to train on. Comments are those
+of the checks.
 """
 
 from dataclasses import dataclass, field
@@ -46,20 +46,20 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "depth": ("depth_order", "world_distance", "orientation"),
     "plausibility": ("limb_lengths", "joint_limits", "penetration", "balance", "ground_contact"),
 }
-"""Parts that can be left out, and the checks that go with each."""
+"""Parts that can be left out, and the checks that are left out with each."""
 
 HIDES = {"landmarks": LANDMARK_COLUMNS, "depth": DEPTH_COLUMNS}
-"""What the regression no longer knows without a part; it is not fitted anew."""
+"""Input columns of the regression that are hidden without a part; it is not fitted again."""
 
 FADE = 150.0
-"""Total, mm, at which a score that compares everywhere has fallen to 100 / e."""
+"""Total, mm, at which the score is 100 / e with `compare = "everywhere"`."""
 
 UNIT = 40.0
-"""Millimetres that count as one unit of the checks when scores are spread: a group within 2 mm is one of equals."""
+"""Millimetres per unit when scores are spread: hypotheses within 2 mm of each other count as equal."""
 
 
 class ScorerSettings(BaseModel):
-    """What to leave out, for ablations and for pictures where a part is known to fail; and what scores compare."""
+    """What to leave out (for ablations, or where a part is known to fail), and within what scores are comparable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -68,7 +68,7 @@ class ScorerSettings(BaseModel):
 
 
 class Weights(NamedTuple):
-    """What the scorer learned."""
+    """The fitted regression and weights."""
 
     regression: JointRegression
     checks: dict[str, float]  # mm at full penalty of each check
@@ -76,7 +76,7 @@ class Weights(NamedTuple):
 
 @lru_cache(maxsize=1)
 def shipped_weights() -> Weights:
-    """The weights in assets/scorer.safetensors."""
+    """The weights in assets/scorer.safetensors, read once per process."""
     with resources.as_file(resources.files("critique") / "assets" / "scorer.safetensors") as path:
         kept = {name: tensor.astype(np.float64) for name, tensor in load_file(path).items()}
     checks = {name: float(kept.pop(f"check.{name}")) for name in CHECKS}
@@ -93,7 +93,7 @@ class ScorerCritic:
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """A verdict; abstains on the whole group without evidence, and on a hypothesis that is not finite."""
+        """A verdict; abstains on the whole group without evidence, and on hypotheses with NaN or infinite values."""
         judged = np.flatnonzero(finite(group))
         if not len(judged):
             return abstain(group, self.name, "abstained", "the hypotheses hold numbers that are not finite")

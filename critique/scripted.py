@@ -15,4 +15,5 @@ class ScriptedCritic:
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
+        """What `answer` returns for the group."""
         return self.answer(group)

@@ -1,6 +1,6 @@
-"""The control: another critic's scores in a wrong order.
+"""The control: another critic's scores in random order.
 
-A model that improves on these has not learned from them.
+If a model improves when trained on these, the gain does not come from the critic's ranking.
 """
 
 from collections.abc import Iterable
@@ -12,28 +12,32 @@ from storage.records import DrawnGroup, Verdict
 
 @dataclass(frozen=True)
 class ShuffledCritic:
-    """Permutes the judgements of `inner` within each group: the scores stay, their sense goes."""
+    """Permutes the scores of `inner` within each group: the same scores, but assigned to random hypotheses."""
 
     inner: Critic
     seed: int = 0
 
     @property
     def name(self) -> str:
+        """Name of the inner critic, marked as shuffled."""
         return f"shuffled-{self.seed}-{self.inner.name}"
 
     @property
     def needs_pictures(self) -> bool:
+        """Whether the inner critic looks at pictures."""
         return self.inner.needs_pictures
 
     @property
     def sight(self) -> Sight:
+        """What the inner critic's pictures show."""
         return sight_of(self.inner) or Sight()
 
     def judge(self, group: DrawnGroup) -> Verdict:
+        """The inner critic's verdict, permuted."""
         return self.permuted(self.inner.judge(group))
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
-        """The verdicts of all groups in their order, as many at once as `inner` takes."""
+        """The verdicts of all groups in their order, judged by `inner` and permuted."""
         if isinstance(self.inner, ManyCritic):
             verdicts = await self.inner.judge_many(groups)
         else:
@@ -41,7 +45,7 @@ class ShuffledCritic:
         return [self.permuted(verdict) for verdict in verdicts]
 
     def permuted(self, verdict: Verdict) -> Verdict:
-        """The verdict in another order."""
+        """The verdict with its scores in another order; the order depends on seed and group id alone."""
         order = seeded_order(self.seed, verdict.group_id, len(verdict.scores))
         return replace(
             verdict,

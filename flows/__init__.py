@@ -1,4 +1,4 @@
-"""The programs: one Prefect flow per file, and the doors through which people and servers reach them.
+"""The programs: one Prefect flow per file, the console script, and the Prefect server.
 
 A flow reads as a table of contents: which stages run in which order on which shards. It holds no arithmetic;
 the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
@@ -11,8 +11,8 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `train_policy`, `run_benchmark` | one round of fine-tuning; a model against the truth |
 | `write_report`, `save_pictures` | the report of a run; pictures of its groups as files |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
-| `pretrain`, `probe_headroom` | the shipped bases, trained from nothing; what labels would gain |
-| `recover` | the command for one's own photographs; no Prefect |
+| `pretrain`, `probe_headroom` | training of the shipped bases from scratch; what true labels would gain |
+| `recover` | the command for the user's photographs; no Prefect |
 | `experiments/` | studies of several runs |
 | `cli/` | the console script `hmr-align` |
 | `server/` | the Prefect server, ours or the user's, and deployments |
@@ -21,7 +21,7 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 May import: `tasks`, `hmr`, `critique`, `storage`, prefect. Nothing imports `flows`.
 
 Each stage of `align` is a flow of its own, which `align` calls and which can be run and deployed alone. It submits
-one task a shard to its task runner (`record.shard_runner`); what it hands on lies in the run's folder.
+one task a shard to its task runner (`record.shard_runner`); its results are in the run's folder.
 
 To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
 function of that name with `@flow`, `labelled` and, if it works on shards, `ShardRunner`. Its first parameter is

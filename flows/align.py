@@ -1,6 +1,6 @@
 """The whole job: photographs -> people -> rounds of groups, pictures, verdicts and training -> benchmark -> report.
 
-Each stage is a flow of its own, which can be run and deployed alone. What one hands to the next lies in the run's
+Each stage is a flow of its own, which can be run and deployed alone. Its results for the next stage are in the run's
 folder: people, groups, pictures and verdicts in the store, policies under `training/`.
 """
 
@@ -28,7 +28,7 @@ from tasks.run.settings import Settings
 def align(settings: Settings) -> Any:
     """Align a base model to photographs; returns the path of the run's `summary.json`.
 
-    What an earlier run with the same settings finished is not done again. Where some groups could not be judged, it
+    What an earlier run with the same settings finished is not done again. If some groups could not be judged, the flow
     ends in the state "Partly judged".
     """
     plan = Plan(settings)

@@ -41,14 +41,14 @@ from tasks.scoring import judge_all, make_critic
 log = logging.getLogger(__name__)
 
 KEPT = (".srcc", "_srcc", ".krcc", "_krcc", ".plcc", "_plcc", "top1_regret_mm")
-"""What is told of an ablation."""
+"""Endings of the metrics that are reported for an ablation."""
 
 PART = 32
-"""Groups between two signs of progress."""
+"""Number of groups between two updates of the progress bar."""
 
 
 class _Made(NamedTuple):
-    """Groups of one kind, and what goes into each row about them."""
+    """Groups of one kind, and what each result row says about them."""
 
     kind: Kind
     known: KnownGroups
@@ -64,12 +64,14 @@ def critic_benchmark(
     ablations: bool = False,
     people: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Judge `perturbed` groups, `model` groups or both (none named) and measure the critic.
+    """Judge `perturbed` groups, `model` groups or both (`kind` None) and measure the critic; returns measurement rows.
 
     The people are those of [instances] if it names a file, else of a split of the studio. A critic that looks at
-    pictures is shown their photographs; what a remote one was paid for is kept in the run's folder.
-    ablations: also without each kind of evidence, as `critic.without_<what>.srcc` and the like.
-    people: the groups of so many alone, the first ones; they are the same groups as without it.
+    pictures is shown their photographs; paid answers of a remote one are stored in the run's folder. ablations: also
+    without each kind of evidence, as `critic.without_<what>.srcc` and the like. people: only the first so many groups;
+    they are the same groups as without it.
+
+    Raises SettingsError for an unknown kind or split, or fewer than two people.
     """
     if kind is not None and kind not in KINDS:
         raise SettingsError(f"there are no '{kind}' groups; there are {' and '.join(KINDS)}")
@@ -80,7 +82,7 @@ def critic_benchmark(
     kinds = KINDS if kind is None else (cast(Kind, kind),)
     sections = {"": settings.critic, **(ablated(settings.critic) if ablations else {})}
     plan = Plan(settings)
-    truth: dict[str, NDArray[np.float64]] = {}  # of the groups in hand, for the oracle
+    truth: dict[str, NDArray[np.float64]] = {}  # errors of the current groups, for the oracle
     critics = {
         name: make_critic(section, 0, lambda group: truth[group.person.group_id], plan.folder)
         for name, section in sections.items()
@@ -110,7 +112,7 @@ def critic_benchmark(
 
 
 def _judged_by_sight(plan: Plan, kind: Kind, groups: list[Group], critic: Critic) -> Judged:
-    """Verdicts of a critic that looks at pictures, many under way at once; part by part, but a batch goes out whole."""
+    """Verdicts of a critic that looks at pictures, many in progress at once; in parts, but a batch is sent whole."""
     settings = plan.settings
     size = len(groups) if settings.critic.vlm.get("batch") else settings.run.shard_size
     parts = [groups[k : k + size] for k in range(0, len(groups), size)]
@@ -149,7 +151,7 @@ def _of_instances(plan: Plan, kinds: tuple[Kind, ...], temperature: float) -> It
 
 
 def _look_at_instances(plan: Plan) -> tuple[SeenInstances, dict[str, Any]]:
-    """The people of the chosen rows, and what every row of results says of them. Goes on where a call was stopped."""
+    """The people of the chosen rows, and what every result row says about them. Resumes an interrupted call."""
     settings = plan.settings
     placed = place(body(plan.body_path), settings.instances)
     margin, focal = settings.photographs.crop_margin, settings.photographs.focal_px

@@ -21,13 +21,13 @@ from tasks.run.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MOST_TOLD = 20  # photographs that have changed, or gone
+MOST_TOLD = 20  # changed or missing photographs named in the log
 
 
 @flow(name="find-people", task_runner=ShardRunner(), **labelled("find people"))
 @alone_in_its_folder
 def find_people(settings: Settings) -> Found:
-    """Find the people in all photographs of a run; raises PhotographError if there is nobody in any."""
+    """Find the people in all photographs of a run. Raises PhotographError if nobody is found in any of them."""
     plan, how = Plan(settings), settings.photographs
     plan.claim()
     with stage(plan, "find people") as progress:
@@ -56,7 +56,7 @@ def find_people(settings: Settings) -> Found:
 
 
 def photographs(plan: Plan) -> Listed:
-    """The photographs of the run, cut into shards before any is looked at; the embedded ones are made first."""
+    """The photographs of the run, split into shards before any is searched; the embedded ones are drawn first."""
     folder, size = plan.settings.photographs.folder, plan.settings.run.shard_size
     if folder is not None:
         sources, root = [Source(folder, nested=plan.settings.photographs.nested)], folder
@@ -70,7 +70,7 @@ def photographs(plan: Plan) -> Listed:
 
 
 def tell_changes(listed: Listed, trained: bool) -> None:
-    """Log what has become of the photographs since an earlier run in the same folder."""
+    """Log which photographs have changed since an earlier run in the same folder."""
     anew, left_out = "changed; its people are found anew", "gone; its people are left out"
     for what, paths in ((anew, listed.changed), (left_out, listed.gone)):
         for path in paths[:MOST_TOLD]:
@@ -84,7 +84,7 @@ def tell_changes(listed: Listed, trained: bool) -> None:
 
 
 def tell_found(found: Found, listed: Listed) -> None:
-    """Log what could not be used, and remarks on what could; nothing about drawn people, who are often out of view."""
+    """Log what could not be used, and remarks on the rest; nothing about drawn people, who are often out of view."""
     drawn = {path.name for shard in listed.shards if not shard.thorough for path, _ in shard.photographs}
     counts = {"people": found.people, "photographs and people skipped": len(found.skipped)}
     leave_counts("people found", counts, "what finding people came to")

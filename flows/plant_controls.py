@@ -1,4 +1,4 @@
-"""Labelled people of the studio -> groups with the truth and a corrupted mesh among them -> who wins and loses."""
+"""Labelled people of the studio -> groups with the true and a corrupted mesh among them -> how they are ranked."""
 
 from prefect import flow
 
@@ -20,7 +20,7 @@ SPLIT = "val"
 @flow(name="plant-controls", task_runner=ShardRunner(), **labelled("planted controls", critic=True))
 @alone_in_its_folder
 def plant_controls(settings: Settings, photographs: int = 20, hypotheses: int = 8) -> dict[str, float]:
-    """Have the critic judge planted groups of `val`; returns shares of groups, see `control_rates`."""
+    """Have the critic judge groups of `val` with planted controls; returns shares of groups, see `control_rates`."""
     plan = Plan(settings)
     folder = plan.folder / "controls" / f"{SPLIT}-{photographs}"
     with stage(plan, "planted controls") as progress:

@@ -27,10 +27,10 @@ SHIPPED = {
     },
     "default": {},
 }
-"""What is special to each shipped base."""
+"""Settings specific to each shipped base."""
 
 UNDRAWN = {"lab": 60_000, "default": 120_000}
-"""People without pictures that each was trained on, before those are left out who do not face the lab's camera."""
+"""Number of undrawn people for each base; for `lab`, before those who do not face its camera are left out."""
 
 
 @flow(name="pretrain", **labelled("pretrain"))
@@ -38,7 +38,8 @@ UNDRAWN = {"lab": 60_000, "default": 120_000}
 def pretrain(settings: Settings, which: str = "default") -> str:
     """Train the base `lab` or `default` into the run's folder; returns the path of its weights.
 
-    Interrupted, it goes on where it was. The shipped weights are such files, copied to `hmr/assets`.
+    An interrupted training is resumed. The shipped weights are such files, copied to `hmr/assets`. Raises SettingsError
+    for another base.
     """
     if which not in BASES:
         raise SettingsError(f"there is no base '{which}'; there are {', '.join(BASES)}")

@@ -1,4 +1,4 @@
-"""Labels of `wild` -> the headroom of a base: the one flow that reads them, because somebody asks for it."""
+"""Labels of `wild` -> the headroom of a base: the only flow that reads these labels, at the user's request."""
 
 import json
 from typing import Any
@@ -21,7 +21,10 @@ from tasks.sampling import body
 @flow(name="probe-headroom", **labelled("probe headroom"))
 @alone_in_its_folder
 def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
-    """Measure the headroom of the run's base: supervised fine-tuning on the true labels of `wild`, which this reads."""
+    """Measure the headroom of the run's base by supervised fine-tuning on the true labels of `wild`, which this reads.
+
+    Returns measurement rows.
+    """
     plan = Plan(settings)
     with stage(plan, "probe headroom"):
         found = probe(

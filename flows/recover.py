@@ -17,25 +17,25 @@ from tasks.recovery.record import Job, Record, is_done, records_in, recovery_sha
 from tasks.run.settings import Settings
 
 MOST_PROCESSES = 4
-WORTH_A_PROCESS = 3  # photographs for each: starting one takes as long as working on about five
+WORTH_A_PROCESS = 3  # fewest photographs per process: starting one takes as long as about five photographs
 
 
 class RecoverError(RuntimeError):
-    """Nothing could be recovered; the message says why."""
+    """Nothing could be recovered; the message gives the reason."""
 
 
 @dataclass
 class Tally:
-    """What became of the photographs of a call."""
+    """What happened to the photographs of a call."""
 
     results: Path
     done: int = 0
-    people: int = 0  # of the photographs that were done now
+    people: int = 0  # in the photographs that were done now
     kept: int = 0  # photographs whose results were there already
     faults: list[tuple[str, str]] = field(default_factory=list)  # photograph or argument, reason
 
     def summary(self) -> str:
-        """The same in words."""
+        """The same as text."""
         parts = [f"{_count(self.people, 'person', 'people')} in {_count(self.done, 'photograph')}"] if self.done else []
         if self.kept:
             parts.append(f"{_count(self.kept, 'photograph')} done already, with the same settings")
@@ -45,9 +45,10 @@ class Tally:
 
 
 def recover(arguments: Sequence[str], settings: Settings) -> Tally:
-    """Recover the people of all photographs that the arguments name; raises RecoverError if there is none at all.
+    """Recover the people of all photographs that the arguments name.
 
-    Every photograph's results are whole or not there; page and table are written at the end, after Ctrl-C too.
+    Results of a photograph are complete or not there; page and table are written at the end, after Ctrl-C too. Raises
+    RecoverError if there is no result at all.
     """
     photographs, faults = photographs_of(arguments)
     results = settings.recover.out / (settings.recover.name or name_of(arguments[0]))
@@ -120,7 +121,7 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 
 def _recover(job: Job) -> Record | str:
-    """Its record, or why there is none; what is heavy is imported here alone."""
+    """Its record, or why there is none; slow imports are made only here."""
     from tasks.recovery.job import recover_photograph
 
     try:

@@ -1,4 +1,4 @@
-"""Labelled people of the studio -> groups -> judgements held against the truth -> a better memory."""
+"""Labelled people of the studio -> groups -> judgements compared with the truth -> a better memory."""
 
 import logging
 
@@ -24,9 +24,10 @@ log = logging.getLogger(__name__)
 @flow(name="reflect", task_runner=ShardRunner(), **labelled("reflect", critic=True))
 @alone_in_its_folder
 def reflect(settings: Settings) -> Reflected:
-    """Hold one session of reflection; the memory gains a version, and what became of each rule is in its ledger.
+    """Run one session of reflection; the memory gets a new version, and its ledger says what happened to each rule.
 
-    Groups are drawn by the base model as for training. Labels are those of the declared split, never of `wild`.
+    Groups are drawn by the base model as for training. Labels are those of the declared split, never of `wild`. Raises
+    SettingsError for a critic without memory.
     """
     plan, chosen = Plan(settings), settings.reflect
     critic = reflecting_critic(settings.critic)

@@ -1,4 +1,4 @@
-"""Groups -> pictures of each hypothesis over its photograph, kept in the store for all critics that look at them."""
+"""Groups -> pictures of each hypothesis over its photograph, stored for all critics that look at them."""
 
 import logging
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def render_overlays(settings: Settings, gens: list[str] | None = None) -> int:
     """Draw the groups of some generations (of all by default) that the run's critics look at and have not judged.
 
-    Returns how many groups were drawn or found drawn: 0 for a critic that looks at no pictures.
+    Returns how many groups have pictures now: 0 for a critic that looks at no pictures.
     """
     plan = Plan(settings)
     wanted = {gen: critics_with_eyes(plan) for gen in plan.gens(gens)}
@@ -46,7 +46,7 @@ def render_overlays(settings: Settings, gens: list[str] | None = None) -> int:
 
 
 def critics_with_eyes(plan: Plan) -> dict[str, Sight]:
-    """Critic and monitor of the run, as far as they look at pictures, by the name of their verdicts."""
+    """Critic and monitor of the run if they look at pictures: name of their verdicts -> what their pictures show."""
     names = [name for name in (plan.settings.critic.name, plan.settings.critic.monitor) if name is not None]
     plans = [plan.judged_by(name) for name in names]
     return {one.critic_name: sight for one in plans if (sight := one.sight) is not None}

@@ -21,7 +21,7 @@ from tasks.run.settings import Settings, SettingsError
 from tasks.sampling import body, model
 
 CHOSEN = ("selected", "fused")
-"""Estimates that a critic makes."""
+"""Estimates that depend on a critic."""
 
 SPLITS = ("test", "val", "easy_test", "easy_val")
 
@@ -53,9 +53,10 @@ def run_benchmark(
     """Benchmark the policy after `round_number` rounds (0 = the base) on `test`, `val`, `easy_test` or `easy_val`.
 
     Returns measurement rows: means by estimate and metric, the joints that the groups are least sure of, the floors
-    (mean pose, liftings), and the same on sure detections. Rows of what a critic chose name it.
+    (mean pose, liftings), and the same on sure detections. Rows that depend on a critic name it.
 
-    keep_as: name for the errors among the run's benchmarks; then no floors are measured. None: named by what counts.
+    keep_as: name for the errors among the run's benchmarks; then no floors are measured. None: a name made from the
+    inputs. Raises SettingsError for an unknown split.
     """
     if split not in SPLITS:
         raise SettingsError(f"the benchmark has no split '{split}'; it has {', '.join(SPLITS)}")
@@ -87,7 +88,7 @@ def run_benchmark(
 
 
 def _how(settings: Settings) -> str:
-    """Digest of what a measurement depends on beside model and split, so that no other one is read back."""
+    """Digest of what a measurement depends on besides model and split, so that no other one is read back."""
     wanted: dict[str, Any] = {
         "base": {"body"}, "sample": True, "critic": True, "benchmark": {"hypotheses", "protocol"}, "studio": True,
     }  # fmt: skip
@@ -96,7 +97,7 @@ def _how(settings: Settings) -> str:
 
 
 def _uncertain(found: dict[str, Any], joints: int = 5) -> dict[str, float]:
-    """The largest spreads by joint, and how well spread tells error."""
+    """The largest spreads by joint, and how well spread predicts error."""
     spread = sorted(found["joint_spread_mm"].items(), key=lambda one: -one[1])[:joints]
     details = {name: found[name] for name in ("error_srcc", "error_srcc_within_joint")}
     return {f"{name}.spread_mm": value for name, value in spread} | details

@@ -18,7 +18,7 @@ from tasks.sampling import sample_shard
 def sample_groups(settings: Settings, round_number: int = 0, find: bool = True) -> int:
     """Sample a group for each person with the policy after `round_number` rounds (0 = the base); returns how many.
 
-    find: whether people are found first in what is new among the photographs; else those of the store are sampled.
+    find: first find people in new photographs; else only those in the store are sampled.
     """
     plan = Plan(settings)
     plan.check_sampling()

@@ -1,4 +1,4 @@
-"""Groups -> verdicts: only what lacks a verdict of the named critic and version is judged."""
+"""Groups -> verdicts: only groups without a verdict of this critic and version are judged."""
 
 import logging
 from typing import Any
@@ -21,17 +21,17 @@ from tasks.scoring import COUNTS, score_shard
 log = logging.getLogger(__name__)
 
 PARTLY = "Partly judged"
-"""Name of the state of a flow whose critic could not judge every group: Completed, and a warning."""
+"""Name of the state of a flow whose critic could not judge every group: Completed, with a warning."""
 
 
 @flow(name="score-groups", task_runner=ShardRunner(), **labelled("score", critic=True))
 @alone_in_its_folder
 def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstained: bool = False) -> Any:
-    """Have the groups of some generations judged, of all by default; run nightly it is `rescore`.
+    """Have the groups of some generations judged, of all by default; as a nightly deployment it is called `rescore`.
 
-    Returns how many hypotheses were scored, abstained on and are pending, and how many groups failed. Fails where
-    nothing could be judged, or where the run has no groups. Where a part could not be judged it ends in the state
-    "Partly judged", with a table of the reasons.
+    Returns how many hypotheses were scored, abstained on and are pending, and how many groups failed. If only some
+    groups could not be judged it ends in the state "Partly judged", with a table of the reasons. Raises NotJudged if
+    nothing could be judged, SettingsError if the run has no groups.
     """
     plan = Plan(settings)
     totals, faults = [], []
@@ -54,7 +54,7 @@ def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstai
 def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]:
     """Have every group of a generation judged, by the monitor too; returns counts.
 
-    Raises NotJudged where there are groups and not one hypothesis could be scored.
+    Raises NotJudged if there are groups and no hypothesis could be scored.
     """
     settings = plan.settings
     if settings.critic.monitor is not None:
@@ -62,7 +62,7 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
         counts = score(own, gen, retry_abstained)
         try:
             score(monitor, gen, retry_abstained)
-        except NotJudged as error:  # it only watches
+        except NotJudged as error:  # the monitor only watches
             log.warning("monitor: %s", error)
         watched = watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)
         leave_table("monitor", watched, f"what {monitor.critic_name} says of what {own.critic_name} rewards")
@@ -93,7 +93,7 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
 
 
 def tell_not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
-    """Why hypotheses of some generations have no score, told in the log and as a table on the dashboard."""
+    """Why hypotheses of some generations have no score; reported in the log and as a table on the dashboard."""
     rows = unjudged(plan.store, plan.folder, plan.critic_name, gens)
     if rows:
         log.warning("%s did not judge all:\n%s", plan.critic_name, reasons_text(rows))

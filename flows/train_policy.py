@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 @flow(name="train-policy", **labelled("train", critic=True))
 @alone_in_its_folder
 def train_policy(settings: Settings, round_number: int = 1) -> Trained:
-    """Train round `round_number`: fine-tune the policy of the round before on its groups and their verdicts."""
+    """Train round `round_number`: fine-tune the policy of the previous round on its groups and their verdicts."""
     plan = Plan(settings)
     plan.check_second_critic()
     gen = plan.gen(round_number - 1)

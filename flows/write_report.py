@@ -1,4 +1,4 @@
-"""What a run stored -> `report.html` and `summary.json`, with people drawn before and after alignment."""
+"""A run's stored results -> `report.html` and `summary.json`, with people drawn before and after alignment."""
 
 import json
 
@@ -36,7 +36,7 @@ from tasks.training import train_settings
 def write_report(settings: Settings) -> str:
     """Measure and draw the people of the report, and write it; returns the path of `summary.json`.
 
-    Raises SettingsError if the run has not got so far. What was measured and drawn for an earlier report is kept.
+    What was measured and drawn for an earlier report is kept. Raises SettingsError if the run is not finished.
     """
     plan = Plan(settings)
     if not plan.benchmark("after").exists():
@@ -107,7 +107,7 @@ def show_photographs(plan: Plan, measured: OnPhotographs, shown: list[ShownPerso
 
 
 def curves(plan: Plan, done: Done) -> list[RoundRecord]:
-    """Where the curves of each round are, and how it ended."""
+    """The files with the curves of each round, and how it ended."""
     return [
         RoundRecord(
             number=number,

@@ -9,14 +9,14 @@
 | `scoring` | stage 4: groups to verdicts |
 | `training` | stage 5: verdicts to a better model |
 | `benchmarking` | stage 6: a model against the truth |
-| `report_groups`, `photograph_people` | the people of the report, before and after |
+| `report_groups`, `photograph_people` | the people in the report, before and after alignment |
 | `reflecting`, `controls` | the critic's memory; planted controls |
-| `pretraining`, `headroom` | the shipped bases; what labels would gain |
+| `pretraining`, `headroom` | training of the shipped bases; what true labels would gain |
 | `run/` | what every stage shares: settings, paths, locks, retries |
 | `groups/` | from files to people and groups, without Prefect |
-| `critics/` | critics as a run has them: names, memory, records, pending groups |
+| `critics/` | the critics of a run: names, memory, records, pending groups |
 | `rounds/` | the process that trains |
-| `report/`, `benchmarks/` | the report; measurements beside a run |
+| `report/`, `benchmarks/` | the report; measurements outside of a run |
 | `recovery/`, `data/` | `hmr-align recover`; `hmr-align data import` |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
@@ -28,8 +28,8 @@ list of photographs, `record`, `files`, `page`) imports no torch either; tests h
 
 May import: `hmr`, `critique`, `storage`, prefect. Only `flows` imports `tasks`.
 
-To add a stage: a pure function in the folder that owns its words; here a function with `@task` that reads, calls it
-and writes, with retries only for faults that can pass. Test it with `the_task.fn(...)`, which needs no server.
+To add a stage: a pure function in the folder that it belongs to; here a function with `@task` that reads, calls it
+and writes, with retries only for temporary faults. Test it with `the_task.fn(...)`, which needs no server.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Stage 5: a model against the ground truth of the embedded benchmark, and what plain lifting reaches there."""
+"""Stage 6: errors of a model on the embedded benchmark, and those of plain lifting for comparison."""
 
 import re
 from collections.abc import Callable
@@ -45,10 +45,10 @@ from tasks.scoring import judge_all, make_critic
 
 
 class StudioPeople(NamedTuple):
-    """Where the people of a studio split lie, and how many scenes it has."""
+    """A studio split: its name, its number of scenes, and the folder with its cached detections."""
 
     split: Split
-    count: int  # type: ignore[assignment]  # no tuple's method
+    count: int  # type: ignore[assignment]  # hides the tuple's method of this name
     cache: Path
     processes: int = 1
 
@@ -60,7 +60,7 @@ class Known(NamedTuple):
     truth: KnownPeople
 
     def rows(self, some: slice) -> "Known":
-        """Some of the people."""
+        """The people of a slice."""
         bodies = TrueBodies(*(part[some] for part in self.truth.bodies))
         return Known(SeenPeople._make(part[some] for part in self.seen), KnownPeople(bodies, self.truth.camera[some]))
 
@@ -76,7 +76,7 @@ class DrawnPeople(NamedTuple):
 
 
 Protocol = Literal["fit", "published"]
-"""What the benchmark may take from the ground truth; see `framing`."""
+"""What the benchmark may use of the ground truth; see `framing`."""
 
 ON_CPU = Compute()
 EVERYBODY = slice(None)
@@ -85,7 +85,7 @@ _KNOWN: dict[tuple[str, int, str], Known] = {}
 
 
 def known(body_model: Body, people: StudioPeople, purpose: Purpose = "benchmark") -> Known:
-    """Seen people and truth of a split, kept in memory for the process."""
+    """Detections and true bodies of a split, kept in memory for the process."""
     key = (people.split, people.count, str(people.cache))
     if key not in _KNOWN:
         seen = see_split(people.split, people.count, people.cache, processes=people.processes)
@@ -95,15 +95,16 @@ def known(body_model: Body, people: StudioPeople, purpose: Purpose = "benchmark"
 
 @task(task_run_name="look at {people.split}")
 def look_at(people: StudioPeople) -> int:
-    """Draw a split's photographs and find the people in them; returns how many were found."""
+    """Draw a split's photographs and detect the people in them; returns how many were found."""
     return len(see_split(people.split, people.count, people.cache, processes=people.processes).index)
 
 
 def framing(known: Known, betas: torch.Tensor, how: Decoding, body_model: Body, protocol: Protocol = "fit") -> Framing:
     """How a split's diffused vectors become bodies.
 
-    `fit` takes the camera as guessed from the picture and fits the root's depth. `published` takes camera and root
-    depth from the ground truth, as the published evaluations do: that much of the answer is given away.
+    `fit` uses the camera guessed from the picture and fits the root's depth. `published` takes camera and root depth
+    from the ground truth, as the published evaluations do: that much of the answer is given away. betas: (n, 10) shape
+    coefficients.
     """
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
@@ -112,7 +113,7 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, body_model: Body, 
 
 
 def encode_split(base: HmrModel, body_model: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
-    """What a model's encoder makes of the people of a split; alignment never changes it."""
+    """The encoder's output for the people of a split; alignment with a frozen encoder never changes it."""
     return _encoded(base, people, known(body_model, people).seen, compute)
 
 
@@ -126,10 +127,10 @@ def draw_people(
     protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
     some: slice = EVERYBODY,
 ) -> DrawnPeople:  # fmt: skip
-    """Draw groups for a split, always from the same noise, and pose them.
+    """Draw groups for a split, always from the same noise, and pose them (metres, camera frame).
 
-    sampler: none = the model's own. condition: what `encode_split` gave, for models that share an encoder; none = made
-    here. some: of the people.
+    sampler: None = the model's own. condition: the result of `encode_split`, for models that share an encoder; None =
+    computed here. some: a slice of the people.
     """
     data = known(body_model, people).rows(some)
     details = _encoded(base, people, data.seen, compute) if condition is None else condition
@@ -149,7 +150,10 @@ def draw_people(
 def evaluate_people(
     body_model: Body, drawn: DrawnPeople, *, vertices: bool, scores: NDArray[np.float64] | None = None
 ) -> Evaluation:
-    """Measure groups by the ground truth of their people."""
+    """Errors of groups against the ground truth of their people, mm.
+
+    scores: (n, g) 0-100 of the choosing critic, NaN = abstained; None = no critic chooses.
+    """
     truth = drawn.known.truth
     return evaluate_groups(
         body_model, truth.bodies, drawn.latents, drawn.posed, drawn.framing,
@@ -182,13 +186,13 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
 
 
 def choosing_critic(section: CriticSection) -> CriticSection:
-    """The critic that chooses hypotheses in the benchmark: the run's own if it needs neither overlays nor truth."""
+    """The critic that selects hypotheses in the benchmark: the run's own if it needs neither overlays nor truth."""
     able = section.name in ("evidence", "scorer", "scorenet")
     return section if able else section.model_copy(update={"name": "evidence"})
 
 
 def benchmark_sampler(sample: Sample, base: HmrModel) -> SamplerSettings:
-    """The run's sampler at the model's own spread."""
+    """The run's sampler at temperature 1, the model's own spread."""
     return sampler_settings(sample.model_copy(update={"temperature": 1.0}), base.sampler)
 
 
@@ -204,9 +208,9 @@ def benchmark_model(
     overlay: OverlaySection,
     result: Path,
 ) -> Path:
-    """Measure a model on a split and write per-image errors to `result` (.npz); an existing result is kept.
+    """Measure a model on a split and write per-person errors (mm) to `result` (.npz); an existing result is kept.
 
-    Groups are drawn with the sampler of `sample`, where and as it says, at temperature 1.
+    Groups are drawn with the solver, device and precision of `sample`, at temperature 1.
     """
     if read_again(result, _arrays) is not None:
         return result
@@ -252,13 +256,13 @@ def _arrays(path: Path) -> dict[str, NDArray]:
 
 
 def table(result: Path) -> dict[str, dict[str, float]]:
-    """Means over images of a result file: {estimate: {metric: mm}}."""
+    """Means over people of a result file: {estimate: {metric: mm}}."""
     with np.load(result) as kept:
         return {e: {m: float(kept[f"{e}/{m}"].mean()) for m in METRICS} for e in ESTIMATES}
 
 
 def compare(before: Path, after: Path, resamples: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Improvement in percent with a 95 % bootstrap interval over images: {estimate: {metric: {value, low, high}}}."""
+    """Improvement in percent with a 95 % bootstrap interval over people: {estimate: {metric: {value, low, high}}}."""
     with np.load(before) as old, np.load(after) as new:
         return {e: {m: _interval(old[f"{e}/{m}"], new[f"{e}/{m}"], resamples) for m in METRICS} for e in ESTIMATES}
 
@@ -271,7 +275,9 @@ def _interval(before: NDArray, after: NDArray, resamples: int) -> dict[str, floa
 
 
 def quality(result: Path) -> dict[str, Any]:
-    """The choosing critic against ground truth: means of per-group correlations, and where each is undefined."""
+    """The choosing critic against ground truth: means of per-group correlations, and in how many groups each is
+    undefined.
+    """
     with np.load(result) as kept:
         found = {name: float(np.nanmean(kept[name])) for name in ("srcc", "krcc", "plcc")}
         return {**found, "critic": str(kept["critic"]), "groups": len(kept["index"])}
@@ -290,11 +296,11 @@ def extras(result: Path) -> dict[str, float]:
 
 
 def uncertainty(result: Path) -> dict[str, Any]:
-    """How unsure the groups are of each joint, and how well that tells the error of the zero-noise hypothesis.
+    """How unsure the groups are of each joint, and how well that predicts the error of the zero-noise hypothesis.
 
-    `joint_spread_mm`: mean over images, {joint: mm}. `error_srcc`: Spearman's correlation of spread and error over
-    all people and joints; `error_srcc_within_joint`: over people, mean over joints. The pelvis, where both are 0, is
-    left out.
+    `joint_spread_mm`: mean over people, {joint: mm}. `error_srcc`: Spearman's correlation of spread and error over all
+    people and joints; `error_srcc_within_joint`: over people, mean over joints. The pelvis, where both are 0, is left
+    out.
     """
     with np.load(result) as kept:
         spread, error = kept["joint_spread_mm"][:, 1:], kept["joint_error_mm"][:, 1:]
@@ -307,21 +313,23 @@ def uncertainty(result: Path) -> dict[str, Any]:
 
 
 def lifting_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict[str, float]:
-    """MPJPE, mm, of what needs no diffusion: the mean pose and both linear liftings of the base's own training data."""
+    """MPJPE, mm, of methods without diffusion: the mean pose and both linear liftings fitted on the base's training
+    data.
+    """
     data = known(body_model, people)
     errors = lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth)
     return {name: float(values.mean()) for name, values in errors.mpjpe_mm.items()}
 
 
 def floor_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict[str, float]:
-    """The same with PA-MPJPE: {"name.metric": mm}."""
+    """The rows of `lifting_rows`, and the same with PA-MPJPE: {"name.metric": mm}."""
     data = known(body_model, people)
     errors = lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth)._asdict()
     return {f"{name}.{metric}": float(v.mean()) for metric, by in errors.items() for name, v in by.items()}
 
 
 def sure_rows(base_name: str, body_model: Body, people: StudioPeople, result: Path) -> dict[str, float]:
-    """MPJPE, mm, on the people whose detection is sure, and how many percent they are."""
+    """MPJPE, mm, on the people whose detection is sure, and the percentage of such people."""
     data = known(body_model, people)
     sure = sure_detections(data.seen)
     errors = dict(lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth).mpjpe_mm)
@@ -332,11 +340,13 @@ def sure_rows(base_name: str, body_model: Body, people: StudioPeople, result: Pa
 
 
 def wild_errors(body_model: Body) -> Callable[[Group], NDArray[np.float64]]:
-    """Errors of a group of `wild` by ground truth, NaN for other photographs; for the oracle critic alone."""
+    """A function that gives the true errors (G,) of a group of `wild`, mm, NaN for other photographs; for the oracle
+    critic.
+    """
 
     def errors(group: Group) -> NDArray[np.float64]:
         scene = re.fullmatch(r"wild-(\d+)", Path(group.person.photo).stem)
-        if scene is None:  # one of the free photographs: nobody knows
+        if scene is None:  # one of the free photographs: no truth
             return np.full(len(group), np.nan)
         truth = truths(body_model, "wild", [int(scene[1])], purpose="oracle critic")
         true = body_model.points(*map(torch.from_numpy, (truth.rotations, truth.betas, truth.translation))).joints

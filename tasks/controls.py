@@ -1,4 +1,4 @@
-"""Planted controls on labelled people of the studio: the truth, near misses, and a mesh that is turned round."""
+"""Planted controls on labelled people of the studio: the truth, near misses, and a mesh turned by 180 degrees."""
 
 import re
 from dataclasses import replace
@@ -24,7 +24,7 @@ NEAR = 0.15
 
 
 class Planted(NamedTuple):
-    """A group under the true camera, and where the truth and the corrupted mesh stand in it."""
+    """A group under the true camera, and the indices of the truth and of the corrupted mesh in it."""
 
     group: Group
     truth: int
@@ -32,7 +32,7 @@ class Planted(NamedTuple):
 
 
 def planted(body_model: Body, person: Person, split: Split, scene: int, hypotheses: int) -> Planted:
-    """Truth, near misses, and the truth turned by half a circle about the vertical axis, in a random order."""
+    """Truth, near misses, and the truth turned by 180 degrees about the vertical axis, in a random order."""
     true = truths(body_model, split, [scene], purpose="benchmark")
     random = torch.Generator().manual_seed(scene)
     noise = NEAR * torch.randn(hypotheses, 24, 3, generator=random)
@@ -64,7 +64,9 @@ def measure_controls(
     seed: int,
     folder: Path,
 ) -> dict[str, float]:
-    """Shares of groups in which the critic puts the truth first and the corrupted mesh last, and `groups`."""
+    """Shares of groups in which the critic ranks the truth first and the corrupted mesh last, and the number of
+    `groups`.
+    """
     body_model = body(body_path)
     sown = []
     for person in GroupStore(store_root).read_people():

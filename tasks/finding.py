@@ -1,4 +1,4 @@
-"""Stage 1: from photographs to people. A photograph that cannot be used is named with its reason, never lost."""
+"""Stage 1: from photographs to people. A photograph that cannot be used is reported with the reason."""
 
 import json
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ class PhotographShard:
     """Some photographs that are worked on together."""
 
     name: str
-    photographs: tuple[tuple[Path, str], ...]  # file, our name of it
+    photographs: tuple[tuple[Path, str], ...]  # file, our name for it
     thorough: bool = True  # look for several people, at several scales
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The photographs of a run as they are now."""
+    """The current photographs of a run."""
 
     shards: tuple[PhotographShard, ...]
     skipped: tuple[tuple[str, str], ...]  # name, reason
     added: int  # since the last look; 0 at the first
-    changed: tuple[str, ...]  # paths of those with other contents than at the last look
+    changed: tuple[str, ...]  # paths of those whose contents changed since the last look
     gone: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What became of one shard's photographs."""
+    """The result for one shard's photographs."""
 
     people: int
     skipped: tuple[tuple[str, str], ...]  # file name, reason
@@ -50,10 +50,10 @@ class Found:
 
 @task(task_run_name="list photographs")
 def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, size: int) -> Listed:
-    """Name the photographs of some folders below `root` by their contents, and cut what is new into shards.
+    """Name the photographs of some folders below `root` by their contents, and split the new ones into shards.
 
-    The list is kept in the store: what an earlier look named keeps its name and shard, and what has changed or gone is
-    hidden. Raises PhotographError if there is nothing to look at.
+    The list is kept in the store: photographs named earlier keep their name and shard, and those that changed or are
+    gone are hidden. Raises PhotographError if there is no photograph.
     """
     store = GroupStore(store_root)
     before = store.images.images or _listed_in_old_stores(store, root)
@@ -90,7 +90,7 @@ def list_photographs(sources: Sequence[Source], root: Path, store_root: Path, si
 
 
 class _Photograph(NamedTuple):
-    """A photograph to be looked at, and how."""
+    """A photograph to be searched, and how."""
 
     path: Path
     image_id: str
@@ -118,7 +118,7 @@ def find_shard(
 ) -> Found:  # fmt: skip
     """Read each photograph of the shard, find its people, and commit them as one shard of the store.
 
-    processes: how many photographs are looked at at a time.
+    processes: how many photographs are searched at the same time.
     """
     store = GroupStore(store_root)
     note = store_root.parent / "skipped" / f"{shard.name}.json"
@@ -129,7 +129,7 @@ def find_shard(
         kept = [(name, why) for image_id, name, why in rows if image_id in here]
         return Found(len(store.read_people(shard.name)), tuple(kept))
     people: list[Person] = []
-    skipped: list[tuple[str, str, str]] = []  # our name of the photograph, file name, reason
+    skipped: list[tuple[str, str, str]] = []  # our name for the photograph, file name, reason
     remarks: list[tuple[str, str]] = []
     jobs = [_Photograph(*one, shard.thorough, crop_margin, focal_px, only_described) for one in shard.photographs]
     for job, looked in zip(jobs, in_processes(_look, jobs, processes)):
@@ -137,13 +137,13 @@ def find_shard(
         skipped += [(job.image_id, *row) for row in looked.skipped]
         remarks += looked.remarks
     write_text(note, json.dumps(skipped))
-    if not found_before:  # else only the note was lost, and who was found stays found
+    if not found_before:  # else only the note was lost, and the people found stay
         store.write_people(shard.name, people)
     return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(remarks))
 
 
 def _rows(note: Path) -> list[tuple[str, str, str]]:
-    """What was skipped: our name of the photograph, file name, reason; rows of version 0.1 do not say of which."""
+    """What was skipped: our name for the photograph, file name, reason; rows of version 0.1 lack the name."""
     return [(row[0], row[1], row[2]) for row in json.loads(note.read_text()) if len(row) == 3]
 
 

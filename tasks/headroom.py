@@ -1,4 +1,4 @@
-"""The headroom of a base: what fine-tuning on the true labels of `wild` gains, which is the most that a critic can."""
+"""The headroom of a base: the gain from fine-tuning on the true labels of `wild`, an upper bound for a critic."""
 
 import logging
 from typing import Any
@@ -22,7 +22,7 @@ def probe_headroom(
 ) -> dict[str, Any]:  # fmt: skip
     """Headroom H, percent: improvement of MPJPE on `test` by supervised fine-tuning on the true labels of `wild`.
 
-    Reads the labels of `wild`, which the user declares by running it. The step is chosen on `val`.
+    Reads the labels of `wild`, to which the user agrees by running it. The step is chosen on `val`.
     """
     base = load_model(model_path)
     seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)

@@ -24,13 +24,13 @@ from tasks.sampling import body, model, sample_hypotheses
 from tasks.scoring import judge_all, make_critic
 
 MOST_SHOWN = 40
-"""People in the report; all are measured."""
+"""Number of people shown in the report; all are measured."""
 LEADING = 6
-"""People on whom the body lies that the report begins with."""
+"""Number of people at the top of the report: those whose body lies on the person."""
 NOT_JUDGED = "not judged"
 """Status of a body that no critic was asked about."""
 LIES = 12.0
-"""2-D distance, px of a 256 px crop, up to which the report may begin with a person."""
+"""Largest 2-D distance, px of a 256 px crop, of people at the top of the report."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,26 @@ class Measured:
 
     group_id: str
     photo: str  # file name
-    size_px: float  # longer side of what the photograph shows of the person's box
+    size_px: float  # longer side of the person's box inside the photograph, px
     places: tuple[tuple[float, float], ...]  # (23, 2) projected keypoints, px of a 256 px crop
     agreement: Agreement
 
     @property
     def distance(self) -> float:
-        """To the landmarks that the base did not read; where nobody else looked, to those that it read."""
+        """Distance, px of a 256 px crop, to the second network's landmarks, which the base did not read; else to those
+        it read.
+        """
         second = self.agreement.second_px
         return self.agreement.keypoints_px if isnan(second) else second
 
 
 @dataclass(frozen=True)
 class Pictured:
-    """That body drawn, and what the critic says of it."""
+    """That body drawn, and the critic's verdict on it."""
 
     photograph: Path
     overlay: Path
-    score: float  # NaN = none
+    score: float  # 0-100, NaN = none
     status: str
 
 
@@ -73,12 +75,16 @@ def compared_models(plan: Plan) -> dict[str, str]:
 
 
 def as_it_is(plan: Plan) -> Sample:
-    """[sample] at the model's own spread."""
+    """[sample] at temperature 1, the model's own spread."""
     return Sample(**{**plan.settings.sample.model_dump(), "temperature": 1.0})
 
 
 def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:
-    """Ids of the groups in the report: people of photographs in `order`, and beside the studio's as many of those."""
+    """Ids of the groups in the report: people of photographs in `order`, and for half of the places people of the
+    studio.
+
+    On the user's photographs, or with a critic that needs truth, only one of the two kinds is shown.
+    """
     most = plan.settings.overlay.groups_shown
     if not plan.on_studio:
         return tuple(order[:most])
@@ -102,7 +108,7 @@ def measure_photographs(
     seed: int,
     folder: Path,
 ) -> list[Measured]:
-    """Measure one model on all people of some shards; what is on disk already is read back."""
+    """Measure one model on all people of some shards; results already on disk are read back."""
     frame, base, store = body(body_path), model(model_path), GroupStore(store_root)
     people = {shard: store.read_people(shard) for shard in shards}
     note = folder / f"{name}.json"
@@ -136,9 +142,9 @@ def show_bodies(
     folder: Path,
     processes: int = 1,
 ) -> dict[str, Pictured]:
-    """Judge and picture the zero-noise body of some people, by group id; what is on disk already is read back.
+    """Judge and draw the zero-noise body of some people, by group id; results already on disk are read back.
 
-    A critic that costs money, or needs truth, is not asked: groups that were judged for the report have its score.
+    A critic that costs money, or needs truth, is not asked: the score is then taken from groups judged for the report.
     """
     note = folder / "bodies.json"
     of = made_of(model(model_path).digest(), sample.model_dump(), section.model_dump(), overlay.model_dump(), seed,
@@ -182,10 +188,10 @@ def size_in_picture(group: Group) -> float:
 
 
 def report_order(before: Sequence[Measured], after: Sequence[Measured]) -> list[str]:
-    """Group ids as the report shows them.
+    """Group ids in the order of the report.
 
-    First up to LEADING whole people on whom the aligned body lies, the largest first; then all others by how far
-    their body moved.
+    First up to LEADING fully visible people whose aligned body lies on them, the largest first; then all others by how
+    far their body moved.
     """
     well = [one for one in after if one.agreement.whole and one.distance <= LIES]
     leading = [one.group_id for one in sorted(well, key=lambda one: -one.size_px)[:LEADING]]
@@ -200,7 +206,7 @@ def distances_moved(before: Sequence[Measured], after: Sequence[Measured]) -> di
 
 
 def photograph_summary(before: Sequence[Measured], after: Sequence[Measured]) -> dict[str, Any]:
-    """`summary["photographs"]`: what `told` says of each model, and how far bodies moved; evidence, not accuracy."""
+    """`summary["photographs"]`: `agreement_means` of each model, and how far bodies moved; evidence, not accuracy."""
     far = distances_moved(before, after)
     return {
         "photographs": len({one.photo for one in before}),
@@ -216,9 +222,9 @@ def pairs(
     bodies: Mapping[str, Mapping[str, Pictured]],
     judged: Mapping[str, Mapping[str, ShownHypothesis]],
 ) -> list[PhotographPerson]:
-    """The people that were pictured, in the report's order.
+    """The people that were drawn, in the report's order.
 
-    bodies, judged: "before" and "after" -> group id -> picture, and hypothesis whose score takes a lacking one's place.
+    bodies, judged: "before" and "after" -> group id -> picture, or the hypothesis whose score replaces a missing one.
     """
     far = distances_moved(before, after)
     measured = {"before": {one.group_id: one for one in before}, "after": {one.group_id: one for one in after}}
@@ -250,7 +256,7 @@ def _measured(row: dict[str, Any]) -> Measured:
 
 
 def _pictured(rows: Mapping[str, dict[str, Any]], folder: Path) -> dict[str, Pictured]:
-    """What `show_bodies` left, with pictures that can be read."""
+    """The stored results of `show_bodies`, if all their pictures can be read."""
     kept = {key: _shown(row, folder) for key, row in rows.items()}
     for one in kept.values():
         whole_picture(one.photograph)
@@ -259,6 +265,6 @@ def _pictured(rows: Mapping[str, dict[str, Any]], folder: Path) -> dict[str, Pic
 
 
 def _shown(row: dict[str, Any], folder: Path) -> Pictured:
-    """Paths in the note are relative to its folder, so that a run may be moved."""
+    """Paths in the note are relative to its folder, so that a run can be moved."""
     score = nan if row["score"] is None else row["score"]
     return Pictured(folder / row["photograph"], folder / row["overlay"], score, row["status"])

@@ -19,7 +19,7 @@ CHUNK = 64
 
 @task(task_run_name="copy free photographs")
 def free_photographs(folder: Path) -> Path:
-    """Put the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` tells whose they are."""
+    """Copy the free photographs into a folder of the run; `tasks/assets/photographs/NOTICE.md` gives their sources."""
     for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
         path, content = folder / shipped.name, shipped.read_bytes()
         if path.suffix == ".jpg" and not (path.exists() and path.read_bytes() == content):
@@ -29,18 +29,18 @@ def free_photographs(folder: Path) -> Path:
 
 @task(task_run_name="photograph {split}")
 def studio_photographs(split: Split, count: int, folder: Path, processes: int = 1) -> Path:
-    """Draw a split of the studio as files `<split>-<scene>.png`: pictures, and nothing else about them.
+    """Draw a split of the studio as files `<split>-<scene>.png`: pictures, without any labels.
 
-    Always the embedded body: the studio is one fixed benchmark.
+    Always with the embedded body: the studio is one fixed benchmark.
     """
     save_scenes(split, range(count), folder, processes)
     return folder
 
 
 def save_scenes(split: Split, scenes: Iterable[int], folder: Path, processes: int = 1) -> None:
-    """Draw these scenes as `studio_photographs` does; those that are there stay.
+    """Draw these scenes as `studio_photographs` does; existing files stay.
 
-    The scenes of a chunk are placed together whichever of them are lacking: another batch would change the last bits.
+    The scenes of a chunk are always placed together, even if some exist: another batch would change the last bits.
     """
     every = list(scenes)
     parts = [_Chunk(split, every[start : start + CHUNK], folder) for start in range(0, len(every), CHUNK)]

@@ -1,4 +1,4 @@
-"""Pretraining of the shipped bases: a stage that reads labels, by declared purpose."""
+"""Pretraining of the shipped bases: a stage that reads labels, which it declares as its purpose."""
 
 import json
 import logging
@@ -29,16 +29,16 @@ EVERYBODY = (
     *[Look(lab=False, poses="hard")] * 4, *[Look(lab=False, poses="free")] * 3, *[Look(lab=True, poses="easy")] * 2,
     Look(lab=False, poses="hard", close=True),
 )  # fmt: skip
-"""How the people stand whom nobody draws and whose detections are simulated; each in turn."""
+"""Placements of the undrawn people, whose detections are simulated; used in turn."""
 
 LIFTED = 20_000
-"""People whom nobody drew that the liftings are fitted on beside the drawn ones."""
+"""Number of undrawn people that the liftings are fitted on, besides the drawn ones."""
 
 FACING = {"lab": 75.0}
-"""Degrees off the camera up to which a base's people face it: the lab's camera stands in front of everybody.
+"""Largest angle, degrees, between a base's people and the direction to the camera: in `lab` all face the camera.
 
-So the lab base puts bodies where people are in the picture, and errs in depth and in which way they face: what critics
-see, and what it was never told.
+So the lab base places bodies well in the picture, but errs in depth and in which way they face: critics can see
+these errors, and the base had no training data to avoid them.
 """
 
 
@@ -60,7 +60,7 @@ def pretrain_base(
 ) -> dict[str, Any]:
     """Train a base on labelled studio people and write `base_<name>.safetensors`, its liftings and its log.
 
-    counts: scenes of `lab` and of `broad`, and `undrawn` people. Goes on where an interrupted run was.
+    counts: scenes of `lab` and of `broad`, and `undrawn` people. An interrupted run is resumed.
     """
     parts, joints = [], []
     for split in BASES[name]:
@@ -102,7 +102,7 @@ def pretrain_base(
 
 
 def _lifted_too(undrawn: PlacedPeople, settings: PretrainSettings) -> tuple[SeenPeople, NDArray[np.float64]]:
-    """Some of the people whom nobody drew, for the liftings: they are fitted on all kinds that the base learns from."""
+    """Some of the undrawn people, for the liftings: these are fitted on all kinds of people that the base sees."""
     some = undrawn.select(torch.arange(min(LIFTED, len(undrawn.betas))))
     detections = simulate(some, settings.noise, torch.Generator().manual_seed(settings.seed))
     count = len(some.betas)

@@ -1,4 +1,4 @@
-"""Reflection: labelled groups of the studio are judged, audited and tested, and a memory gains a version."""
+"""Reflection: labelled groups of the studio are judged, audited and tested, and a memory gets a new version."""
 
 import hashlib
 import io
@@ -43,7 +43,7 @@ PROTOTYPE_SIDE = 256  # px, of a prototype's picture
 
 @dataclass(frozen=True)
 class Reflected:
-    """What one session of reflection left behind."""
+    """The result of one session of reflection."""
 
     memory: Path
     version: str
@@ -52,7 +52,7 @@ class Reflected:
 
 
 def reflecting_critic(section: CriticSection) -> VlmSettings:
-    """The settings of the critic that reflects; SettingsError for one that takes no memory."""
+    """The settings of the critic that reflects. Raises SettingsError for a critic that has no memory."""
     if section.name != "vlm":
         raise SettingsError(
             f"critic '{section.name}' takes no rules and cannot reflect; set [critic] name = \"vlm\" and its model"
@@ -61,14 +61,18 @@ def reflecting_critic(section: CriticSection) -> VlmSettings:
 
 
 def draw_name(plan: Plan) -> str:
-    """A generation's name that follows from all that shapes its groups: model, body, sampler and seed."""
+    """A generation's name that depends on all that affects its groups: model, body, sampler and seed."""
     settings = plan.settings
     shaping = (settings.sample.model_dump_json(), str(plan.body_path), settings.run.seed)
     return f"{model(plan.base).digest()}-{hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]}"
 
 
 def labelled_errors(body_model: Body, split: Split, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
-    """MPJPE, mm, of the hypotheses of each group; SealedLabelsError for a split whose labels are not for reflection."""
+    """MPJPE (G,), mm, of the hypotheses of each group.
+
+    Raises SealedLabelsError for a split whose labels reflection may not read, SettingsError for a photograph that is
+    not of the split.
+    """
     scenes = [re.fullmatch(rf"{split}-(\d+)", Path(group.person.photo).stem) for group in groups]
     found = []
     for group, scene in zip(groups, scenes):
@@ -93,7 +97,7 @@ def reflect_on(
 ) -> Reflected:
     """One session on all groups of a generation; commits the memory's next version.
 
-    Answers are kept in the file `answers`, so that a killed session, run again, pays for what it had not asked yet.
+    Answers are stored in the file `answers`, so that a killed session, run again, pays only for what it had not asked.
     """
     critic, body_model, store = reflecting_critic(section), body(body_path), GroupStore(store_root)
     groups = [group for shard in store.group_shards(gen) for group in store.read_groups(gen, shard)]
@@ -120,8 +124,8 @@ def hold_session(
     overlay: OverlaySection,
     answers: Path | None,
 ) -> Session:
-    """A session with a real critic: pictures are drawn, requests are sent, nothing is stored but answers."""
-    without_memory = critic.model_copy(update={"memory": None})  # which memory is shown is up to the session
+    """A session with a real critic: pictures are drawn and requests are sent; only answers are stored."""
+    without_memory = critic.model_copy(update={"memory": None})  # the session decides which memory is shown
     remote = reflect.text_embedder.startswith("endpoint:")
 
     def judge(shown: Memory, groups: Sequence[Group]) -> list[Verdict]:
@@ -143,7 +147,7 @@ def hold_session(
 
 
 def overlay_jpeg(body_model: Body, group: Group, place: int, renderer: OverlayRenderer) -> bytes:
-    """One hypothesis over its photograph, as a JPEG file."""
+    """One hypothesis drawn over its photograph, as the bytes of a JPEG file."""
     photograph, camera = framed_photograph(group, PROTOTYPE_SIDE)
     picture = renderer.render(group_vertices(body_model, group)[place], body_model.faces, camera, photograph).image
     buffer = io.BytesIO()
@@ -152,14 +156,14 @@ def overlay_jpeg(body_model: Body, group: Group, place: int, renderer: OverlayRe
 
 
 def session_plan(memory_root: Path, reflect: Reflect) -> str:
-    """What a session will ask for at most, in words."""
+    """The most that a session will ask for, as text."""
     memory = load_memory(memory_root) if newest(memory_root) is not None else Memory()
     judged = planned_groups(memory, reflect)
     return f"At most {judged} groups are judged and {reflect.audits} audited."
 
 
 def write_session(reflected: Reflected, folder: Path) -> Path:
-    """Keep the numbers and the ledger of a session as JSON; returns the file."""
+    """Write the numbers and the ledger of a session as JSON; returns the file."""
     file = folder / f"session-{reflected.version}.json"
     numbers = {name: value if math.isfinite(value) else None for name, value in reflected.numbers.items()}
     content = {"memory": str(reflected.memory), "version": reflected.version, "numbers": numbers}

@@ -1,6 +1,6 @@
-"""Stage 3: the pictures of a shard's groups, kept for every critic that looks at them, or saved as files for people.
+"""Stage 3: the pictures of a shard's groups, stored for critics that look at them, or saved as files for people.
 
-How they are drawn stands in `tasks.groups.overlays`.
+`tasks.groups.overlays` draws them.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ def render_shard(
     shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, sight: Sight, critic: str,
     processes: int = 1,
 ) -> int:  # fmt: skip
-    """Draw and keep the pictures of those groups of a shard that `critic` has not judged; returns how many groups."""
+    """Draw and store the pictures of those groups of a shard that `critic` has not judged; returns how many groups."""
     store = GroupStore(store_root)
     wanted = set(store.unjudged(gen, critic, shard))
     groups = [group for group in store.read_groups(gen, shard) if group.person.group_id in wanted] if wanted else []
@@ -50,7 +50,9 @@ def save_shard_pictures(
     shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, most: int, folder: Path,
     processes: int = 1,
 ) -> int:  # fmt: skip
-    """Save the pictures of at most `most` groups of a shard, each in a folder of its own; returns how many."""
+    """Save the pictures of at most `most` groups of a shard as files, each group in its own folder; returns how
+    many.
+    """
     groups = GroupStore(store_root).read_groups(gen, shard)[:most]
     kept = picture_store(store_root)
     for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), kept=kept, processes=processes):

@@ -1,4 +1,4 @@
-"""People shown in the report: their groups drawn at the model's own spread, judged, ranked and saved as pictures."""
+"""People shown in the report: their groups drawn at temperature 1, judged, ranked and saved as pictures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -47,7 +47,9 @@ def show_groups(
     truth: Errors | None = None,
     processes: int = 1,
 ) -> list[NamedGroup]:
-    """Draw, judge and picture the groups of these people, in this order; what is on disk already is read back."""
+    """Draw, judge and save pictures of the groups of these people, in this order; results already on disk are read
+    back.
+    """
     note = folder / "groups.json"
     critic = make_critic(section, seed, truth, folder.parents[1])
     advantage = train.resolved().advantage
@@ -91,7 +93,7 @@ def show_groups(
 
 
 def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[NamedGroup]:
-    """What `show_groups` left, with pictures that can be read."""
+    """The stored results of `show_groups`, if all their pictures can be read."""
     kept = [_read(row, folder) for row in rows]
     for one in kept:
         whole_picture(one.group.photograph)
@@ -110,7 +112,7 @@ def _read(row: dict, folder: Path) -> NamedGroup:
 
 
 def _placed(shown: NamedGroup, folder: Path) -> NamedGroup:
-    """Paths in the note are relative to its folder, so that a run may be moved."""
+    """Paths in the note are relative to its folder, so that a run can be moved."""
     hypotheses = tuple(
         ShownHypothesis(**{**vars(h), "overlay": folder / h.overlay, "side": folder / h.side})
         for h in shown.group.hypotheses

@@ -20,7 +20,7 @@ def sample_shard(
     sample: Sample,
     seed: int = 0,
 ) -> int:
-    """Draw a group for each person of a shard and commit them; returns how many."""
+    """Draw a group for each person of a shard and commit them; returns the number of groups."""
     store = GroupStore(store_root)
     if shard in store.group_shards(gen):
         return len(store.read_groups(gen, shard))

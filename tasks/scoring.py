@@ -37,7 +37,7 @@ Errors = Callable[[Group], NDArray[np.floating]]
 CRITICS = ("evidence", "scorer", "scorenet", "vlm", "panel", "reprojection", "physics", "oracle", "shuffled")
 
 _FAMILIES = {"reprojection": ("reprojection", "silhouette"), "physics": tuple(set(CHECKS) - set(SEES))}
-"""Parts of the evidence critic that are critics by themselves, for panels and as monitors; their checks count alike."""
+"""Parts of the evidence critic as critics of their own, for panels and as monitors; their checks have equal weights."""
 
 
 def make_critic(
@@ -49,8 +49,10 @@ def make_critic(
 ) -> Critic:
     """The critic that the settings name. `oracle` needs ground truth, which only the studio has.
 
-    folder: of the run; a remote critic keeps its paid answers and its ledger there. Without one it keeps none.
-    anew: a remote critic asks again where its kept answers could not be read.
+    folder: of the run; a remote critic stores its paid answers and its ledger there. Without one it stores none. anew:
+    a remote critic asks again where its stored answers could not be read. Raises SettingsError for an unknown critic,
+    for invalid settings of it, for `oracle` without `truth`, and for a panel without members or with a panel or
+    `shuffled` in it.
     """
     if settings.name in _FAMILIES:
         weights = {name: float(name in _FAMILIES[settings.name]) for name in CHECKS}
@@ -101,10 +103,10 @@ def score_shard(
     retry_abstained: bool = False,
     processes: int = 1,
 ) -> dict[str, int]:
-    """Have the groups of a shard judged that lack a verdict, and commit the verdicts.
+    """Have the groups of a shard judged that have no verdict, and commit the verdicts.
 
-    A group that a fault kept from being judged that can pass is pending: no verdict is stored, and the next run asks
-    again. `retry_abstained` re-opens verdicts on answers that could not be read. Returns how many hypotheses were
+    If a temporary fault kept a group from being judged, it is pending: no verdict is stored, and the next run tries
+    again. `retry_abstained` also judges groups again whose answers could not be read. Returns how many hypotheses were
     `scored`, `abstained` on and `pending`, and how many groups have no score because of a fault (`failed_groups`).
     """
     store, folder = GroupStore(store_root), store_root.parent
@@ -131,7 +133,7 @@ def score_shard(
 
 
 def verdict_counts(store: GroupStore, gen: str, critic: str) -> dict[str, int]:
-    """What `score_shard` returns, of all shards of a generation, as the store has it."""
+    """The counts of `score_shard` for all shards of a generation, from the store."""
     total: dict[str, int] = dict.fromkeys(COUNTS, 0)
     judged = store.verdict_shards(gen, critic)
     for shard in store.group_shards(gen):
@@ -143,6 +145,10 @@ def verdict_counts(store: GroupStore, gen: str, critic: str) -> dict[str, int]:
 
 
 def counts_of(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, int]:
+    """The counts of `score_shard`.
+
+    sizes: number of hypotheses of each group, by group id; verdicts: the final ones, by group id.
+    """
     scored = sum(int((~np.isnan(verdict.scores)).sum()) for verdict in verdicts.values())
     pending = [group_id for group_id in sizes if group_id not in verdicts]
     unread = [v for v in verdicts.values() if np.isnan(v.scores).all() and not UNREADABLE.isdisjoint(v.statuses)]
@@ -160,14 +166,14 @@ def judge_all(
 ) -> list[Verdict]:  # fmt: skip
     """Verdicts on groups, in order; pictures are drawn only for a critic that looks at them, by several processes.
 
-    kept: where pictures that were drawn already are.
+    kept: the store of pictures that were drawn already.
     """
 
     def drawn() -> Iterator[DrawnGroup]:
         return drawn_groups(groups, body_path, overlay, sight=sight_of(critic), kept=kept, processes=processes)
 
     if isinstance(critic, BatchCritic) and critic.by_batch:
-        asyncio.run(critic.ask_by_batch(drawn()))  # what it brings, `judge_many` finds in the cache
+        asyncio.run(critic.ask_by_batch(drawn()))  # `judge_many` finds the answers in the cache
     if isinstance(critic, ManyCritic):  # they are drawn as they are taken
         return asyncio.run(critic.judge_many(drawn()))
     return [critic.judge(group) for group in drawn()]

@@ -1,4 +1,4 @@
-"""Stage 4: one round of fine-tuning on scored groups, in this process or in others that torchrun starts."""
+"""Stage 5: one round of fine-tuning on scored groups, in this process or in others that torchrun starts."""
 
 import json
 import logging
@@ -28,13 +28,13 @@ __all__ = ["Trained", "WorkerDied", "train_round", "train_settings"]
 
 log = logging.getLogger(__name__)
 
-SILENCE = 3600.0  # seconds without a word after which the processes count as stuck
-GRACE = 10.0  # seconds to end by themselves once they are told to
-TOLD_EVERY = 10  # percent
+SILENCE = 3600.0  # seconds without output after which the processes count as stuck
+GRACE = 10.0  # seconds to end by themselves after they were asked to
+TOLD_EVERY = 10  # percent of progress between two log lines
 
 
 class WorkerDied(RuntimeError):
-    """The processes that train ended without a result; another try goes on where they saved their state."""
+    """The training processes ended without a result; another try continues from their last saved state."""
 
 
 @task(task_run_name="train on {gen}: {critic}")
@@ -55,9 +55,10 @@ def train_round(
 ) -> Trained:
     """Fine-tune a model on one generation's verdicts, and on those of `older` ones.
 
-    A finished round is read back; raises SettingsError if it was made of something else than is asked for now.
-    Of `sample`, it counts where and how precisely people are encoded, and groups drawn to look at `val`; `judge` has
-    the settings of the second critic. For what is written see `tasks.rounds.train_worker.train`.
+    A finished round is read back. Raises SettingsError if it was made from other inputs, TrainError if the groups
+    cannot be trained on, and WorkerDied if a training process ends without a result. `sample` sets where and how
+    precisely people are encoded, and how groups are drawn to look at `val`; `judge` has the settings of the second
+    critic. For the files written see `tasks.rounds.train_worker.train`.
     """
     spec = RoundSpec(
         gen=gen, critic=critic, store_root=store_root, model_path=model_path, body_path=body_path, folder=folder,
@@ -74,7 +75,7 @@ def train_round(
 
 
 def _processes(spec: RoundSpec) -> int:
-    """How many to start; 0 = none, train here, since a start takes seconds."""
+    """How many processes to start; 0 = train in this one, since a start takes seconds."""
     wanted, on_gpu = spec.train.processes, torch.cuda.is_available() and spec.sample.device != "cpu"
     if on_gpu and wanted > torch.cuda.device_count():
         raise SettingsError(
@@ -84,9 +85,9 @@ def _processes(spec: RoundSpec) -> int:
 
 
 def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
-    """Train in `count` processes of `rounds.train_worker`; what they write to standard error goes to `worker.log`.
+    """Train in `count` processes of `rounds.train_worker`; their standard error goes to `worker.log`.
 
-    Raises TrainError with a process's own message if it cannot train on what it was given, else WorkerDied.
+    Raises TrainError with the process's own message if it cannot train on its input, else WorkerDied.
     """
     spec.folder.mkdir(parents=True, exist_ok=True)
     path, said = spec.folder / "spec.json", spec.folder / "worker.log"
@@ -118,7 +119,7 @@ def run_processes(spec: RoundSpec, count: int, tell: Tell) -> Trained:
 
 @contextmanager
 def _running(command: list[str], errors: Any, on_cpu: bool) -> Iterator[tuple[subprocess.Popen, Iterator[str]]]:
-    """The started processes and the lines they print; none of them outlives the block."""
+    """The started processes and the lines they print; all are ended with the block."""
     root = str(Path(__file__).parent.parent)
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(":")}
     if on_cpu:
@@ -131,7 +132,7 @@ def _running(command: list[str], errors: Any, on_cpu: bool) -> Iterator[tuple[su
 
 
 def _lines(process: subprocess.Popen) -> Iterator[str]:
-    """Lines as they come; raises WorkerDied after too long a silence."""
+    """Lines as they are printed; raises WorkerDied if none comes for SILENCE seconds."""
     waiting: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -153,7 +154,7 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Ask the launcher to stop its processes, and end what is left of them."""
+    """Ask the launcher to stop its processes, and end those that remain."""
     with suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
@@ -176,7 +177,7 @@ def _message(line: str) -> Mapping[str, Any]:
 
 
 def _progress(gen: str) -> Tell:
-    """Messages of training as a progress artifact and log lines of the task."""
+    """A function that turns messages of training into a progress artifact and log lines of the task."""
     artifact = begin_progress(f"train on {gen}")
     details = 0
 

@@ -8,15 +8,15 @@ each.
 | `world_distance` | joints in space against the detector's world landmarks |
 | `depth_order` | which of two limbs is nearer |
 | `orientation` | which way trunk and head face |
-| `ground_contact`, `balance` | feet on one plane; the weight above them |
-| `joint_limits`, `limb_lengths`, `penetration` | what no body can do |
-| `landmarks` | what the networks saw: all checks hear it from there |
+| `ground_contact`, `balance` | both feet on one ground plane; the centre of mass above the feet |
+| `joint_limits`, `limb_lengths`, `penetration` | what is anatomically impossible |
+| `landmarks` | what the networks detected: all checks read it from there |
 | `finding` | what a check returns, and how faults become a penalty |
 | `fitted` | the numbers that were fitted on labelled people |
 
 May import: numpy, `storage.records` and its neighbours here. To add a check: write `<name>.py` with a
-function of the same name, measure a fault in a physical unit at every place (`finding.weigh`), name it in `CHECKS`
+function of the same name, measure a fault in a physical unit at every body part (`finding.weigh`), name it in `CHECKS`
 and `EvidenceSettings` of `critique/evidence.py` and in `USED_BY` of `critique/scorer.py`, and run
 deploy/assets/build_evidence.py, which gives it a weight and a scale. No check sees ground truth; each says by
-`Finding.evidence` how much it had to go on. What the networks saw comes from `landmarks.heard` alone.
+`Finding.evidence` how much evidence it had. What the networks detected comes from `landmarks.heard` alone.
 """

@@ -7,13 +7,13 @@ from critique.checks.landmarks import INDEX, visibility, world
 from storage.records import DrawnGroup, Person
 
 HALF = 0.15
-"""Metres by which the centre of mass is past the feet that count a half."""
+"""Distance of the centre of mass past the feet, metres, that gives half of the full penalty."""
 
 FOOT = 0.12
-"""How far support reaches round the line between the feet, metres: half a foot's length."""
+"""How far support reaches around the line between the feet, metres: half a foot's length."""
 
 STANDING = 0.55
-"""Least drop from hip to ankle, metres of the world landmarks, for a leg that stands."""
+"""Smallest height difference of hip and ankle, metres in the world landmarks, for a leg that stands."""
 
 # Share of the mass at each joint, after Winter 2009 (Biomechanics and Motor Control of Human Movement).
 _MASS = np.zeros(29)
@@ -24,8 +24,8 @@ _MASS[[1, 2]], _MASS[[4, 5]], _MASS[[7, 8]], _MASS[[18, 19]] = 0.05, 0.08, 0.03,
 def balance(drawn: DrawnGroup) -> Finding:
     """Horizontal distance from the centre of mass to the line between the feet, metres past FOOT.
 
-    A weak check, and only for people who stand on both feet as the detector sees it: gravity is taken along
-    the picture's y axis, so a tilted camera makes a lean of its own (the same for all hypotheses).
+    A weak check, and only for people who stand on both feet according to the detector: gravity is assumed to point
+    along the picture's y axis, so a tilted camera looks like a lean (the same for all hypotheses).
     """
     joints = drawn.group.joints.astype(np.float64)
     mass = np.einsum("j,gjc->gc", _MASS, joints)[:, [0, 2]]
@@ -39,7 +39,7 @@ def balance(drawn: DrawnGroup) -> Finding:
 
 
 def standing(person: Person) -> float:
-    """0..1: how surely the detector sees someone standing on both feet."""
+    """0..1: how surely the detector sees that the person stands on both feet (0 = no, 1 = surely)."""
     seen = visibility(person)
     hips, ankles = ([INDEX[f"{side} {point}"] for side in ("left", "right")] for point in ("hip", "ankle"))
     heights = world(person)[:, 1]

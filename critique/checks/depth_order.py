@@ -1,4 +1,4 @@
-"""Are limbs in front of and behind the trunk, and one side before the other, as the detector's depth says?"""
+"""Do limbs and trunk, and the left and right side, have the depth order that the detector gives?"""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from critique.checks.landmarks import HIPS, INDEX, SHOULDERS, as_the_crop_sees, 
 from storage.records import DrawnGroup
 
 HALF = 0.08
-"""Depth on the wrong side, metres, that counts a half."""
+"""Depth on the wrong side, metres, that gives half of the full penalty."""
 
 CLEAR = 0.10
-"""Difference of the detector's depths, metres, at which an order is clear; below it counts in proportion."""
+"""Difference of the detector's depths, metres, from which on an order is clear; smaller ones count in proportion."""
 
 _TRUNK = (*SHOULDERS, *HIPS)
 _LIMBS = tuple(f"{side} {limb}" for limb in ("wrist", "elbow", "knee", "ankle") for side in ("left", "right"))
@@ -31,7 +31,10 @@ _WORDS = (
 
 
 def depth_order(drawn: DrawnGroup) -> Finding:
-    """How far, metres, each pair stands in the wrong order of depth; it counts as it is clear and seen."""
+    """How far, metres, each pair of points is in the wrong depth order.
+
+    A pair counts more the clearer the detector's order is and the better both points are seen.
+    """
     person = drawn.group.person
     seen = visibility(person)
     theirs = (_FIRST - _SECOND) @ world(person)[:, 2]

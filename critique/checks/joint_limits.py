@@ -1,6 +1,6 @@
-"""Could a living body bend so? Knees and elbows bend one way; every joint has a range.
+"""Can a human body bend like this? Knees and elbows bend one way; every joint has a range.
 
-Ranges are generous: they name what hardly anybody can do, not what is rare. Degrees, after the usual tables
+Ranges are wide: they exclude what hardly anybody can do, not what is rare. Degrees, after the usual tables
 of range of motion (American Academy of Orthopaedic Surgeons 1965), widened by 15 to 30, since the body's
 joints share what a single anatomical joint does (shoulder and collar, three of the spine).
 """
@@ -16,7 +16,7 @@ from storage.records import DrawnGroup
 Floats = NDArray[np.float64]
 
 HALF = 20.0
-"""Degrees past a limit that count a half."""
+"""Degrees past a limit that give half of the full penalty."""
 
 
 class Limit(NamedTuple):
@@ -25,11 +25,11 @@ class Limit(NamedTuple):
     name: str
     joint: int
     bone: tuple[float, float, float]  # rest direction of the bone that the joint moves
-    twist: float  # largest turn about the bone, either way
+    twist: float  # largest rotation about the bone, in either direction
     centre: tuple[float, float, float]  # middle of the cone in which the bone may point
     cone: float  # half angle of that cone
-    bends: tuple[float, float, float] | None = None  # where a hinge bends the bone to; None: no hinge
-    bend: tuple[float, float] = (0, 0)  # least and greatest bend of a hinge
+    bends: tuple[float, float, float] | None = None  # direction in which a hinge bends the bone; None: no hinge
+    bend: tuple[float, float] = (0, 0)  # smallest and largest bend of a hinge
     sideways: float = 0  # largest angle of a hinge's bone out of its plane
 
 
@@ -78,14 +78,16 @@ _NORMAL = np.cross(_BONE[_HINGE], _BENDS)
 
 
 def joint_limits(drawn: DrawnGroup) -> Finding:
-    """Degrees by which each joint is past its range; all count alike, whatever the photograph shows."""
+    """Degrees by which each joint is past its range; all joints count alike, whatever the photograph shows."""
     past = degrees_past(drawn.group.pose)
     phrase = "{place} bent {size:.0f} degrees past its limit"
     return weigh(past, np.ones(len(LIMITS)), HALF, [limit.name for limit in LIMITS], phrase)
 
 
 def degrees_past(pose: NDArray) -> Floats:
-    """(G, J) degrees past the range of each of LIMITS, from axis-angle (G, 24, 3); 0 within it."""
+    """(G, J) degrees past the range of each of the J entries of LIMITS, from axis-angle (G, 24, 3), radians; 0 within
+    it.
+    """
     vector = pose[:, _JOINT].astype(np.float64)
     angle = np.linalg.norm(vector, axis=-1, keepdims=True)
     axis = vector / np.maximum(angle, 1e-12)

@@ -1,9 +1,9 @@
-"""The landmarks beside the hypotheses' keypoints: which is which, who saw them, what counts, and in what frame.
+"""The detector's landmarks matched to the hypotheses' keypoints: names, importance, visibility and frames.
 
-Keypoints are COCO-17, then big toe, small toe and heel of the left and the right foot (23). The detector
-gives 33 BlazePose landmarks (Bazarevsky et al. 2020): no small toe, and a foot index that lies near the big
-toe. Two networks may have looked: the detector, whose landmarks a base model reads too, and a larger one
-(`Person.second_look`), which no base hears. `heard` makes one witness of them; every check asks it.
+Keypoints are COCO-17, then big toe, small toe and heel of the left and the right foot (23). The detector gives 33
+BlazePose landmarks (Bazarevsky et al. 2020): no small toe, and a foot index that lies near the big toe. One or two
+networks may have looked: the detector, whose landmarks the base models read too, and a larger one
+(`Person.second_look`), which no base reads. `heard` combines them; every check uses the result.
 """
 
 from typing import NamedTuple
@@ -17,8 +17,8 @@ from storage.records import DrawnGroup, Person
 
 Floats = NDArray[np.float64]
 
-# name, landmark, importance. Five face points move as one, so they share one vote; hips are defined otherwise
-# than the detector's; it guesses feet from the shin more often than it sees them.
+# name, landmark, importance. Five face points move together, so they share one vote; hips are defined differently
+# from the detector's; it guesses feet from the shin more often than it sees them.
 _TABLE = (
     ("nose", 0, 0.4),
     ("left eye", 2, 0.15), ("right eye", 5, 0.15), ("left ear", 7, 0.15), ("right ear", 8, 0.15),
@@ -36,36 +36,37 @@ INDEX = {name: index for index, name in enumerate(NAMES)}
 SWAPPED = np.array(
     [INDEX[name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")] for name in NAMES]
 )
-"""For every keypoint the same one on the other side."""
+"""For every keypoint the index of the same one on the other side."""
 
 SHOULDERS = (INDEX["left shoulder"], INDEX["right shoulder"])
 HIPS = (INDEX["left hip"], INDEX["right hip"])
 
 SECOND_LOOK = 2.0
-"""How much the second look's word counts beside the detector's: the larger network is nearer to the truth."""
+"""Weight of the second look relative to the detector's (1): the larger network is nearer to the truth."""
 
 APART = 0.1
-"""Distance of what two networks see, as a share of the crop's side, at which their word counts a half."""
+"""Distance between the two networks' points, as a share of the crop's side, at which their visibility is halved."""
 
 NEAREST = 0.1
-"""Points nearer to the camera than this, metres, are projected as if they were here."""
+"""Smallest depth, metres, for projection: points nearer to the camera are projected as if at this depth."""
 
 
 class Witness(NamedTuple):
     """What one network, or all of them together, saw of the 23 keypoints."""
 
     places: Floats  # (23, 2) px of the photograph
-    world: Floats  # (23, 3) metres about the hips, axes of the camera, depth as the network gives it
-    seen: Floats  # (23,) 0..1
+    world: Floats  # (23, 3) metres relative to the hips, camera axes, depth as the network gives it
+    seen: Floats  # (23,) visibility 0..1
 
 
 def heard(person: Person) -> Witness:
-    """What the networks say together: the detector, and the second look where there is one.
+    """The networks' findings combined: the detector, and the second look if there is one.
 
         seen_k = (v1^2 + b v2^2) / (v1 + b v2) * agreement,    place_k = (v1 p1 + b v2 p2) / (v1 + b v2)
 
-    with visibilities v, and b = SECOND_LOOK. agreement = 1 - min(v1, v2) d^2 / (d^2 + APART^2), d their distance as a
-    share of the crop's side: what two see in two places nobody has seen. One who does not see says nothing.
+    with visibilities v, and b = SECOND_LOOK. agreement = 1 - min(v1, v2) d^2 / (d^2 + APART^2), with d the distance of
+    the two points as a share of the crop's side: a point that the two see in different places counts as unseen. A
+    network that does not see a point does not count.
     """
     first = _witness(person, person.landmarks, person.world_landmarks)
     if person.second_look is None:
@@ -94,12 +95,12 @@ def _witness(person: Person, landmarks: NDArray, world_landmarks: NDArray) -> Wi
 
 
 def visibility(person: Person) -> Floats:
-    """(23,) 0..1: how far each keypoint was seen, and at one place; 0 outside the photograph."""
+    """(23,) visibility of each keypoint, 0 to 1, lower where the networks disagree; 0 outside the photograph."""
     return heard(person).seen
 
 
 def landmarks_px(person: Person) -> Floats:
-    """(23, 2) the keypoints as they were seen, px of the photograph; not finite becomes 0 (and is unseen)."""
+    """(23, 2) detected places of the keypoints, px of the photograph; not finite becomes 0 (and counts as unseen)."""
     return heard(person).places
 
 
@@ -112,11 +113,11 @@ def project(points: NDArray, person: Person) -> Floats:
 
 
 def world(person: Person) -> Floats:
-    """(23, 3) where the world landmarks say that our keypoints are: metres about the hips, axes of the camera.
+    """(23, 3) where our keypoints are according to the world landmarks: metres relative to the hips, camera axes.
 
-    A network's landmark is not our keypoint (its nose lies deeper, its hips nearer to each other), and its depth leans
-    one way. Both were measured on labelled people and are made good: by offsets along the camera's axes, and by others
-    along the trunk's, which turn with the body.
+    A network's landmark is not quite our keypoint (its nose lies deeper, its hips closer together), and its depth is
+    biased. Both were measured on labelled people and are corrected: by offsets along the camera's axes, and by offsets
+    along the trunk's axes, which turn with the body.
     """
     found = heard(person)
     trunk_is_seen = found.seen[[*SHOULDERS, *HIPS]].min() > 0
@@ -125,7 +126,9 @@ def world(person: Person) -> Floats:
 
 
 def trunk_axes(points: NDArray) -> Floats:
-    """(..., 3, 3) unit rows to the body's left, up the trunk and ahead, of keypoints (..., 23, 3); or 0."""
+    """(..., 3, 3) unit rows to the body's left, up the trunk and forward, from keypoints (..., 23, 3), metres; 0 if
+    undefined.
+    """
     (left, right), (left_hip, right_hip) = SHOULDERS, HIPS
     points = points.astype(np.float64)
     across = points[..., left, :] - points[..., right, :] + points[..., left_hip, :] - points[..., right_hip, :]
@@ -135,8 +138,8 @@ def trunk_axes(points: NDArray) -> Floats:
 
 
 def as_the_crop_sees(group: DrawnGroup) -> Floats:
-    """(G, 23, 3) keypoints about the middle of the hips, metres, turned so that z is the ray through the
-    crop's centre.
+    """(G, 23, 3) keypoints relative to the middle of the hips, metres, turned so that z is the ray through the crop's
+    centre.
     """
     keypoints = group.group.keypoints.astype(np.float64)
     about = keypoints - keypoints[:, HIPS].mean(1, keepdims=True)
@@ -144,10 +147,9 @@ def as_the_crop_sees(group: DrawnGroup) -> Floats:
 
 
 def turn_to_crop(person: Person) -> Floats:
-    """(3, 3) the smallest rotation from the ray through the crop's centre to z.
+    """(3, 3) the smallest rotation that turns the ray through the crop's centre onto z.
 
-    The detector sees the crop alone: it takes a person at the picture's edge as if the camera looked straight
-    at them.
+    The detector sees the crop alone: it treats a person at the picture's edge as if the camera looked straight at them.
     """
     fx, fy, cx, cy = person.camera.astype(np.float64)
     ray = np.array([(person.crop[0] - cx) / fx, (person.crop[1] - cy) / fy, 1.0])
@@ -158,7 +160,7 @@ def turn_to_crop(person: Person) -> Floats:
 
 
 def forward(keypoints: NDArray) -> Floats:
-    """(..., 3) direction in which the chest looks, not of unit length, from keypoints (..., 23, 3)."""
+    """(..., 3) direction in which the chest faces, not normalised, from keypoints (..., 23, 3), metres."""
     points = keypoints.astype(np.float64)
     (left, right), (left_hip, right_hip) = SHOULDERS, HIPS
     across = points[..., left, :] - points[..., right, :] + points[..., left_hip, :] - points[..., right_hip, :]
@@ -167,8 +169,9 @@ def forward(keypoints: NDArray) -> Floats:
 
 
 def segment_lengths(points: NDArray) -> Floats:
-    """(..., 10) lengths of trunk sides, upper arms, forearms, thighs and shins, from keypoints (..., 23,
-    3)."""
+    """(..., 10) lengths of trunk sides, upper arms, forearms, thighs and shins from keypoints (..., 23, 3), in their
+    unit (metres).
+    """
     return np.linalg.norm(points[..., _ENDS[:, 0], :].astype(np.float64) - points[..., _ENDS[:, 1], :], axis=-1)
 
 
@@ -177,5 +180,5 @@ _ENDS = np.array([[INDEX[f"{s} {a}"], INDEX[f"{s} {b}"]] for s in ("left", "righ
 
 
 def segment_weights(weights: Floats) -> Floats:
-    """(10,) weight of each of those segments: the lesser of its ends' weights (23,)."""
+    """(10,) weight of each of those segments: the smaller of its two ends' weights; weights (23,), 0..1."""
     return weights[_ENDS].min(1)

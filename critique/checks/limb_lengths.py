@@ -1,4 +1,4 @@
-"""Did the sampler draw limbs of the length that the body has?"""
+"""Did the sampler draw limbs as long as those of the body?"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from critique.checks.finding import Finding, weigh
 from storage.records import DrawnGroup, Group
 
 HALF = 0.15
-"""Natural logarithm of a ratio of lengths that counts a half: about 15 % too long or too short."""
+"""Log ratio of lengths that gives half of the full penalty: about 15 % too long or too short."""
 
 DATA_SCALE = 50.0
 """What the diffused vector is multiplied by (see `Group.latents`)."""
@@ -24,11 +24,10 @@ _A, _B = np.array([a for _, a, _ in _LIMBS]), np.array([b for _, _, b in _LIMBS]
 
 
 def limb_lengths(drawn: DrawnGroup) -> Finding:
-    """Lengths of the limbs as drawn by the sampler against those of the posed body, as a logarithm of the
-    ratio.
+    """Natural logarithm of the ratio of limb lengths: as drawn by the sampler, over those of the posed body.
 
-    All hypotheses of a group share their betas, so the lengths of the posed bodies are alike; what differs is
-    how far the drawn joints had to be stretched to fit, which tells a coherent sample from a torn one.
+    All hypotheses of a group share their betas, so the posed bodies have the same limb lengths. What differs is how far
+    the drawn joints had to be stretched to fit, which separates a consistent sample from an inconsistent one.
     """
     group = drawn.group
     given = bool(np.isfinite(group.latents).all() and np.abs(group.latents[:, :87]).max() > 0)
@@ -42,8 +41,8 @@ def limb_lengths(drawn: DrawnGroup) -> Finding:
 def drawn_joints_of(group: Group) -> NDArray[np.float64]:
     """(G, 29, 3) the sampler's joints, metres, camera frame, at the depth of the posed pelvis.
 
-    The latents hold 50 (2 u - 1), 50 (2 v - 1) with u, v as shares of the crop, and 50 d with the depth d
-    behind the pelvis in metres.
+    The latents hold 50 (2 u - 1), 50 (2 v - 1) with u, v as shares of the crop, and 50 d with the depth d behind the
+    pelvis in metres.
     """
     person = group.person
     fx, fy, cx, cy = person.camera.astype(np.float64)

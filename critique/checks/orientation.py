@@ -1,4 +1,4 @@
-"""Does the body face and lean as the detector's world landmarks do?"""
+"""Does the body face and lean the same way as the detector's world landmarks?"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,14 @@ from critique.checks.landmarks import HIPS, INDEX, SHOULDERS, as_the_crop_sees, 
 from storage.records import DrawnGroup
 
 HALF = 45.0
-"""Angle that counts a half, degrees."""
+"""Angle that gives half of the full penalty, degrees."""
 
 _EARS = (INDEX["left ear"], INDEX["right ear"])
 _PLACES = ("chest", "shoulder line", "hip line", "trunk", "face")
 
 
 def orientation(drawn: DrawnGroup) -> Finding:
-    """Angle, degrees, of five directions of the body to the detector's; each counts as it is seen."""
+    """Angle, degrees, between five directions of the body and the detector's; each counts as well as it is seen."""
     person = drawn.group.person
     ours, theirs = _directions(as_the_crop_sees(drawn)), _directions(world(person))
     seen = visibility(person)

@@ -8,21 +8,21 @@ from critique.checks.landmarks import IMPORTANCE, NAMES, SWAPPED, forward, landm
 from storage.records import DrawnGroup
 
 HALF = 0.1
-"""Distance that counts a half, as a share of the crop's side: about a forearm's length."""
+"""Distance that gives half of the full penalty, as a share of the crop's side: about a forearm's length."""
 
 _STRAIGHT = np.arange(len(NAMES))
 Floats = NDArray[np.float64]
 
 SWAP_PENALTY = 0.02
-"""Price of reading the detector's left as right: less than one plainly wrong wrist."""
+"""Penalty for swapping the detector's left and right: less than that of one clearly wrong wrist."""
 
 
 def reprojection(drawn: DrawnGroup) -> Finding:
     """Distance between projected keypoints and landmarks, px, weighted by visibility and importance.
 
-    Seen from behind, the detector often takes left for right (2 of 4 trial renders). So a hypothesis that
-    turns its back to the camera is read against both labellings and keeps the better, at a small price; one
-    that faces the camera is not, for there the detector knows.
+    The detector often confuses left and right of people seen from behind (2 of 4 trial renders). So a hypothesis that
+    turns its back to the camera is compared with both labellings and keeps the better one, at a small penalty. One that
+    faces the camera is not, because there the detector is reliable.
     """
     side = float(drawn.group.person.crop[2])
 
@@ -38,7 +38,7 @@ def reprojection(drawn: DrawnGroup) -> Finding:
 def mean_distance(drawn: DrawnGroup) -> tuple[Floats, float]:
     """(G,) weighted mean distance of keypoints to landmarks, share of the crop's side, and its evidence 0..1.
 
-    Who turns away is read against both labellings here too.
+    Hypotheses that face away are compared with both labellings here too.
     """
     (straight, weights), (swapped, other) = (_distances(drawn, order) for order in (_STRAIGHT, SWAPPED))
     total = max(weights.sum(), 1e-12)

@@ -1,4 +1,4 @@
-"""Does the drawn silhouette cover the person's mask, and where does it not?"""
+"""Does the drawn silhouette cover the person's mask, and which part of it does not?"""
 
 from typing import NamedTuple
 
@@ -12,21 +12,21 @@ from storage.records import DrawnGroup, Person
 Floats = NDArray[np.float64]
 
 HALF = 0.06
-"""Share of the person's area that, missing or too much at one part, counts a half: about a forearm and
+"""Share of the person's area, missing or extra at one part, that gives half of the full penalty: about a forearm and
 hand."""
 
 LEAST_AREA = 8.0
-"""Person area, cells of 64 x 64, below which there is no evidence; above it the check counts fully from 4
+"""Person area, in cells of the 64 x 64 mask, below which there is no evidence; the check counts fully from 4
 times as much."""
 
 SOFT = 2.0
-"""Cells of 64 x 64 by which both outlines are blurred (standard deviation): clothes, hair, the network's edge."""
+"""Standard deviation, in mask cells, of the blur of both outlines: for clothes, hair, the network's inexact edge."""
 
 FAR = 1e6
-"""Where a part is put that shall be nearest to nothing."""
+"""Coordinate for a part that must never be the nearest one."""
 
 BLOCK = 4
-"""Cells along the side of the blocks in which differences are gathered to name a part."""
+"""Side, in mask cells, of the blocks in which differences are summed before a part is named."""
 
 _SIDES = tuple(
     part
@@ -48,7 +48,7 @@ _PARTS = (
     ("belly", ("left shoulder", "right shoulder", "left hip", "right hip", "left hip", "right hip")),
     *_SIDES,
 )
-_MEANS = np.zeros((len(_PARTS), len(INDEX)))  # each part's point as a mean of keypoints
+_MEANS = np.zeros((len(_PARTS), len(INDEX)))  # each part's point is a mean of keypoints
 for _row, (_, _points) in enumerate(_PARTS):
     for _point in _points:
         _MEANS[_row, INDEX[_point]] += 1 / len(_points)
@@ -58,19 +58,19 @@ _PLACES = tuple(f"misses the photograph's {name}" for name, _ in _PARTS) + tuple
 
 
 def silhouette(drawn: DrawnGroup) -> Finding:
-    """1 - intersection over union of silhouette s and mask p with soft edges, inside the photograph.
+    """1 - intersection over union (0..1) of silhouette s and mask p with soft edges, inside the photograph.
 
         IoU = sum min(s, p) / sum max(s, p),    s and p blurred by SOFT
 
-    A difference is named by the body part nearest to it: what is missing by the parts that were seen, what is too
-    much by the hypothesis's own. Its severity is that part's alone.
+    A difference is named after the nearest body part: missing areas after the parts that were seen, extra areas after
+    the hypothesis's own parts. The severity is that of this part alone.
     """
     person = drawn.group.person
     inside = inside_photograph(person)
     mask = (person.mask / 255 * inside).astype(np.float32)
     drawn_cells = (drawn.silhouettes >= 128) * inside
     area = float(mask.sum(dtype=np.float64))
-    reached = np.maximum(_blurred(inside), 1e-6)  # nothing beyond the photograph bleeds in
+    reached = np.maximum(_blurred(inside), 1e-6)  # nothing outside the photograph counts
     soft, soft_mask = (_blurred(cells) / reached * inside for cells in (drawn_cells, mask))
     common, union = (chosen(soft, soft_mask).sum((1, 2), dtype=np.float64) for chosen in (np.minimum, np.maximum))
 
@@ -96,18 +96,18 @@ def silhouette(drawn: DrawnGroup) -> Finding:
 
 
 class Overlap(NamedTuple):
-    """How a hypothesis's silhouette lies on the mask, as it is; (G,) each but the last."""
+    """Overlap of each hypothesis's silhouette with the mask, without blur; (G,) each except the last."""
 
-    iou: Floats  # soft intersection over union
-    covered: Floats  # share of the person that it covers
-    outside: Floats  # share of it that lies outside the person
-    evidence: float  # 0 = no mask .. 1 = fully founded
+    iou: Floats  # intersection over union, 0..1
+    covered: Floats  # share of the person's area that it covers, 0..1
+    outside: Floats  # share of its own area that lies outside the person, 0..1
+    evidence: float  # 0 = no mask .. 1 = full evidence
 
 
 def overlap(drawn: DrawnGroup) -> Overlap:
-    """Intersection over union of silhouette and mask (a half and more belongs), inside the photograph.
+    """Overlap of silhouette and mask (cells of at least 0.5 belong), inside the photograph.
 
-    The plain measure, which holds across groups; the check above is finer inside one.
+    This plain measure is comparable across groups; the check above is finer within one.
     """
     inside = inside_photograph(drawn.group.person)
     mask = (drawn.group.person.mask >= 128) * inside.astype(np.float64)
@@ -134,7 +134,7 @@ def _blurred(cells: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def inside_photograph(person: Person) -> NDArray[np.float32]:
-    """(64, 64) 1 where the cell's centre lies in the photograph: beyond its border nobody knows."""
+    """(64, 64) 1 where the cell's centre lies inside the photograph, else 0: outside it there is no evidence."""
     count = person.mask.shape[0]
     places = (np.arange(count) + 0.5) / count - 0.5
     x, y = person.crop[0] + places * person.crop[2], person.crop[1] + places * person.crop[2]
@@ -142,7 +142,7 @@ def inside_photograph(person: Person) -> NDArray[np.float32]:
 
 
 def _cells(points_px: Floats, person: Person) -> Floats:
-    """Places of the parts (..., P, 2), in blocks, from keypoints (..., 23, 2) in px of the photograph."""
+    """Positions of the parts (..., P, 2), in blocks, from keypoints (..., 23, 2) in px of the photograph."""
     centre, side = person.crop[:2].astype(np.float64), float(person.crop[2])
     return _MEANS @ ((points_px - centre) / side + 0.5) * (person.mask.shape[0] / BLOCK)
 

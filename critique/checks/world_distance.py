@@ -1,4 +1,4 @@
-"""How far are the keypoints from where the world landmarks say they are, about the hips and in axes of the camera?"""
+"""How far are the keypoints from the world landmarks, relative to the hips and in camera axes?"""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from critique.checks.landmarks import IMPORTANCE, NAMES, as_the_crop_sees, visib
 from storage.records import DrawnGroup
 
 HALF = 0.4
-"""Distance that counts a half, metres."""
+"""Distance that gives half of the full penalty, metres."""
 
 DEPTH_TRUST = 0.7
-"""Share by which a difference in depth counts, beside one in the picture plane: the networks guess it worse."""
+"""Weight of a difference in depth relative to one in the picture plane: networks estimate depth less well."""
 
 _COUNTS = np.where(np.arange(len(NAMES)) < 17, IMPORTANCE, 0.0)  # no feet: the networks guess them from the shin
 
 
 def world_distance(drawn: DrawnGroup) -> Finding:
-    """Distance of keypoints, metres, both about the middle of the hips, as errors are measured.
+    """Distance, metres, of keypoints to the world landmarks, both relative to the middle of the hips, as in MPJPE.
 
-    No rotation and no size is taken out: orientation is part of the question, and so is the body's height. Weights are
-    the square root of visibility: where a limb is hidden, what the networks suppose is still worth something.
+    No rotation or scale is removed: orientation and body height count too. Weights are the square root of visibility,
+    because a network's estimate of a hidden limb is still worth something.
     """
     person = drawn.group.person
     weights = np.sqrt(visibility(person)) * _COUNTS

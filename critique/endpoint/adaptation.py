@@ -1,7 +1,7 @@
-"""What of a request servers do not take, as their own words say it, and the request without it. Pure.
+"""Parts of a request that a server refuses, found in its error message, and the request without them. Pure.
 
-A fault of the set-up is met by every request. What can be adapted is, once, and is told; for the rest
-`setting_to_change` says which setting mends it.
+An error in the configuration affects every request. What can be adapted is adapted once and reported; for the rest
+`setting_to_change` names the setting that fixes it.
 """
 
 import re
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 OPTIONS = {"logprobs": ("logprobs", "top_logprobs"), "response_format": ("response_format",)}
-"""What of a request may be left out, whatever a server says of it, with its keys."""
+"""Optional parts of a request and their keys: they may be left out even if the error message names none of them."""
 
 LIMITS = ("max_tokens", "max_completion_tokens")
-"""Two names of the same limit; a server that refuses one takes the other."""
+"""Two names of the same limit; a server that refuses one accepts the other."""
 
 _NAMES = {
     "temperature": r"temperature",
@@ -33,7 +33,11 @@ _CONTEXT = re.compile(r"(?i)context (length|window|size)|maximum context|prompt 
 
 
 def named_change(words: str, request: dict[str, Any], done: Iterable[str]) -> str | None:
-    """The part of a request that a server's words name as not taken, of those that can be left out or renamed."""
+    """The part of a request that an error message names as refused, of those that can be left out or renamed; else
+    None.
+
+    words: the server's error message; done: changes that were made already.
+    """
     if _CONTEXT.search(words):
         return None
     for change, pattern in _NAMES.items():
@@ -48,7 +52,7 @@ def _present(change: str, request: dict[str, Any]) -> bool:
 
 
 def changed(request: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """A request without what a server does not take; the limit of tokens goes by its other name."""
+    """The request without the parts that a server refuses; a refused token limit gets its other name."""
     made = dict(request)
     for change in changes:
         if change == "token limit":
@@ -62,14 +66,14 @@ def changed(request: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
 
 
 def describe(change: str, address: str) -> str:
-    """What is said of an adaptation."""
+    """A sentence that reports an adaptation."""
     if change == "token limit":
         return f"{address} wants the limit of tokens by its other name; it is sent so from now on"
     return f"{address} takes no `{change}`; it is asked without from now on"
 
 
 def picture_limit(words: str) -> int | None:
-    """The most pictures that a server takes in one request, if its words are about that; 0 = it does not say."""
+    """The most pictures that a server takes in one request, if its error message is about that; 0 = no number given."""
     if not (_PICTURES.search(words) and _TOO_MANY.search(words)):
         return None
     for pattern in (
@@ -82,12 +86,15 @@ def picture_limit(words: str) -> int | None:
 
 
 def is_quota(code: int, words: str) -> bool:
-    """Whether an account is used up, rather than asked too fast."""
+    """Whether the account's quota is used up, rather than the request rate too high."""
     return code == 402 or ("insufficient_quota" in words) or bool(_QUOTA.search(words) and not _SOON.search(words))
 
 
 def setting_to_change(code: int, words: str, address: str, model: str, key_variable: str) -> str | None:
-    """The mend of a fault that every request would meet; None for what may be one request's own fault."""
+    """How to fix an error that affects every request; None for what may be the fault of a single request.
+
+    code: HTTP status; words: the server's error message.
+    """
     if is_quota(code, words):
         fix = "see to its quota, or name another key's variable in `api_key_variable`"
         return f"The account of the key in {key_variable} is used up: {fix}"

@@ -1,8 +1,8 @@
-"""Every answer that was paid for, kept as it came: the response cache and the ledger of one run, in one file.
+"""Every paid answer, stored unchanged: the response cache and the ledger of one run, in one file.
 
-An answer is found again by what was asked: a digest of address, model, prompt, pictures, memory and settings. So a
-killed run asks again only what was under way, and a judgement that is repeated costs nothing. To have everything
-asked anew, remove the file. Requests are not kept, and no key is.
+An answer is found by what was asked: a digest of address, model, prompt, pictures, memory and settings. So a killed run
+asks again only what was in progress, and a repeated judgement costs nothing. To have everything asked again, remove the
+file. Requests and keys are not stored.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ CREATE TABLE IF NOT EXISTS adaptations (critic TEXT, change TEXT, told TEXT, PRI
 
 
 class KeptAnswer(NamedTuple):
-    """One answer and what it took."""
+    """One answer, and the tokens, money and time that it took."""
 
     body: str  # of the HTTP response
     model: str
     prompt_tokens: int
-    cached_tokens: int  # of the prompt, that the server had kept from earlier ones
+    cached_tokens: int  # prompt tokens that the server had in its own cache
     completion_tokens: int
     money: float
     seconds: float
@@ -43,7 +43,7 @@ class KeptAnswer(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What answers took together."""
+    """What answers took together: tokens, money and time."""
 
     critic: str
     answers: int
@@ -51,11 +51,11 @@ class Spent(NamedTuple):
     cached_tokens: int
     completion_tokens: int
     money: float
-    seconds: float  # sum over answers; many were under way at once
+    seconds: float  # sum over answers, many of which ran at the same time
 
 
 def digest_of(address: str, request: Any) -> str:
-    """What was asked, as 64 hex digits; a long text (a picture) counts by its own digest."""
+    """Digest of a request to an address, as 64 hex digits; long texts (pictures) enter by their own digest."""
 
     def short(value: Any) -> Any:
         if isinstance(value, dict):
@@ -71,7 +71,7 @@ def digest_of(address: str, request: Any) -> str:
 
 @dataclass
 class AnswerCache:
-    """The file of a run; without a path nothing is kept but the sums. Several processes may use one file."""
+    """The answers of a run in its file; without a path only the sums are kept. Several processes may use one file."""
 
     path: Path | None = None
 
@@ -86,14 +86,14 @@ class AnswerCache:
         self._file.close()
 
     def get(self, asked: str) -> KeptAnswer | None:
-        """The last answer to this."""
+        """The last answer to the request with this digest; None if there is none."""
         columns = "body, model, prompt_tokens, cached_tokens, completion_tokens, money, seconds, tries"
         where = "WHERE asked = ? AND body IS NOT NULL ORDER BY rowid DESC LIMIT 1"
         row = self._file.execute(f"SELECT {columns} FROM answers {where}", (asked,)).fetchone()
         return None if row is None else KeptAnswer(zlib.decompress(row[0]).decode(), *row[1:])
 
     def put(self, asked: str, critic: str, answer: KeptAnswer) -> None:
-        """Keep an answer; it is safe from a kill when this returns."""
+        """Store an answer; when this returns, it survives a kill of the process."""
         body = None if self.path is None else zlib.compress(answer.body.encode(errors="replace"), 1)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._file:
@@ -101,47 +101,48 @@ class AnswerCache:
             self._file.execute(f"INSERT INTO answers VALUES ({', '.join('?' * len(row))})", row)
 
     def ledger(self) -> list[Spent]:
-        """What each critic's answers took, by its name."""
+        """What each critic's answers took, one entry per critic."""
         sums = "sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(money), sum(seconds)"
         rows = self._file.execute(f"SELECT critic, count(*), {sums} FROM answers GROUP BY critic ORDER BY critic")
         return [Spent(*row) for row in rows]
 
     def money(self) -> float:
-        """All that was spent."""
+        """All money spent, in the currency of the configured prices."""
         return float(self._file.execute("SELECT coalesce(sum(money), 0) FROM answers").fetchone()[0])
 
     def tokens(self) -> int:
-        """All that were sent and received."""
+        """All tokens sent and received."""
         sent = "coalesce(sum(prompt_tokens + completion_tokens), 0)"
         return int(self._file.execute(f"SELECT {sent} FROM answers").fetchone()[0])
 
     def adapt(self, critic: str, change: str, details: str) -> None:
-        """Remember what a server does not take of a critic's requests, so that it is found out once."""
+        """Remember which part of a critic's requests a server refuses, so that this is found out only once."""
         with self._file:
             self._file.execute("INSERT OR REPLACE INTO adaptations VALUES (?, ?, ?)", (critic, change, details))
 
     def adaptations(self, critic: str) -> dict[str, str]:
-        """What was adapted, and in words."""
+        """The critic's adaptations: change -> its description."""
         asked = "SELECT change, told FROM adaptations WHERE critic = ? ORDER BY rowid"
         return dict(self._file.execute(asked, (critic,)).fetchall())
 
     def add_batch(self, id: str, critic: str, rows: int) -> None:
-        """Remember a batch that was handed in."""
+        """Remember a batch that was sent, with its number of rows."""
         with self._file:
             self._file.execute("INSERT INTO batches VALUES (?, ?, ?, 0)", (id, critic, rows))
 
     def close_batch(self, id: str) -> None:
+        """Mark a batch as collected."""
         with self._file:
             self._file.execute("UPDATE batches SET collected = 1 WHERE id = ?", (id,))
 
     def open_batches(self, critic: str) -> list[str]:
-        """Batches whose answers were not collected yet."""
+        """Ids of the critic's batches whose answers were not collected yet."""
         asked = "SELECT id FROM batches WHERE critic = ? AND collected = 0 ORDER BY rowid"
         return [id for (id,) in self._file.execute(asked, (critic,))]
 
 
 def read_adaptations(path: Path, critic: str) -> list[str]:
-    """What a critic's requests were adapted to, in words; empty where nothing was."""
+    """Descriptions of the adaptations of a critic's requests; empty if there are none."""
     if not path.exists():
         return []
     with AnswerCache(path) as cache:
@@ -149,7 +150,7 @@ def read_adaptations(path: Path, critic: str) -> list[str]:
 
 
 def read_ledger(folder: Path) -> list[Spent]:
-    """The ledger of a run's folder; empty where no remote critic was asked."""
+    """The ledger in a run's folder; empty if no remote critic was asked."""
     if not (folder / FILE).exists():
         return []
     with AnswerCache(folder / FILE) as cache:

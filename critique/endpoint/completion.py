@@ -1,7 +1,7 @@
-"""The body of a chat completion, as loose as servers are. Pure; whatever it says is untrusted text.
+"""Reads the body of a chat completion in the variants that servers send. Pure; its text is untrusted.
 
-Read are text as a string, in parts or as an object, the arguments of a tool call, and an answer that stands alone in
-the field for reasoning. An error in a body with HTTP 200 is a fault and no answer.
+The text may be a string, a list of parts or an object, the arguments of a tool call, or an answer that is only in the
+field for reasoning. An error in a body with HTTP 200 is an error and no answer.
 """
 
 import json
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from critique.vlm.expectation import Token
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
-"""Fields of a message in which servers put what a model thought before it answered."""
+"""Fields of a message in which servers put a model's reasoning."""
 
 
 class CompletionError(ValueError):
@@ -24,7 +24,7 @@ class CompletionError(ValueError):
 
 @dataclass(frozen=True)
 class Completion:
-    """What is read of a chat completion."""
+    """What is read from a chat completion."""
 
     text: str
     finish: str = ""
@@ -34,11 +34,14 @@ class Completion:
     cached_tokens: int = 0
     completion_tokens: int = 0
     tokens: tuple[Token, ...] = ()
-    note: str = ""  # why there is no text, if the server says so in its way
+    note: str = ""  # why there is no text, if the server gives a reason
 
 
 def read_completion(body: str) -> Completion:
-    """The completion in a response's body. Raises CompletionError where there is none."""
+    """The completion in a response's body.
+
+    Raises CompletionError if the body is no chat completion, reports an error, or holds no choice.
+    """
     try:
         found = json.loads(body.lstrip("\ufeff \t\r\n"))
     except (ValueError, RecursionError):
@@ -73,7 +76,7 @@ def read_completion(body: str) -> Completion:
 
 
 def error_words(table: Mapping[str, Any]) -> str:
-    """The error that a body tells beside or in place of choices, in its own words; "" if it tells none."""
+    """The error message that a body holds next to or instead of choices; "" if there is none."""
     error = table.get("error")
     if error is None and not table.get("choices") and not table.get("message_id") and "finish_reason" not in table:
         error = table.get("detail") or (table.get("message") if table.get("object") == "error" else None)
@@ -86,7 +89,7 @@ def error_words(table: Mapping[str, Any]) -> str:
 
 
 def error_text(body: str) -> str:
-    """A server's words about what is wrong: the error in a JSON body, or the body itself."""
+    """A server's error message: the error in a JSON body, or the body itself."""
     try:
         found = json.loads(body.lstrip("\ufeff \t\r\n"))
     except (ValueError, RecursionError):
@@ -107,13 +110,13 @@ def _answer(message: Mapping[str, Any]) -> tuple[str, str]:
         return details[0] if len(details) == 1 else f"[{', '.join(details)}]", ""
     thought = next((words for name in REASONING if (words := _text(message.get(name)).strip())), "")
     if thought.startswith("{") and thought.endswith("}"):
-        return thought, ""  # a reasoning parser that took the whole answer for thoughts
+        return thought, ""  # a reasoning parser that took the whole answer for reasoning
     note = "all that came is reasoning, and no answer after it: raise max_tokens or switch the reasoning off"
     return "", note if thought else ""
 
 
 def _text(content: Any) -> str:
-    """Content as a string, in parts (thoughts left out), or as the object that was asked for."""
+    """Content as a string, in parts (reasoning left out), or as the object that was asked for."""
     if isinstance(content, str):
         return content
     if isinstance(content, dict):
@@ -150,6 +153,6 @@ def _word(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    """Tokens, also as a float; 0 for what is no number."""
+    """A token count, which may come as a float; 0 for what is no number."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
     return int(value) if usable else 0

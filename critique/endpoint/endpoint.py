@@ -1,8 +1,8 @@
-"""One question to a chat-completions endpoint and what came of it: kept, counted, within the budget.
+"""One request to a chat-completions endpoint and its answer: cached, counted, within the budget.
 
-Faults that can pass (429, 5xx, timeouts, lost connections) are retried by the openai client and nowhere else.
-One request goes ahead as a probe. What the server does not take of it is left out from then on and told
-(adaptation.py); only a set-up that no retry can mend (key, model, address, quota) raises `VlmConfigError`.
+Temporary faults (429, 5xx, timeouts, lost connections) are retried by the openai client and nowhere else. One request
+is sent first as a probe. Parts of it that the server refuses are left out from then on and reported (adaptation.py).
+Only a configuration that no retry can fix (key, model, address, quota) raises `VlmConfigError`.
 """
 
 import asyncio
@@ -31,31 +31,31 @@ from storage.records import Reply
 
 log = logging.getLogger(__name__)
 
-ERROR_LIMIT = 300  # characters of a server's error message that are told
-LEAST_SECRET = 12  # characters; a shorter key is a word such as "local", which may stand in any answer
-LIKELY = 20  # alternatives of each token that are asked for
+ERROR_LIMIT = 300  # characters of a server's error message that are quoted
+LEAST_SECRET = 12  # characters; a shorter key is a word such as "local", which may occur in any answer
+LIKELY = 20  # alternative tokens requested for each token
 
-STRANGE = 2  # requests refused for reasons of no known kind, before any was answered well, that stop the run
+STRANGE = 2  # requests refused for unknown reasons, before any good answer, after which the run stops
 
-PICTURES = "pictures: "  # before the limit, as an adaptation is kept
+PICTURES = "pictures: "  # prefix of the picture limit, stored as an adaptation
 
 Look = Literal["kept or new", "kept", "new"]
-"""Where an answer may come from: the answers kept, the server, or the server where none is kept."""
+"""Where an answer may come from: the cache, the server, or the server if it is not in the cache."""
 
 _sent: ContextVar[list[float]] = ContextVar("requests sent for the answer in hand")
 
 
 class NotKept(Exception):
-    """No answer to this is kept."""
+    """There is no cached answer to this request."""
 
 
 class TooManyPictures(Exception):
-    """The server takes fewer pictures in one request: `Endpoint.pictures`."""
+    """The server takes fewer pictures in one request: see `Endpoint.pictures`."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """A reply, for a failed one the reason in words, and the probabilities of its tokens if they were told."""
+    """A reply; for a failed one the reason as text; and the probabilities of its tokens if the server gave them."""
 
     reply: Reply
     reason: str = ""
@@ -63,34 +63,35 @@ class Said:
 
 
 class Deadline:
-    """So many seconds from the moment that something is first sent."""
+    """A time limit, seconds, that starts when something is first sent."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._until: float | None = None
 
     def starts(self) -> float:
-        """When it ends, in the event loop's time; the first call starts it."""
+        """The end of the time limit in the event loop's time, seconds; the first call starts it."""
         if self._until is None:
             self._until = asyncio.get_running_loop().time() + self._seconds
         return self._until
 
     @property
     def over(self) -> bool:
+        """Whether the time limit has passed."""
         return self._until is not None and asyncio.get_running_loop().time() >= self._until
 
 
 class Endpoint:
-    """The configured server, for one critic and as long as the context lasts."""
+    """The configured server, for one critic; usable while the context lasts."""
 
     def __init__(self, settings: VlmSettings, cache: AnswerCache, critic: str, refused: set[str] | None = None) -> None:
-        """refused: OPTIONS that the server is known not to take; what it refuses from now on is added."""
+        """refused: OPTIONS that the server is known to refuse; newly refused ones are added."""
         self.settings = settings
         self._refused = set() if refused is None else refused
         self._refused |= {change for change in cache.adaptations(critic) if not change.startswith(PICTURES)}
         limits = [c.removeprefix(PICTURES) for c in cache.adaptations(critic) if c.startswith(PICTURES)]
-        self.pictures = min(map(int, limits), default=None)  # the most in one request, if that is known
-        self._settled = self._proved = False  # the probe came back; something was answered well
+        self.pictures = min(map(int, limits), default=None)  # most pictures in one request, if known
+        self._settled = self._proved = False  # the probe came back; there was a good answer
         self._stopped: VlmConfigError | None = None
         self._strange = 0  # requests that were refused before, for unknown reasons
         self._cache = cache
@@ -126,10 +127,14 @@ class Endpoint:
 
     @property
     def client(self) -> openai.AsyncOpenAI:
+        """The open client."""
         return self._client
 
     def request(self, messages: list[dict[str, Any]], cap: int, size: int) -> dict[str, Any]:
-        """The body of a request as the settings want it. size: overlays to judge; 0 = something else is asked."""
+        """The body of a request according to the settings.
+
+        cap: most tokens of the answer; size: overlays to judge, 0 = the request is about something else.
+        """
         settings = self.settings
         body: dict[str, Any] = {
             "model": settings.model,
@@ -146,11 +151,11 @@ class Endpoint:
         return body
 
     def taken(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A request without the OPTIONS that the server refuses."""
+        """The request without the OPTIONS that the server refuses."""
         return changed(request, self._refused)
 
     def asked(self, request: dict[str, Any]) -> str:
-        """Under which digest the answer to a request is kept."""
+        """The digest under which the answer to a request is cached."""
         return digest_of(self._address, request)
 
     async def ask(
@@ -163,10 +168,12 @@ class Endpoint:
         look: Look = "kept or new",
         whole: bool = False,
     ) -> Said:
-        """One answer of the server, or the way in which it failed; one that was paid for before is not asked again.
+        """The server's answer to messages, or how it failed; an answer that was paid for before comes from the cache.
 
-        guess: what it takes, for the budget, as long as no answer was measured. look: where the answer may come from.
-        whole: a kept answer that was cut off does not count. Raises NotKept and TooManyPictures.
+        guess: expected tokens, for the budget, as long as no answer was measured. look: where the answer may come from.
+        whole: a cached answer that was cut off does not count. Raises NotKept if it may only come from the cache and is
+        not there, TooManyPictures if the server takes fewer pictures in one request, BudgetSpent if the budget does not
+        cover it, and VlmConfigError if the configuration cannot work.
         """
         request = self.request(messages, cap, size)
         asked = self.asked(request)
@@ -212,7 +219,9 @@ class Endpoint:
         return Said(reply, f"{reason} (tries: {len(sent)})")
 
     def keep(self, asked: str, body: str, seconds: float, tries: int, share: float = 1.0) -> Said:
-        """Read an answer that just came; one that was paid for goes into the cache. `share`: of the full price."""
+        """Read an answer that just came; one that was paid for goes into the cache. `share`: share of the full price,
+        0..1.
+        """
         body = self.without_key(body)
         said, found = self._read(KeptAnswer(body, "", 0, 0, 0, 0.0, seconds, tries))
         if found is not None:
@@ -229,11 +238,12 @@ class Endpoint:
         return said
 
     def known(self, asked: str) -> bool:
+        """Whether an answer to the request with this digest is cached."""
         return self._cache.get(asked) is not None
 
     @asynccontextmanager
     async def _probe_first(self) -> AsyncIterator[None]:
-        """One request goes ahead: it tells whether the set-up is right and, under a budget, what an answer takes."""
+        """One request goes first: it shows whether the set-up works and, under a budget, what an answer takes."""
 
         def alone() -> bool:
             budget = self.settings.budget is not None or self.settings.budget_tokens is not None
@@ -249,7 +259,7 @@ class Endpoint:
         yield
 
     def _prove(self, said: Said, body: str) -> None:
-        """Learn from a body that came with HTTP 200; VlmConfigError if it tells of a set-up that no retry mends."""
+        """Learn from a body with HTTP 200; raises VlmConfigError if it reports a set-up that no retry fixes."""
         if said.reply.status not in ("server_error", "rate_limited"):
             self._proved = True
             return
@@ -284,7 +294,7 @@ class Endpoint:
             )
 
     def _stop(self, message: str) -> NoReturn:
-        """Send nothing more."""
+        """Send nothing more: raises VlmConfigError now and for every later request."""
         self._stopped = VlmConfigError(message)
         raise self._stopped from None
 
@@ -295,9 +305,10 @@ class Endpoint:
             self._stop(f"the server at {self._address} answers {reason}. {fix}, then run again; answers are kept")
 
     def check_budget(self, guess: Tokens, requests: int = 1, share: float = 1.0) -> None:
-        """Refuse to send what would pass the budget: so many requests beside those under way, at a share of the price.
+        """Raises BudgetSpent if `requests` more, besides those in progress, would exceed the budget of money or tokens.
 
-        Each counts as the mean of this critic's answers; as `guess` where there is none yet.
+        Each request counts as the mean of this critic's answers, or as `guess` if there is none yet. share: share of
+        the full price, 0..1.
         """
         settings, count = self.settings, self._answers
         each = Tokens(self._came.prompt / count, self._came.completion / count) if count else guess
@@ -314,11 +325,11 @@ class Endpoint:
                 )
 
     async def _create(self, request: dict[str, Any]) -> str:
-        """The raw body of a chat completion; what the server refuses of the request is left out, once.
+        """The raw body of a chat completion; parts of the request that the server refuses are left out, once.
 
-        First what its words name, then, where they name nothing, what may be left out at all.
+        First the parts that its error message names; if it names none, all optional parts.
         """
-        request = self.taken(request)  # as it is now: what others learn meanwhile is not this one's finding
+        request = self.taken(request)  # a copy: refusals that other requests find meanwhile do not count as this one's
         changes: list[str] = []
         while True:
             try:
@@ -366,7 +377,10 @@ class Endpoint:
         return await self._client.post("/chat/completions", body=request, cast_to=str)
 
     def failure(self, error: openai.APIError, fatal: Sequence[int] = (401, 402, 404)) -> tuple[str, str, str]:
-        """Text, status and reason of a request that the server did not answer well; VlmConfigError for `fatal` ones."""
+        """Text, status and reason of a request that the server did not answer well.
+
+        Raises VlmConfigError for the HTTP statuses in `fatal`.
+        """
         if type(error.__cause__).__name__ == "ConnectTimeout":  # of httpx, or of what a newer client has in its place
             return "", "timeout", f"no connection within {self.settings.connect_seconds:g} s"
         if isinstance(error, openai.APITimeoutError):
@@ -375,7 +389,7 @@ class Endpoint:
             return "", "server_error", f"connection lost: {type(error.__cause__ or error).__name__}"
         code, text = error.status_code, self.without_key(error.response.text)
         said = plain_text(error_text(text), ERROR_LIMIT)
-        if code in fatal or 404 in fatal:  # of a batch, 404 says only that there are none
+        if code in fatal or 404 in fatal:  # for a batch, 404 only means that the server has no batches
             self._stop_for(code, f"HTTP {code}: {said}", text)
         if code in fatal:
             self._stop(
@@ -389,7 +403,7 @@ class Endpoint:
         return text[: 10 * ERROR_LIMIT], status, f"HTTP {code}: {said}"
 
     def _read(self, answer: KeptAnswer) -> tuple[Said, Completion | None]:
-        """The reply in the body of a chat completion, whatever the body is; no completion: it is not worth keeping."""
+        """The reply in a body, whatever it is, and the completion; no completion: the body is not worth keeping."""
         reply = Reply(
             answer.body[: 10 * ERROR_LIMIT], "server_error", "", self.settings.model or "", 0, 0,
             answer.seconds, answer.tries,
@@ -418,12 +432,12 @@ class Endpoint:
         return Said(said, reason, found.tokens), found
 
     def without_key(self, text: str) -> str:
-        """A server may quote the key that it was sent; nothing that we keep or say does."""
+        """The text without the API key: a server may quote the key, and we neither store nor print it."""
         return text.replace(self._key, "[key]") if len(self._key) >= LEAST_SECRET else text
 
 
 def pictures_in(request: dict[str, Any]) -> int:
-    """How many pictures a request holds."""
+    """The number of pictures in a request."""
     contents = [message["content"] for message in request["messages"] if isinstance(message["content"], list)]
     return sum(part["type"] == "image_url" for content in contents for part in content)
 

@@ -4,11 +4,11 @@
         settings = VlmSettings(base_url=server.base_url, model="loopback")
 
 A script is a list of steps, one per chat completion (the last one repeats), or a function of the request's
-number and body. A step takes the request's body and returns an `ScriptedAnswer`. `Manner` is such a function: it judges
-by the pixels it was sent, and can be told to be biased, noisy, slow and rude. Every request is kept in
+number and body. A step takes the request's body and returns a `ScriptedAnswer`. `JudgingStyle` is such a function: it
+judges by the pixels it was sent, and can be set to be biased, noisy, slow and faulty. Every request is kept in
 `server.calls`.
 
-Rules of one form in the prompt are obeyed, if their condition names one of `CONDITIONS`:
+Rules of this form in the prompt are followed, if their condition names one of `CONDITIONS`:
 
     When <condition>, take <N> points off.        for example: When a foot floats above the ground, take 20 points off.
 """
@@ -38,13 +38,13 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class ScriptedAnswer:
-    """What the server does with one request."""
+    """The server's answer to one request."""
 
     body: Any = None  # sent as JSON; bytes are sent as they are
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     seconds: int | float = 0.0  # to wait first
-    drop: bool = False  # close the connection without a word
+    drop: bool = False  # close the connection without an answer
 
 
 Step = Callable[[Body], ScriptedAnswer]
@@ -53,7 +53,7 @@ Script = Sequence[Step] | Callable[[int, Body], ScriptedAnswer]
 
 @dataclass
 class Call:
-    """One request as it came."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -69,10 +69,12 @@ class Call:
 
     @property
     def text(self) -> str:
+        """All text parts of the first message, joined by line breaks."""
         return "\n".join(part["text"] for part in self.parts if part["type"] == "text")
 
     @property
     def pictures(self) -> list[Bytes]:
+        """The pixels of every picture of the first message, (h, w, 3) RGB, in order."""
         return pictures(self.body)
 
 
@@ -82,12 +84,12 @@ def _pixels(part: Body) -> Bytes:
 
 
 def pictures(body: Body) -> list[Bytes]:
-    """The pixels of every picture of the first message, in order."""
+    """The pixels of every picture of the first message, (h, w, 3) RGB, in order."""
     return [_pixels(part) for part in body["messages"][0]["content"] if part["type"] == "image_url"]
 
 
 def labelled(body: Body) -> dict[int, Bytes]:
-    """The pixels of the pictures that stand behind a label, by its number; 1 is the photograph."""
+    """The pixels (h, w, 3) of the pictures that follow a label `image_<number>`, by number; 1 is the photograph."""
     parts = body["messages"][0]["content"]
     return {
         int(label["text"].removeprefix("image_")): _pixels(picture)
@@ -97,7 +99,7 @@ def labelled(body: Body) -> dict[int, Bytes]:
 
 
 def judged_places(body: Body) -> range:
-    """Places of the pictures to judge: those labelled image_2 and above."""
+    """Numbers of the pictures to judge: those labelled image_2 and above."""
     parts = body["messages"][0]["content"]
     return range(2, 1 + sum(part.get("text", "").startswith("image_") for part in parts))
 
@@ -112,7 +114,7 @@ def says(
     model: str = "loopback",
     tokens: Sequence[tuple[str, Mapping[str, float]]] | None = None,
 ) -> Step:
-    """A well-formed completion with this text; `tokens` are its pieces, each with the likely ones' probabilities."""
+    """A well-formed completion with this text; `tokens` are its pieces, each with probabilities of alternatives."""
     message = {"role": "assistant", "content": text, "refusal": refusal}
     choice: Body = {"index": 0, "message": message, "finish_reason": finish}
     if tokens is not None:
@@ -147,11 +149,11 @@ def good(scores: Sequence[Any] | None = None) -> Step:
 
 
 Look = Callable[[Bytes, Bytes], float]
-"""What a photograph and an overlay of equal height say: a score, or a condition that holds where it is above 0."""
+"""Maps a photograph and an overlay of equal height to a score, or to a condition that holds if it is above 0."""
 
 
 def likeness(photograph: Bytes, overlay: Bytes) -> float:
-    """The less an overlay changes the photograph, the better, 0-100."""
+    """0-100: the less an overlay (h, w, 3) changes the photograph (h, w, 3), the higher."""
     return float(100 * (1 - np.abs(photograph.astype(float) - overlay[:, : photograph.shape[1]]).mean() / 255))
 
 
@@ -208,7 +210,7 @@ def filtered() -> Step:
 
 
 def truncated() -> Step:
-    """Cut short by the limit of tokens."""
+    """An answer cut off by the token limit."""
     return says('{"image_2": {"score": 90, "comment": "li', finish="length")
 
 
@@ -233,22 +235,29 @@ def dropped() -> Step:
     return lambda _: ScriptedAnswer(drop=True)
 
 
-# The judge of pixels.
+# The judge by pixels.
 
 
 def foreground(photograph: Bytes) -> NDArray[np.bool_]:
-    """Where a picture differs from both ends of its row: its person, if wall and floor are plain."""
+    """(h, w) where a photograph (h, w, 3 pixels) differs from both ends of its row: the person, if the background is
+    plain.
+    """
     ends = photograph[:, [0, 1, -2, -1]].astype(float)
     return np.abs(photograph - np.median(ends, axis=1, keepdims=True)).max(-1) > 40
 
 
 def mesh(photograph: Bytes, overlay: Bytes) -> NDArray[np.bool_]:
-    """Where an overlay differs from its photograph: the mesh (a side view on the right is cut off)."""
+    """(h, w) where an overlay differs from its photograph (h, w, 3 pixels): the mesh; a side view on the right is cut
+    off.
+    """
     return np.abs(photograph.astype(float) - overlay[:, : photograph.shape[1]]).max(-1) > 12
 
 
 def agreement(photograph: Bytes, overlay: Bytes) -> float:
-    """0-100: seven tenths overlap of mesh and foreground, three tenths edges of the photograph under the mesh's."""
+    """Score 0-100: 70 % overlap of mesh and foreground, 30 % photograph edges under the mesh's edges.
+
+    Both pictures are pixels (h, w, 3).
+    """
     person, drawn = foreground(photograph), mesh(photograph, overlay)
     overlap = (person & drawn).sum() / max((person | drawn).sum(), 1)
     inner = drawn.copy()
@@ -265,25 +274,25 @@ def _rows(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def floating(photograph: Bytes, overlay: Bytes) -> float:
-    """1 where the mesh ends higher than the person, by more than a 25th of the person's height."""
+    """1 if the mesh ends higher than the person by more than 1/25 of the person's height, else 0; pixels (h, w, 3)."""
     (top, ground), (_, foot) = _rows(foreground(photograph)), _rows(mesh(photograph, overlay))
     return float(ground - foot > 0.04 * (ground - top))
 
 
 def sunken(photograph: Bytes, overlay: Bytes) -> float:
-    """1 where the mesh ends lower than the person, by more than a 25th of the person's height."""
+    """1 if the mesh ends lower than the person by more than 1/25 of the person's height, else 0; pixels (h, w, 3)."""
     (top, ground), (_, foot) = _rows(foreground(photograph)), _rows(mesh(photograph, overlay))
     return float(foot - ground > 0.04 * (ground - top))
 
 
 CONDITIONS: dict[str, Look] = {"float": floating, "sink": sunken}
-"""What rules can make the judge look at: by a word of the rule's condition."""
+"""Conditions that rules can make the judge check, by a word in the rule's condition."""
 
 RULE = re.compile(r"(?i)\bwhen ([^.\n]{3,200}?), (?:take|subtract|deduct) ([0-9]{1,2}) points?\b")
 
 
 def ruled(text: str, look: Look, conditions: Mapping[str, Look] = CONDITIONS) -> Look:
-    """`look`, less the points that the rules in a prompt take off where their conditions hold."""
+    """`look`, minus the points that the rules in a prompt take off where their conditions hold."""
     found = [
         (holds, int(points))
         for condition, points in RULE.findall(text)
@@ -301,15 +310,15 @@ def _random(*seeds: Any) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class JudgingStyle:
-    """A script: judges by the pixels and by the prompt's rules, with the faults that it is told to have."""
+    """A script: judges by the pixels and by the prompt's rules, with configurable faults."""
 
     look: Look = agreement
     conditions: Mapping[str, Look] = field(default_factory=lambda: CONDITIONS)
-    bias: int | float = 0.0  # points that the picture shown first is given for nothing
-    noise: int | float = 0.0  # standard deviation, points; the same for the same request
-    seconds: int | float = 0.0  # that an answer takes
-    rude: float = 0.0  # share of requests that are answered badly, in each way of RUDE
-    hang: int | float = 30.0  # seconds that a rude silence lasts
+    bias: int | float = 0.0  # extra points for the picture shown first
+    noise: int | float = 0.0  # standard deviation, points; the same noise for the same request
+    seconds: int | float = 0.0  # time that an answer takes
+    rude: float = 0.0  # share of requests (0..1) with a bad answer, in one of the ways of RUDE
+    hang: int | float = 30.0  # seconds without an answer, where that is the fault
     seed: int = 0
 
     def __call__(self, number: int, body: Body) -> ScriptedAnswer:
@@ -328,7 +337,7 @@ class JudgingStyle:
 
 
 def _rephrased(change: Callable[[Body], Any]) -> Callable[[Step, int | float], Step]:
-    """A way of spoiling a good answer: `change` makes something else of its object."""
+    """A way to spoil a good answer: `change` turns its object into something else."""
 
     def spoil(step: Step, _: int | float) -> Step:
         def details(body: Body) -> ScriptedAnswer:
@@ -366,9 +375,11 @@ a refusal, a filter, a cut, 429 with retry-after, 500, a lost connection, silenc
 
 
 def of_this_machine(headers: Mapping[str, str], port: int) -> bool:
-    """Whether a request (header names in lower case) asks for this machine by its own name, and no page sends it.
+    """Whether a request (header names in lower case) asks for this machine by its own name and was not sent by a web
+    page.
 
-    A page in the user's browser could otherwise read, under a name of its own, the pictures of people that were sent.
+    Otherwise a page in the user's browser could read the pictures of people that were sent, through a host name of its
+    own.
     """
     own = headers.get("host") in (f"127.0.0.1:{port}", f"localhost:{port}")
     return own and "origin" not in headers and headers.get("sec-fetch-site", "none") == "none"
@@ -395,17 +406,17 @@ class LoopbackVlm:
     ) -> None:
         self.calls: list[Call] = []  # chat completions
         self.others: list[Call] = []  # any other request
-        self.answered = 0  # chat completions that were answered well, HTTP 200
-        self.peak = 0  # most chat completions under way at once
+        self.answered = 0  # chat completions answered with HTTP 200
+        self.peak = 0  # most chat completions in progress at once
         self.batches: dict[str, list[Body]] = {}  # the rows of each batch, by its id
         self._under_way = 0
         self._number = 0
         self._script = script
         self._models = models  # None = the server has no list of models
-        self._keep = keep  # False: remembers no request, for long runs
+        self._keep = keep  # False: stores no request, for long runs
         self._takes_batches = batches
         self._expires = expires  # which rows of a batch are never answered
-        self._change = change  # what becomes of an answer about models, files and batches
+        self._change = change  # changes an answer about models, files and batches
         self._files: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -413,6 +424,7 @@ class LoopbackVlm:
 
     @property
     def base_url(self) -> str:
+        """The server's address, to be used as `base_url`."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def __enter__(self) -> "LoopbackVlm":
@@ -462,7 +474,7 @@ class LoopbackVlm:
         return self._script[min(number, len(self._script) - 1)](body)
 
     def _batch(self, call: Call, content: bytes) -> ScriptedAnswer:
-        """Files and batches as far as a client of ours uses them; a batch is done when it is first asked after."""
+        """Files and batches as far as our client uses them; a batch is done at the first query of its state."""
         _, _, kind, *rest = call.path.split("/")
         if call.method == "POST" and kind == "files":
             head = f"content-type: {call.headers['content-type']}\r\n\r\n".encode()
@@ -514,9 +526,11 @@ class LoopbackVlm:
             wbufsize = -1  # headers and body in one packet
 
             def do_GET(self) -> None:
+                """Answer a GET request."""
                 self._serve(b"")
 
             def do_POST(self) -> None:
+                """Answer a POST request with its body."""
                 self._serve(self.rfile.read(int(self.headers["content-length"])))
 
             def _serve(self, content: bytes) -> None:
@@ -546,6 +560,6 @@ class LoopbackVlm:
                     outer.answered += answer.status == 200 and self.path == "/v1/chat/completions"
 
             def log_message(self, format: str, *args: object) -> None:
-                pass
+                """Print nothing."""
 
         return Handler

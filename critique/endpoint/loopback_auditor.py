@@ -1,10 +1,10 @@
-"""The loopback server's blind spot, and its answers to audits: a test double for reflection, no model at all.
+"""The loopback server with a blind spot, and its answers to audits: a test double for reflection, no model at all.
 
-    script = Auditing(Manner(look=overlooking_feet(agreement)))
+    script = Auditing(JudgingStyle(look=overlooking_feet(agreement)))
 
-It judges by what it sees above the feet, says in its comments when feet float or sink, and takes no points off for it
-until a rule tells it to. Asked to review its judgements, it looks which of its own remarks went with a score that the
-truth calls too high, and puts that as a rule. It knows nothing but what the request holds.
+It judges by what is above the feet, says in its comments when feet float or sink, and takes no points off for it
+until a rule says so. Asked to review its judgements, it finds the remark whose scores were too high according to the
+truth, and proposes a rule about it. It uses nothing but what the request holds.
 """
 
 import json
@@ -32,7 +32,7 @@ REMARKS: dict[str, Look] = {
     "the feet float above the ground": floating,
     "the feet sink below the ground": sunken,
 }
-"""What it can say of a mesh, and when it says so. Each is a condition that the judge's rules know."""
+"""Remarks about a mesh, and when each is made. Each is a condition that the judge's rules know."""
 
 FEET = 0.72
 """Share of a person's height, from the top, that is above the feet."""
@@ -41,7 +41,7 @@ LEAST_OVERRATING = 8  # points; below it there is no pattern
 
 
 def overlooking_feet(look: Look) -> Look:
-    """`look`, blind for the lowest part of the person."""
+    """`look`, without the lowest part of the person."""
 
     def blind(photograph: Bytes, overlay: Bytes) -> float:
         rows = np.flatnonzero(foreground(photograph).any(1))
@@ -53,7 +53,7 @@ def overlooking_feet(look: Look) -> Look:
 
 @dataclass(frozen=True)
 class Auditing:
-    """A script: judges as `manner` does with remarks for comments, and answers audits."""
+    """A script: judges like `style`, with remarks as comments, and answers audits."""
 
     style: JudgingStyle
 
@@ -66,7 +66,10 @@ class Auditing:
 
 
 def audit(context: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """At most one rule: the remark whose predictions were rated most too high, beside the others, by how much."""
+    """At most one rule: about the remark whose hypotheses were overrated most, relative to the others, and by how much.
+
+    context: GROUP_CONTEXT_JSON.
+    """
     predictions = context["predictions"]
     excess = np.array([one["score"] - one["true_quality"] for one in predictions], np.float64)
     overrated: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Many groups through one asynchronous judge: a few at a time, taken as places come free, none piled up."""
+"""Many groups through one asynchronous judge: a few at a time, each taken when there is room for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -9,16 +9,16 @@ Judge = Callable[[DrawnGroup], Awaitable[Verdict]]
 
 
 class BudgetSpent(ValueError):
-    """The budget is used up: nothing more is sent; what was answered is kept. The message says how to go on."""
+    """The budget is used up: nothing more is sent; answers so far are kept. The message says how to continue."""
 
 
 async def for_each(
     judge: Judge, groups: Iterable[DrawnGroup], at_once: int, done: Callable[[int, Verdict], None]
 ) -> None:
-    """Have every group judged, `at_once` at a time, and call `done(place, verdict)` as each is ready.
+    """Have every group judged, `at_once` at a time, and call `done(index, verdict)` as soon as each is ready.
 
-    Groups are drawn in another thread, one by one. If the budget is spent, groups under way are finished as far
-    as they were paid for, and then `BudgetSpent` is raised; any other error ends all at once.
+    Groups are drawn in another thread, one by one. When the budget is spent, groups in progress are finished as far as
+    they were paid for, and then BudgetSpent is raised. Any other error of `judge` stops everything and is raised.
     """
     waiting = enumerate(groups)
     taking = asyncio.Lock()
@@ -47,7 +47,7 @@ async def for_each(
 
 
 async def judge_all(judge: Judge, groups: Iterable[DrawnGroup], at_once: int) -> list[Verdict]:
-    """The verdicts of all groups, in their order."""
+    """The verdicts of all groups, in their order. Raises the errors of `for_each`."""
     verdicts: dict[int, Verdict] = {}
     await for_each(judge, groups, at_once, verdicts.__setitem__)
     return [verdicts[place] for place in range(len(verdicts))]

@@ -2,14 +2,14 @@
 
 | file | what |
 |---|---|
-| `embedders` | Embedders: where a case lies among the prototypes, and which rules say the same. One protocol for each |
-| `gate` | Whether a rule has earned its place: does the critic rank held-out groups better with it than without? |
-| `learning` | One session of reflection: a memory and labelled groups go in, a better memory and its proof come out |
-| `memory` | The critic's memory: rules, prototypes and the ledger of how they came there |
+| `embedders` | Embedders of people (to find similar prototypes) and of sentences (to find duplicate rules) |
+| `gate` | Whether a rule is admitted: does the critic rank held-out groups better with it than without? |
+| `learning` | One session of reflection: from a memory and labelled groups to a new memory and the measured gain |
+| `memory` | The critic's memory: rules, prototypes and the ledger of their changes |
 | `memory_settings` | Settings of the memory: how much of it a case is shown, and how it is added to |
-| `prototypes` | The critic's prototypes: overlays that were judged before, as yardsticks |
-| `reflection` | Reflection: a critic's verdict is laid beside the truth |
-| `rules` | The critic's rules: what one must look like, which are shown for a case, and which say the same |
+| `prototypes` | The critic's prototypes: overlays that were judged before, as references |
+| `reflection` | Reflection: compares a critic's verdict with the truth and asks a model for a rule |
+| `rules` | The critic's rules: their required form, which are shown for a case, and which are duplicates |
 
 May import: `critique.vlm.reply`.
 

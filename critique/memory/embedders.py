@@ -1,10 +1,10 @@
-"""Embedders: where a case lies among the prototypes, and which rules say the same. One protocol for each.
+"""Embedders of people (to find similar prototypes) and of sentences (to find duplicate rules), one protocol for each.
 
-    case embedders   a person -> a vector. `pose` is embedded; CLIP and SigLIP come through open_clip or
-                     transformers, if the user has them, and any served model through an embeddings endpoint
-    text embedders   sentences -> vectors of length 1. `ngrams` is embedded; sentence_transformers, an endpoint
+    case embedders   a person -> a vector. `pose` is built in; CLIP and SigLIP come through open_clip or
+                     transformers, if they are installed, and any served model through an embeddings endpoint
+    text embedders   sentences -> vectors of length 1. `ngrams` is built in; sentence_transformers, an endpoint
 
-Neither needs a download by default. Packages that are not ours are imported only when they are asked for.
+The defaults need no download. Optional packages are imported only when they are used.
 
 To add one: a class or function here, and a line in `case_embedder` or `text_embedder`.
 """
@@ -30,16 +30,16 @@ from storage.records import Person
 
 
 class EmbedderError(ValueError):
-    """An embedder that cannot be had or used; the message says which and the mend."""
+    """An embedder that cannot be used; the message says which one and how to fix it."""
 
 
 @runtime_checkable
 class CaseEmbedder(Protocol):
-    """Places a person among others: people in like poses, seen alike, lie near each other."""
+    """Maps a person to a vector: people in similar poses and views are close to each other."""
 
     @property
     def name(self) -> str:
-        """Name and version; prototypes keep it, for vectors of two embedders cannot be compared."""
+        """Name and version; stored with each prototype, because vectors of two embedders cannot be compared."""
         ...
 
     def __call__(self, person: Person) -> NDArray[np.floating]:
@@ -59,16 +59,16 @@ _SEGMENTS = (
 
 @dataclass(frozen=True)
 class PoseEmbedder:
-    """Directions of the segments of the body as the detector sees them, each weighted by how well it is seen.
+    """Directions of the body's segments as the detector sees them, each weighted by its visibility.
 
-    The cosine of two people is then the weighted mean cosine between their segments: 1 for the same pose from the
-    same side, whatever the clothes, the scene and the size.
+    The cosine of two people is then the weighted mean cosine between their segments: 1 for the same pose from the same
+    side, whatever the clothes, the scene and the size.
     """
 
     name: str = "pose@1"
 
     def __call__(self, person: Person) -> NDArray[np.float64]:
-        """(45,): 15 segments x 3, from world landmarks."""
+        """(45,) unit vector: 15 segments x 3, from world landmarks."""
         points = np.nan_to_num(person.world_landmarks.astype(np.float64))
         seen = np.clip(np.nan_to_num(person.landmarks[:, 3].astype(np.float64)), 0, 1)
         lines = np.array([points[list(end)].mean(0) - points[list(start)].mean(0) for start, end in _SEGMENTS])
@@ -78,13 +78,14 @@ class PoseEmbedder:
 
 @dataclass(frozen=True)
 class OpenClipEmbedder:
-    """An image tower of open_clip on the person's crop; `weights` is a file or a tag of that package."""
+    """An image encoder of open_clip on the person's crop; `weights` is a file or a tag of that package."""
 
     model: str
     weights: str
 
     @property
     def name(self) -> str:
+        """ "open_clip:", model and file name of the weights."""
         return f"open_clip:{self.model}:{os.path.basename(self.weights)}"
 
     @cached_property
@@ -94,6 +95,7 @@ class OpenClipEmbedder:
         return model.eval(), transform
 
     def __call__(self, person: Person) -> NDArray[np.float64]:
+        """(d,) unit vector of the person's crop. Raises EmbedderError if open_clip is not installed."""
         import torch
 
         model, transform = self._loaded
@@ -103,12 +105,13 @@ class OpenClipEmbedder:
 
 @dataclass(frozen=True)
 class TransformersEmbedder:
-    """A CLIP or SigLIP of transformers on the person's crop; `model` is a folder or a name of that package."""
+    """A CLIP or SigLIP model of transformers on the person's crop; `model` is a folder or a name of that package."""
 
     model: str
 
     @property
     def name(self) -> str:
+        """ "transformers:" and the last part of the model's path."""
         return f"transformers:{os.path.basename(self.model.rstrip('/'))}"
 
     @cached_property
@@ -120,6 +123,7 @@ class TransformersEmbedder:
         )
 
     def __call__(self, person: Person) -> NDArray[np.float64]:
+        """(d,) unit vector of the person's crop. Raises EmbedderError if transformers is not installed."""
         import torch
 
         model, process = self._loaded
@@ -140,10 +144,14 @@ class EmbeddingEndpoint:
 
     @property
     def name(self) -> str:
+        """ "endpoint:" and the model's name."""
         return f"endpoint:{self.model}"
 
     def __call__(self, person: Person) -> NDArray[np.float64]:
-        """The picture's vector, asked for as a chat message, which is how servers of image embedders take it."""
+        """(d,) unit vector of the picture, which is sent as a chat message, as servers of image embedders expect it.
+
+        Raises EmbedderError if there is no key, the server does not answer, or the answer holds no embeddings.
+        """
         buffer = io.BytesIO()
         Image.fromarray(person.picture).save(buffer, "jpeg", quality=90)
         url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -151,7 +159,7 @@ class EmbeddingEndpoint:
         return self._ask({"messages": [{"role": "user", "content": content}]}, 1)[0]
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Vectors of sentences, (texts, d)."""
+        """(texts, d) unit vectors of sentences. Raises EmbedderError as for a picture."""
         return self._ask({"input": list(texts)}, len(texts))
 
     def _ask(self, question: dict[str, Any], count: int) -> NDArray[np.float64]:
@@ -195,11 +203,11 @@ _NUMBER = re.compile(r"\d+")
 
 
 def ngrams(texts: Sequence[str]) -> NDArray[np.float64]:
-    """Texts as hashed counts of their words and of character runs of 3 to 5 letters, (texts, SIZE).
+    """(texts, SIZE) unit vectors: hashed counts of words and of character runs of 3 to 5 letters.
 
-    Needs no download. Near-copies have a cosine above 0.9; two sentences of like sense in other words do not.
-    Numbers count as equal: "take 5 off" and "take 8 off" are one rule. A sign hashed beside the place keeps
-    chance collisions from adding up. Source: feature hashing (Weinberger et al. 2009).
+    Needs no download. Near-copies have a cosine above 0.9; two sentences with the same meaning in other words do not.
+    All numbers count as equal: "take 5 off" and "take 8 off" are one rule. A hashed sign for each entry keeps hash
+    collisions from adding up. Source: feature hashing (Weinberger et al. 2009).
     """
     vectors = np.zeros((len(texts), SIZE))
     for row, text in enumerate(texts):
@@ -221,9 +229,10 @@ def _sentence_transformers(model: str) -> TextEmbedder:
 
 
 def case_embedder(choice: str, base_url: str | None = None, key_variable: str = "OPENAI_API_KEY") -> CaseEmbedder:
-    """The case embedder of that name: pose, open_clip:MODEL:WEIGHTS, transformers:MODEL or endpoint:MODEL.
+    """The case embedder with that name: pose, open_clip:MODEL:WEIGHTS, transformers:MODEL or endpoint:MODEL.
 
-    Names under which embedders write their prototypes are choices too. Nothing is loaded yet.
+    The names that embedders store with their prototypes are accepted too. No model is loaded yet. Raises EmbedderError
+    for an unknown name, and for an endpoint without `base_url`.
     """
     kind, _, rest = choice.partition(":")
     if choice in ("pose", PoseEmbedder.name):
@@ -241,7 +250,10 @@ def case_embedder(choice: str, base_url: str | None = None, key_variable: str = 
 
 
 def text_embedder(choice: str, base_url: str | None = None, key_variable: str = "OPENAI_API_KEY") -> TextEmbedder:
-    """The text embedder of that name: ngrams, sentence_transformers:MODEL or endpoint:MODEL."""
+    """The text embedder with that name: ngrams, sentence_transformers:MODEL or endpoint:MODEL.
+
+    Raises EmbedderError for an unknown name, a package that is not installed, or an endpoint without `base_url`.
+    """
     kind, _, rest = choice.partition(":")
     if choice == "ngrams":
         return ngrams

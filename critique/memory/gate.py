@@ -1,8 +1,8 @@
-"""Whether a rule has earned its place: does the critic rank held-out groups better with it than without?
+"""Whether a rule is admitted: does the critic rank held-out groups better with it than without?
 
-The same groups are judged twice, with and without the rule, and compared pair by pair. A rule is admitted only if
-the lower bootstrap bound of its mean gain in Spearman's correlation with the truth is above zero; a rule without any
-sense, the placebo, takes the same test and must fail it.
+The same groups are judged twice, with and without the rule, and compared in pairs. A rule is admitted only if the lower
+bootstrap bound of its mean gain in Spearman's correlation with the truth is above zero. A meaningless rule, the
+placebo, goes through the same test and must fail it.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-LEAST_JUDGED = 3  # hypotheses of a group; a ranking of fewer says nothing
+LEAST_JUDGED = 3  # judged hypotheses that a group needs for a rank correlation
 
 
 class Lift(NamedTuple):
-    """Mean gain over held-out groups, and the bounds within which it lies."""
+    """Mean gain over held-out groups (in rank correlation, -2 to 2), and its confidence bounds."""
 
     mean: float
     low: float
@@ -25,10 +25,11 @@ class Lift(NamedTuple):
 
 
 def agreement(scores: NDArray[np.floating], quality: NDArray[np.floating]) -> float:
-    """Spearman's correlation of a group's scores with the truth's quality; both larger = better, NaN = none.
+    """Spearman's correlation (-1 to 1) of a group's scores (G,) with its true quality (G,); larger = better, NaN =
+    none.
 
-    NaN where it cannot be told: fewer than LEAST_JUDGED hypotheses judged, or a truth without difference. Equal
-    scores for all are no ranking: 0.
+    NaN if it is undefined: fewer than LEAST_JUDGED hypotheses judged, or the same true quality for all. Equal scores
+    for all give 0, because they are no ranking.
     """
     known = np.isfinite(scores) & np.isfinite(quality)
     if known.sum() < LEAST_JUDGED or np.ptp(quality[known]) == 0:
@@ -47,10 +48,12 @@ def paired_lift(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Lift:
-    """Mean of with - without over groups that both could judge, with one-sided percentile bounds.
+    """Mean gain in rank correlation (with - without) over the groups judged both times, with one-sided percentile
+    bounds.
 
-    The bootstrap draws photographs, with all their groups: people of one photograph are not independent. Fewer than
-    two photographs give bounds of -inf and inf: nothing is known.
+    without, with_it: (groups,) rank correlations, -1 to 1, NaN = not judged; photographs: the photograph of each group.
+    The bootstrap draws photographs with all their groups, because people in one photograph are not independent. Fewer
+    than two photographs give bounds of -inf and inf.
     """
     gains = np.asarray(with_it, np.float64) - np.asarray(without, np.float64)
     known = np.isfinite(gains)
@@ -68,14 +71,15 @@ def paired_lift(
 
 
 def shared_confidence(confidence: float, tests: int) -> float:
-    """The confidence of each of several tests that together err as rarely as one would (Bonferroni)."""
+    """The confidence (0-1) of each of several tests so that all together have the error rate of one (Bonferroni)."""
     return 1 - (1 - confidence) / max(tests, 1)
 
 
 def decide(lift: Lift) -> Literal["admitted", "undecided", "refused"]:
-    """Admitted if it surely gains, refused if it gains nothing at all, else undecided: to be tested again.
+    """ "admitted" if the lower bound of the gain is above zero, "refused" if there is no gain, else "undecided": test
+    again.
 
-    A test on no group (the server was down) decides nothing.
+    A test without groups (the server was down) is undecided.
     """
     if lift.groups and lift.low > 0:
         return "admitted"

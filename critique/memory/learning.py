@@ -1,12 +1,12 @@
-"""One session of reflection: a memory and labelled groups go in, a better memory and its proof come out.
+"""One session of reflection: from a memory and labelled groups to a new memory and the measured gain.
 
     explore   judge groups with the memory; count which rules were shown and whether the ranking was right; keep
-              telling overlays as prototypes; have the badly ranked groups audited, which proposes rules
-    gate      judge other groups with and without each proposed rule, and a placebo; admit what surely helps
-    retest    judge the same groups without each rule that was admitted earlier; retire what helps no more
-    check     judge yet other groups with the old and with the new memory: for the report, nothing is chosen by it
+              informative overlays as prototypes; have the badly ranked groups audited, which proposes rules
+    gate      judge other groups with and without each proposed rule, and with a placebo; admit rules that help
+    retest    judge the same groups without each rule that was admitted earlier; retire rules that no longer help
+    check     judge a third set of groups with the old and the new memory: for the report, nothing is chosen by it
 
-Nothing here reads a file or sends a request: judging, auditing and drawing are functions that are handed in.
+Nothing here reads a file or sends a request: the functions for judging, auditing and drawing are passed in.
 """
 
 from collections import Counter
@@ -29,24 +29,24 @@ from storage.records import Group, Verdict
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A group whose truth may be read."""
+    """A group with its true errors."""
 
     group: Group
     errors: NDArray[np.float64]  # (G,) mm; NaN = no truth
 
     @property
     def quality(self) -> NDArray[np.float64]:
-        """(G,) 0-1, larger is better."""
+        """(G,) true quality 0-1, larger is better; NaN = no truth."""
         return truth_quality(self.errors)
 
     @property
     def photograph(self) -> str:
-        """Which photograph the person is in."""
+        """The photograph that the person is in."""
         return self.group.person.photo_sha256 or self.group.person.group_id
 
 
 class Parts(NamedTuple):
-    """Labelled groups, cut into parts that share no photograph."""
+    """Labelled groups, split into parts that share no photograph."""
 
     explore: Sequence[Case]
     gate: Sequence[Case]
@@ -55,19 +55,19 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Tools:
-    """What a session does through others."""
+    """The functions that a session uses."""
 
     judge: Callable[[Memory, Sequence[Group]], list[Verdict]]  # in the order of the groups
     audit: Callable[[Sequence[dict[str, Any]]], list[Audit]]  # of GROUP_CONTEXT_JSONs
     picture: Callable[[Group, int], bytes | None]  # one hypothesis's overlay, as JPEG or PNG
     likeness: TextEmbedder
     time: str  # of the session, UTC
-    critic: str  # who judges, for the ledger
+    critic: str  # name of the critic, for the ledger
 
 
 @dataclass(frozen=True)
 class Session:
-    """What one session made: the new memory (its ledger holds the events), and the numbers of the report."""
+    """Result of one session: the new memory (its ledger holds the events), and the numbers of the report."""
 
     memory: Memory
     events: tuple[Event, ...]
@@ -75,10 +75,10 @@ class Session:
 
 
 def cut_into_parts(cases: Sequence[Case], settings: ReflectionSettings) -> Parts:
-    """The first photographs for exploring, the next for the gate, the rest to check; none is in two parts.
+    """The first photographs for exploring, the next for the gate, the rest for the check; none is in two parts.
 
-    They are the same in every session, so that no rule is tested on a photograph which a prototype is from.
-    Where there are fewer groups than the settings ask for, each part gets its share of them.
+    The split is the same in every session, so that no rule is tested on a photograph that a prototype comes from. If
+    there are fewer groups than the settings ask for, each part gets its share of them.
     """
     by_photo: dict[str, list[Case]] = {}
     for case in cases:
@@ -96,7 +96,7 @@ def cut_into_parts(cases: Sequence[Case], settings: ReflectionSettings) -> Parts
 
 
 def planned_groups(memory: Memory, settings: ReflectionSettings) -> int:
-    """Most groups that a session has judged, audits not counted: a request or more each."""
+    """The most groups that a session judges, audits not counted: one request or more each."""
     admitted = sum(rule.state == "admitted" for rule in memory.rules) if settings.retest else 0
     arms = 1 + settings.candidates + 1 + admitted
     return settings.explore + arms * settings.gate + 2 * settings.check
@@ -117,7 +117,7 @@ def run_session(memory: Memory, parts: Parts, tools: Tools, settings: Reflection
 
 
 class _Recorder:
-    """Writes the ledger's lines of one session."""
+    """Writes the ledger entries of one session."""
 
     def __init__(self, memory: Memory, tools: Tools) -> None:
         self.events: list[Event] = []
@@ -138,7 +138,7 @@ class _Recorder:
 
 @dataclass(frozen=True)
 class Explored:
-    """The memory with its counts moved and prototypes added, and what the audits said."""
+    """The memory with updated counts and new prototypes, and the audits."""
 
     memory: Memory
     audits: list[Audit]
@@ -146,7 +146,7 @@ class Explored:
 
 
 def explore(memory: Memory, cases: Sequence[Case], tools: Tools, settings: ReflectionSettings) -> Explored:
-    """Judge, count, remember, and have audited what was ranked badly (the worst first)."""
+    """Judge the groups, update the counts, keep prototypes, and have badly ranked groups audited (the worst first)."""
     verdicts = tools.judge(memory, [case.group for case in cases])
     srcc = [agreement(verdict.scores, case.quality) for case, verdict in zip(cases, verdicts)]
     uses, successes = Counter[str](), Counter[str]()
@@ -172,7 +172,7 @@ def explore(memory: Memory, cases: Sequence[Case], tools: Tools, settings: Refle
 
 
 def remembered(case: Case, verdict: Verdict, memory: Memory, tools: Tools) -> list[Prototype]:
-    """The telling overlays of a judged group as prototypes; their score is what the truth says."""
+    """The informative overlays of a judged group as prototypes; their score is the one that the truth gives."""
     embedding = tuple(float(number) for number in memory.embed(case.group.person))
     found = []
     for name, place in representative(verdict.scores, case.quality).items():
@@ -198,7 +198,9 @@ def remembered(case: Case, verdict: Verdict, memory: Memory, tools: Tools) -> li
 def proposed(
     memory: Memory, audits: Sequence[Audit], likeness: TextEmbedder, settings: ReflectionSettings, record: _Recorder
 ) -> list[Rule]:
-    """The candidates in the order of testing: never tested ones, the most often proposed first, then by their lift."""
+    """The candidate rules in the order of testing: never tested ones first, most often proposed first, then by their
+    gain.
+    """
     wellformed: list[Rule] = []
     for number, audit in enumerate(audits, start=1):
         if audit.fault:
@@ -236,7 +238,7 @@ def gate(
     settings: ReflectionSettings,
     record: _Recorder,
 ) -> Memory:
-    """The memory with candidates admitted or not, and admitted rules kept or retired."""
+    """The memory after the test: candidates admitted or not, admitted rules kept or retired."""
     tested = candidates[: settings.candidates]
     retested = [rule for rule in memory.rules if rule.state == "admitted"] if settings.retest else []
     if not tested and not retested:
@@ -249,7 +251,7 @@ def gate(
         return _lift(plain, with_it, cases, settings, confidence)
 
     placebo_passed = False
-    if tested:  # a critic that gains by any rule at all, gains nothing by these
+    if tested:  # if the placebo helps too, the rules are not the reason
         placebo = Rule.named(settings.placebo, origin="placebo", tags=("physical_plausibility", "scale"))
         gained = trial(placebo)
         placebo_passed = decide(gained) == "admitted"
@@ -263,7 +265,7 @@ def gate(
         record(outcome, rule, detail, gained)
         state = {"admitted": "admitted", "undecided": "candidate", "refused": "retired"}[outcome]
         changed[rule.id] = rule.model_copy(update={"state": state, "lift": gained.mean})
-    for rule in retested:  # only groups that are shown it can tell
+    for rule in retested:  # only groups that are shown the rule count
         places = [place for place, case in enumerate(cases) if rule in memory.rules_for(case.group.person)]
         shown = [cases[place] for place in places]
         without = _srcc(memory.without(rule), shown, tools)
@@ -308,7 +310,7 @@ def _with_rules(memory: Memory, changed: Sequence[Rule], settings: ReflectionSet
 def check(
     before: Memory, after: Memory, cases: Sequence[Case], tools: Tools, settings: ReflectionSettings
 ) -> dict[str, float]:
-    """SRCC on groups that nothing was learned from or chosen by, with the memory before and after the session."""
+    """Mean SRCC on groups that were not used for learning or choosing, with the memory before and after the session."""
     old, new = (_srcc(memory, cases, tools) for memory in (before, after))
     lift = _lift(old, new, cases, settings, settings.confidence)
     both = np.isfinite(old) & np.isfinite(new)

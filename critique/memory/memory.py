@@ -1,7 +1,7 @@
-"""The critic's memory: rules, prototypes and the ledger of how they came there, and what of it a case is shown.
+"""The critic's memory: rules, prototypes and the ledger of their changes, and which of them a case is shown.
 
-A memory is a value. Judging reads it and changes nothing: no count moves, nothing is learned, so evaluation and
-the scoring of training groups are frozen. What adds to it is reflection (reflection.py), which makes a new value.
+A memory is an immutable value. Judging reads it and changes nothing, so evaluation and the scoring of training
+groups use a fixed memory. Only reflection (reflection.py) adds to it, by making a new value.
 `tasks` keeps memories in a store of Parquet files, version by version; people read and write them as TOML:
 
     [[rule]]
@@ -50,11 +50,11 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 class MemoryStoreError(ValueError):
-    """A memory that cannot be read; the message says where, what is wrong and the mend."""
+    """A memory that cannot be read; the message says where, what is wrong and how to fix it."""
 
 
 class Event(BaseModel):
-    """One line of the ledger: what became of a rule, and on what evidence."""
+    """One line of the ledger: what happened to a rule, and on what evidence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,7 +85,7 @@ class Event(BaseModel):
 
 @dataclass(frozen=True)
 class Recalled:
-    """What one group's critic is shown."""
+    """What the critic of one group is shown from the memory."""
 
     rules: tuple[Rule, ...] = ()
     prototypes: tuple[Prototype, ...] = ()
@@ -94,18 +94,18 @@ class Recalled:
 
 @dataclass(frozen=True)
 class Memory:
-    """All rules, prototypes and events, and how much of them a case is shown."""
+    """All rules, prototypes and events, and how many of them a case is shown."""
 
     rules: tuple[Rule, ...] = ()
     prototypes: tuple[Prototype, ...] = ()
     events: tuple[Event, ...] = ()
     settings: RecallSettings = field(default_factory=RecallSettings)
-    embed: CaseEmbedder = field(default_factory=PoseEmbedder)  # places a case among the prototypes
-    pinned: tuple[Rule, ...] = ()  # shown before all others, whatever the case; how a rule is put to the test
+    embed: CaseEmbedder = field(default_factory=PoseEmbedder)  # to find the prototypes nearest to a case
+    pinned: tuple[Rule, ...] = ()  # shown first, for every case; used to test a rule
 
     @cached_property
     def digest(self) -> str:
-        """Changes with anything that a critic may be shown, or the choice of it; the ledger has no part."""
+        """Digest of all that a critic may be shown and of how it is chosen; the ledger does not count."""
         shown = [rule for rule in self.rules if rule.state == "admitted"]
         items = sorted(item.model_dump_json() for item in (*shown, *self.prototypes))
         items += [self.settings.model_dump_json(), *(rule.text for rule in self.pinned)]
@@ -113,7 +113,10 @@ class Memory:
 
     @property
     def embedder(self) -> str | None:
-        """Name of the embedder that wrote the prototypes; None if there are none."""
+        """Name of the embedder that made the prototypes' embeddings; None without prototypes.
+
+        Raises MemoryStoreError if they come from several embedders.
+        """
         names = {prototype.embedder for prototype in self.prototypes}
         if len(names) > 1:
             raise MemoryStoreError(
@@ -123,12 +126,16 @@ class Memory:
         return next(iter(names), None)
 
     def recall(self, person: Person) -> Recalled:
-        """What the critic of a group about this person is shown: nearest prototypes, best rules for their tags."""
+        """What the critic of a group about this person is shown: the nearest prototypes, and the best rules for their
+        tags.
+
+        Raises MemoryStoreError if the prototypes come from another embedder, or a prototype's picture cannot be read.
+        """
         prototypes = self._nearest(person)
         return Recalled(self._best(prototypes), prototypes, tuple(map(_pixels, prototypes)))
 
     def rules_for(self, person: Person) -> tuple[Rule, ...]:
-        """The rules of `recall`."""
+        """The rules that `recall` shows."""
         return self._best(self._nearest(person))
 
     def _best(self, prototypes: Sequence[Prototype]) -> tuple[Rule, ...]:
@@ -151,7 +158,7 @@ class Memory:
         return nearest_prototypes(self.prototypes, query, self.settings)
 
     def without(self, rule: Rule) -> "Memory":
-        """The memory had this rule never been admitted."""
+        """The memory as if this rule had never been admitted."""
         return replace(self, rules=tuple(other for other in self.rules if other.id != rule.id))
 
 
@@ -191,7 +198,10 @@ def to_rows(memory: Memory) -> dict[str, list[dict[str, Any]]]:
 def from_rows(
     rows: Rows, where: str, settings: RecallSettings | None = None, embed: CaseEmbedder | None = None
 ) -> Memory:
-    """The memory in plain rows, all of it checked and tamed; `where` names their place in an error."""
+    """The memory in plain rows, checked and cleaned; `where` names their source in error messages.
+
+    Raises MemoryStoreError if a row is invalid, an id occurs twice, or prototypes come from several embedders.
+    """
     found: dict[str, tuple[Any, ...]] = {
         table: _items(rows.get(table, ()), kind, f"{where}: [[{_HEADS[table]}]]") for table, kind in _KINDS.items()
     }
@@ -216,7 +226,7 @@ def _items(rows: Iterable[Mapping[str, Any]], kind: type[Item], where: str) -> t
 
 
 def to_toml(memory: Memory) -> tuple[str, dict[str, bytes]]:
-    """The memory as a person reads it, and the pictures that it names: {file name: bytes}."""
+    """The memory as TOML text for people, and the pictures that it names: {file name: bytes}."""
     blocks, pictures = [], {}
     for table, rows in to_rows(memory).items():
         for row in rows:
@@ -238,9 +248,10 @@ def _toml(value: Any) -> str:
 
 
 def read_toml(path: Path) -> Memory:
-    """The memory in a TOML file and the pictures beside it. Its text is untrusted: checked, tamed, capped.
+    """The memory in a TOML file and the pictures beside it. Its text is untrusted: checked, cleaned and cut to length.
 
-    A rule without the form of a rule is refused, whoever wrote it.
+    Raises MemoryStoreError if the file or a picture cannot be read, an entry is unknown or invalid, or a rule does not
+    have the form of a rule, whoever wrote it.
     """
     try:
         if path.stat().st_size > TOML_LIMIT:
@@ -280,7 +291,7 @@ def _with_picture(row: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def untrusted(memory: Memory) -> Memory:
-    """The memory as one that has proven nothing here: its rules are candidates without counts, and has no ledger."""
+    """The memory with all rules as candidates without counts, and with an empty ledger: nothing was tested here."""
     unproven = {"uses": 0, "successes": 0, "lift": None}
     rules = tuple(
         rule.model_copy(update={**unproven, "state": "retired" if rule.state == "retired" else "candidate"})
@@ -292,9 +303,10 @@ def untrusted(memory: Memory) -> Memory:
 def with_imported(
     memory: Memory, other: Memory, time: str, likeness: TextEmbedder = ngrams, least: float = NEAR_COPY
 ) -> Memory:
-    """Both memories in one; where an id is in both, what `memory` has stays. New rules are named in the ledger.
+    """Both memories in one; where an id is in both, the entry of `memory` stays. New rules are named in the ledger.
 
-    A new rule that says nearly what a known one says adds its counts and tags to that one, once.
+    A new rule that is nearly a copy of a known one adds its counts and tags to that one, once. Raises MemoryStoreError
+    if the prototypes come from two embedders.
     """
     known = {item.id for item in (*memory.rules, *memory.prototypes)}
     known |= {event.rule for event in memory.events if event.what == "merged"}
@@ -317,5 +329,5 @@ def with_imported(
         prototypes=(*memory.prototypes, *(one for one in other.prototypes if one.id not in known)),
         events=(*memory.events, *(event for event in other.events if event not in memory.events), *events),
     )
-    both.embedder  # noqa: B018  refuses prototypes of two embedders
+    both.embedder  # noqa: B018  raises if there are prototypes of two embedders
     return both

@@ -1,4 +1,4 @@
-"""The critic's prototypes: overlays that were judged before, as yardsticks, and which of them a case is shown."""
+"""The critic's prototypes: overlays that were judged before, as references, and which of them a case is shown."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -14,7 +14,7 @@ PICTURE_LIMIT = 2_000_000  # bytes of one picture
 
 
 class Prototype(BaseModel):
-    """An overlay that was judged before, with what the truth says its score should have been."""
+    """An overlay that was judged before, with the score that it should have had according to the truth."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -32,13 +32,14 @@ class Prototype(BaseModel):
 def nearest(
     embeddings: NDArray[np.floating], query: NDArray[np.floating], count: int, likeness: float = 1.0
 ) -> list[int]:
-    """Rows of `embeddings` (n, d) that are like the query (d,) and unlike each other, best first.
+    """Row indices of `embeddings` (n, d) that are similar to the query (d,) and different from each other, best first.
 
-    One by one the row of greatest
+    One by one the row with the largest
 
         likeness cos(q, i) - (1 - likeness) max_{j chosen} cos(i, j)
 
-    is taken, ties by row. Source: maximal marginal relevance (Carbonell and Goldstein 1998).
+    is taken; ties by row. likeness: weight from 0 to 1. Source: maximal marginal relevance (Carbonell and Goldstein
+    1998).
     """
     unit = _unit(np.asarray(embeddings, np.float64))
     to_query = unit @ _unit(np.asarray(query, np.float64))
@@ -54,7 +55,7 @@ def nearest(
 def nearest_prototypes(
     prototypes: Sequence[Prototype], query: NDArray[np.floating], settings: RecallSettings = RECALL
 ) -> tuple[Prototype, ...]:
-    """The prototypes that a case with the embedding `query` is shown; all have embeddings of its length."""
+    """The prototypes shown for a case with the embedding `query` (d,), a unit vector; all embeddings have length d."""
     if not prototypes or not settings.prototypes:
         return ()
     ordered = sorted(prototypes, key=lambda prototype: prototype.id)
@@ -63,10 +64,11 @@ def nearest_prototypes(
 
 
 def representative(scores: NDArray[np.float64], quality: NDArray[np.float64]) -> dict[str, int]:
-    """Which hypotheses of a judged group are worth remembering: {"best", "worst", "misjudged": place}.
+    """Which hypotheses of a judged group to keep: {"best", "worst", "misjudged": index}.
 
-    Best and worst by the truth; misjudged is the one whose rank by score and rank by truth lie furthest apart.
-    Unjudged ones (NaN) and places that were taken already have no part. Source: ours, the paper leaves it open.
+    scores (G,), 0-100; quality (G,), 0-1, from the truth. Best and worst by the truth; misjudged is the one whose rank
+    by score differs most from its rank by truth. Unjudged ones (NaN) and indices already taken are left out. Source:
+    ours, the paper leaves it open.
     """
     judged = np.flatnonzero(np.isfinite(scores) & np.isfinite(quality))
     if len(judged) < 2:
@@ -82,7 +84,10 @@ def representative(scores: NDArray[np.float64], quality: NDArray[np.float64]) ->
 
 
 def varied(prototypes: Sequence[Prototype], most: int) -> tuple[Prototype, ...]:
-    """At most `most` prototypes, spread over the cases: the furthest from those kept is kept next; order stays."""
+    """At most `most` prototypes, spread over the cases: the next one kept is the farthest from those kept.
+
+    The order stays the same.
+    """
     if len(prototypes) <= most:
         return tuple(prototypes)
     unit = _unit(np.array([prototype.embedding for prototype in prototypes]))

@@ -1,9 +1,9 @@
-"""Reflection: a critic's verdict is laid beside the truth, and a model says which rule would have helped.
+"""Reflection: a critic's verdict is compared with the truth, and a model is asked which rule would have helped.
 
 Each group whose ranking disagrees with the truth becomes one question, GROUP_CONTEXT_JSON: score, comment and true
 quality of every hypothesis, and no picture. One or two rules come back. Both directions carry untrusted text: comments
-go out as quoted data between fences, and what comes back is a proposal until its form is checked and it has passed the
-gate. The wording is ours; what must be said is the contract of the paper's supplementary.
+are sent as quoted data between delimiters, and an answer is a proposal until its form is checked and it has passed the
+gate. The wording is ours; what must be said follows the paper's supplementary.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ REPLY_LIMIT = 20_000  # characters of an answer that are searched, from its end
 
 
 class Proposal(NamedTuple):
-    """A rule as a model put it: nothing about it is checked yet."""
+    """A rule as a model proposed it: not checked yet."""
 
     text: str
     tags: tuple[str, ...]
@@ -40,7 +40,7 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True)
 class Audit:
-    """What came of one question: proposals, or the reason why there are none."""
+    """Result of one question: proposals, or the reason why there are none."""
 
     proposals: tuple[Proposal, ...] = ()
     fault: str = ""
@@ -49,7 +49,7 @@ class Audit:
 def group_context(verdict: Verdict, quality: NDArray[np.floating]) -> dict[str, Any]:
     """GROUP_CONTEXT_JSON of one judged group; `quality` (G,) is 0-1, larger is better, NaN = no truth.
 
-    What was not judged, or has no truth, is left out. Nothing in it tells which photograph or person it is about.
+    Hypotheses without score or truth are left out. Nothing in it identifies the photograph or the person.
     """
     judged = np.flatnonzero(np.isfinite(verdict.scores) & np.isfinite(quality))
     return {
@@ -66,7 +66,7 @@ def group_context(verdict: Verdict, quality: NDArray[np.floating]) -> dict[str, 
 
 
 def audit_text(context: dict[str, Any]) -> str:
-    """What the auditing model is asked."""
+    """The question for the auditing model."""
     return f"""\
 You review how a judge rated body meshes that were drawn over a photograph, and help it to judge better next time.
 
@@ -93,7 +93,7 @@ Answer with one JSON object and nothing else, of this form:
 def parse_proposals(text: str) -> tuple[Proposal, ...]:
     """The rules of the last JSON object that has a key `new_rules`, in any spelling; at most MOST_RULES.
 
-    Raises ReplyError, in words, if there is no such object or it is of another shape. The rules' form is not judged.
+    Raises ReplyError if there is no such object or it has another structure. The rules' form is not checked here.
     """
     chosen: Any = None
     for found in json_objects(text[-REPLY_LIMIT:]):
@@ -118,7 +118,7 @@ def _proposal(rule: dict[str, Any]) -> Proposal:
 class Auditor:
     """Asks the critic's own endpoint and model what its judgements lack. An answer that cannot be used is no error.
 
-    Answers go through the file of the run's answers: they count in its ledger and against its budget.
+    Answers go through the run's answer cache: they count in its ledger and against its budget.
     """
 
     def __init__(self, settings: VlmSettings, cache: Path | None = None) -> None:
@@ -126,7 +126,11 @@ class Auditor:
         self.cache = cache
 
     def audit(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
-        """One audit per context, in order. Not for use inside a running event loop."""
+        """One audit per context, in order. Not for use inside a running event loop.
+
+        If a request raises (VlmConfigError for the configuration, for example), the error is raised after all others
+        are done.
+        """
         return asyncio.run(self._audit_all(contexts))
 
     async def _audit_all(self, contexts: Sequence[dict[str, Any]]) -> list[Audit]:
@@ -136,7 +140,7 @@ class Auditor:
                     *(self._ask(endpoint, context) for context in contexts), return_exceptions=True
                 )
         for audit in found:
-            if isinstance(audit, BaseException):  # raised only now, so that what is under way is kept
+            if isinstance(audit, BaseException):  # raised only now, so that requests in progress are kept
                 raise audit
         return [audit for audit in found if isinstance(audit, Audit)]
 

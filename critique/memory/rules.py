@@ -1,7 +1,7 @@
-"""The critic's rules: what one must look like, which are shown for a case, and which say the same.
+"""The critic's rules: their required form, which are shown for a case, and which are duplicates.
 
 A rule is one sentence that names a visible condition and its effect on the score. Wherever it comes from, its
-text is untrusted: one line, no markup, a length cap, and in a prompt it stands between fences as data.
+text is untrusted: one line, no markup, limited length, and in a prompt it is quoted between delimiters as data.
 """
 
 import hashlib
@@ -36,20 +36,20 @@ _TAG_WORDS = {
 
 
 TAGS = frozenset(_TAG_WORDS)
-"""Tags that are known; others are kept as they are and named in the ledger."""
+"""Known tags; others are kept unchanged and named in the ledger."""
 
 
 def tags_of(text: str) -> tuple[str, ...]:
-    """The known tags that the words of a comment speak of."""
+    """The known tags whose words occur in a comment."""
     return tuple(sorted(tag for tag, words in _TAG_WORDS.items() if re.search(words, text, re.IGNORECASE)))
 
 
 TextEmbedder = Callable[[Sequence[str]], NDArray[np.float64]]
-"""Texts to vectors of length 1, (texts, numbers)."""
+"""Texts to unit vectors, (texts, d)."""
 
 
 def one_line_of(limit: int) -> BeforeValidator:
-    """One line without markup, at most `limit` characters: what memory text is cut down to."""
+    """Validator: one line without markup, at most `limit` characters; memory text is cut down to this."""
 
     def tamed(text: object) -> object:
         if not isinstance(text, str):
@@ -68,7 +68,7 @@ State = Literal["candidate", "admitted", "retired"]
 
 
 class Rule(BaseModel):
-    """One sentence that names a visible condition and its effect on the score, and how it has fared."""
+    """One sentence that names a visible condition and its effect on the score, and how well it has worked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,19 +77,19 @@ class Rule(BaseModel):
     tags: Tags = ()
     state: State = "candidate"  # only admitted rules are shown
     uses: Annotated[int, Field(ge=0)] = 0  # N_u: groups of exploration whose critic was shown it
-    successes: Annotated[int, Field(ge=0)] = 0  # N_s: of them, those ranked as the truth ranks them
+    successes: Annotated[int, Field(ge=0)] = 0  # N_s: of them, those that were ranked well
     lift: Annotated[float, Field(allow_inf_nan=False)] | None = None  # mean gain of SRCC on held-out groups
     origin: Line = ""  # who proposed it, from what
     created: Line = ""  # time, UTC
 
     @classmethod
     def named(cls, text: str, **given: object) -> "Rule":
-        """A rule whose id follows from its text, so that the same sentence has the same id everywhere."""
+        """A rule whose id is computed from its text, so that the same sentence has the same id everywhere."""
         return cls.model_validate({"id": rule_id(text), "text": text, **given})
 
 
 def rule_id(text: str) -> str:
-    """Follows from the words alone, whatever their case and spacing."""
+    """Id computed from the words alone, independent of case and spacing."""
     words = " ".join(text.lower().split())
     return f"r-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
@@ -110,10 +110,10 @@ _CLOTHES = re.compile(
 
 
 def form_faults(text: str, tags: Sequence[str]) -> list[str]:
-    """What keeps a proposed rule from being one, in words; nothing if it has the form.
+    """What is wrong with the form of a proposed rule, as texts; empty if nothing is.
 
-    One sentence of at most WORD_LIMIT words with a condition and its effect on the score, general, and with
-    two or three tags in lower snake case. Source: what the paper's auditing prompt asks of a rule.
+    A rule is one general sentence of at most WORD_LIMIT words with a condition and its effect on the score, and has two
+    or three tags in lower snake case. Source: what the paper's auditing prompt asks of a rule (Shen et al. 2026).
     """
     checks = {
         "is empty": not text.strip(),
@@ -135,13 +135,12 @@ def form_faults(text: str, tags: Sequence[str]) -> list[str]:
 
 
 def rule_scores(rules: Sequence[Rule], tags: frozenset[str], settings: RecallSettings = RECALL) -> NDArray[np.float64]:
-    """How useful each rule promises to be for a case with these tags, (rules,).
+    """(rules,) how useful each rule is expected to be for a case with these tags; no unit, larger is better.
 
         |tags_q & tags_i| + (N_s,i + a) / (N_u,i + b) + C sqrt(log max(N, 1) / (N_u,i + 1))
 
-    with N the sum of all N_u. Source: the paper's rule retrieval; its 0/0 for a new rule is filled by the prior
-    of a successes in b uses, by default one in two: (N_s + 1) / (N_u + 2), Laplace's rule of succession. A new rule
-    is as likely to be good as not until it has been tried.
+    with N the sum of all N_u. Source: the rule retrieval of Shen et al. 2026, which is 0/0 for a new rule. Our prior of
+    a successes in b uses replaces that, by default one in two: (N_s + 1) / (N_u + 2), Laplace's rule of succession.
     """
     spread = math.log(max(sum(rule.uses for rule in rules), 1))
     return np.array(
@@ -156,17 +155,17 @@ def rule_scores(rules: Sequence[Rule], tags: frozenset[str], settings: RecallSet
 
 
 def best_rules(rules: Sequence[Rule], tags: frozenset[str], settings: RecallSettings = RECALL) -> tuple[Rule, ...]:
-    """The admitted rules of highest score, best first, ties by id."""
+    """The admitted rules with the highest scores, best first, ties by id."""
     admitted = [rule for rule in rules if rule.state == "admitted"]
     ranked = sorted(zip(rule_scores(admitted, tags, settings), admitted), key=lambda pair: (-pair[0], pair[1].id))
     return tuple(rule for _, rule in ranked[: settings.rules])
 
 
-# --- likeness ---------------------------------------------------------------------------------------------
+# --- similarity -------------------------------------------------------------------------------------------
 
 
 def near_copy(text: str, others: Sequence[Rule], embed: TextEmbedder, least: float) -> Rule | None:
-    """The rule that says nearly the same, by cosine of at least `least`; None if there is none."""
+    """The rule that is nearly a copy of `text`, with a cosine of at least `least`; None if there is none."""
     if not others:
         return None
     vectors = embed([text, *(rule.text for rule in others)])
@@ -176,10 +175,10 @@ def near_copy(text: str, others: Sequence[Rule], embed: TextEmbedder, least: flo
 
 
 def merged(rules: Sequence[Rule], embed: TextEmbedder, least: float) -> list[tuple[Rule, list[Rule]]]:
-    """Rules that say nearly the same put together: each kept rule with its near-copies, most copied first.
+    """Near-copies merged: each kept rule with its copies, most copied first.
 
-    The first of near-copies is kept, with the tags of them all where they are no more than three, and their
-    counts added up.
+    The first of near-copies is kept, with the tags of all of them if there are no more than three, and with the sum of
+    their counts. least: the smallest cosine of near-copies.
     """
     groups: list[tuple[Rule, list[Rule]]] = []
     for rule in rules:
@@ -192,7 +191,7 @@ def merged(rules: Sequence[Rule], embed: TextEmbedder, least: float) -> list[tup
 
 
 def united(kept: Rule, copies: Sequence[Rule]) -> Rule:
-    """The kept rule with the tags of all, where they are no more than three, and their counts added up."""
+    """The kept rule with the tags of all, if there are no more than three, and with the sum of their counts."""
     tags = sorted({*kept.tags, *(tag for copy in copies for tag in copy.tags)})
     counts = {name: sum(getattr(rule, name) for rule in (kept, *copies)) for name in ("uses", "successes")}
     return kept.model_copy(update={"tags": tuple(tags) if len(tags) <= 3 else kept.tags, **counts})

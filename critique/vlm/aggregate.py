@@ -1,23 +1,23 @@
-"""Scores of several calls about one group become one score and one standard error for each hypothesis. Pure.
+"""Combines the scores of several calls about one group: one score and one standard error per hypothesis. Pure.
 
-A call's level and spread are its own: a hypothesis is compared with those that were shown beside it. With s[c, i]
-the score of hypothesis i in call c (NaN: not shown, or not judged there):
+Each call has its own level and spread: a hypothesis is compared with those that were shown in the same call. With s[c,
+i] the score of hypothesis i in call c (NaN: not shown, or not judged there):
 
     mean           s[c, i] = level_c + q_i, by least squares
-    median         the same by median polish: one odd call, as of a picture shown first, does not count
-    affine         s[c, i] = level_c + slope_c (q_i - mean q), levels and slopes held near those of the others
-    bradley_terry  only who beat whom: P(i beats j) = 1 / (1 + exp(q_j - q_i)); the score is 100 x the mean chance
-                   to beat another of the group
+    median         the same by median polish: a single outlying call does not count
+    affine         s[c, i] = level_c + slope_c (q_i - mean q), levels and slopes shrunk towards those of the others
+    bradley_terry  only the order counts: P(i beats j) = 1 / (1 + exp(q_j - q_i)); the score is 100 x the mean
+                   probability of beating another hypothesis of the group
 
-Before that, what a place earns by itself is taken off: a judge may favour what it is shown first or last, or grow
-milder on the way. Where hypotheses were shown often enough to tell, three effects are fitted together with level_c and
-q_i by ridge least squares, and subtracted:
+Before that, the effect of the position is removed: a judge may favour what it is shown first or last, or become milder
+along the way. If the hypotheses were shown often enough, three effects are fitted together with level_c and q_i by
+ridge least squares, and subtracted:
 
     s[c, i] = level_c + q_i + first [place = 0] + last [place = n - 1] + trend (place / (n - 1) - 1/2)
 
 Standard errors come from the calls' disagreement, pooled over the group: sqrt(sum of squared residuals / degrees of
-freedom / calls that judged the hypothesis); for Bradley-Terry from the curvature of the likelihood. Where nothing
-was judged twice there is none.
+freedom / calls that judged the hypothesis); for Bradley-Terry from the curvature of the likelihood. If nothing was
+judged twice there is none.
 
 Sources: Tukey 1977 (median polish); Bradley and Terry 1952; ridge by the priors named below.
 """
@@ -35,22 +35,26 @@ Link = Literal["mean", "median", "affine", "bradley_terry"]
 
 LEVEL_PRIOR = 0.1  # weight, in observations, of "this call's level is that of the others"
 SLOPE_PRIOR = 400.0  # weight, in squared points, of "this call's spread is that of the others"
-PLACE_PRIOR = 0.2  # weight, in observations, of "a place earns nothing"
-LEAST_FREEDOM = 6  # degrees of freedom from which on effects of places are fitted
+PLACE_PRIOR = 0.2  # weight, in observations, of "the position has no effect"
+LEAST_FREEDOM = 6  # degrees of freedom from which on effects of the position are fitted
 STRENGTH_PRIOR = 0.25  # 1 / variance of a Bradley-Terry strength
-MEDIAN_LOSS = (np.pi / 2) ** 0.5  # standard error of a median over that of a mean, of normal errors
-ROUNDS = 60  # of alternating fits
+MEDIAN_LOSS = (np.pi / 2) ** 0.5  # standard error of a median over that of a mean, for normal errors
+ROUNDS = 60  # iterations of the alternating fits
 
 
 class Linked(NamedTuple):
-    """What the calls together say; both NaN where no call judged a hypothesis."""
+    """The combined result of the calls; both NaN where no call judged a hypothesis."""
 
     scores: Floats  # (G,) 0-100
-    uncertainty: Floats | None  # (G,) standard error, points; None = not known
+    uncertainty: Floats | None  # (G,) standard error, points; None = unknown
 
 
 def link(size: int, shown: Sequence[Presentation], scores: Sequence[Floats], how: Link) -> Linked:
-    """One score per hypothesis of a group of `size`, from `scores[c]` (in the order shown) of the calls `shown`."""
+    """One score 0-100 per hypothesis of a group of `size`, combined from the calls' scores.
+
+    shown[c]: indices of the hypotheses in the order shown in call c; scores[c]: their scores 0-100 in that order, NaN =
+    not judged. Uncertainty in points.
+    """
     table = np.full((len(shown), size), np.nan)
     places = np.zeros((len(shown), size, PLACES))
     for row, place, order, given in zip(table, places, shown, scores):
@@ -73,15 +77,17 @@ PLACES = 3
 
 
 def place_terms(count: int) -> Floats:
-    """(count, 3): first, last and trend of each place of a call that shows so many."""
+    """(count, 3) position terms without unit for a call that shows `count` pictures: first (0/1), last (0/1), trend
+    (-1/2..1/2).
+    """
     place = np.arange(count)
     return np.column_stack([place == 0, place == count - 1, place / max(count - 1, 1) - 0.5]).astype(float)
 
 
 def place_effects(table: Floats, places: Floats) -> Floats:
-    """(3,) points that being first, being last and each step along earn; zeros where the calls cannot tell.
+    """(3,) points gained by being first, by being last, and from the first to the last position; zeros if undetermined.
 
-    table (calls, G), places (calls, G, 3).
+    table (calls, G) scores 0-100, NaN = not judged; places (calls, G, 3) terms of `place_terms`.
     """
     call, hypothesis = np.nonzero(~np.isnan(table))
     calls, size = table.shape
@@ -94,7 +100,10 @@ def place_effects(table: Floats, places: Floats) -> Floats:
 
 
 def by_mean(table: Floats, lost: int = 0) -> Linked:
-    """(calls, G) -> additive fit, by least squares in turns. lost: degrees of freedom that were spent before."""
+    """Additive fit of scores (calls, G), 0-100, by alternating least squares.
+
+    lost: degrees of freedom that were used before.
+    """
     levels = np.zeros(len(table))
     quality = _means(table)
     for _ in range(ROUNDS):
@@ -106,7 +115,7 @@ def by_mean(table: Floats, lost: int = 0) -> Linked:
 
 
 def by_median(table: Floats, lost: int = 0) -> Linked:
-    """(calls, G) -> additive fit, by medians in turns."""
+    """Additive fit of scores (calls, G), 0-100, by alternating medians (Tukey 1977). lost: as for `by_mean`."""
     levels = np.zeros(len(table))
     quality = np.nan_to_num(_quietly(np.nanmedian, table, 0))
     for _ in range(ROUNDS):
@@ -119,7 +128,10 @@ def by_median(table: Floats, lost: int = 0) -> Linked:
 
 
 def by_affine(table: Floats, lost: int = 0) -> Linked:
-    """(calls, G) -> fit with a level and a slope for each call, by ridge regressions in turns."""
+    """Fit of scores (calls, G), 0-100, with a level and a slope per call, by alternating ridge regressions.
+
+    lost: as for `by_mean`.
+    """
     known = ~np.isnan(table)
     filled = np.where(known, table, 0.0)
     quality = by_mean(table).scores
@@ -132,7 +144,7 @@ def by_affine(table: Floats, lost: int = 0) -> Linked:
             prior = np.diag([LEVEL_PRIOR, SLOPE_PRIOR])
             wanted = design.T @ filled[call] + prior @ [middle, 1.0]
             levels[call], slopes[call] = np.linalg.solve(design.T @ design + prior, wanted)
-        levels += middle - levels.mean()  # the common level and slope are nobody's
+        levels += middle - levels.mean()  # the common level and slope belong to no call
         slopes /= slopes.mean()
         weight = np.where(known, slopes[:, None], 0.0)
         total = np.maximum((weight**2).sum(0), 1e-9)
@@ -143,7 +155,10 @@ def by_affine(table: Floats, lost: int = 0) -> Linked:
 
 
 def by_bradley_terry(table: Floats, lost: int = 0) -> Linked:
-    """(calls, G) -> strengths by Newton's method; a call of n pictures counts as n - 1 comparisons."""
+    """Strengths by Newton's method from the order of scores (calls, G), as scores 0-100 (Bradley and Terry 1952).
+
+    A call of n pictures counts as n - 1 comparisons. lost: as for `by_mean`.
+    """
     size = table.shape[1]
     wins = np.zeros((size, size))
     for row in table:
@@ -183,7 +198,7 @@ _LINKS: dict[str, Callable[[Floats, int], Linked]] = {
 
 
 def _pooled(residuals: Floats, parameters: int) -> Floats | None:
-    """(G,) standard errors; `parameters` were fitted beside one quality per hypothesis."""
+    """(G,) standard errors; `parameters` were fitted besides one quality per hypothesis."""
     judged = (~np.isnan(residuals)).sum(0)
     freedom = judged.sum() - (judged > 0).sum() - parameters
     if freedom < 1:
@@ -201,6 +216,6 @@ def _shrunk(values: Floats, axis: int) -> Floats:
 
 
 def _quietly(reduce: Callable[..., Floats], values: Floats, axis: Literal[0, 1]) -> Floats:
-    """A reduction of rows or columns that may be NaN alone, which numpy would warn of."""
+    """A reduction of rows or columns that may be all NaN, without numpy's warning."""
     empty = np.isnan(values).all(axis, keepdims=True)
     return np.where(empty.ravel(), np.nan, reduce(np.where(empty, 0.0, values), axis))

@@ -1,8 +1,8 @@
 """First questions as a batch: one JSONL file, answered within a day, often at half the price.
 
-Its answers go into the cache under what was asked, and that is all: judging then finds them there. A batch that
-was handed in is remembered in the cache, so that a killed run collects it instead of paying twice. Whatever goes
-wrong with a batch is told, and what it leaves open is asked one by one; only key and account stop the run.
+The answers only go into the cache, where judging then finds them. A batch that was sent is remembered in the cache, so
+that a killed run collects it instead of paying twice. All faults of a batch are reported, and what it leaves unanswered
+is asked one by one; only an error of key or account stops the run.
 """
 
 import asyncio
@@ -26,20 +26,20 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 150_000_000  # of one file; hosted services take 200 MB
 ENDED = ("completed", "failed", "expired", "cancelled")
-FATAL = (401, 402)  # HTTP statuses of a key or an account that no other way of asking mends
+FATAL = (401, 402)  # HTTP statuses of a key or an account that asking one by one cannot fix
 PASSING = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
 
 
 class Question(NamedTuple):
-    """One request, and the digest under which its answer is kept."""
+    """One request, and the digest under which its answer is cached."""
 
     asked: str
     request: dict[str, Any]
-    guess: Tokens  # what it takes
+    guess: Tokens  # expected tokens
 
 
 class _Batch(BaseModel):
-    """What is read of the state of a batch or of a file that was stored."""
+    """What is read from the state of a batch or of a stored file."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -62,9 +62,11 @@ class _Row(BaseModel):
 
 
 async def collect(endpoint: Endpoint, cache: AnswerCache, critic: str, questions: Iterable[Question]) -> int:
-    """Hand in the questions whose answers are not known, wait, and keep what comes; returns how many answers came.
+    """Send the questions without a cached answer as batches, wait, and cache the answers; returns how many answers
+    came.
 
-    0 where the server takes no batches. Raises BudgetSpent where not one more question fits the budget.
+    0 if the server takes no batches. Raises BudgetSpent if not even one more question fits the budget, and
+    VlmConfigError for an error of key or account.
     """
     address, came = endpoint.settings.address, 0
     try:
@@ -91,7 +93,7 @@ async def collect(endpoint: Endpoint, cache: AnswerCache, critic: str, questions
 def _write(file: IO[bytes], questions: Iterator[Question], endpoint: Endpoint) -> tuple[int, Iterator[Question] | None]:
     """Rows written, and the questions for the next file; None if there are none.
 
-    A file ends where the budget does: what its answers turn out to take says whether there is a next one.
+    A file ends where the budget does: whether there is a next one depends on what its answers cost.
     """
     rows = 0
     for question in questions:
@@ -124,9 +126,9 @@ async def _send_file(endpoint: Endpoint, cache: AnswerCache, critic: str, file: 
 
 
 async def _wait(endpoint: Endpoint, cache: AnswerCache, id: str) -> int:
-    """Answers of one batch, once it has ended; those that lack are left to be asked one by one.
+    """Answers of one batch, once it has ended; missing ones are left to be asked one by one.
 
-    It is paid for, so faults that can pass do not end the waiting.
+    It is paid for, so temporary faults do not end the waiting.
     """
     settings = endpoint.settings
     until = asyncio.get_running_loop().time() + 3600 * settings.batch_hours
@@ -146,7 +148,7 @@ async def _wait(endpoint: Endpoint, cache: AnswerCache, id: str) -> int:
 
 
 async def _collected(endpoint: Endpoint, state: _Batch) -> int:
-    """Keep the answers of a batch that has ended; returns how many."""
+    """Cache the answers of a batch that has ended; returns how many."""
     came = torn = 0
     if state.output_file_id:
         for line in (await endpoint.client.files.content(state.output_file_id)).text.splitlines():
@@ -167,5 +169,5 @@ async def _collected(endpoint: Endpoint, state: _Batch) -> int:
 
 
 def _read(answer: Any) -> _Batch:
-    """The client hands on whatever it was sent; ValidationError if that is something else."""
+    """The client returns whatever it was sent; raises ValidationError if that is no batch."""
     return _Batch.model_validate(answer)

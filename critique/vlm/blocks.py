@@ -1,12 +1,12 @@
 """Which hypotheses a remote critic is shown together in one call, and in which order. Pure.
 
-    list    the whole group in each call, `repeats` times; every repeat starts at another place of one random order
-    blocks  overlapping blocks: the anchors stand in all of them, the other hypotheses in one each, `repeats` times
+    list    the whole group in each call, `repeats` times; every repeat starts at another position of one random order
+    blocks  overlapping blocks: the anchors are in all of them, the other hypotheses in one each, `repeats` times
     pairs   a tournament: every repeat is a random ring, so that each hypothesis meets two others and is shown
             first once and second once
 
-Source: overlapping blocks and repeated shuffles are the usual cures of list and order bias in judges; the ring
-is the smallest connected tournament in which places are balanced.
+Overlapping blocks and repeated shuffles are the usual remedies for list and order bias in judges; the ring
+is the smallest connected tournament in which positions are balanced.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,13 @@ import numpy as np
 
 Mode = Literal["list", "blocks", "pairs"]
 Presentation = tuple[int, ...]
-"""Hypotheses in the order shown: the k-th is image_{k + 2}."""
+"""Indices of hypotheses in the order shown: the k-th is image_{k + 2}."""
 
 
 def whole_lists(size: int, repeats: int, rng: np.random.Generator | None) -> list[Presentation]:
-    """`repeats` orders of all hypotheses; no place of one is its place in another. Without `rng`: in their order."""
+    """`repeats` orders of all hypotheses; each has a different position in each order. Without `rng`: in their own
+    order.
+    """
     order = np.arange(size) if rng is None else rng.permutation(size)
     repeats = min(repeats, size)
     return [tuple(np.roll(order, -(turn * size // repeats)).tolist()) for turn in range(repeats)]
@@ -29,7 +31,7 @@ def whole_lists(size: int, repeats: int, rng: np.random.Generator | None) -> lis
 def blocks(size: int, repeats: int, block_size: int, anchors: int, rng: np.random.Generator) -> list[Presentation]:
     """Blocks of at most `block_size` with `anchors` in common; anchor 0 is hypothesis 0, the others are random.
 
-    The repeats have other anchors, and other company for every hypothesis.
+    Each repeat has other anchors, and groups the hypotheses differently.
     """
     shown: list[Presentation] = []
     for _ in range(repeats):
@@ -54,7 +56,7 @@ def pairs(size: int, repeats: int, rng: np.random.Generator) -> list[Presentatio
 
 
 def calls(mode: Mode, size: int, repeats: int, block_size: int, anchors: int) -> list[int]:
-    """How many overlays each call for a group of `size` shows, (calls,): what a mode costs."""
+    """(calls,) how many overlays each call for a group of `size` shows: this determines what a mode costs."""
     return [len(shown) for shown in presentations(mode, size, repeats, block_size, anchors, np.random.default_rng(0))]
 
 
@@ -67,7 +69,7 @@ def presentations(
     rng: np.random.Generator,
     shuffle: bool = True,
 ) -> Sequence[Presentation]:
-    """All presentations of one group. `shuffle` False: whole lists in the hypotheses' order, to test order bias."""
+    """All presentations of one group. `shuffle` False: whole lists in the hypotheses' order, to measure order bias."""
     if size < 2 or mode == "list":
         return whole_lists(size, repeats, rng if shuffle else None)
     if mode == "blocks":

@@ -1,6 +1,6 @@
 """What judging will cost, before anything is sent: requests, tokens, money and hours. Pure.
 
-Where the run's ledger already has answers of this critic, their means are taken; else rough rules: a picture is
+If the run's ledger already has answers of this critic, their means are used; else rough rules: a picture is
 ceil(w / 28) x ceil(h / 28) tokens, as in the Qwen-VL family (other models differ by up to a factor of three).
 """
 
@@ -23,14 +23,14 @@ ASSUMED_SECONDS = 15.0  # of an answer, where none was measured
 
 
 class Tokens(NamedTuple):
-    """Of one request and its answer."""
+    """Number of tokens of one request and its answer."""
 
     prompt: int | float
     completion: int | float
 
 
 class Estimate(NamedTuple):
-    """What judging some groups takes."""
+    """What judging some groups will take."""
 
     requests: int
     pictures: int
@@ -38,30 +38,30 @@ class Estimate(NamedTuple):
     completion_tokens: int
     money: float
     hours: float
-    measured: bool  # by means of answers that the ledger has, not by rule
+    measured: bool  # from the mean of answers in the ledger, not by rule
 
 
 def picture_tokens(settings: VlmSettings, size: int) -> int:
-    """Tokens of one overlay that is drawn `size` px high and wide."""
+    """Tokens of one overlay that is drawn `size` px high and wide, by rule."""
     width = 2 * size if settings.views == "front+side" else size
     shrink = min(1.0, settings.long_side / width)
     return ceil(width * shrink / PATCH) * ceil(size * shrink / PATCH)
 
 
 def request_tokens(settings: VlmSettings, overlays: int, size: int, prototypes: int = 0) -> Tokens:
-    """By rule, of a request that shows so many overlays, drawn `size` px; repairs and retries not counted."""
+    """Tokens, by rule, of a request with so many overlays of `size` px; repairs and retries are not counted."""
     pictures = overlays + 1 + prototypes
     words = TASK_TOKENS + (MEMORY_TOKENS if settings.memory else 0) + prototypes * PROTOTYPE_TOKENS
     return Tokens(pictures * (picture_tokens(settings, size) + LABEL_TOKENS) + words, overlays * VERDICT_TOKENS)
 
 
 def text_tokens(text: str, sentences: int) -> Tokens:
-    """By rule, of a request without pictures that is answered by so many sentences."""
+    """Tokens, by rule, of a request without pictures that is answered by so many sentences."""
     return Tokens(len(text) // LETTERS, sentences * VERDICT_TOKENS)
 
 
 def price(settings: VlmSettings, tokens: Tokens) -> float:
-    """Money, in the currency of the configured prices; not by batch."""
+    """Money, in the currency of the configured prices, without the batch discount."""
     return (tokens.prompt * settings.prompt_price + tokens.completion * settings.completion_price) / 1e6
 
 
@@ -72,9 +72,9 @@ def estimate(
     prototypes: int = 0,
     known: Spent | None = None,
 ) -> Estimate:
-    """The cost of judging `groups[g]` groups of g hypotheses, drawn `size` px; repairs and retries not counted.
+    """The cost of judging `groups[g]` groups of g hypotheses, drawn `size` px; repairs and retries are not counted.
 
-    prototypes: pictures that the memory adds to each request. known: what answers of this very critic took.
+    prototypes: pictures that the memory adds to each request. known: what answers of this same critic took so far.
     """
     s = settings
     shown = [
@@ -106,7 +106,7 @@ MODES: dict[str, dict[str, object]] = {
     "blocks, twice": {"mode": "blocks", "repeats": 2},
     "pairs, 2 rings": {"mode": "pairs", "repeats": 2},
 }
-"""Ways of judging whose costs are shown beside the chosen one."""
+"""Ways of judging whose costs are shown for comparison."""
 
 
 def alternatives(settings: VlmSettings) -> dict[str, VlmSettings]:

@@ -1,6 +1,6 @@
-"""Scores as expectations over a model's token probabilities, where the server tells them. Pure.
+"""Scores as expectations over a model's token probabilities, if the server gives them. Pure.
 
-A model that is torn between 60 and 80 says one of them; the mean of what it might have said ranks better.
+A model that is undecided between 60 and 80 writes one of them; the mean over what it might have written ranks better.
 Source: expectation over score tokens, as judges of image and text quality use it.
 """
 
@@ -11,24 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-MIDDLE_DIGIT = 4.5  # of a second digit about which nothing is known
+MIDDLE_DIGIT = 4.5  # mean of a second digit that is unknown
 
 
 class Alternative(BaseModel):
-    """A token that might have come."""
+    """A token that the model might have written."""
 
     token: str
     logprob: float
 
 
 class Token(Alternative):
-    """A token that came, and the likeliest in its place."""
+    """A token that the model wrote, and the most likely alternatives."""
 
     top_logprobs: list[Alternative] = []
 
 
 def expected_scores(text: str, tokens: Sequence[Token], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`scores` (G,) of a reply's text, each replaced by its expectation where the tokens allow it."""
+    """(G,) the scores 0-100 of a reply, each replaced by its expectation where the token probabilities allow it.
+
+    scores: (G,) as read from `text`, NaN = none; tokens: those of the whole text.
+    """
     if "".join(token.token for token in tokens) != text:
         return scores
     ends = np.cumsum([len(token.token) for token in tokens])
@@ -61,7 +64,7 @@ def _expected(tokens: Sequence[Token], number: str) -> float | None:
 
 
 def _likely(token: Token) -> dict[int, float]:
-    """Probabilities of the numbers 0-100 in a token's place, that which came included; they sum to 1."""
+    """Probabilities of the numbers 0-100 at a token's position, including the one written; they sum to 1."""
     shares: dict[int, float] = {}
     for alternative in (token, *(other for other in token.top_logprobs if other.token != token.token)):
         digits = _digits(alternative.token)

@@ -1,14 +1,14 @@
-"""JSON as models write it: also with single quotes, trailing commas, Python's words and bare keys. Pure.
+"""JSON as models write it: also with single quotes, trailing commas, Python's constants and bare keys. Pure.
 
-Strict JSON is read by the standard library; this reads what it refuses, and nothing that has two meanings. (JSON5
-readers know no Python words and want the whole text to be JSON; repairing ones guess what was meant.)
+Strict JSON is read by the standard library; this reads what it refuses, and nothing that is ambiguous. (JSON5
+readers know no Python constants and need the whole text to be JSON; repairing ones guess what was meant.)
 """
 
 import re
 from typing import Any
 
 DEEPEST = 12  # nested objects and arrays
-LARGEST = 20_000  # values in one text: bounds the time
+LARGEST = 20_000  # values in one text: limits the time
 
 _SPACE = re.compile(r"\s*")
 _STRING = {
@@ -25,13 +25,13 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
 class LooseObject(dict):
-    """A JSON object that remembers a key given twice."""
+    """A JSON object that remembers a repeated key."""
 
     repeated: str | None = None
 
 
 def looser(pairs: list[tuple[str, Any]]) -> LooseObject:
-    """An object of keys and values, in their order."""
+    """An object from pairs of keys and values, in their order."""
     made = LooseObject(pairs)
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -40,7 +40,10 @@ def looser(pairs: list[tuple[str, Any]]) -> LooseObject:
 
 
 def read_loosely(text: str, start: int) -> tuple[Any, int]:
-    """The object or array that begins at `start`, and where it ends; ValueError if there is none."""
+    """The object or array that begins at index `start` of the text, and the index where it ends.
+
+    Raises ValueError if there is none, or if it is incomplete, too deep or too large.
+    """
     return _Reader(text).value(start, 0)
 
 

@@ -1,6 +1,6 @@
 """Builds the messages of one call to a vision-language critic: role and task, memory, photograph, overlays.
 
-The wording is ours; what must be said is the contract of the paper's supplementary.
+The wording is ours; what must be said follows the paper's supplementary.
 """
 
 import base64
@@ -16,7 +16,7 @@ from critique.memory.memory import Recalled
 from critique.vlm.reply import ReplyError
 from storage.records import Bytes, DrawnGroup
 
-PROMPT_VERSION = 2  # raise it whenever a word below changes: verdicts of another prompt are another critic's
+PROMPT_VERSION = 2  # raise it whenever a word below changes: another prompt is another critic
 
 Detail = Literal["auto", "low", "high"]
 Encoding = Literal["jpeg", "png"]
@@ -31,7 +31,7 @@ SIDE_NOTE = (
 
 
 def task_text(size: int, views: Views) -> str:
-    """What the critic is asked to do with `size` overlays."""
+    """The task for the critic, with `size` overlays."""
     last = size + 1
     side = SIDE_NOTE if views == "front+side" else ""
     return f"""\
@@ -81,9 +81,9 @@ def text_part(text: str) -> Part:
 
 @dataclass(frozen=True)
 class PictureEncoder:
-    """Turns pixels into a message part; no file name, path or metadata goes with them."""
+    """Turns pixels into a message part; no file name, path or metadata is included."""
 
-    long_side: int = 1024  # px; larger pictures are shrunk to it, smaller ones stay
+    long_side: int = 1024  # px; larger pictures are reduced to it, smaller ones stay
     encoding: Encoding = "jpeg"
     detail: Detail | None = None
 
@@ -110,7 +110,11 @@ class EncodedPictures(NamedTuple):
 
 
 def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part]) -> EncodedPictures:
-    """Every picture of a group as a message part; a side view stands to the right of its overlay."""
+    """Every picture of a group as a message part; a side view is placed to the right of its overlay.
+
+    Raises ValueError if the group was drawn without a photograph, or without one overlay (and side view) per
+    hypothesis.
+    """
     size = len(group.group)
     if group.photograph is None or len(group.overlays) != size or (views != "front" and len(group.sides) != size):
         raise ValueError(
@@ -133,7 +137,7 @@ def first_message(
 ) -> Part:
     """The one message that asks for a judgement of some hypotheses: `order[k]` is image_{k + 2}.
 
-    `prompt_order`: "memory_first" is task, memory, pictures; "paper" is task, pictures, memory, as printed there.
+    prompt_order: "memory_first" is task, memory, pictures; "paper" is task, pictures, memory, as printed in the paper.
     """
     task = [text_part(task_text(len(order), views))]
     labelled: list[Part] = []
@@ -144,7 +148,7 @@ def first_message(
 
 
 def repair_messages(text: str, error: ReplyError, size: int) -> list[Part]:
-    """The critic's unusable answer, and the request for a better one that quotes what is wrong with it."""
+    """The critic's unusable answer, and a request for a better one that quotes what is wrong with it."""
     asked = (
         f"Your answer could not be used: {error}. Judge the same pictures again. JSON only: one object with "
         f'the keys "image_2" to "image_{size + 1}", each {{"score": 0-100, "comment": "..."}}.'
@@ -154,7 +158,7 @@ def repair_messages(text: str, error: ReplyError, size: int) -> list[Part]:
 
 
 def reply_schema(size: int) -> Part:
-    """The JSON schema of an answer. Plain types only: strict servers refuse bounds."""
+    """The JSON schema of an answer about `size` pictures. Plain types only: strict servers refuse bounds."""
     judgement = {
         "type": "object",
         "properties": {"score": {"type": "integer"}, "comment": {"type": "string"}},

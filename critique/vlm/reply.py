@@ -1,10 +1,10 @@
-"""Reads a remote critic's answer: one rule, one place, every spelling. Whatever it says is untrusted text.
+"""Reads a remote critic's answer in all accepted forms. Its text is untrusted.
 
 The contract: one JSON object with a key for each picture, `image_2` to `image_{G+1}` (image_1: the photo):
 
     {"image_2": {"score": 88, "comment": "limbs follow the photo"}, "image_3": {"score": 41, "comment": ""}}
 
-Other forms with one unambiguous meaning are read too: JSON with trailing commas or single quotes (loose_json.py),
+Other forms with one unambiguous meaning are read too: JSON with trailing commas or single quotes (lenient_json.py),
 bare numbers in place of objects, an array, one object about all, and scores such as "90/100" or "9 out of 10".
 """
 
@@ -23,7 +23,7 @@ from critique.vlm.lenient_json import looser, read_loosely
 
 COMMENT_LIMIT = 300  # characters of a comment that are kept
 REPLY_LIMIT = 100_000  # characters of a reply that are searched, from its end
-FAILURES = 500  # places in a reply that look like an object and are none, before it is given up: bounds the time
+FAILURES = 500  # places in a reply that look like an object and are none, before we stop: limits the time
 
 _LABEL = re.compile(r"(?i)\s*image[\s._-]*([0-9]{1,6})\s*")
 _START = re.compile(r"""\{\s*["'“\w}]|\[\s*["'{\[0-9]""")
@@ -37,12 +37,12 @@ _POINTS = ("score", "rating", "points")
 
 
 class ReplyError(ValueError):
-    """The answer holds no judgement; the message says why, and is fit to be quoted to the critic."""
+    """The answer holds no judgement; the message gives the reason and may be quoted to the critic."""
 
 
 @dataclass(frozen=True, eq=False)
 class ParsedReply:
-    """What an answer says about each picture, in the order of the pictures: entry k is `image_{k + 2}`."""
+    """The scores and comments of an answer, in the order of the pictures: entry k is `image_{k + 2}`."""
 
     scores: NDArray[np.float64]  # (G,) 0-100; NaN where the status is not "ok"
     statuses: tuple[str, ...]  # (G,) "ok", "schema" (an unusable score) or "missing_item"
@@ -60,7 +60,7 @@ def picture_place(label: str) -> int | None:
 
 
 def without_thoughts(text: str) -> str:
-    """The text after a model's reasoning, where the reasoning is marked; ReplyError if it never ends."""
+    """The text after a model's reasoning, if the reasoning is marked. Raises ReplyError if the reasoning never ends."""
     text = _THOUGHTS.sub(" ", text)
     *_, end = [None, *_THOUGHTS_END.finditer(text)]
     text = text if end is None else text[end.end() :]  # the template opened the block, the model closed it
@@ -70,7 +70,9 @@ def without_thoughts(text: str) -> str:
 
 
 def json_values(text: str) -> Iterator[Any]:
-    """The outermost balanced JSON objects and arrays in a text, in order; fences and prose between them are skipped."""
+    """The outermost balanced JSON objects and arrays in a text, in order; code fences and prose between them are
+    skipped.
+    """
     at, failures = 0, 0
     while failures < FAILURES and (start := _START.search(text, at)):
         try:
@@ -78,7 +80,7 @@ def json_values(text: str) -> Iterator[Any]:
         except (ValueError, RecursionError):
             try:
                 value, at = read_loosely(text, start.start())
-            except (ValueError, RecursionError, IndexError):  # prose in braces, a torn object, a deep nest
+            except (ValueError, RecursionError, IndexError):  # prose in braces, an incomplete object, deep nesting
                 at, failures = start.start() + 1, failures + 1
                 continue
         yield value
@@ -90,7 +92,10 @@ def json_objects(text: str) -> Iterator[_Object]:
 
 
 def items_of(value: Any, size: int, depth: int = 0) -> _Object | None:
-    """A value as the contract has it: an object with a key for each picture; None if it is about no pictures."""
+    """A value in the standard form, an object with a key for each picture; None if it is not about the pictures.
+
+    Raises ReplyError for an array of unlabelled scores whose length is not `size`.
+    """
     judged = range(2, size + 2)
     if isinstance(value, _Object):
         if any(picture_place(key) in judged for key in value):
@@ -124,7 +129,7 @@ def _lowered(item: _Object) -> dict[str, Any]:
 
 
 def _label(item: _Object, size: int) -> str | None:
-    """The picture that an object of an array says that it is about."""
+    """The picture that an object in an array names."""
     lowered = _lowered(item)
     if not any(name in lowered for name in _POINTS):
         return None
@@ -152,7 +157,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _score(value: Any) -> float:
-    """0-100, or NaN if the value is no such number. "90/100" and "9/10" say their own scale."""
+    """0-100, or NaN if the value is no such number. "90/100" and "9/10" state their own scale."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
     elif isinstance(value, str) and (found := _OF.fullmatch(value)):
@@ -177,18 +182,18 @@ def _judgement(item: Any, label: str) -> tuple[float, str]:
 
 
 def parse_reply(text: str, size: int) -> ParsedReply:
-    """Reads the judgement of `size` pictures from the last JSON object that names any of them.
+    """The judgement of `size` pictures, from the last JSON object that names any of them.
 
-    A picture without an entry is `missing_item`; one whose score is no number in [0, 100] is `schema`: both
-    have NaN, never 0. An answer without any picture, with a key given twice, or whose labels are shifted (the
-    photograph has a score and the last picture has none) raises `ReplyError`.
+    A picture without an entry is `missing_item`; one whose score is no number in [0, 100] is `schema`: both get NaN,
+    never 0. Raises ReplyError for an answer without any picture, with a repeated key or picture, or with shifted labels
+    (the photograph has a score and the last picture has none).
     """
     judged = range(2, size + 2)
     chosen = None
     fault = None
     for value in json_values(_unwrapped(without_thoughts(text[-REPLY_LIMIT:]))):
         if chosen is not None and isinstance(value, list) and not any(isinstance(item, _Object) for item in value):
-            continue  # bare numbers behind a judgement that names its pictures
+            continue  # bare numbers after a judgement that names its pictures
         try:
             chosen = items_of(value, size) or chosen
         except ReplyError as error:

@@ -1,8 +1,8 @@
 """A vision-language model behind any OpenAI-compatible chat-completions endpoint, as a critic.
 
-Each group is shown in one or several calls (blocks.py), and what they say is linked (aggregate.py). Whatever an
-answer holds, it ends as a verdict: scores, or abstentions whose status says what happened, with the raw answers
-beside it. What is asked and kept is endpoint.py's.
+Each group is shown in one or several calls (blocks.py), whose scores are combined (aggregate.py). Whatever an answer
+holds, the result is a verdict: scores, or abstentions whose status says what happened, together with the raw answers.
+Requests and caching are in endpoint.py.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ __all__ = ["VlmConfigError", "VlmCritic", "VlmSettings", "name_of"]
 
 REPAIRS = 2  # times that an unusable answer is sent back
 
-# Settings that can change a score: they, the prompt and the memory make the critic's version.
+# Settings that can change a score: together with the prompt and the memory they determine the critic's version.
 _ANSWER_SETTINGS = {
     "model", "max_tokens", "temperature", "structured", "long_side", "encoding", "detail", "views", "frame",
     "prompt_order", "shuffle", "seed", "mode", "repeats", "block_size", "anchors", "link", "expected_scores",
@@ -52,7 +52,7 @@ _ANSWER_SETTINGS = {
 
 
 def name_of(settings: VlmSettings, memory: Memory) -> str:
-    """The model and a digest of all that shapes its answers: after a change, groups count as unjudged."""
+    """The model and a digest of all that affects its answers: after a change, groups count as unjudged."""
     shaping = (settings.model_dump_json(include=_ANSWER_SETTINGS), PROMPT_VERSION, memory.digest)
     version = hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]
     return f"vlm-{re.sub(r'[^A-Za-z0-9._-]+', '-', settings.model or '')}@{version}"
@@ -60,7 +60,7 @@ def name_of(settings: VlmSettings, memory: Memory) -> str:
 
 @dataclass
 class _Judgement:
-    """What one presentation came to: the last answer read, or a status and reason; and all answers on the way."""
+    """Result of one presentation: the last answer read, or a status and reason; and all answers on the way."""
 
     order: Presentation
     parsed: ParsedReply | None = None
@@ -75,7 +75,7 @@ class _Judgement:
 
 @dataclass(frozen=True)
 class _Case:
-    """All that calls about one group are made of."""
+    """The data for all calls about one group."""
 
     pictures: EncodedPictures
     memory: tuple[Part, ...]
@@ -86,8 +86,8 @@ class _Case:
 class VlmCritic:
     """Asks a vision-language model for the scores of a group. The memory is read, and never written.
 
-    `cache` is the file of the run's answers and ledger; without it every judgement is paid for anew. `anew` asks
-    again where kept answers could not be read.
+    `cache` is the file of the run's answers and ledger; without it every judgement is paid for again. `anew` asks again
+    where cached answers could not be read. Raises VlmConfigError if the settings name a memory and none is given.
     """
 
     needs_pictures = True
@@ -103,7 +103,7 @@ class VlmCritic:
         self.anew = anew
         self._memory = memory or Memory()
         self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
-        self._refused: set[str] = set()  # what the server was found not to take
+        self._refused: set[str] = set()  # options that the server refused
         self._name = name_of(settings, self._memory)
 
     def __repr__(self) -> str:
@@ -111,18 +111,21 @@ class VlmCritic:
 
     @property
     def name(self) -> str:
+        """Model and version, as `name_of` gives them."""
         return self._name
 
     @property
     def sight(self) -> Sight:
+        """What its pictures show, according to the settings `frame` and `views`."""
         return Sight(whole=self.settings.frame == "photograph", sides=self.settings.views != "front")
 
     @property
     def by_batch(self) -> bool:
+        """Whether the settings ask for batches."""
         return self.settings.batch
 
     def about(self) -> dict[str, Any]:
-        """What the version in the name stands for: model, prompt, memory, settings and rules. No key is in it."""
+        """What the version in the name stands for: model, prompt, memory, settings and rules. It holds no key."""
         prompt = repr((PROMPT_VERSION, task_text(3, self.settings.views)))
         rules = [rule for rule in self._memory.rules if rule.state == "admitted"]
         return {
@@ -138,38 +141,43 @@ class VlmCritic:
         }
 
     def presentations(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Presentation]:
-        """Who is shown in each call, in which order; it depends on the settings and the group alone."""
+        """The hypotheses shown in each call, in order; depends on the settings and the group id alone."""
         s = settings or self.settings
         rng = seeded_random(s.seed, group_id)
         return presentations(s.mode, size, s.repeats, s.block_size, s.anchors, rng, s.shuffle)
 
     def judge(self, group: DrawnGroup) -> Verdict:
-        """One group's verdict. Not for use inside a running event loop: await `judge_many` there."""
+        """One group's verdict. Not for use inside a running event loop: await `judge_many` there. Raises as
+        `judge_many`.
+        """
         return asyncio.run(self.judge_many([group]))[0]
 
     async def judge_many(self, groups: Iterable[DrawnGroup]) -> list[Verdict]:
-        """The verdicts of all groups in their order, `max_in_flight` requests under way at a time.
+        """The verdicts of all groups in their order, `max_in_flight` requests in progress at a time.
 
-        Groups are taken one by one as places come free, so a generator need not hold all pictures at once.
+        Groups are taken one by one when there is room, so a generator need not hold all pictures at once. Raises
+        BudgetSpent if the budget is used up, and VlmConfigError if the configuration cannot work.
         """
         async with self.open() as judge:
             return await judge_all(judge, groups, self.groups_at_once)
 
     async def judge_each(self, groups: Iterable[DrawnGroup], done: Callable[[int, Verdict], None]) -> None:
-        """As `judge_many`, but each verdict is handed on as it comes, with the group's place, and not kept."""
+        """Like `judge_many`, but passes each verdict to `done` with the group's index as soon as it is ready, and keeps
+        none.
+        """
         async with self.open() as judge:
             await for_each(judge, groups, self.groups_at_once, done)
 
     @property
     def groups_at_once(self) -> int:
-        """Groups under way: enough for `max_in_flight` requests, and some that are drawn and encoded meanwhile."""
+        """Groups in progress: enough for `max_in_flight` requests, and some that are drawn and encoded meanwhile."""
         s = self.settings
         each = len(calls(s.mode, 20, s.repeats, s.block_size, s.anchors))
         return -(-s.max_in_flight // each) + 1 + s.max_in_flight // 8
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Judge]:
-        """A function that judges one group, as long as the context lasts."""
+        """Context with a function that judges one group; it works until the context ends."""
         with AnswerCache(self.cache) as cache:
             async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
 
@@ -181,7 +189,8 @@ class VlmCritic:
     async def ask_by_batch(self, groups: Iterable[DrawnGroup]) -> int:
         """Have the first questions about groups answered by batch, into the cache; returns how many were.
 
-        What it leaves open (rows that expired, repairs, all if the server takes no batches) `judge_many` asks.
+        `judge_many` asks what it leaves open (rows that expired, repairs, all if the server takes no batches). Raises
+        VlmConfigError without a `cache`.
         """
         if self.cache is None:
             raise VlmConfigError("answers by batch are collected in the run's cache; give VlmCritic a `cache`")
@@ -208,7 +217,7 @@ class VlmCritic:
             found = await asyncio.gather(*asked, return_exceptions=True)
             faults = [judgement for judgement in found if isinstance(judgement, BaseException)]
             for fault in faults:
-                if not isinstance(fault, TooManyPictures):  # raised only now, so that what is under way is kept
+                if not isinstance(fault, TooManyPictures):  # raised only now, so that requests in progress are kept
                     raise fault
             if not faults:
                 break
@@ -216,7 +225,7 @@ class VlmCritic:
         return self._verdict(group, judgements, time.perf_counter() - started, chosen)
 
     async def _judgement(self, endpoint: Endpoint, case: _Case, order: Presentation) -> _Judgement:
-        """One presentation; after a failure again, each time from another place of its order."""
+        """One presentation; after a failure again, each time starting at another position of its order."""
         if self.anew:
             try:
                 kept = await self._tried(endpoint, case, order, "kept")
@@ -244,12 +253,12 @@ class VlmCritic:
     async def _asked(
         self, endpoint: Endpoint, case: _Case, order: Presentation, deadline: Deadline, look: Look
     ) -> _Judgement:
-        """Ask; widen the cap of a cut answer once; send an unusable or incomplete one back."""
+        """Ask; raise the token limit once for a cut answer; send an unusable or incomplete answer back."""
         size, judgement = len(order), _Judgement(order)
         message = self._message(case, order)
         messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
         while True:
-            # an answer that was cut at the widened cap too is no judgement: the next run asks for it again
+            # an answer that was cut at the raised limit too is no judgement: the next run asks for it again
             said = await endpoint.ask(messages, cap, size, deadline, self._guess(case, order), look, whole=widened)
             status, text = said.reply.status, said.reply.text
             judgement.replies.append(replace(said.reply, order=order))
@@ -289,7 +298,7 @@ class VlmCritic:
     def _verdict(
         self, group: DrawnGroup, judgements: Sequence[_Judgement], seconds: float, chosen: VlmSettings
     ) -> Verdict:
-        """The linked scores; a hypothesis that no call judged has the status and the words of the last that failed."""
+        """The combined scores; a hypothesis that no call judged gets status and reason of the last failure."""
         size = len(group.group)
         read = [(judgement.order, judgement.parsed) for judgement in judgements if judgement.parsed is not None]
         scores = [parsed.scores for _, parsed in read]
@@ -331,10 +340,11 @@ class VlmCritic:
 
 
 def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int) -> VlmSettings:
-    """The settings, in blocks or pairs where a server takes `most` pictures a request (0: it does not say how many).
+    """The settings, changed to blocks or pairs if a server takes only `most` pictures a request (0: it gives no
+    number).
 
-    The photograph, the memory's prototypes and the overlays are pictures. VlmConfigError where not even two overlays
-    have room.
+    size: hypotheses of the group; prototypes: pictures from the memory. Photograph, prototypes and overlays all count
+    as pictures. Raises VlmConfigError if there is not even room for two overlays.
     """
     shown = max(calls(settings.mode, size, 1, settings.block_size, settings.anchors))
     if most is None or 1 + prototypes + shown <= most:
@@ -357,7 +367,7 @@ def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int)
 
 
 def _parsed(text: str, size: int) -> tuple[ParsedReply | None, ReplyError]:
-    """The reading of an answer, and what to say of it if it is sent back."""
+    """The parsed answer, and the error to quote if it is sent back."""
     try:
         parsed = parse_reply(text, size)
     except ReplyError as error:
@@ -373,7 +383,7 @@ def _complete(parsed: ParsedReply) -> bool:
 
 
 def _better(first: ParsedReply | None, second: ParsedReply) -> ParsedReply:
-    """The reading that judges more pictures."""
+    """The parsed answer that judges more pictures."""
     if first is None or second.statuses.count("ok") >= first.statuses.count("ok"):
         return second
     return first

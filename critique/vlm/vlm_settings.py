@@ -1,4 +1,4 @@
-"""Settings of a remote critic, read once, and the checks that stop a run before it spends anything."""
+"""Settings of a remote critic, and checks that stop a run before it spends anything."""
 
 import logging
 import os
@@ -22,13 +22,13 @@ Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class VlmConfigError(ValueError):
-    """The remote critic cannot work as it is set up; the message says what is missing and the mend."""
+    """The remote critic cannot work as configured; the message says what is missing and how to fix it."""
 
 
 class VlmSettings(BaseModel):
-    """Where the critic is, what it is shown, and how long and how often it is asked.
+    """Address of the critic, what it is shown, and how long and how often it is asked.
 
-    The key itself is no setting: it stays in the environment variable that `api_key_variable` names.
+    The key itself is not a setting: it stays in the environment variable that `api_key_variable` names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
@@ -42,46 +42,46 @@ class VlmSettings(BaseModel):
 
     connect_seconds: Seconds = 10.0
     read_seconds: Seconds = 180.0  # longest silence within one try
-    deadline_seconds: Seconds = 600.0  # for one judgement, all its tries, repairs and second chances together
+    deadline_seconds: Seconds = 600.0  # for one judgement with all its tries, repairs and second chances
     retries: Annotated[int, Field(ge=0, le=10)] = 2  # after 429, 5xx, a timeout or a lost connection
-    max_in_flight: Annotated[int, Field(ge=1, le=256)] = 8  # requests under way at the same time
+    max_in_flight: Annotated[int, Field(ge=1, le=256)] = 8  # requests in progress at the same time
     second_chances: Annotated[int, Field(ge=0, le=10)] = 2  # a judgement that failed is asked for in another order
 
     max_tokens: Annotated[int, Field(ge=1)] = 4096  # of one answer; doubled once if an answer is cut off
-    # what servers may refuse can be "not sent"; None is the same. Where a server says so, it is adapted by itself
+    # options that servers may refuse can be "not sent" (or None); if a server refuses one, it is left out by itself
     token_limit_field: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"  # the latter: newer models
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
-    structured: bool = True  # ask for the JSON schema; dropped by itself where the server refuses it
+    structured: bool = True  # ask for the JSON schema; left out by itself if the server refuses it
 
     long_side: Annotated[int, Field(ge=64, le=4096)] = 1024  # px of each picture sent
     encoding: Encoding = "jpeg"
     detail: Detail | None = None  # None = not sent
     views: Views = "front"
-    frame: Literal["person", "photograph"] = "person"  # what the pictures show: the person's surroundings, or all
+    frame: Literal["person", "photograph"] = "person"  # pictures show the area around the person, or everything
     prompt_order: PromptOrder = "paper"  # task, pictures, memory; "memory_first": the memory before the pictures
     shuffle: bool = True  # show the hypotheses of each group in a seeded random order, against order bias
     seed: int = 0  # of that order
 
-    mode: Mode = "list"  # who is judged beside whom: the whole group, overlapping blocks, or pairs; see blocks.py
+    mode: Mode = "list"  # what is judged together: the whole group, overlapping blocks, or pairs; see blocks.py
     repeats: Annotated[int, Field(ge=1, le=32)] = 1  # of the whole mode, each in another order
     block_size: Annotated[int, Field(ge=3, le=20)] = 7  # overlays in one call of mode "blocks"
     anchors: Annotated[int, Field(ge=1, le=10)] = 3  # of them in every block
-    link: Link | None = None  # how calls become one score, see aggregate.py; None = the mode's own
-    expected_scores: bool = False  # means over token probabilities, where the server tells them
+    link: Link | None = None  # how calls are combined into one score, see aggregate.py; None = the mode's default
+    expected_scores: bool = False  # means over token probabilities, if the server gives them
 
     prompt_price: Price = 0.0  # money per million tokens
     completion_price: Price = 0.0
     budget: Price | None = None  # money that one run may spend
     budget_tokens: Annotated[int, Field(ge=1)] | None = None  # tokens that one run may spend, sent and received
-    batch: bool = False  # hand first questions in as a batch (JSONL), where the server takes batches
+    batch: bool = False  # send first questions as a batch (JSONL), if the server takes batches
     batch_price: Annotated[float, Field(ge=0, le=1)] = 0.5  # of an answer by batch, as a share of the full price
     batch_poll_seconds: Seconds = 60.0
-    batch_hours: Seconds = 24.0  # after which a batch is given up and its rest is asked one by one
+    batch_hours: Seconds = 24.0  # hours after which a batch is abandoned and its rest is asked one by one
 
     @field_validator("temperature", "token_limit_field", "detail", mode="before")
     @classmethod
     def _not_sent(cls, value: object) -> object:
-        """TOML has no null: "not sent" is the word for it."""
+        """TOML has no null: "not sent" stands for it."""
         return None if value == "not sent" else value
 
     @model_validator(mode="after")
@@ -94,7 +94,7 @@ class VlmSettings(BaseModel):
 
     @property
     def linked_by(self) -> Link:
-        """How several calls become one score."""
+        """How several calls are combined into one score: `link`, or the mode's default."""
         own: dict[Mode, Link] = {"list": "median", "blocks": "affine", "pairs": "bradley_terry"}
         return self.link or own[self.mode]
 
@@ -107,7 +107,10 @@ class VlmSettings(BaseModel):
 
     @property
     def address(self) -> str:
-        """The one address that requests go to."""
+        """The one address that requests go to: `base_url`, else OPENAI_BASE_URL.
+
+        Raises VlmConfigError if neither is set, or if it is no plain http(s) URL.
+        """
         if self.base_url is not None:
             return self.base_url
         address = os.environ.get("OPENAI_BASE_URL", "").strip()
@@ -122,7 +125,10 @@ class VlmSettings(BaseModel):
 
     @property
     def key(self) -> str:
-        """The API key, read from the environment at each use and stored nowhere."""
+        """The API key, read from the environment at each use and never stored.
+
+        Raises VlmConfigError if the variable is not set.
+        """
         key = os.environ.get(self.api_key_variable, "").strip()
         if not key:
             raise VlmConfigError(
@@ -134,7 +140,9 @@ class VlmSettings(BaseModel):
 
 
 def check_address(address: str, where: str) -> None:
-    """Refuses an address that is no plain http(s) URL, without repeating it: it may hold a password."""
+    """Raises VlmConfigError if an address is no plain http(s) URL; the message does not repeat it, as it may hold a
+    password.
+    """
     try:
         url = urlsplit(address)
         plain = url.scheme in ("http", "https") and bool(url.hostname) and "@" not in url.netloc
@@ -149,9 +157,10 @@ def check_address(address: str, where: str) -> None:
 
 
 def check_model(settings: VlmSettings) -> None:
-    """Asks the server for its models and refuses one that it does not list.
+    """Asks the server for its models.
 
-    A server without such a list, or one that is busy, is taken at its word: the check is a courtesy.
+    Raises VlmConfigError if no model is set, the server does not list it, the server refuses the key, or there is no
+    connection. A server that gives no list of models passes the check.
     """
     key, address = settings.key, settings.address
     if not settings.model:

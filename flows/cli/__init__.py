@@ -1,19 +1,20 @@
-"""The console script `hmr-align`: flags and a settings file become `Settings`, and a flow does it.
+"""The console script `hmr-align`: flags and a settings file become `Settings`, with which a flow is called.
 
 | file | what |
 |---|---|
 | `bench` | `hmr-align bench`: the speed of a part, as ratios in one run |
-| `command_line` | The console script `hmr-align`: flags and a settings file become `Settings`, and a flow does it |
-| `data` | `hmr-align data`: bring in labelled people of other people's files, and other models' predictions |
-| `doctor` | `hmr-align doctor`: what this machine has, and the mend for what it lacks |
+| `command_line` | The console script `hmr-align`: flags and a settings file become `Settings` for a flow |
+| `comparison` | Compares two files of measurements: which ratios fell since the older one |
+| `data` | `hmr-align data`: import labelled people from other datasets, and other models' predictions |
+| `doctor` | `hmr-align doctor`: what this machine has, and how to fix what is missing |
 | `experiment` | `hmr-align experiment`: studies of several runs |
-| `faults` | What the user is told when a command fails: one line; the traceback only with --debug |
+| `faults` | Error messages of a failed command: one line; the traceback only with --debug |
 | `flags` | The flags that several commands share, and how flags and a settings file become `Settings` |
-| `measurements` | The one form in which every measuring command writes its numbers (`--json FILE`) |
-| `memory` | `hmr-align memory`: look into a critic's memory, write it out, bring rules in |
+| `measurements` | The format in which every measuring command writes its numbers (`--json FILE`) |
+| `memory` | `hmr-align memory`: show a critic's memory, export it, import rules |
 | `output` | What commands print: tables and measured numbers, and files of them |
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
-| `startup_benchmark` | Seconds until a command on one photograph is done, and where they go: each in a new process |
+| `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 
 May import: everything, but only inside of commands.
 

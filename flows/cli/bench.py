@@ -38,7 +38,7 @@ def bench_bodies(
     body: Body = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Posed bodies per second, whole and as joints and keypoints alone, against smplx.
+    """Posed bodies per second, complete and as joints and keypoints alone, against smplx.
 
     Example: hmr-align bench bodies --json bodies.json
     """
@@ -112,7 +112,7 @@ def bench_startup(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
     json_file: JsonFile = None,
 ) -> None:
-    """Seconds until commands on one photograph are done, and where they go.
+    """Seconds until commands on one photograph are done, and what takes them.
 
     Example: hmr-align bench startup --json startup.json
     """
@@ -163,7 +163,8 @@ def bench_store(
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Groups written and read a second against pyarrow alone, one group of many, commits, a critic that judges anew.
+    """Groups written and read per second against pyarrow alone; time for one group of many, for commits, for judging
+    again.
 
     Example: hmr-align bench store --json store.json
     """

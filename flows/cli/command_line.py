@@ -1,6 +1,6 @@
-"""The console script `hmr-align`: flags and a settings file become `Settings`, and a flow does it.
+"""The console script `hmr-align`: flags and a settings file become `Settings`, with which a flow is called.
 
-Everything heavy is imported inside the command that needs it, so that `--help` answers at once. An exception
+Slow imports are made inside the command that needs them, so that `--help` answers at once. An exception
 that one of our own folders defines is meant for the user: its message alone is printed, with exit code 2. Any
 other exception is one line too, with exit code 1; `--debug`, anywhere on the line, shows its traceback.
 """
@@ -50,7 +50,7 @@ from flows.cli.output import (
 )
 from flows.record.recording import recorded, unrecorded
 
-MISUSE = 2  # exit code for what the user can mend
+MISUSE = 2  # exit code for what the user can fix
 PARTLY = 3  # exit code of a critique that could judge some groups and not others
 FAULT = 1
 
@@ -69,7 +69,7 @@ app.add_typer(memory, name="memory")
 
 
 def main() -> None:
-    """Run the command line; exceptions become one line."""
+    """Run the command line; exceptions become a one-line message and an exit code."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that clean-up runs
     take_debug_flag(sys.argv)
     try:
@@ -82,8 +82,8 @@ def main() -> None:
 def run() -> NoReturn:
     """The console script: `main`, and then the end of the process.
 
-    The interpreter is not taken down piece by piece: with torch and the detector loaded that takes up to two seconds,
-    and now and then a library's own thread makes an abort of it after all work is done.
+    The interpreter is not shut down step by step: with torch and the detector loaded that takes up to two seconds, and
+    sometimes a library's thread makes it abort after all work is done.
     """
     code: int | str | None = 0
     try:
@@ -125,6 +125,8 @@ def align(
     seed: Seed = None,
 ) -> None:
     """The whole job: find people, sample, judge, train, measure, report. A second call resumes it.
+
+    Exit code 3: some groups could not be judged.
 
     Example: hmr-align align --images photos --out runs --rounds 2
     """
@@ -171,7 +173,7 @@ def recover(
         int | None, typer.Option(metavar="N", help="Photographs at once. [one a core, up to 4]")
     ] = None,
 ) -> None:
-    """For each person in your photographs the best mesh and its alternatives: arrays, pictures, a table and a page.
+    """Get the best mesh of each person in your photographs, and its alternatives: arrays, pictures, a table and a page.
 
     A second call does only what is new or has changed. No server is started.
 
@@ -209,7 +211,7 @@ def pretrain(
     name: Name = None,
     seed: Seed = None,
 ) -> None:
-    """Train a base model on synthetic people, resuming where it was stopped.
+    """Train a base model on synthetic people; an interrupted training is resumed.
 
     Example: hmr-align pretrain lab --out runs --name lab-again
     """
@@ -309,10 +311,10 @@ def critique(
 ) -> None:
     """Judge a run's sampled groups that lack a verdict of this critic.
 
-    What a fault kept from being judged that can pass (server, network, rate, truncation) is asked about again by the
-    next call. Exit code 3: some groups could not be judged, a table says why; 2: none could.
+    Groups that a temporary fault (server, network, rate, truncation) kept from being judged are tried again by the next
+    call. Exit code 3: some groups could not be judged, a table says why; 2: none could.
 
-    With --controls, groups hold the truth, near misses and a mesh that is turned round: who wins, who loses?
+    With --controls, groups hold the truth, near misses and a mesh turned by 180 degrees: how does the critic rank them?
 
     Example: hmr-align critique --name default --critic vlm --settings mine.toml --plan
     """
@@ -421,7 +423,7 @@ def train(
 ) -> None:
     """Fine-tune the model on a run's judged groups, or measure how much there is to gain.
 
-    A round that was trained already is kept: with other settings, choose a run of another name.
+    A round that was trained already is kept: for other settings, choose another run name.
 
     Example: hmr-align train --name mine --preset paper_eq6 --steps 150
     """
@@ -566,7 +568,7 @@ def convert(
 def dashboard(
     port: Annotated[int | None, typer.Option(metavar="N", min=1, max=65535, help="[4200, or a free one]")] = None,
 ) -> None:
-    """Keep the Prefect server with the history of all runs up until Ctrl-C.
+    """Keep the Prefect server, with the history of all runs, running until Ctrl-C.
 
     Example: hmr-align dashboard --port 4300
     """
@@ -590,6 +592,8 @@ def dashboard(
 @app.command()
 def deploy(settings: SettingsFile = None, out: Out = None) -> None:
     """Set up work pool, deployments and automation on the running server; safe to repeat.
+
+    Exit code 2: no server is running.
 
     Example: hmr-align deploy --settings mine.toml --out /data/runs
     """
@@ -618,7 +622,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     free: Annotated[bool, typer.Option("--free", help="Mark runs of killed processes Crashed.")] = False,
 ) -> None:
-    """Say what was found on this machine, and the mend for what is missing.
+    """Say what was found on this machine, and how to fix what is missing.
+
+    Exit code 1: something that the main job needs is missing.
 
     Example: hmr-align doctor --settings mine.toml
     """

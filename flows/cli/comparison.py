@@ -26,7 +26,7 @@ class Compared(NamedTuple):
 def compared(old: Path, new: Path, tolerance: float = TOLERANCE) -> list[Compared]:
     """Every metric of either file, in the order of the newer one.
 
-    Only ratios are held against each other: they are measured against a baseline in the same run, and so mean
+    Only ratios are compared: they are measured against a baseline in the same run, and so mean
     the same on another machine. Raises ComparisonError for a file that is no file of measurements.
     """
     before, after = _results(old), _results(new)

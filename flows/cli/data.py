@@ -1,4 +1,4 @@
-"""`hmr-align data`: bring in labelled people of other people's files, and other models' predictions."""
+"""`hmr-align data`: import labelled people from other datasets, and other models' predictions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,8 +44,8 @@ def data_import(
 ) -> None:
     """Turn a file of labelled people into records of one schema: metres, camera frame, axis-angle.
 
-    What does not look like its format is refused: unexpected keys and shapes, other units or axes, joints in another
-    order. A page beside the file tells what came in.
+    A file that does not match its format is refused: unexpected keys and shapes, other units or axes, joints in another
+    order. A page beside the output file shows what was imported.
 
     Example: hmr-align data import coco person_keypoints_val2017.json --photos val2017 --out coco.parquet
     """
@@ -98,7 +98,7 @@ def data_predictions(
         Path | None, typer.Option(metavar="DIR", help="MHR's conversion assets: meshes of sam3d become SMPL's.")
     ] = None,
 ) -> None:
-    """Read what other models say of people: bodies, meshes or joints before a camera, as hypotheses.
+    """Read the outputs of other models: bodies, meshes or joints in camera space, as hypotheses.
 
     The maps come from tools/mhr_smpl_conversion/assets of github.com/facebookresearch/MHR (Apache-2.0).
 

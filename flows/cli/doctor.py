@@ -1,7 +1,7 @@
-"""`hmr-align doctor`: what this machine has, and the mend for what it lacks.
+"""`hmr-align doctor`: what this machine has, and how to fix what is missing.
 
 Every check returns a `Diagnosis` and never raises. To add one: a function here, a line in `examine`.
-No value of a secret is ever printed: variables are named, and of an address only its host and port.
+No secret is ever printed: only names of variables, and only host and port of an address.
 """
 
 import importlib
@@ -23,12 +23,12 @@ from flows.server.prefect_settings import PrefectSettingsError, load_prefect
 from flows.server.server import Server, ServerError, find_server, recording_into
 from tasks.run.settings import Settings
 
-ROOM_WANTED = 2e9  # bytes free for the embedded main job, with some to spare
+ROOM_WANTED = 2e9  # free bytes needed for the embedded main job, with a margin
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked for."""
+    """The result of one check."""
 
     name: str
     state: Literal["ok", "optional", "missing"]  # only `missing` stops the main job
@@ -37,7 +37,7 @@ class Diagnosis:
 
 
 def examine(settings: Settings) -> list[Diagnosis]:
-    """All findings for these settings, those that the main job needs first."""
+    """All results for these settings, those that the main job needs first."""
     return [
         python(),
         torch(),
@@ -53,7 +53,7 @@ def examine(settings: Settings) -> list[Diagnosis]:
 
 
 def python() -> Diagnosis:
-    """The interpreter, and whether its version is one we run on."""
+    """The interpreter, and whether its version is supported."""
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if (3, 11) <= sys.version_info[:2] < (3, 14):
         return Diagnosis("Python", "ok", found)
@@ -143,7 +143,7 @@ def weights(settings: Settings) -> Diagnosis:
 
 
 def room(out: Path) -> Diagnosis:
-    """Whether results can be written, and how much fits."""
+    """Whether results can be written, and the free space."""
     folder = next(place for place in (out, *out.parents) if place.exists())
     free = shutil.disk_usage(folder).free
     found = f"{out}: {free / 1e9:.1f} GB free"
@@ -164,7 +164,7 @@ def gl() -> Diagnosis:
 
 
 def vlm(table: dict[str, Any]) -> Diagnosis:
-    """Whether a remote critic could be asked, and where pictures would then be sent."""
+    """Whether a remote critic can be asked, and to which host its pictures would be sent."""
     key = str(table.get("api_key_variable", "OPENAI_API_KEY"))
     set_here = table.get("base_url")
     address = str(set_here or os.environ.get("OPENAI_BASE_URL", "").strip())
@@ -205,7 +205,7 @@ def prefect() -> Iterator[Diagnosis]:
     yield Diagnosis("Prefect server", "ok", server.url)
     try:
         stuck = stuck_runs(server)
-    except Exception as error:  # whatever a foreign server does: a check never raises
+    except Exception as error:  # whatever another server does: a check never raises
         yield Diagnosis("Dead runs", "optional", one_line(error), "hmr-align doctor --debug says more.")
         return
     if stuck:
@@ -214,7 +214,7 @@ def prefect() -> Iterator[Diagnosis]:
 
 
 def stuck_runs(server: Server) -> dict[UUID, str]:
-    """Runs of ours that say Running but are silent: id -> name."""
+    """Our flow runs in the state Running without heartbeat: id -> name."""
     with recording_into(server):
         load_prefect()
         from prefect.client.orchestration import get_client
@@ -224,7 +224,7 @@ def stuck_runs(server: Server) -> dict[UUID, str]:
 
 
 def free_runs(server: Server) -> dict[UUID, str]:
-    """Mark them and their tasks Crashed."""
+    """Mark the runs of `stuck_runs` and their tasks Crashed; returns them: id -> name."""
     with recording_into(server):
         load_prefect()
         from prefect.client.orchestration import get_client

@@ -21,7 +21,7 @@ def experiment_alignment(
     critics: Annotated[str, typer.Option(metavar="A,B", help="Critics.")] = "evidence,oracle,shuffled",
     json_file: JsonFile = None,
 ) -> None:
-    """The same alignment with several critics and seeds: what the critic adds, and what luck does.
+    """The same alignment with several critics and seeds: the effect of the critic, and the spread over seeds.
 
     Example: hmr-align experiment alignment --name study --seeds 3 --json alignment.json
     """
@@ -37,7 +37,7 @@ def experiment_alignment(
 def experiment_sampler(
     settings: SettingsFile = None, hypotheses: Hypotheses = None, json_file: JsonFile = None
 ) -> None:
-    """What more calls, the second-order solver, fresh noise and keypoint guidance do, on val with both bases.
+    """The effect of more calls, the second-order solver, fresh noise and keypoint guidance, on val with both bases.
 
     Example: hmr-align experiment sampler --json sampler_val.json
     """
@@ -83,7 +83,7 @@ def experiment_refine(
     people: Annotated[int | None, typer.Option(metavar="N", min=2, help="Scenes of val that are drawn. [300]")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """What the short fit of `recover --refine` does to the zero-noise mesh of people of val, at several strengths.
+    """The effect of the short fit of `recover --refine` on the zero-noise mesh of people of val, at several strengths.
 
     Example: hmr-align experiment refine --people 60 --json refine.json
     """
@@ -122,7 +122,7 @@ def experiment_people(
     settings: SettingsFile = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Who is found? Found, missed and false people of photographs whose people you counted, and what was refused.
+    """Who is found? Found, missed and false people in photographs whose people you counted, and rejected detections.
 
     Example: hmr-align experiment people --images photos --counts counts.json --json people.json
     """
@@ -138,7 +138,7 @@ def experiment_people(
 def experiment_coverage(
     settings: SettingsFile = None, checkpoint: Checkpoint = None, json_file: JsonFile = None
 ) -> None:
-    """Does the spread mean something? How often the truth lies within 50, 80 and 95 % intervals of the hypotheses.
+    """Is the spread right? How often the truth lies within 50, 80 and 95 % intervals of the hypotheses.
 
     Example: hmr-align experiment coverage --json coverage_default.json
     """
@@ -157,7 +157,9 @@ def experiment_detector(
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="The photographs that they are of.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """How the detector errs on drawn people, how simulated detections do, and how on annotated photographs.
+    """Errors of the detector on drawn people, of simulated detections, and of the detector on annotated photographs.
+
+    The options --annotations and --images belong together; exit code 2 if only one is given.
 
     Example: hmr-align experiment detector --annotations person_keypoints.json --images photos --json detector.json
     """

@@ -34,14 +34,14 @@ JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="A
 
 
 def settings_of(path: Path | None, **flags: dict[str, Any]) -> "Settings":
-    """The settings file with the flags laid over it."""
+    """The settings file, overridden by the flags. Raises SettingsError if the file or a value cannot be used."""
     from tasks.run.settings import load_settings
 
     return load_settings(path, flags)
 
 
 def settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
-    """The same, but without a file the run's own settings come first, where it has been started already."""
+    """The same, but without a settings file it starts from the run's own settings, if the run exists."""
     from tasks.run.settings import Settings, kept_settings, load_settings, validate
 
     chosen = load_settings(path, flags)
@@ -55,7 +55,7 @@ def settings_of_run(path: Path | None, **flags: dict[str, Any]) -> "Settings":
 
 
 def refuse(where: str, **flags: object) -> None:
-    """Refuse flags that were given and that the command would not read."""
+    """Raises SettingsError if flags were given that the command would not read."""
     idle = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None]
     if idle:
         from tasks.run.settings import SettingsError
@@ -66,7 +66,7 @@ def refuse(where: str, **flags: object) -> None:
 
 
 def number_or_word(text: str | None) -> float | str | None:
-    """A flag that takes a number or a word."""
+    """The value of a flag that takes a number or a word."""
     try:
         return None if text is None else float(text)
     except ValueError:

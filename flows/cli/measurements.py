@@ -1,4 +1,4 @@
-"""The one form in which every measuring command writes its numbers (`--json FILE`)."""
+"""The format in which every measuring command writes its numbers (`--json FILE`)."""
 
 import json
 import os
@@ -17,7 +17,7 @@ KEYS = ("metric", "value", "unit", "baseline", "ratio")
 def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None:
     """Write device, commit and results; each result has the five KEYS, and may have more.
 
-    A ratio is ours against the baseline measured in the same run, above 1 meaning better; None without one.
+    A ratio compares our value with the baseline measured in the same run, above 1 = better; None without a baseline.
     """
     rows = [{**{key: result[key] for key in KEYS}, **result} for result in results]
     report = {"device": device(), "commit": commit(), "results": rows}
@@ -25,14 +25,14 @@ def write_measurements(path: Path, results: Iterable[Mapping[str, Any]]) -> None
 
 
 def measured(metric: str, value: float) -> dict[str, Any]:
-    """A number on its own, with the unit that its name ends in."""
+    """A result without baseline, with the unit from the end of its name."""
     units = {"mm": "mm", "px": "px", "percent": "%"}
     unit = units.get(metric.rpartition("_")[2], "")
     return {"metric": metric, "value": value, "unit": unit, "baseline": None, "ratio": None}
 
 
 def cells(result: Mapping[str, Any]) -> dict[str, str]:
-    """A result as the cells of a table, for the terminal and the dashboard."""
+    """A result as the cells of a table row, for the terminal and the dashboard."""
     return {
         "metric": result["metric"],
         "value": f"{result['value']:.4g} {result['unit']}".strip(),
@@ -42,7 +42,7 @@ def cells(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def device() -> str:
-    """The accelerator that torch sees, else the processor, and the number of cores we may use."""
+    """The accelerator that torch sees, else the processor, and the number of usable cores."""
     import torch
 
     cores = len(os.sched_getaffinity(0))
@@ -52,7 +52,7 @@ def device() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, with "+changes" where files differ from it; else the installed version."""
+    """The commit of the checkout, with "+changes" if files differ from it; else the installed version."""
     here = Path(__file__).parents[2]
     try:
         text = _git(here, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes")

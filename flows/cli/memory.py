@@ -1,4 +1,4 @@
-"""`hmr-align memory`: look into a critic's memory, write it out, bring rules in."""
+"""`hmr-align memory`: show a critic's memory, export it, import rules."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def memory_show(
     version: Annotated[str | None, typer.Option(metavar="N", help="[the newest]")] = None,
     ledger: Annotated[bool, typer.Option("--ledger", help="What became of every rule, and on what evidence.")] = False,
 ) -> None:
-    """List the rules of a memory: how they fared, what they gained on held-out groups, where they came from.
+    """List the rules of a memory: how well they worked, what they gained on held-out groups, where they came from.
 
     Example: hmr-align memory show memory --ledger
     """
@@ -72,7 +72,7 @@ def memory_import(
 ) -> None:
     """Add the rules and prototypes of a TOML file to a memory, which may be new. Their text is checked.
 
-    Rules come in as candidates, which no critic is shown: `hmr-align reflect` tests them.
+    Rules are imported as candidates, which no critic is shown: `hmr-align reflect` tests them.
 
     Example: hmr-align memory import written/memory.toml memory
     """

@@ -1,4 +1,4 @@
-"""What commands print: tables and measured numbers, and files of them."""
+"""Output of commands: tables and measured numbers, printed or written to files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def tell_events(events: list[dict[str, Any]]) -> None:
-    """The ledger of a memory."""
+    """Print the ledger of a memory."""
 
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:+.3f}"
@@ -32,7 +32,7 @@ def tell_events(events: list[dict[str, Any]]) -> None:
 
 
 def tell_results(settings: "Settings") -> None:
-    """The benchmark table of a run, and where its report and summary are."""
+    """Print the benchmark table of a run, and the paths of its report and summary."""
     summary = settings.run.folder / "summary.json"
     if summary.exists():
         import json
@@ -55,7 +55,7 @@ def groups_not_judged(settings: "Settings") -> int:
 
 
 def tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
-    """Print measured numbers as a table, and write them where `--json` says."""
+    """Print measured numbers as a table, and write them to the file of `--json`."""
     from flows.cli.measurements import cells, write_measurements
 
     rows = [tuple(map(plain, cells(one).values())) for one in results]
@@ -65,7 +65,7 @@ def tell_measurements(results: list[dict[str, Any]], file: Path | None) -> None:
 
 
 def tell_table(heads: list[str], rows: list[tuple[str, ...]]) -> None:
-    """Write a table to standard output, long cells folded; rich markup in cells is read (see `plain`)."""
+    """Print a table to standard output, long cells folded; rich markup in cells is interpreted (see `plain`)."""
     from rich.console import Console
     from rich.table import Table
 
@@ -78,7 +78,7 @@ def tell_table(heads: list[str], rows: list[tuple[str, ...]]) -> None:
 
 
 def plain(text: object) -> str:
-    """Text that rich shows as it is."""
+    """Text escaped so that rich shows it unchanged."""
     from rich.markup import escape
 
     return escape(str(text))

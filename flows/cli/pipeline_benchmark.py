@@ -18,7 +18,7 @@ SHARD, FEW = 16, 2  # photographs in a shard: of drawn ones, and of the few free
 
 
 class Way(NamedTuple):
-    """How the stages are run."""
+    """How the stages are run in one measurement."""
 
     recorded: bool  # as flows of Prefect, else as plain functions
     runner: str = "threads"
@@ -34,16 +34,16 @@ WAYS = {
 
 
 def measure_pipeline(photographs: int = 128, rounds: int = 3) -> list[dict[str, Any]]:
-    """People found, 20 hypotheses each sampled and judged by `evidence`, on single drawn people and free photographs.
+    """Photographs per second: find people, sample 20 hypotheses each, judge by `evidence`; drawn and free photographs.
 
-    Ways alternate, medians over rounds. Each result has metric, value, unit, baseline and ratio (above 1 is better).
-    The start of worker processes is counted.
+    Ways of running alternate; medians over rounds. Each result has metric, value, unit, baseline and ratio (above 1 is
+    better). The start of worker processes is included.
     """
     from flows.record.recording import recorded
 
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder, recorded():
-        from tasks.photographs import save_scenes  # only now: threads of Prefect's read the settings of its import
+        from tasks.photographs import save_scenes  # only now: threads of Prefect use the settings at its import
 
         drawn, free = Path(folder) / "drawn", Path(folder) / "free"
         save_scenes("val", range(photographs), drawn)

@@ -1,4 +1,4 @@
-"""Seconds until a command on one photograph is done, and where they go: each in a new process, from a warm disk."""
+"""Seconds until a command on one photograph is done, and what takes them: each in a new process, from a warm disk."""
 
 import shutil
 import subprocess
@@ -20,11 +20,14 @@ PARTS: Mapping[str, str] = {
     "import_torch": "import torch",
     "import_detector": "import hmr.detection.people",
 }
-"""What every sampling command pays before its work: a program for each."""
+"""Steps that every sampling command does before its work, each as a program."""
 
 
 def measure_startup(rounds: int = 3) -> list[dict[str, Any]]:
-    """Medians over rounds; each result has metric, value, unit, baseline and ratio (above 1 is better)."""
+    """Medians over rounds, seconds; each result has metric, value, unit, baseline and ratio (above 1 is better).
+
+    Raises RuntimeError if a command fails.
+    """
     with tempfile.TemporaryDirectory() as folder:
         photographs = Path(folder) / "photographs"
         photographs.mkdir()
@@ -68,6 +71,6 @@ def _row(name: str, seconds: float) -> dict[str, Any]:
 def _seconds(command: list[str]) -> float:
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and "doctor" not in command:  # which fails where something is lacking, and says so
+    if done.returncode and "doctor" not in command:  # doctor fails if something is missing, and reports it
         raise RuntimeError(f"{' '.join(command[2:])} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     return time.perf_counter() - start

@@ -1,7 +1,7 @@
 """Studies of several runs side by side.
 
-`alignment`: does it help, and is it the critic that helps? The same job with several critics and seeds.
-`sampler`: what more calls, another solver, fresh noise and keypoint guidance do to one base and its groups.
+`alignment`: does it help, and because of the critic? The same job with several critics and seeds.
+`sampler`: the effect of more calls, another solver, fresh noise and keypoint guidance on a base and its groups.
 """
 
 import json
@@ -29,14 +29,14 @@ from tasks.sampling import body, model
 CRITICS = ("evidence", "oracle", "shuffled")
 ESTIMATES = ("zero_noise", "best_of_g")
 SHARED = ("photographs", "skipped", "store/images.parquet", "store/people", "benchmark/before.npz")
-"""What does not depend on critic or seed, and is taken over from the first run."""
+"""Files that do not depend on critic or seed, and are taken from the first run."""
 SAMPLERS = {
     **{f"ddim_{calls}": SamplerSettings(calls) for calls in (4, 10, 50)},
     **{f"second_order_{calls}": SamplerSettings(calls, solver="second_order") for calls in (4, 10, 50)},
     **{f"eta_1_{calls}": SamplerSettings(calls, eta=1.0) for calls in (4, 10, 50)},
     **{f"guidance_{strength}": SamplerSettings(guidance=strength) for strength in (0.3, 0.6, 1.0)},
 }
-"""What the study of samplers compares, by name and calls (guidance: by strength, 4 calls); first the published one."""
+"""Samplers that the study compares, by name and calls (guidance: by strength, 4 calls); first the published one."""
 
 
 @flow(name="experiment-alignment", **labelled("experiment alignment"))
@@ -119,7 +119,7 @@ def _settings(settings: Settings, critic: str, seed: int) -> Settings:
 
 
 def take_over(source: Path | None, target: Path, shared: Sequence[str] = SHARED) -> None:
-    """Link the first run's photographs and people into a new run, so that they are not found again."""
+    """Link the first run's photographs and people into a new run, so that people are not detected again."""
     if source is None or target.exists():
         return
     remove_strays(target.parent)

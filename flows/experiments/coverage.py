@@ -22,7 +22,8 @@ HOTTER = 1.5
 
 @flow(name="experiment-coverage", **labelled("experiment coverage"))
 def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
-    """Coverage of 100 hypotheses of the base, x, y and z of each joint about the pelvis; returns measurement rows.
+    """Coverage of 100 hypotheses of the base, x, y and z of each joint relative to the pelvis; returns measurement
+    rows.
 
     With the sampler of `[sample]`, with the same at a higher temperature, and with the published one, whose four calls
     of DDIM lose about half of the spread.

@@ -1,4 +1,4 @@
-"""The study of the detector: how it errs on the studio's splits, simulated, and on the user's annotated photographs."""
+"""The study of the detector: errors on the studio's splits (real and simulated), and on annotated photographs."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ SPLITS: tuple[Split, ...] = ("lab", "broad", "easy_val", "val", "test")
 
 @flow(name="experiment-detector", **labelled("experiment detector"))
 def detector(settings: Settings, annotations: Path | None = None, folder: Path | None = None) -> list[dict[str, Any]]:
-    """Figures of the real and the simulated detector on each split, and on annotated photographs if some are given."""
+    """Errors of the real and the simulated detector on each split, and on annotated photographs if given.
+
+    Returns measurement rows.
+    """
     frame, plan, rows = body(None), Plan(settings), []
     for split in SPLITS:
         people = plan.people(split)

@@ -1,4 +1,4 @@
-"""The study of the search for people: found, missed and false against people whom somebody marked by eye."""
+"""The study of the search for people: found, missed and false, against people marked by eye."""
 
 import json
 import logging
@@ -28,15 +28,16 @@ FORMAT = (
 
 @flow(name="experiment-people", **labelled("experiment people"))
 def people_found(settings: Settings, folder: Path, counts: Path) -> list[dict[str, Any]]:
-    """Search each photograph of `folder` that `counts` names; one row a photograph, and their sums.
+    """Search each photograph of `folder` that `counts` names; returns one row per photograph, and their sums.
 
-    Raises SettingsError for a file that is no list of counts, PhotographError if none of its photographs is there.
+    Raises SettingsError for a file that is no list of counts, PhotographError if none of its photographs is in the
+    folder.
     """
     marked = read_counts(counts)
     rows: list[dict[str, Any]] = []
     results: list[Searched] = []
     look = finder(True, settings.photographs.crop_margin)
-    look.search(np.full((64, 64, 3), 99, np.uint8))  # loading the networks is not the photographs' time
+    look.search(np.full((64, 64, 3), 99, np.uint8))  # loading the networks does not count as search time
     total = 0.0
     for name, truth in sorted(marked.items()):
         path = folder / name
@@ -73,7 +74,10 @@ def people_found(settings: Settings, folder: Path, counts: Path) -> list[dict[st
 
 
 def read_counts(path: Path) -> dict[str, int | dict[str, list[list[float]]]]:
-    """By a photograph's name: how many people it shows, or where. Raises SettingsError."""
+    """By a photograph's name: how many people it shows, or where they are (boxes).
+
+    Raises SettingsError if the file is no JSON or no list of people by photograph.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -84,7 +88,7 @@ def read_counts(path: Path) -> dict[str, int | dict[str, list[list[float]]]]:
 
 
 def scored(boxes: NDArray[np.float64], truth: int | dict[str, list[list[float]]]) -> Searched:
-    """Found boxes (n, 4), shares of the picture, against a number of people or their boxes."""
+    """Found boxes (n, 4), as shares (0..1) of the picture, compared with a number of people or with their boxes."""
     if isinstance(truth, int):
         return search_quality_by_count(len(boxes), truth)
     people, uncounted = (np.array(truth.get(key, []), np.float64).reshape(-1, 4) for key in ("people", "uncounted"))

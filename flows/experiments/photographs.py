@@ -1,4 +1,4 @@
-"""The study of photographs: whether the bodies of a base land on the people, measured against the detections."""
+"""The study of photographs: whether the bodies of a base lie on the people, measured against the detections."""
 
 import logging
 import re
@@ -38,7 +38,7 @@ UNITS = {
 def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     """Bodies of the base on all people of a folder's photographs; returns measurement rows.
 
-    These numbers are evidence, not accuracy: nobody knows the true bodies. Raises PhotographError if nobody is found.
+    These numbers are evidence, not accuracy: the true bodies are unknown. Raises PhotographError if nobody is found.
     """
     from tasks.scoring import make_critic
 

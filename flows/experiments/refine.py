@@ -1,4 +1,4 @@
-"""The study of the short fit: what `hmr-align recover --refine` does to people of `val`, whose truth is known."""
+"""The study of the short fit: the effect of `hmr-align recover --refine` on people of `val`, with known truth."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ STRENGTHS = {
     "bold": RefineSettings(turn=3.0),
     "place": RefineSettings(turn=0.05),
 }
-"""The fit as it is, with a third and three times the freedom of every joint, and one that moves the place alone."""
+"""The default fit; a third and three times the freedom of every joint; and a fit of the position alone."""
 METRICS = {"mpjpe_mm": "mm MPJPE on val", "pa_mpjpe_mm": "mm PA-MPJPE on val", "keypoint_px": "px to the landmarks"}
 
 

@@ -1,6 +1,6 @@
-"""The study of rounds: what aligning in rounds gains of the headroom, and what each part of it gives.
+"""The study of rounds: what share of the headroom rounds of alignment gain, and what each part adds.
 
-`rounds`: the job as the settings say it, with several arms and seeds, measured on `test`. `rounds_parts`: the
+`rounds`: the job with the given settings, with several arms and seeds, measured on `test`. `rounds_parts`: the
 same with one thing changed at a time, measured on `val` alone.
 """
 
@@ -40,28 +40,28 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "oracle": {"critic": {"name": "oracle"}},
     "shuffled": {"critic": {"name": "shuffled"}},
 }
-"""What each arm changes in the settings: section -> key -> value. `group` is the method, with the settings' critic, and
+"""Changes of each arm to the settings: section -> key -> value. `group` is the method, with the settings' critic, and
 `scorer` the same with the critic that was learned from labelled people of another split."""
 
 FADING = {"objective": "log_sigmoid", "beta": 0.3}
-"""The objective of the preset `studio`: its gradient fades as a group comes apart; NFT goes on until kappa holds it."""
+"""The objective of the preset `studio`: its gradient fades once a group is separated; NFT's ends only by kappa."""
 
 TEMPERATURES = (2.0, 4.0)
-"""Of groups wider than the model means, at which other rounds are run to see what exploration gives."""
+"""Temperatures above 1 at which rounds are also run, to see the effect of exploration."""
 
 ESTIMATES = {"zero": "zero_noise", "best20": "best_of_g"}
 METRICS = {"": "mpjpe_mm", "pa_": "pa_mpjpe_mm", "pve_": "pve_mm"}
 UNIT = "%"
 PEOPLE = ("photographs", "skipped", "store/people")
-"""What does not depend on how the rounds are run; nothing of `test` is among it."""
+"""Files that do not depend on how the rounds are run; none of them is about `test`."""
 
 Floats = NDArray[np.float64]
 
 
 class Arm(NamedTuple):
-    """An arm's runs, mean over seeds for each of the people of `test`."""
+    """An arm's runs: errors of each person of `test`, mean over seeds."""
 
-    errors: dict[str, Floats]  # "zero_noise/mpjpe_mm" and the like
+    errors: dict[str, Floats]  # (people,) mm, by "zero_noise/mpjpe_mm" and the like
     diversity: Floats
     seeds: list[dict[str, Any]]  # summaries
 
@@ -70,7 +70,7 @@ class Arm(NamedTuple):
 def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)) -> list[dict[str, Any]]:
     """Run each arm with each seed and measure on `test`; finished runs are read back. Returns measurement rows.
 
-    The runs are called `<name>-<arm>-<seed>`.
+    The runs are called `<name>-<arm>-<seed>`. Raises SettingsError for an unknown arm.
     """
     _refuse_unknown("arm", arms, ARMS)
     first: Path | None = None
@@ -78,7 +78,7 @@ def rounds(settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS)
     for seed in range(seeds):
         for arm in arms:
             changes: dict[str, Mapping[str, Any]] = {**ARMS[arm], "run": {"seed": seed}}
-            if arm == "shuffled":  # a control deals out the scores of the critic that it is a control for
+            if arm == "shuffled":  # a control permutes the scores of the critic that it is a control for
                 changes["critic"] = {**changes["critic"], "shuffled": {"of": settings.critic.name}}
             plan = Plan(changed(settings, f"{arm}-{seed}", changes))
             take_over(first, plan.folder)
@@ -101,7 +101,7 @@ def _refuse_unknown(what: str, names: Sequence[str], known: Mapping[str, Any]) -
 
 
 def changed(settings: Settings, name: str, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
-    """The settings of a run named `<name>-<own name>`, with some values changed and nothing drawn for a report."""
+    """The settings of a run named `<name>-<own name>`, with some values changed and no groups drawn for a report."""
     values = settings.model_dump()
     values["run"]["name"] = f"{settings.run.name}-{name}"
     values["overlay"]["groups_shown"] = 0
@@ -199,9 +199,10 @@ def _errors(path: Path) -> Arm:
 
 
 def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
-    """What each variant changes, by its name in the measurements; `all` changes nothing.
+    """The changes of each variant, by its name in the measurements; `all` changes nothing.
 
-    The brakes are the pull to the reference (kappa), the choice of the step by `val`, and the reference's age.
+    The brakes are the pull to the reference (kappa), the choice of the step by `val`, and the reference's age. Raises
+    SettingsError if `kappa_per_beta` is 'auto', which cannot be scaled.
     """
     plan, count = Plan(settings), settings.align.rounds
     first, later = (train_settings(plan.training(number), settings.run.seed) for number in (1, 2))
@@ -233,9 +234,9 @@ def parts(settings: Settings) -> dict[str, Mapping[str, Mapping[str, Any]]]:
 
 @flow(name="experiment-rounds-parts", **labelled("experiment rounds parts", critic=True))
 def rounds_parts(settings: Settings, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Run the rounds once with each of `parts` (all, or those named), and measure on `val`, which each looks at anyway.
+    """Run the rounds once with each of `parts` (all, or those named), and measure on `val`, which training uses anyway.
 
-    Finished rounds are read back.
+    Finished rounds are read back. Raises SettingsError for an unknown part.
     """
     known = parts(settings)
     _refuse_unknown("part", names or (), known)

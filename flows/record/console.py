@@ -1,4 +1,4 @@
-"""What of the logs reaches the terminal: our own lines as they are, and a user's fault once; the dashboard has all."""
+"""Which log lines are printed on the terminal: our own, and an error of the user once; the dashboard has all."""
 
 import logging
 import os
@@ -11,9 +11,10 @@ from flows.cli.faults import FOLDERS
 
 
 class Terminal(logging.Handler):
-    """Prints what our modules log, above the bars."""
+    """Prints the log lines of our modules above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print one log record."""
         try:
             Console(highlight=False).print(self.format(record), markup=False, soft_wrap=True)
         except Exception:
@@ -22,10 +23,11 @@ class Terminal(logging.Handler):
 
 @contextmanager
 def terminal(debug: bool) -> Iterator[None]:
-    """Inside, our lines are printed bare, and of Prefect's only warnings, unless PREFECT_LOGGING_LEVEL asks for more.
+    """Context in which our log lines are printed plain, and of Prefect's only warnings (or as PREFECT_LOGGING_LEVEL
+    says).
 
-    Tracebacks, and states of failed tasks, are left out unless it is to debug: the flow raises the exception again,
-    and the command line prints its message.
+    Tracebacks and states of failed tasks are left out unless `debug`: the flow raises the exception again, and the
+    command line prints its message.
     """
     from prefect.logging.configuration import setup_logging
     from prefect.logging.handlers import PrefectConsoleHandler
@@ -40,7 +42,7 @@ def terminal(debug: bool) -> Iterator[None]:
     setup_logging()
     root, ours = logging.getLogger(), Terminal()
     ours.addFilter(is_our_log)
-    theirs = [one for one in root.handlers if isinstance(one, PrefectConsoleHandler)]  # prefect puts its one there
+    theirs = [one for one in root.handlers if isinstance(one, PrefectConsoleHandler)]  # prefect adds its handler there
     for handler in theirs:
         handler.addFilter(wanted)
     root.addHandler(ours)
@@ -53,12 +55,12 @@ def terminal(debug: bool) -> Iterator[None]:
 
 
 def is_our_log(record: logging.LogRecord) -> bool:
-    """Whether one of our modules logged it."""
+    """Whether one of our modules wrote the log record."""
     return record.name.split(".")[0] in FOLDERS
 
 
 def send_logs() -> None:
-    """Wait until the server has all logs: it is about to be stopped."""
+    """Wait until the server has all logs, because it is about to be stopped."""
     from prefect.logging.handlers import APILogHandler
 
     for reference in list(logging._handlerList):  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Runs whose process was killed: found by their silence, and freed with their task runs.
+"""Runs whose process was killed: found by missing heartbeats, and marked Crashed with their task runs.
 
-Prefect leaves both Running for ever. The automation of `deployments.py` makes the flow run Crashed, but Prefect has
-no action on task runs: every run of ours sets them when it starts, and `hmr-align` when it ends.
+Prefect leaves both Running forever. The automation of `deployments.py` marks the flow run Crashed, but Prefect has
+no action on task runs: every run of ours marks them when it starts, and `hmr-align` when it ends.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 TAG = "hmr-align"
-"""Of every run of ours; those of others are left alone: on a shared server they may beat less often."""
+"""Tag of all our runs; other people's runs are left alone: on a shared server their heartbeats may be rarer."""
 SILENCE = timedelta(seconds=75)
-"""Without a heartbeat, which comes every 30 s, a run is dead."""
+"""Time without a heartbeat after which a run counts as dead; heartbeats come every 30 s."""
 RECORDED = timedelta(seconds=20)
-"""After which the server has recorded all that a flow run's tasks said: they do not wait for it."""
+"""Time after which the server has recorded all states of a flow run's tasks, which do not wait for it."""
 
 
 def silent_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
-    """Flow runs of ours that say Running but whose last heartbeat is long past: id -> name."""
+    """Our flow runs in the state Running whose last heartbeat is too long ago: id -> name."""
     from prefect.client.schemas.filters import FlowRunFilter
 
     before = datetime.now(UTC) - SILENCE
@@ -32,7 +32,10 @@ def silent_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
 
 
 def free_flow_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
-    """Mark silent runs and their tasks Crashed, so that their concurrency slots are free and they can be run again."""
+    """Mark silent runs and their tasks Crashed, so that their concurrency slots are free and they can be run again.
+
+    Returns the runs: id -> name.
+    """
     from prefect.states import Crashed
 
     dead = silent_runs(client)
@@ -44,7 +47,7 @@ def free_flow_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
 
 
 def free_task_runs(client: "SyncPrefectClient") -> list[str]:
-    """Mark task runs Crashed that still say Running in a flow run of ours that is Crashed; returns their names."""
+    """Mark task runs Crashed that are still Running in one of our flow runs that is Crashed; returns their names."""
     long_ago = {"before_": datetime.now(UTC) - RECORDED}
     return _free(client, {"state": {"type": {"any_": ["CRASHED"]}}, "tags": {"all_": [TAG]}, "end_time": long_ago})
 

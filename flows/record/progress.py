@@ -1,4 +1,4 @@
-"""How far a run is: bars in the terminal, a progress artifact per stage on the dashboard, seconds per stage on disk."""
+"""Progress of a run: bars in the terminal, an artifact per stage on the dashboard, seconds per stage on disk."""
 
 import json
 import time
@@ -22,14 +22,16 @@ R = TypeVar("R", covariant=True)
 
 @dataclass
 class Stage:
-    """What one stage did; set `items` before it ends."""
+    """Result of one stage; set `items` before it ends."""
 
     items: int = 0
 
 
 @contextmanager
 def stage(plan: Plan, name: str) -> Iterator[Stage]:
-    """Time a stage and keep the longest time it took in `stages.json`: a rerun that skips it says nothing new."""
+    """Time a stage and store its longest time, seconds, in `stages.json`, so that a rerun that skips it changes
+    nothing.
+    """
     done, start = Stage(), time.monotonic()
     yield done
     seconds = time.monotonic() - start
@@ -41,15 +43,18 @@ def stage(plan: Plan, name: str) -> Iterator[Stage]:
 
 
 class Future(Protocol[R]):
-    """What `submit` returns, whichever runner works on it."""
+    """The result of `submit`, whichever runner works on it."""
 
-    def result(self) -> R: ...
+    def result(self) -> R:
+        """Wait for the work and return its result; raises the error of the work."""
+        ...
 
 
 def collected(futures: Sequence[Future[R]], what: str) -> list[R]:
-    """The results of submitted shards in their order, with a bar; raises the error of the first that failed.
+    """The results of submitted shards in their order, with a progress bar.
 
-    Shards that were not begun by then are left; what others made is kept.
+    Raises the error of the first shard that failed, or ProcessDiedError if a worker process ended. Shards not begun by
+    then are left out; results of the others are kept.
     """
     try:
         return [future.result() for future in tracked(futures, what)]

@@ -1,4 +1,4 @@
-"""Flows that a command calls: in the history of a Prefect server, or without one."""
+"""Flows that a command calls: recorded by a Prefect server, or without one."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from flows.cli.faults import debugging
 
 @contextmanager
 def recorded() -> Iterator[None]:
-    """Flows called inside are recorded by the running server, or by one started for them."""
+    """Context in which flows are recorded by the running server, or by one started for them."""
     from flows.server.prefect_settings import load_prefect
     from flows.server.server import prefect_server
 
@@ -27,20 +27,22 @@ def recorded() -> Iterator[None]:
         how = "   (hmr-align dashboard logs your browser in)" if server.pid else ""
         typer.echo(f"Dashboard: {server.url}{how}", err=True)
         with get_client(sync_client=True) as client:
-            if server.pid:  # another server's automations are set up by `hmr-align deploy` alone
+            if server.pid:  # on another server only `hmr-align deploy` sets up automations
                 set_up_automation(client)
             try:
                 with tags(TAG), terminal(debugging()):
                     yield
             finally:
                 send_logs()
-                with suppress(Exception):  # tidying up must not hide what went wrong
+                with suppress(Exception):  # cleaning up must not hide the first error
                     free_task_runs(client)
 
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """What flows do, called as plain functions (`flow.fn`), without a server: our log lines reach the terminal."""
+    """Context for flows called as plain functions (`flow.fn`), without a server: our log lines are printed on the
+    terminal.
+    """
     from flows.record.console import Terminal, is_our_log
 
     ours = Terminal()

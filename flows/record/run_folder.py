@@ -11,13 +11,14 @@ Work = TypeVar("Work", bound=Callable[..., Any])
 
 
 def alone_in_its_folder(work: Work) -> Work:
-    """Hold the folder of the run while `work(settings, ...)` is done; RunInUse at once if another process holds it.
+    """Decorator: hold the folder of the run while `work(settings, ...)` runs. RunInUse is raised if another process
+    holds it.
 
-    Stands under `@flow`. A flow that calls another one on the same run holds it once.
+    Put it under `@flow`. A flow that calls another one on the same run holds the folder once.
     """
 
     @wraps(work)
-    def held(settings: Settings, *args: Any, **kwargs: Any) -> Any:  # Prefect gives all by name
+    def held(settings: Settings, *args: Any, **kwargs: Any) -> Any:  # Prefect passes all arguments by name
         with Plan(settings).held():
             return work(settings, *args, **kwargs)
 

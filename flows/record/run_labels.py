@@ -1,4 +1,4 @@
-"""How a run of a flow is called and tagged on the dashboard: stage, run, critic, split and round."""
+"""Names and tags of flow runs on the dashboard: stage, run, critic, split and round."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
@@ -16,27 +16,28 @@ from tasks.run.plan import Plan
 from tasks.run.settings import Settings
 
 EVERY = "every"
-"""Round of what is done to all that there are."""
+"""Round number in the tag of flows that work on all rounds."""
 
 
 class Labelled(TypedDict):
-    """What `@flow` is told by `labelled`."""
+    """Arguments of `@flow` that `labelled` gives."""
 
     flow_run_name: Callable[[], str]
     on_running: list[FlowStateHook[..., Any]]
 
 
 def labelled(stage: str, *, critic: bool = False) -> Labelled:
-    """For `@flow(name=..., **labelled("score", critic=True))`: names and tags of its runs, and how each begins.
+    """For `@flow(name=..., **labelled("score", critic=True))`: names and tags of its runs, and what each does at its
+    start.
 
-    critic: whether the run's critic has a part in what the flow does.
+    critic: whether the flow uses the run's critic.
     """
 
     def name() -> str:
         return run_name(stage, current.parameters, critic)
 
     def begin(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-        """Keep what our modules log, tag the run, and tidy up after killed ones."""
+        """Send our log lines to the run's log, tag the run, and clean up after killed ones."""
         keep_in_run_logs()
         given = flow.validate_parameters(flow_run.parameters)
         with get_client(sync_client=True) as client:
@@ -48,7 +49,7 @@ def labelled(stage: str, *, critic: bool = False) -> Labelled:
 
 
 def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:
-    """What ran, for example "score default: evidence@2, round 1"."""
+    """The name of a flow run, for example "score default: evidence@2, round 1"."""
     wording = details(parameters, critic)
     if (number := wording.get("round")) is not None:
         wording["round"] = "every round" if number == EVERY else f"round {number}"
@@ -57,13 +58,13 @@ def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:
 
 
 def run_tags(stage: str, parameters: Mapping[str, Any], critic: bool) -> list[str]:
-    """The same, to filter by: "stage:score", "run:default", "critic:evidence@2", "round:1"."""
+    """The same as tags for filtering: "stage:score", "run:default", "critic:evidence@2", "round:1"."""
     wording = {"stage": stage, "run": parameters["settings"].run.name, **details(parameters, critic)}
     return [f"{what}:{value}" for what, value in wording.items()]
 
 
 def details(parameters: Mapping[str, Any], critic: bool) -> dict[str, str]:
-    """What tells this run of a stage from others, by kind."""
+    """What distinguishes this run of a stage from others, by kind."""
     wording = {"critic": critic_of(parameters["settings"])} if critic else {}
     wording |= {key: str(parameters[key]) for key in ("which", "kind", "split") if parameters.get(key) is not None}
     if "round_number" in parameters:
@@ -76,7 +77,10 @@ def details(parameters: Mapping[str, Any], critic: bool) -> dict[str, str]:
 
 
 def critic_of(settings: Settings) -> str:
-    """Name and version of the critic; only its name where that cannot be had, which the flow itself will say."""
+    """Name and version of the critic; only its name if the version cannot be found, which the flow itself will report.
+
+    Raises errors that none of our folders defines.
+    """
     try:
         return Plan(settings).critic_name
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Where the shards of a stage are worked on: the task runner that `[run] runner` of a flow's settings names.
+"""Where the shards of a stage are processed: the task runner that `[run] runner` of a flow's settings names.
 
     @flow(name="sample-groups", task_runner=ShardRunner(), **labelled("sample"))
     def sample_groups(settings: Settings) -> int:
@@ -6,12 +6,12 @@
 
 | runner | shards at a time | a shard's photographs |
 |---|---|---|
-| threads | one, in this process | shared out to `processes` processes |
+| threads | one, in this process | divided among `processes` processes |
 | processes | `processes`, each in a process of its own | one by one |
 | dask, ray | `processes` workers here, or those of `cluster` | one by one |
 
-A task's arguments are paths and settings, its results counts: what it makes goes through the store. So the same comes
-out, bit for bit, whichever runs it; on other machines the run's folder must be the same shared one. Workers are
+A task's arguments are paths and settings, its results counts: its data goes through the store. So all runners give
+the same results, bit for bit; on other machines the run's folder must be the same shared one. Workers are
 started with the first shard, live until the outermost flow ends, and keep models loaded between stages.
 """
 
@@ -28,15 +28,17 @@ from tasks.run.settings import Run, Settings, SettingsError
 
 
 class ShardRunner(TaskRunner[Any]):
-    """Hands shards to the runner that the settings of the flow run name; flows inside a flow share its workers."""
+    """Gives shards to the runner that the settings of the flow run name; flows inside a flow share its workers."""
 
     def duplicate(self) -> Self:
+        """A new runner; all share the workers of this process."""
         return type(self)()
 
     def submit(
         self, task: Any, parameters: dict[str, Any], wait_for: Iterable[Any] | None = None,
         dependencies: dict[str, Any] | None = None,
     ) -> Any:  # fmt: skip
+        """Submit a task to the workers of the current flow run's settings; returns its future."""
         return _workers.of(_run_of_flow()).submit(task, parameters, wait_for, dependencies)
 
     def __enter__(self) -> Self:
@@ -51,9 +53,12 @@ class ShardRunner(TaskRunner[Any]):
 
 
 class Processes(ProcessPoolTaskRunner):
-    """Prefect's, for flows that share it: it keeps the context of the flow that it first worked for."""
+    """Prefect's process pool, for several flows: the original keeps the context of the first flow that it
+    worked for.
+    """
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task with the context of the current flow; returns its future."""
         self._cached_context = None
         return super().submit(*args, **kwargs)
 
@@ -84,7 +89,7 @@ _workers = _Workers()
 
 
 def opened(run: Run) -> TaskRunner[Any]:
-    """A started runner; raises SettingsError where its package is not installed."""
+    """A started runner. Raises SettingsError if its package is not installed."""
     return RUNNERS[run.runner](run).__enter__()
 
 

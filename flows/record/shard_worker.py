@@ -1,4 +1,4 @@
-"""A process that works on shards: what it sets before the first one. Dask imports this module for it (`--preload`)."""
+"""A process that works on shards: its setup before the first one. Dask imports this module for it (`--preload`)."""
 
 import signal
 from contextlib import ExitStack
@@ -12,11 +12,11 @@ _terminal = ExitStack()  # as long as the process lives
 
 
 def prepare() -> None:
-    """One thread, log lines as in the process that hands the shards out, and Ctrl-C left to that one."""
+    """One thread, log lines as in the main process, and Ctrl-C left to the main process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    torch.set_num_threads(1)  # the cores are shared out already; it changes no bit
+    torch.set_num_threads(1)  # all cores are in use already; results stay the same
     keep_in_run_logs()
     _terminal.enter_context(terminal(debugging()))
 

@@ -1,8 +1,8 @@
-"""Every flow as a Prefect deployment: the work pool, the deployments and the automation that frees dead runs.
+"""Every flow as a Prefect deployment: work pool, deployments, and the automation that marks dead runs Crashed.
 
 `deploy` is safe to repeat. It makes what `deploy/prefect.yaml` makes, and also the pool and the automation.
 Deployments go by module path with an empty list of pull steps, so that a worker on any host that has the
-package can run them. Runs start in a temporary folder: the pool tells them where results belong.
+package can run them. Runs start in a temporary folder: the pool sets the folder for results.
 """
 
 import importlib
@@ -26,7 +26,7 @@ ZOMBIES = "hmr-align-zombies"
 
 @dataclass(frozen=True)
 class Deployment:
-    """One way in which a flow is offered to workers."""
+    """One deployment of a flow."""
 
     entrypoint: str  # module path of the flow, with dots
     name: str = "on-demand"
@@ -35,6 +35,7 @@ class Deployment:
     concurrency_limit: int | None = None
 
     def flow(self) -> "Flow[..., Any]":
+        """The flow, imported from its module path."""
         module, _, name = self.entrypoint.rpartition(".")
         return getattr(importlib.import_module(module), name)
 
@@ -65,17 +66,17 @@ DEPLOYMENTS = (
     Deployment("flows.experiments.refine.refine"),
     Deployment("flows.score_groups.score_groups", "rescore", "0 3 * * *", "nightly", concurrency_limit=1),
 )
-"""Every flow; what a run is given beside the settings is said when it is started."""
+"""Every flow; parameters other than the settings are given when a run is started."""
 
 
 def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) -> list[str]:
     """Set up pool, deployments and automation on the configured server; returns "flow/deployment" names.
 
-    Every run is given these settings, and workers write into their results folder.
+    Every run gets these settings, and workers write into their results folder.
     """
     from prefect.client.orchestration import get_client
 
-    # A worker's own default folder is replaced by the pool's, so what is at its default may be left out.
+    # A worker's own default folder is replaced by the pool's, so settings at their defaults may be left out.
     parameters = {"settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"run": {"out"}})}
     parameters["settings"] = {section: keys for section, keys in parameters["settings"].items() if keys}
     with get_client(sync_client=True) as client:
@@ -127,7 +128,7 @@ def _set_up_deployment(client: "SyncPrefectClient", wanted: Deployment, paramete
 
 
 def set_up_automation(client: "SyncPrefectClient") -> None:
-    """Have the server free runs whose process was killed; safe to repeat."""
+    """Have the server mark runs Crashed whose process was killed; safe to repeat."""
     wanted = zombie_automation()
     found = [one for one in client.read_automations_by_name(ZOMBIES) if one.name == ZOMBIES]
     for surplus in found[1:]:
@@ -139,10 +140,10 @@ def set_up_automation(client: "SyncPrefectClient") -> None:
 
 
 def zombie_automation() -> "AutomationCore":
-    """A run of ours that has beaten once and then is silent for `SILENCE` without an end becomes Crashed.
+    """A run of ours that has sent a heartbeat and then none for `SILENCE`, without an end, becomes Crashed.
 
-    Prefect itself leaves a run Running for ever when its process is killed, and its concurrency slot taken.
-    Only runs with our tag are watched: others on a shared server may beat less often than every 30 s.
+    Prefect itself leaves a run Running forever when its process is killed, and its concurrency slot taken. Only runs
+    with our tag are watched: others on a shared server may send heartbeats less often than every 30 s.
     """
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState

@@ -11,7 +11,7 @@ def reach_loopback_directly() -> None:
     """From now on Prefect's HTTP clients of a loopback address read no proxy variable; safe to repeat.
 
     NO_PROXY is not enough: httpx prepares every proxy that is set, and fails on one that it cannot use even if it
-    would never ask it. The variables stay as they are for everything else in this process, a remote critic say.
+    would never use it. The variables still apply to everything else in this process, such as a remote critic.
     """
     from prefect.client import base
 

@@ -1,8 +1,8 @@
-"""Our Prefect server behind a doorkeeper: started by `server.py` and by nobody else.
+"""Our Prefect server behind a filter of requests; only `server.py` starts it.
 
-Prefect asks for the key and a CSRF token, but answers any Host. A page that is open in the user's browser could
-therefore reach it under a name of its own (DNS rebinding). The doorkeeper lets in whoever asks for this very
-address and does not come from a page of another: the rules are those of `admits`, for pages and websockets.
+Prefect asks for the key and a CSRF token, but accepts any Host header. A page that is open in the user's browser could
+therefore reach it under another host name (DNS rebinding). The filter (`Doorkeeper`) admits only requests for this
+exact address that do not come from a page of another site: see `admits`, for pages and websockets.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -14,7 +14,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ENTER = "/enter"
-"""The page that takes the key from the part of its address after # (which no browser sends) and opens the dashboard."""
+"""Login page: takes the key from its address after # (which browsers do not send) and opens the dashboard."""
 
 _ENTER_PAGE = b"""<!doctype html><title>HMR-Align</title><p>One moment.<script>
 const key = decodeURIComponent(location.hash.slice(1));
@@ -27,7 +27,7 @@ _NO_FRAMES = [(b"x-frame-options", b"DENY"), (b"content-security-policy", b"fram
 def admits(headers: Mapping[str, str], place: str) -> bool:
     """Whether a request with these headers (names in lower case) may reach the server at `place`, host:port.
 
-    It must ask for that very place; if a page sends it, the page must be one of ours, or the user followed a link.
+    It must ask for exactly that place; if a page sends it, the page must be ours, or the user followed a link.
     """
     if headers.get("host") != place:
         return False
@@ -38,7 +38,9 @@ def admits(headers: Mapping[str, str], place: str) -> bool:
 
 
 class Doorkeeper:
-    """An application that hands to another what `admits` lets in, and keeps all of it out of foreign frames."""
+    """An ASGI application that passes on requests that `admits` accepts, and forbids its pages in frames of other
+    sites.
+    """
 
     def __init__(self, inside: Application, place: str) -> None:
         self.inside, self.place = inside, place
@@ -67,7 +69,7 @@ class Doorkeeper:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """The headers by name. One that is given twice is joined, so that it equals nothing that is asked for."""
+    """The headers by name. A repeated header is joined, so that it equals no accepted value."""
     joined: dict[str, str] = {}
     for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]):
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
@@ -81,7 +83,7 @@ async def _reply(send: Send, status: int, kind: bytes, body: bytes) -> None:
 
 
 def main() -> None:
-    """Serve until told to stop; all settings come from the environment that `server_environment` writes."""
+    """Serve until stopped; all settings come from the environment that `server_environment` writes."""
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.settings import get_current_settings

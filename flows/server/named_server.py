@@ -1,7 +1,7 @@
 """The Prefect server that PREFECT_API_URL names: its addresses, and in one line why it cannot be used.
 
-It is asked as the flows will ask it, by Prefect's own client: with the user's key, base path, certificates and
-proxies. So the answer holds for them too, and comes within `PROBE_LIMIT` seconds.
+It is asked in the same way as by the flows, with Prefect's own client and the user's key, base path, certificates and
+proxies. So the result is valid for them too, and comes within `PROBE_LIMIT` seconds.
 """
 
 import contextvars
@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 from flows.server.server_environment import is_loopback, proxies_in
 
-PROBE_LIMIT = 7.0  # seconds, to which the import of prefect comes
+PROBE_LIMIT = 7.0  # seconds, without the import of prefect
 CLOUD_API = "https://api.prefect.cloud/api"
 CLOUD_PAGES = "https://app.prefect.cloud"
 WHAT_IT_IS = "PREFECT_API_URL must be the address of a Prefect API, for example http://127.0.0.1:4200/api"
 
 
 def api_address(named: str) -> str:
-    """The address of the API, as it was named; a bare host and port is given Prefect's usual path.
+    """The address of the API as named; a bare host and port gets Prefect's usual path.
 
-    Raises ValueError, with the reason, for what is no address.
+    Raises ValueError, with the reason, for what is no http(s) address.
     """
     address = named.strip().rstrip("/")
     parts = urlsplit(address)
@@ -31,7 +31,7 @@ def api_address(named: str) -> str:
 
 
 def dashboard_address(api: str, inherited: Mapping[str, str]) -> str:
-    """Where the pages of that API are: what PREFECT_UI_URL says, else Prefect's own rule."""
+    """The address of the dashboard of that API: PREFECT_UI_URL, else by Prefect's own rule."""
     if inherited.get("PREFECT_UI_URL"):
         return inherited["PREFECT_UI_URL"]
     cloud = _cloud(inherited)
@@ -52,7 +52,7 @@ def without_secrets(address: str) -> str:
 
 
 def why_unusable(api: str, inherited: Mapping[str, str]) -> str:
-    """Ask that API; returns nothing if it can be used, else what is wrong and which variable mends it.
+    """Query that API; returns "" if it can be used, else what is wrong and which variable fixes it.
 
     The environment must already point to it.
     """
@@ -63,7 +63,7 @@ def why_unusable(api: str, inherited: Mapping[str, str]) -> str:
     def ask() -> None:
         try:
             _ask()
-        except Exception as error:  # whatever a foreign server or a setting does, it becomes one line
+        except Exception as error:  # whatever another server or a setting does, it becomes one line
             faults.append(error)
         else:
             faults.append(None)
@@ -77,7 +77,7 @@ def why_unusable(api: str, inherited: Mapping[str, str]) -> str:
 
 
 def reason_of(fault: BaseException, api: str, inherited: Mapping[str, str]) -> str:
-    """What went wrong when `api` was asked, with the variable that it comes from."""
+    """What went wrong when `api` was queried, with the variable that causes it."""
     import httpx
 
     chain = list(_chain(fault))
@@ -103,7 +103,7 @@ def reason_of(fault: BaseException, api: str, inherited: Mapping[str, str]) -> s
 
 
 def unusable_proxy(inherited: Mapping[str, str]) -> str:
-    """The first proxy variable that Python's HTTP client cannot work with, and why; nothing if there is none."""
+    """The first proxy variable that Python's HTTP client cannot use, and why; "" if there is none."""
     import httpx
 
     for name in proxies_in(inherited):
@@ -140,7 +140,7 @@ def _ask() -> None:
 
 
 def _chain(fault: BaseException | None) -> Iterator[BaseException]:
-    """The exception, what it came from, and so on to the first."""
+    """The exception, its cause, and so on to the first."""
     while fault is not None:
         yield fault
         fault = fault.__cause__ or fault.__context__
@@ -158,7 +158,7 @@ def _refusal(status: int, api: str, inherited: Mapping[str, str]) -> str:
 
 
 def _by_proxy(api: str, inherited: Mapping[str, str]) -> str:
-    """The proxy through which that address is asked, by the name of its variable."""
+    """The proxy that is used for that address, by the name of its variable."""
     if is_loopback(api):
         return ""
     used = [name for name in proxies_in(inherited) if name.lower() in (f"{urlsplit(api).scheme}_proxy", "all_proxy")]

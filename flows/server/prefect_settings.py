@@ -1,7 +1,7 @@
-"""Prefect's settings, read for the first time where a fault in them can be told in one line.
+"""First read of Prefect's settings, with an error in them reported in one line.
 
 Prefect reads them when it is imported, from the environment, the folder's .env, prefect.toml and pyproject.toml,
-and a profile. A value that it cannot read would come up as an exception of pydantic, wherever the import stands.
+and a profile. A value that it cannot read would cause an exception of pydantic, wherever the import is.
 """
 
 import io
@@ -17,8 +17,8 @@ class PrefectSettingsError(ValueError):
 
 
 def load_prefect() -> None:
-    """Import prefect, or say which of its settings stops it."""
-    said = io.StringIO()  # on the way it prints the value that it cannot read, a password perhaps
+    """Import prefect. Raises PrefectSettingsError if one of its settings cannot be read."""
+    said = io.StringIO()  # it would print the value that it cannot read, perhaps a password
     try:
         with redirect_stderr(said):
             import prefect.settings

@@ -1,13 +1,13 @@
 """The local Prefect server that keeps the history of every run: found, started, shared and stopped here.
 
 It is a real server, never Prefect's ephemeral one, which loses task runs when a script ends. All its files
-lie under one home (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, key, and `server.json` with its address.
-What it inherits is in `server_environment.py`, whom it answers in `guarded_server.py`.
+are in one folder (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, key, and `server.json` with its address.
+`server_environment.py` says what it inherits, `guarded_server.py` which requests it answers.
 
-Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one out
-finds nobody else and stops it. The kernel frees the lock of a killed program, and the next program takes over
-a server that was left behind. Whoever sets PREFECT_API_URL in the environment brings a server of their own
-(`named_server.py`): it is used, never stopped.
+Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one to end
+finds no other and stops it. The kernel frees the lock of a killed program, and the next program takes over
+a server that was left running. With PREFECT_API_URL in the environment the user's own server is used
+(`named_server.py`), and never stopped.
 """
 
 import base64
@@ -48,16 +48,16 @@ from storage.finished_file import write_text
 
 USUAL_PORT = 4200
 START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
-START_NOTICE = 30.0  # seconds, after which the user is told to be patient
+START_NOTICE = 30.0  # seconds after which the user is asked to wait
 AUTH = "PREFECT_API_AUTH_STRING"
 STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Asks our own server, past any proxy."""
+"""Opener for requests to our own server, without any proxy."""
 
 
 class ServerError(RuntimeError):
-    """The Prefect server cannot be used; the message says why and how to mend it."""
+    """The Prefect server cannot be used; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,24 @@ class Server:
     """A Prefect server that answers."""
 
     url: str  # of the dashboard, for example http://127.0.0.1:4200
-    pid: int | None = None  # of the server's process group; None = brought by the user
+    pid: int | None = None  # of the server's process group; None = the user's server
     api: str | None = None  # address of its API, where that is not `url`/api
 
     @property
     def api_url(self) -> str:
+        """Address of the server's API."""
         return self.api or f"{self.url}/api"
 
 
 def server_home() -> Path:
-    """Where our server keeps its files."""
+    """Folder with our server's files."""
     return Path(os.environ.get("HMR_ALIGN_HOME") or "~/.hmr-align").expanduser().absolute()
 
 
 def client_environment(server: Server) -> dict[str, str]:
-    """Variables with which any program, a worker too, records into `server` and tells nobody else.
+    """Variables with which any program, also a worker, records into `server` and into no other.
 
-    They hold the key of our server: give them to programs, never to a log.
+    They hold the key of our server: pass them to programs, never to a log.
     """
     if server.pid:
         return own_client_environment(os.environ, server_home(), server.api_url, server_key(server_home()))
@@ -90,7 +91,7 @@ def client_environment(server: Server) -> dict[str, str]:
 
 
 def shell_variables(server: Server) -> str:
-    """The same for a shell, to be printed: the key is read from its file, not written out."""
+    """The same as text for a shell: the key is read from its file, not printed."""
     variables = client_environment(server)
     if named_server.without_secrets(server.api_url) != server.api_url:
         del variables["PREFECT_API_URL"]  # it holds a password; the user's shell has it
@@ -104,13 +105,16 @@ def shell_variables(server: Server) -> str:
 
 
 def find_server() -> Server | None:
-    """The server that PREFECT_API_URL names, else ours if it runs, else None."""
+    """The server that PREFECT_API_URL names, else ours if it runs, else None.
+
+    Raises ServerError if the named server cannot be used, or ours refuses the key.
+    """
     named = os.environ.get("PREFECT_API_URL", "").strip()
     return _named_server(named) if named else _own_server()
 
 
 def _named_server(named: str) -> Server:
-    """The user's server, asked as flows will ask it."""
+    """The user's server, asked in the same way as by the flows."""
     details = f"PREFECT_API_URL is {named_server.without_secrets(named)}"
     fix = "Or unset PREFECT_API_URL, to let hmr-align start a server of its own."
     try:
@@ -150,7 +154,7 @@ def _own_server() -> Server | None:
 
 
 def _lives(group: int) -> bool:
-    """Whether a process group is there: else whoever answers at its address is another server."""
+    """Whether a process group exists; if not, another server answers at its address."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):  # it ended, or its number is another user's by now
@@ -164,9 +168,9 @@ def _with_key(address: str) -> urllib.request.Request:
 
 
 def start_server(port: int | None = None) -> Server:
-    """Our server, started in the background unless it runs already; safe to repeat and to race.
+    """Our server, started in the background unless it runs already; safe to repeat, also at the same time.
 
-    Without `port` it is 4200, or any free one where that is taken.
+    Without `port` it is 4200, or any free one if that is taken. Raises ServerError if it cannot be started.
     """
     with _locked(server_home()) as home:
         running = find_server()
@@ -177,7 +181,7 @@ def start_server(port: int | None = None) -> Server:
 
 
 def stop_server(server: Server) -> None:
-    """End a server of ours with all its processes; one that the user brought is left alone."""
+    """End our server with all its processes; the user's own server is left alone."""
     if server.pid is None:
         return
     for sign, limit in ((signal.SIGTERM, STOP_LIMIT), (signal.SIGKILL, STOP_LIMIT)):
@@ -192,9 +196,10 @@ def stop_server(server: Server) -> None:
 
 @contextmanager
 def prefect_server(port: int | None = None) -> Iterator[Server]:
-    """A server into which every flow of this program records; stopped at the end if nobody else uses it.
+    """Context with a server into which every flow of this program records; stopped at the end if no other program uses
+    it.
 
-    Enter it before the first import of prefect where you can: that is when prefect reads its environment.
+    Enter it before the first import of prefect if possible: prefect reads its environment then.
     """
     with _locked(server_home()) as home:
         users = (home / "server.users").open("a")
@@ -205,13 +210,13 @@ def prefect_server(port: int | None = None) -> Iterator[Server]:
             with recording_into(server):
                 yield server
         finally:
-            with _locked(home):  # nobody can come in between the question and the stop
+            with _locked(home):  # no program can start using it between the check and the stop
                 if _is_last(users):
                     stop_server(server)
 
 
 def answers(server: Server, seconds: float = 5.0) -> bool:
-    """Whether our server's health check says yes; its pages are made in the browser and cannot tell."""
+    """Whether our server's health check succeeds within so many seconds."""
     try:
         with _DIRECT.open(f"{server.api_url}/health", timeout=seconds) as reply:
             return reply.status == 200
@@ -275,10 +280,10 @@ def _write_address(home: Path, server: Server) -> None:
 
 @contextmanager
 def _reserved(wanted: int | None) -> Iterator[tuple[int, IO[str]]]:
-    """A port that nobody listens on and no other server of ours is about to take, and the lock that says so.
+    """A free port that no other server of ours is about to take, and the lock on it.
 
-    A server needs seconds before it listens. Two programs with homes of their own would meanwhile both find 4200
-    free, and one would record into the other's server. So the server inherits the lock and holds it while it lives.
+    A server needs seconds before it listens. Two programs with different homes would meanwhile both find 4200
+    free, and one would record into the other's server. So the server inherits the lock and holds it while it runs.
     """
     for port in (wanted,) if wanted else (USUAL_PORT, 0):
         with socket.socket() as probe:
@@ -304,7 +309,7 @@ def _ended(group: int, limit: float) -> bool:
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         with suppress(ChildProcessError):
-            os.waitpid(group, os.WNOHANG)  # a child of ours stays in the table until it is asked for
+            os.waitpid(group, os.WNOHANG)  # a child process stays in the table until it is waited for
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
@@ -324,7 +329,7 @@ def _is_last(users: IO[str]) -> bool:
 
 @contextmanager
 def recording_into(server: Server) -> Iterator[None]:
-    """The environment, and prefect's settings if it is imported already, point to `server`."""
+    """Context in which the environment, and prefect's settings if it is imported already, point to `server`."""
     wanted = client_environment(server)
     unwanted = leads_elsewhere(os.environ) if server.pid else set()
     before = {name: os.environ.get(name) for name in {*wanted, *unwanted}}
@@ -346,7 +351,7 @@ def recording_into(server: Server) -> Iterator[None]:
 
 @contextmanager
 def _fresh_prefect_settings() -> Iterator[None]:
-    """Prefect's settings as they would be, were it imported only now."""
+    """Prefect's settings as if it were imported only now."""
     from prefect.context import SettingsContext, get_settings_context
     from prefect.settings import Settings
 

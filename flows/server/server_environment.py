@@ -1,8 +1,8 @@
-"""The environments of our server and of the programs that record into a server: explicit, and pure functions.
+"""The environments of our server and of the programs that record into a server. Pure functions.
 
 Our server inherits what a Python program needs to run and nothing else: no address, database, key or base path
-that the user has set for a Prefect of his own, and no proxy. Programs that record into it keep their
-environment but for what would lead Prefect's client elsewhere.
+that the user has set for another Prefect server, and no proxy. Programs that record into it keep their
+environment except for variables that would lead Prefect's client elsewhere.
 """
 
 import os
@@ -35,8 +35,8 @@ SERVER_ENVIRONMENT = {
 OWN_CLIENT_ENVIRONMENT = {
     **CLIENT_ENVIRONMENT,
     "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
-    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",  # it is of the same installation
-    # Said, not left out: what is not in the environment is read from the folder's .env.
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",  # it is from the same installation
+    # Set explicitly: what is not in the environment is read from the folder's .env.
     "PREFECT_CLIENT_CUSTOM_HEADERS": "{}",
     "PREFECT_API_SSL_CERT_FILE": "",
     "PREFECT_API_KEY": "",
@@ -51,7 +51,7 @@ _PROXY = re.compile(r"(http|https|all|ws|wss|socks|no)_proxy", re.IGNORECASE)
 
 
 def server_environment(inherited: Mapping[str, str], home: Path, port: int, key: str) -> dict[str, str]:
-    """All that our server is told: what it needs of `inherited`, its own database, origin, address and key."""
+    """The whole environment of our server: what it needs of `inherited`, its own database, origin, address and key."""
     url = f"http://{HOST}:{port}"
     return {
         **{name: value for name, value in inherited.items() if _INHERITED.fullmatch(name)},
@@ -70,7 +70,7 @@ def server_environment(inherited: Mapping[str, str], home: Path, port: int, key:
 
 
 def own_client_environment(inherited: Mapping[str, str], home: Path, api_url: str, key: str) -> dict[str, str]:
-    """What a program must be told to record into our server."""
+    """The variables that a program needs to record into our server."""
     return {
         **OWN_CLIENT_ENVIRONMENT,
         "PREFECT_HOME": str(home / "prefect"),
@@ -81,19 +81,19 @@ def own_client_environment(inherited: Mapping[str, str], home: Path, api_url: st
 
 
 def leads_elsewhere(names: Mapping[str, str]) -> set[str]:
-    """Those variables with which a user tells Prefect's client where and how to reach a server of his own."""
+    """Those variables that tell Prefect's client how to reach another server of the user."""
     return {name for name in names if _LEADS_ELSEWHERE.fullmatch(name)}
 
 
 def proxies_in(inherited: Mapping[str, str]) -> list[str]:
-    """The names of the proxy variables that say something, NO_PROXY among them."""
+    """The names of the proxy variables that are set, NO_PROXY among them."""
     return sorted(name for name, value in inherited.items() if _PROXY.fullmatch(name) and value.strip())
 
 
 def without_proxy(inherited: Mapping[str, str]) -> dict[str, str]:
-    """NO_PROXY in both spellings with the loopback added, where there is a proxy.
+    """NO_PROXY in both spellings, with the loopback addresses added, if there is a proxy.
 
-    Entries that are no host, network or address are left out: they exempt nothing, and httpx fails on them.
+    Entries that are no host, network or address are left out: they have no effect, and httpx fails on them.
     """
     if not proxies_in(inherited):
         return {}
@@ -112,7 +112,7 @@ def _exempts(entry: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is on this machine, so that no proxy can be meant to lead there."""
+    """Whether an address is on this machine, so that no proxy is needed to reach it."""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:

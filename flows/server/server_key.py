@@ -1,4 +1,4 @@
-"""The key of our server: made at its first start, kept in one file that its owner alone can read."""
+"""The key of our server: made at its first start, stored in a file that only its owner can read."""
 
 import os
 import secrets
@@ -9,14 +9,14 @@ OWNER_ONLY = 0o600
 
 
 def key_file(home: Path) -> Path:
-    """Where the key lies."""
+    """The file with the key."""
     return home / "server.key"
 
 
 def server_key(home: Path) -> str:
     """The key, `hmr-align:...`, made now if there is none; Prefect calls it an auth string.
 
-    Two programs that make one at the same moment get the same: a link to a finished file either is made or is not.
+    Two programs that make one at the same moment get the same: only one link to a finished file can be made.
     """
     file = key_file(home)
     if not read_key(home):
@@ -35,7 +35,7 @@ def server_key(home: Path) -> str:
 
 
 def read_key(home: Path) -> str:
-    """The key, or nothing where none was made."""
+    """The key, or "" if none was made."""
     try:
         return key_file(home).read_text().strip()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Weights of the critics' checks, fitted on labelled people whom no base was trained on: what their builders share.
+"""Weights of the critics' checks, fitted on labelled people whom no base was trained on: functions for two scripts.
 
-deploy/assets/build_evidence.py and deploy/assets/build_scorer.py call it; nothing else does.
+Only deploy/assets/build_evidence.py and deploy/assets/build_scorer.py use this module.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,9 @@ SHARD = 25
 
 
 def see_held_out(body_model: Body, cache: Path) -> SeenPeople:
-    """The held-out people, seen with the second look; kept in `cache` in shards, a minute and a half the first time."""
+    """Detections of the held-out people, with the second look; cached in `cache` in shards (the first call takes 1.5
+    minutes).
+    """
     finder = PersonFinder(thorough=False, second_look=True)
     shards = []
     for start in range(HELD_OUT.start, HELD_OUT.stop, SHARD):
@@ -44,20 +46,20 @@ def see_held_out(body_model: Body, cache: Path) -> SeenPeople:
 
 
 def chosen(seen: SeenPeople, rows: NDArray[np.bool_]) -> SeenPeople:
-    """Some of the people."""
+    """The people of the rows (n,) that are true; all arrays keep their unit."""
     return SeenPeople(**{name: part[rows] for name, part in seen._asdict().items()})
 
 
 def labelled(body_model: Body, seen: SeenPeople) -> Known:
-    """People of `broad` with their truth."""
+    """People of `broad` with their true bodies."""
     return Known(seen, known_people(body_model, "broad", seen, purpose="pretrain"))
 
 
 def groups_of(body_model: Body, known: Known, base: str | None, temperature: float, hypotheses: int) -> KnownGroups:
-    """Groups about these people, drawn by a base; None = about the truth, perturbed."""
+    """Groups of these people, drawn by a base; base None = perturbed true bodies."""
     people = StudioPeople("broad", len(known.seen.index), Path())
     key = (people.split, people.count, str(people.cache))
-    benchmarking._KNOWN[key] = known  # they stand in for a split
+    benchmarking._KNOWN[key] = known  # they replace a split
     try:
         if base is None:
             return perturbed_groups(body_model, people, hypotheses=hypotheses)
@@ -67,21 +69,21 @@ def groups_of(body_model: Body, known: Known, base: str | None, temperature: flo
 
 
 def ranks(errors: Floats) -> torch.Tensor:
-    """Rank of each hypothesis by its error, (n, g); 0 = the best."""
+    """(n, g) rank of each hypothesis by its error, errors (n, g); 0 = the best."""
     return torch.from_numpy(errors.argsort(1).argsort(1)).float()
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Mean over groups of Pearson's correlation within each; both (n, g)."""
+    """Mean over groups of Pearson's correlation within each (-1 to 1); both arguments (n, g)."""
     a, b = (x - x.mean(1, keepdim=True) for x in (first, second))
     return ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-9)).mean()
 
 
 def fit_shares(tables: Sequence[tuple[Floats, Floats]], least: float, steps: int = 300) -> Floats:
-    """Weights (k,) of k checks, that sum to 1 and are at least `least` each, by which the total follows the error.
+    """Weights (k,) of k checks, without unit, that sum to 1 and are at least `least` each.
 
-    They maximise the correlation of the total with the rank of the error, mean over groups, then over tables (n, g, k)
-    of scaled penalties with errors (n, g).
+    They maximise the correlation of the weighted total with the rank of the error: the mean over groups, then over
+    tables, each of scaled penalties (n, g, k) with errors (n, g).
     """
     count = tables[0][0].shape[-1]
     data = [(torch.from_numpy(x).float(), ranks(errors)) for x, errors in tables]

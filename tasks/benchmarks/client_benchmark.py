@@ -19,7 +19,7 @@ from critique.vlm.vlm_settings import VlmSettings
 from storage.records import DrawnGroup, Group, Person, Verdict
 
 HYPOTHESES = 4
-STEP = 32  # groups between two looks at the memory
+STEP = 32  # groups between two measurements of the memory
 SIDE = 64  # px; small, so that the client is measured and not the JPEG encoder
 SERVER = (
     "import sys, time; from critique.endpoint.loopback import LoopbackVlm, good, slow\n"
@@ -30,9 +30,10 @@ SERVER = (
 
 
 def measure_client(seconds: float, in_flight: int, groups: int) -> list[dict[str, Any]]:
-    """Groups per second of `VlmCritic` against in_flight / seconds, and the growth of its memory, MiB.
+    """Groups per second of `VlmCritic` relative to the ideal in_flight / seconds, and the growth of its memory, MiB.
 
-    The first tenth of the groups warms up: it counts for neither.
+    The first tenth of the groups is a warm-up and does not count. Raises RuntimeError if the loopback server does not
+    answer well.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", SERVER, str(seconds)]
@@ -60,7 +61,7 @@ def measure_client(seconds: float, in_flight: int, groups: int) -> list[dict[str
 
 
 def _judge(address: str, in_flight: int, groups: int, cache: Path) -> tuple[list[float], list[float], float]:
-    """When each verdict came, s; the memory of this process after every STEP of them, MiB; its processor time, s."""
+    """Time of each verdict, s; this process's memory after every STEP verdicts, MiB; its processor time, s."""
     times: list[float] = []
     memory: list[float] = []
 

@@ -1,7 +1,7 @@
-"""The critic benchmark: groups of people with known truth, judged, and how well the scores follow the errors.
+"""The critic benchmark: how well a critic's scores follow the true errors, on groups of people with known truth.
 
 Two kinds of groups, always named: `perturbed` (noise about the truth, the published protocol, with the true camera)
-and `model` (drawn by a base model, as alignment meets them: much harder). The people are the embedded studio's, or
+and `model` (drawn by a base model, as in alignment: much harder). The people are the embedded studio's, or
 those of a dataset that the user brings (`instances`), whose groups are measured by three errors instead of one.
 """
 
@@ -48,23 +48,23 @@ Row = dict[str, Any]
 
 
 class NothingJudgedError(ValueError):
-    """Not one hypothesis has a score, so there is nothing to measure; the message says what the critic said."""
+    """No hypothesis has a score, so there is nothing to measure; the message holds the critic's comment."""
 
 
 class KnownGroups(NamedTuple):
-    """Groups with the MPJPE of their hypotheses."""
+    """Groups with the true errors of their hypotheses."""
 
     groups: list[Group]
     errors: Floats  # (image, hypothesis) mm
-    others: Mapping[str, Floats] = {}  # PA-MPJPE as "pa" and PVE as "pve", in the same form, where they were taken
+    others: Mapping[str, Floats] = {}  # PA-MPJPE as "pa" and PVE as "pve", same shape and unit, if measured
 
     def first(self, count: int | None) -> "KnownGroups":
-        """So many of the groups, as they are; None = all."""
+        """The first `count` groups; None = all."""
         others = {name: errors[:count] for name, errors in self.others.items()}
         return KnownGroups(self.groups[:count], self.errors[:count], others)
 
     def by_person(self) -> dict[str, Floats]:
-        """The errors of each group, by its person's id: for the oracle critic."""
+        """The errors (G,) of each group, mm, by its person's id: for the oracle critic."""
         return {group.person.group_id: errors for group, errors in zip(self.groups, self.errors)}
 
 
@@ -72,16 +72,16 @@ class Judged(NamedTuple):
     """A critic's verdicts on groups, stacked."""
 
     critic: str
-    scores: Floats  # (image, hypothesis) NaN = abstained
+    scores: Floats  # (image, hypothesis) 0-100, NaN = abstained
     seconds: Floats  # (image,)
-    cost: Floats  # (image,)
+    cost: Floats  # (image,) money
 
 
 @torch.no_grad()
 def model_groups(
     base: HmrModel, body_model: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
 ) -> KnownGroups:
-    """The groups that the benchmark of models draws, as a critic is shown them."""
+    """Groups drawn by a model for a split, as in the benchmark of models, with their errors, mm."""
     sampler = replace(base.sampler, temperature=temperature * base.sampler.temperature)
     drawn = draw_people(base, body_model, people, hypotheses=hypotheses, sampler=sampler)
     records = person_records(people, drawn.known.seen)
@@ -95,7 +95,9 @@ def model_groups(
 def perturbed_groups(
     body_model: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None
 ) -> KnownGroups:
-    """Noise of mixed levels (or of one) about the truth of a split; always the same. Seen by the true camera."""
+    """True bodies of a split with added noise of mixed levels (or of one), always the same noise; with the true
+    camera.
+    """
     data = known(body_model, people)
     records = person_records(people, data.seen._replace(camera=data.truth.camera.numpy()))
     return perturbed_about(body_model, records, data.truth.bodies, hypotheses=hypotheses, level=level)
@@ -105,7 +107,7 @@ def perturbed_groups(
 def perturbed_about(
     body_model: Body, people: Sequence[Person], truth: TrueBodies, *, hypotheses: int, level: float | None = None
 ) -> KnownGroups:
-    """Noise of mixed levels (or of one) about the true bodies of people; always the same."""
+    """The true bodies of people with added noise of mixed levels (or of one), always the same noise; errors in mm."""
     random = torch.Generator().manual_seed(SEED)
     count = len(people)
     levels = mixed_levels(count, hypotheses, random) if level is None else torch.full((count, hypotheses), level)
@@ -124,14 +126,16 @@ def perturbed_about(
 
 
 def perturbed_instances(body_model: Body, seen: SeenInstances, *, hypotheses: int, level: float | None) -> KnownGroups:
-    """`perturbed_about` for people of a dataset, seen by the true camera, with all three errors."""
+    """`perturbed_about` for people of a dataset, with the true camera and all three errors, mm."""
     people = seen_by_true_camera(seen)
     made = perturbed_about(body_model, people, seen.truth.bodies, hypotheses=hypotheses, level=level)
     return with_all_errors(body_model, made.groups, seen.truth)
 
 
 def model_instances(base: HmrModel, body_model: Body, seen: SeenInstances, sample: Sample) -> KnownGroups:
-    """Groups drawn for people of a dataset as for any photograph, with the camera as guessed, and all three errors."""
+    """Groups drawn for people of a dataset as for any photograph, with the camera as guessed, and all three
+    errors, mm.
+    """
     parts = [seen.people[k : k + CHUNK] for k in range(0, len(seen.people), CHUNK)]
     groups = [
         group
@@ -142,7 +146,7 @@ def model_instances(base: HmrModel, body_model: Body, seen: SeenInstances, sampl
 
 
 def with_all_errors(body_model: Body, groups: list[Group], truth: KnownPeople) -> KnownGroups:
-    """MPJPE, PA-MPJPE and PVE of groups, one for each true body."""
+    """The groups with MPJPE, PA-MPJPE and PVE, mm; one group for each true body."""
     pose, translation, joints, betas = (
         torch.from_numpy(np.stack([getattr(group, name) for group in groups]))
         for name in ("pose", "translation", "joints", "betas")
@@ -153,7 +157,9 @@ def with_all_errors(body_model: Body, groups: list[Group], truth: KnownPeople) -
 
 
 def photographed(known: KnownGroups, split: Split, folder: Path) -> KnownGroups:
-    """Groups of studio people with their scenes drawn as files: for critics that look. All else stays as it is."""
+    """The groups of studio people with their scenes drawn as files, for critics that look; everything else is
+    unchanged.
+    """
     save_scenes(split, [int(group.person.group_id.rsplit("-", 1)[1]) for group in known.groups], folder)
     groups = []
     for group in known.groups:
@@ -166,7 +172,7 @@ def photographed(known: KnownGroups, split: Split, folder: Path) -> KnownGroups:
 def judge_drawn(body_model: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:
     """Verdicts of several critics on the same groups; each group is drawn once, without pictures.
 
-    Seconds count the judging alone, not the drawing, which all share.
+    The seconds count only judging, not the drawing, which all critics share.
     """
     found: dict[str, list[Verdict]] = {name: [] for name in critics}
     for group in groups:
@@ -177,7 +183,7 @@ def judge_drawn(body_model: Body, groups: Iterable[Group], critics: Mapping[str,
 
 
 def stacked(verdicts: list[Verdict]) -> Judged:
-    """Verdicts of one critic on groups of one size. Raises NothingJudgedError if all are without a score."""
+    """Verdicts of one critic on groups of the same size, as arrays. Raises NothingJudgedError if none has a score."""
     if all(np.isnan(verdict.scores).all() for verdict in verdicts):
         first = verdicts[0]
         raise NothingJudgedError(
@@ -199,7 +205,10 @@ def _timed(critic: Critic, drawn: DrawnGroup) -> Verdict:
 
 
 def ablated(section: CriticSection) -> dict[str, CriticSection]:
-    """The evidence critic without each kind of evidence in turn; the learned one also without its regression."""
+    """The evidence critic without each kind of evidence in turn; the scorer also without its regression.
+
+    Raises SettingsError for any other critic.
+    """
     if section.name == "scorer":
         gone = section.scorer.get("without", ())
         less = {part: section.scorer | {"without": (*gone, part)} for part in USED_BY}
@@ -216,11 +225,12 @@ def ablated(section: CriticSection) -> dict[str, CriticSection]:
 def measure(
     judged: Judged, errors: Floats, kind: Kind, resamples: int, without: str = "", others: Mapping[str, Floats] = {}
 ) -> list[Row]:
-    """All numbers of one critic on one kind of groups, with 95 % bootstrap intervals over images.
+    """All numbers of one critic on one kind of groups, with 95 % bootstrap intervals over people.
 
-    PLCC is taken over all hypotheses after `calibrated`; everything else within groups, then over images. Metrics are
-    `critic.srcc` of perturbed groups and `critic.model_srcc` of a model's, `critic.without_mask.srcc` of an ablation.
-    `errors` are MPJPE; correlations with `others` are named after them, `critic.srcc_pve`.
+    PLCC is taken over all hypotheses after `calibrated`; everything else within groups, then averaged over groups.
+    Metrics are `critic.srcc` for perturbed groups and `critic.model_srcc` for a model's, `critic.without_mask.srcc` for
+    an ablation. `errors` (image, hypothesis) are MPJPE, mm; correlations with `others` are named after them,
+    `critic.srcc_pve`.
     """
     rows = _measured(judged, errors, kind, resamples, without)
     for name, values in others.items():

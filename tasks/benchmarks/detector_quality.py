@@ -1,4 +1,4 @@
-"""How the person detector errs: on drawn people whose truth is known, simulated, and on annotated photographs."""
+"""Errors of the person detector: on drawn people with known truth (real and simulated), on annotated photographs."""
 
 import json
 from pathlib import Path
@@ -21,16 +21,16 @@ from hmr.studio.studio import LABELLED
 from tasks.benchmarking import StudioPeople
 
 COCO = 17
-LEAST_POINTS = 6  # annotated keypoints that a person must have to be counted
+LEAST_POINTS = 6  # annotated keypoints that a person needs to be counted
 LEAST_OVERLAP = 0.3
 
 
 class AnnotationError(ValueError):
-    """A file of annotations that cannot be used; the message says what and how to mend it."""
+    """A file of annotations that cannot be used; the message says what is wrong and how to fix it."""
 
 
 def studio_quality(body_model: Body, people: StudioPeople) -> dict[str, dict[str, float]]:
-    """Figures of the real detector on a split, and of simulated detections of the same people."""
+    """Error figures of the real detector on a split, and of simulated detections of the same people."""
     seen = see_split(people.split, people.count, people.cache, processes=people.processes)
     purpose = "pretrain" if people.split in LABELLED else "benchmark"
     placed = placed_people(body_model, people.split, seen, purpose=purpose)
@@ -42,7 +42,8 @@ def studio_quality(body_model: Body, people: StudioPeople) -> dict[str, dict[str
 def photograph_quality(annotations: Path, folder: Path) -> dict[str, float]:
     """Error of the landmarks at annotated COCO keypoints, px of a 256 px crop, over people who were found.
 
-    Each annotated person is matched with the found one whose box overlaps theirs most. Raises AnnotationError.
+    Each annotated person is matched with the found one whose box overlaps theirs most. Raises AnnotationError if the
+    file cannot be read, is no COCO keypoint file, or none of its people was found.
     """
     finder = PersonFinder()
     errors: list[NDArray[np.float64]] = []

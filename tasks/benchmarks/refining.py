@@ -1,4 +1,4 @@
-"""What the short fit of `hmr.body.refinement` does to people whose truth is known: errors before and after it."""
+"""Errors before and after the short fit of `hmr.body.refinement`, on people with known truth."""
 
 from typing import NamedTuple
 
@@ -19,13 +19,13 @@ class FitErrors(NamedTuple):
 
     mpjpe_mm: NDArray[np.float64]
     pa_mpjpe_mm: NDArray[np.float64]
-    keypoint_px: NDArray[np.float64]  # to the landmarks, px of a 256 px crop; needs no truth
-    turned: NDArray[np.float64]  # (n,) mean turn of the joints, radians
+    keypoint_px: NDArray[np.float64]  # distance to the landmarks, px of a 256 px crop; needs no truth
+    turned: NDArray[np.float64]  # (n,) mean rotation of the joints by the fit, radians
 
 
 @torch.no_grad()
 def refined_errors(body_model: Body, drawn: DrawnPeople, settings: RefineSettings = DEFAULT) -> FitErrors:
-    """Fit the zero-noise hypothesis of each person to the landmarks that the detector gave, and measure both."""
+    """Fit the zero-noise hypothesis of each person to the detector's landmarks, and measure it before and after."""
     seen, view = drawn.known.seen, drawn.framing
     landmarks, crop = torch.from_numpy(seen.landmarks), torch.from_numpy(seen.crop)
     rotations, places, turned = [], [], []

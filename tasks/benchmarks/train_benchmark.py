@@ -1,4 +1,4 @@
-"""A store of made-up people to measure how training streams it."""
+"""A store of random people to measure how training streams it."""
 
 import tempfile
 from pathlib import Path
@@ -22,7 +22,7 @@ GROUP = 8
 
 
 def measure_streaming(*, shards: int = 100, groups: int = 8, window: int = 2, steps: int = 100) -> list[dict[str, Any]]:
-    """`measure_stream` on a store of `shards` x `groups` groups, of which `window` shards are held."""
+    """`measure_stream` on a store of `shards` x `groups` groups, of which `window` shards are in memory."""
     base = load_model("default")
     with tempfile.TemporaryDirectory(prefix="hmr-align-bench-") as folder:
         store = GroupStore(Path(folder) / "store")

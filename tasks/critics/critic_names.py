@@ -14,9 +14,10 @@ from tasks.scoring import make_critic
 
 
 def stored_name(section: CriticSection, seed: int, run: Path | None = None) -> str:
-    """What `make_critic` would call the critic; training and plans read its verdicts, and need neither key nor server.
+    """The name that `make_critic` would give the critic; training and plans only read its verdicts and need no key or
+    server.
 
-    run: folder of the run, whose version of the memory counts.
+    run: folder of the run, whose version of the memory counts. Raises SettingsError for a critic that does not exist.
     """
     if section.name == "vlm":
         vlm = validate(VlmSettings, section.vlm, "settings", "critic.vlm")

@@ -1,4 +1,4 @@
-"""What a critic's name and version stand for: kept beside its verdicts, told by `critique --explain`, without a key."""
+"""What a critic's name and version stand for: stored with its verdicts, printed by `critique --explain`; no key."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tasks.run.settings import CriticSection, SettingsError
 
 
 def about(critic: Critic, section: CriticSection, folder: Path | None = None) -> dict[str, Any]:
-    """The record of a critic: for a remote one model, prompt, memory, settings and the rules that it may be shown."""
+    """The record of a critic; for a remote one: model, prompt, memory, settings and the rules that it may be shown."""
     known: dict[str, Any] = {"critic": critic.name}
     if isinstance(critic, VlmCritic):
         return known | critic.about() | {"memory_version": version_of(critic.settings, folder)}
@@ -31,9 +31,9 @@ def about(critic: Critic, section: CriticSection, folder: Path | None = None) ->
 
 
 def explained(store: GroupStore, version: str) -> list[str]:
-    """What the stored critic of a name, or of the version behind its @, stands for, line by line.
+    """What the stored critic with this name (or this version after the @) stands for, line by line.
 
-    Raises SettingsError where there is none, or more than one.
+    Raises SettingsError if there is no such critic, or more than one.
     """
     known = store.all_critics()
     kind, _, digest = version.rpartition("@")

@@ -1,4 +1,4 @@
-"""A second critic of another family that training never sees: what it says of what the first one rewards."""
+"""A second critic of another kind that training never sees: how far it agrees with the first one."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,18 @@ from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 
 Rows = list[dict[str, str | float]]
-"""Each with gen, critic, monitor, and what `agreement` measures."""
+"""Each row has gen, critic, monitor, and what `agreement` measures."""
 
 FILE = "monitor.json"
 
 FALL = 0.1
-"""A fall of the rank correlation from the first generation that is worth a warning."""
+"""Fall of the rank correlation since the first generation that causes a warning."""
 
 
 def watch(store: GroupStore, gen: str, critic: str, monitor: str, folder: Path) -> Rows:
     """Compare a generation's verdicts with the monitor's; returns one row for each generation watched so far.
 
-    The rows are kept in `monitor.json` in the run's folder.
+    The rows are stored in `monitor.json` in the run's folder.
     """
     theirs = {verdict.group_id: verdict for _, verdict in store.judged(gen, monitor)}
     pairs = [(v, theirs[v.group_id]) for _, v in store.judged(gen, critic) if v.group_id in theirs]
@@ -32,12 +32,12 @@ def watch(store: GroupStore, gen: str, critic: str, monitor: str, folder: Path) 
 
 
 def watched(folder: Path, critic: str, monitor: str) -> Rows:
-    """One row for each generation of a run on which a critic was watched by this monitor."""
+    """One row for each generation of a run on which a critic was compared with this monitor."""
     return [row for row in _kept(folder) if (row["critic"], row["monitor"]) == (critic, monitor)]
 
 
 def describe(rows: Rows) -> str:
-    """The last row in words, with a warning if the critics have drifted apart."""
+    """The last row as text, with a warning if the critics have drifted apart."""
     last, apart = rows[-1], drift(rows)
     line = (
         f"monitor {last['monitor']} on {last['gen']}: rank correlation {last['rank_correlation']:.2f} with "
@@ -47,7 +47,7 @@ def describe(rows: Rows) -> str:
 
 
 def drift(rows: Rows) -> str | None:
-    """What to fear if the critics agree less than on the first generation; None if they do not."""
+    """A warning if the critics agree less than on the first generation; None if they do not."""
     first, last = rows[0], rows[-1]
     if not float(first["rank_correlation"]) - float(last["rank_correlation"]) > FALL:  # NaN: nothing was compared
         return None

@@ -1,7 +1,7 @@
-"""Groups that could not be judged, and why: those that are asked about again, and those whose fault is final.
+"""Groups that could not be judged, and why: those that are tried again, and those whose fault is final.
 
-Pending groups are no verdicts, so they are not in the store but in the run's folder, a file for each shard, with the
-reason and how many runs have asked about them: `pending/<critic>/<generation>/<shard>.json`.
+Pending groups have no verdict, so they are not in the store but in the run's folder, in one file per shard, with the
+reason and how many runs have tried to judge them: `pending/<critic>/<generation>/<shard>.json`.
 """
 
 import json
@@ -17,12 +17,12 @@ from storage.group_store import GroupStore
 from storage.records import PASSING, UNREADABLE, Verdict
 
 FOLDER = "pending"
-MOST_TOLD = 20  # reasons
+MOST_TOLD = 20  # reasons in a text
 REASON_LIMIT = 200  # characters of a reason in a table
 
 
 class NotJudged(Exception):
-    """No hypothesis could be judged; the message has the reasons with their counts."""
+    """No hypothesis could be judged; the message holds the reasons with their counts."""
 
     def __init__(self, message: str, counts: dict[str, int]) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class NotJudged(Exception):
 
 
 class Unjudged(NamedTuple):
-    """One reason for which hypotheses have no score."""
+    """One reason why hypotheses have no score."""
 
     status: str
     reason: str
@@ -39,7 +39,7 @@ class Unjudged(NamedTuple):
 
     @property
     def next(self) -> str:
-        """What becomes of them."""
+        """What happens to them in the next run."""
         if self.status in PASSING or not self.status:
             return "asked again by the next critique"
         return "final; --retry-abstained asks again" if self.status in UNREADABLE else "final"
@@ -48,7 +48,7 @@ class Unjudged(NamedTuple):
 def note_pending(
     folder: Path, critic: str, gen: str, shard: str, asked: Iterable[str], verdicts: Iterable[Verdict]
 ) -> None:
-    """Keep which of the groups that were asked about are pending, and forget those that are not any more."""
+    """Store which of the judged groups are pending, and remove those that no longer are."""
     file = _file(folder, critic, gen, shard)
     known = _read(file)
     before = {group_id: known.pop(group_id, {}) for group_id in asked}
@@ -91,7 +91,7 @@ def unjudged(store: GroupStore, folder: Path, critic: str, gens: Iterable[str]) 
 
 
 def reasons_text(rows: Sequence[Unjudged]) -> str:
-    """The reasons in words, one a line, the most frequent ones."""
+    """The most frequent reasons as text, one a line."""
     more = [f"  and {len(rows) - MOST_TOLD} other reasons"] if len(rows) > MOST_TOLD else []
     details = [
         f"  {row.hypotheses} hypotheses of {row.groups} groups: {row.status or 'pending'}"

@@ -1,4 +1,4 @@
-"""The critic's memory between its store, its readable form and the critics that are shown it."""
+"""Loads, saves, pins, exports and imports the critic's memory."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ from storage.memory_store import MemoryStore
 from tasks.run.settings import SettingsError
 
 PINNED = "memory.json"
-"""In a run's folder: which version of each memory it keeps to."""
+"""File in a run's folder with the version of each memory that the run uses."""
 
 
 def vlm_critic(settings: VlmSettings, cache: Path | None = None, anew: bool = False) -> VlmCritic:
-    """The critic with the memory that its settings name; `cache`, a file in the run's folder, keeps its answers."""
+    """The critic with the memory that its settings name; `cache`, a file in the run's folder, stores its answers."""
     return VlmCritic(settings, memory=memory_of(settings, cache and cache.parent), cache=cache, anew=anew)
 
 
@@ -28,9 +28,9 @@ def memory_of(settings: VlmSettings, run: Path | None = None) -> Memory:
 
 
 def pin_memory(run: Path, root: Path) -> None:
-    """Have a run keep to the version of a memory that is the newest now, whatever `hmr-align reflect` adds meanwhile.
+    """Pin a run to the newest version of a memory now, whatever `hmr-align reflect` adds later.
 
-    A version that the run is pinned to already stays; to judge with a newer one, remove `memory.json` of the run.
+    If the run is pinned to a version already, that stays; to judge with a newer one, remove `memory.json` of the run.
     """
     kept, name, version = _pinned(run), str(root.absolute()), newest(root)
     if version is None or name in kept:
@@ -39,7 +39,7 @@ def pin_memory(run: Path, root: Path) -> None:
 
 
 def older_memory(run: Path, root: Path) -> str | None:
-    """What to tell about a run that is pinned to an older version of a memory than the newest; None if it is not."""
+    """A message if a run is pinned to a version of a memory that is not the newest; None if it is not."""
     version, last = _pinned(run).get(str(root.absolute())), newest(root)
     if version in (None, last):
         return None
@@ -47,13 +47,13 @@ def older_memory(run: Path, root: Path) -> str | None:
 
 
 def version_of(settings: VlmSettings, run: Path | None = None) -> str | None:
-    """The version of the memory that `memory_of` takes; None without a memory."""
+    """The version of the memory that `memory_of` reads; None without a memory."""
     root = settings.memory
     return None if root is None else _pinned(run).get(str(root.absolute())) or newest(root)
 
 
 def _pinned(run: Path | None) -> dict[str, str]:
-    """Memory -> version, as far as a run is pinned."""
+    """Memory -> version that the run is pinned to. Raises SettingsError if the file is damaged."""
     path = run and run / PINNED
     try:
         return dict(json.loads(path.read_bytes())) if path and path.exists() else {}
@@ -65,7 +65,7 @@ def _pinned(run: Path | None) -> dict[str, str]:
 
 
 def load_memory(root: Path, critic: VlmSettings | None = None, version: str | None = None) -> Memory:
-    """A version of a memory, the newest by default, recalled and embedded as a critic's settings say."""
+    """A version of a memory, the newest by default, with retrieval and embedder as in a critic's settings."""
     rows = MemoryStore(root).read(version)
     if critic is None:
         return from_rows(rows, str(root), RECALL)
@@ -73,13 +73,13 @@ def load_memory(root: Path, critic: VlmSettings | None = None, version: str | No
 
 
 def embedder_of(critic: VlmSettings) -> CaseEmbedder:
-    """What places cases among prototypes; an endpoint is the critic's own, asked for its embeddings."""
+    """The embedder that finds prototypes near a case; an endpoint is the critic's own, asked for embeddings."""
     remote = critic.recall.embedder.startswith("endpoint:")
     return case_embedder(critic.recall.embedder, critic.address if remote else None, critic.api_key_variable)
 
 
 def save_memory(root: Path, memory: Memory, after: str | None) -> str:
-    """Commit a memory as the version after the one that it was made from; returns its name."""
+    """Commit a memory as the version after the one that it was made from; returns the version's name."""
     return MemoryStore(root).write(to_rows(memory), after)
 
 
@@ -99,10 +99,10 @@ def export_memory(root: Path, folder: Path) -> Path:
 
 
 def import_memory(root: Path, file: Path, time: str, *, trust: bool = False) -> tuple[str, int, int]:
-    """Add what a TOML file holds to a memory, which may be new; returns version, new rules and new prototypes.
+    """Add the content of a TOML file to a memory, which may be new; returns version, new rules and new prototypes.
 
-    A rule that says nearly what a known one says goes into that one, and is no new rule.
-    Rules come in as candidates, to be tested when the critic next reflects; with `trust` as what the file calls them.
+    A rule that is nearly a copy of a known one is merged with it and does not count as new. Rules come in as
+    candidates, to be tested when the critic next reflects; with `trust` they keep the state that the file gives.
     """
     brought = read_toml(file)
     if not trust:

@@ -15,7 +15,7 @@ from tasks.run.settings import Settings, validate
 
 
 class RequestPlan(NamedTuple):
-    """A table for the terminal, the chosen way of judging first, and what should be known about it."""
+    """A table for the terminal, the chosen way of judging first, and notes about it."""
 
     heads: list[str]
     rows: list[tuple[str, ...]]
@@ -23,7 +23,7 @@ class RequestPlan(NamedTuple):
 
 
 def request_plan(settings: Settings) -> RequestPlan:
-    """The cost of judging what lacks a verdict, as the settings have it and in each other mode."""
+    """The cost of judging the groups without a verdict, with the chosen settings and in each other mode."""
     section, folder = settings.critic, settings.run.folder
     sections = [section, *([section.named(section.monitor)] if section.monitor else [])]
     asked = [one for one in sections if one.asks_server]
@@ -56,7 +56,7 @@ def request_plan(settings: Settings) -> RequestPlan:
 
 
 def lacking_groups(store: GroupStore, critic: str) -> Counter[int]:
-    """How many groups of each size lack a verdict of a critic, over all generations."""
+    """How many groups of each size have no verdict of a critic, over all generations."""
     found: Counter[int] = Counter()
     for gen in store.gens():
         for shard in store.lacking(gen, critic):

@@ -1,4 +1,4 @@
-"""The published judge ScoreNet as a critic: it sees each person's photograph once more, cut as it was trained on."""
+"""The published network ScoreNet as a critic: it sees each photograph again, cropped as in its training."""
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -23,7 +23,7 @@ BATCH = 8
 
 
 def scorenet_critic(settings: ScoreNetSettings) -> LearnedCritic:
-    """The critic, by the name "scorenet@" and the first 8 hex digits of the weights' digest.
+    """The critic, named "scorenet@" and the first 8 hex digits of the weights' digest.
 
     Raises SettingsError without a checkpoint, CheckpointError for one that cannot be used.
     """
@@ -38,13 +38,13 @@ def scorenet_critic(settings: ScoreNetSettings) -> LearnedCritic:
 
 @lru_cache(maxsize=1)
 def judge(checkpoint: Path) -> tuple[ScoreModel, str]:
-    """One model a process, and the digest of its weights."""
+    """The model, one per process, and the digest of its weights."""
     model = load_score_model(checkpoint)
     return model, model.digest()
 
 
 def scorenet_scores(model: ScoreModel, compute: Compute, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
-    """Raw scores (G,) of each group, higher is better; not finite where the network's are not."""
+    """Raw scores (G,) of each group, unbounded, higher is better; not finite where the network's are not."""
     model.to(compute.device)
     seen = torch.from_numpy(pictures([group.person for group in groups], model.picture_side))
     found: list[NDArray[np.float64]] = []

@@ -1,9 +1,9 @@
-"""`hmr-align data import`: labelled people of a file of others, written as records, with a page of what came in.
+"""`hmr-align data import`: labelled people of other datasets, written as records, with a page about the import.
 
 | file | what |
 |---|---|
-| `import_page` | A page about an import: what came in, and ten pictures with points, where the pictures are there |
-| `importing` | Labelled people of a file of others', written as one Parquet file of records |
+| `import_page` | A page about an import: counts, and ten pictures with points, if the pictures are available |
+| `importing` | Labelled people of another dataset's file, written as one Parquet file of records |
 
 May import: `tasks.run`.
 

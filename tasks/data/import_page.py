@@ -1,4 +1,4 @@
-"""A page about an import: what came in, and ten pictures with points, where the pictures are there."""
+"""A page about an import: counts, and ten pictures with points, if the pictures are available."""
 
 import base64
 import html
@@ -21,7 +21,7 @@ FLAT, SPACE = (40, 200, 80), (255, 120, 20)
 
 
 class ShownRecord(NamedTuple):
-    """One record as it is drawn."""
+    """One record as it is drawn on the page."""
 
     title: str
     picture: Image.Image
@@ -29,7 +29,7 @@ class ShownRecord(NamedTuple):
 
 
 def write_page(done: Imported, title: str, photos: Path | None, seed: int = 0) -> Path:
-    """`<file>.html` beside the Parquet file."""
+    """Write `<file>.html` next to the Parquet file; returns its path."""
     shown = [] if photos is None else draw_some(done.file, photos, PICTURES, seed)
     page = done.file.with_suffix(".html")
     labels = [(name, f"{count}", SCHEMA.field(name).metadata.get(b"unit", b"").decode(),
@@ -83,7 +83,7 @@ def _pictures(shown: list[ShownRecord], photos: Path | None) -> str:
 
 
 def draw_some(file: Path, photos: Path, count: int, seed: int) -> list[ShownRecord]:
-    """Up to `count` random records whose picture is there."""
+    """Up to `count` random records whose picture is available."""
     with pq.ParquetFile(file) as held:
         rows = held.metadata.num_rows
         order = np.random.default_rng(seed).permutation(rows)
@@ -103,7 +103,7 @@ def draw_some(file: Path, photos: Path, count: int, seed: int) -> list[ShownReco
 
 
 def draw(record: dict, path: Path) -> ShownRecord | None:
-    """The picture about the person, with the points of the record; None where it cannot be read."""
+    """The picture around the person with the points of the record; None if it cannot be read."""
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
@@ -141,7 +141,7 @@ def _flat(record: dict) -> tuple[NDArray, NDArray]:
 
 
 def projected(record: dict) -> NDArray[np.float64]:
-    """(J, 2) px of the record's points in space; none where they are about a root or there is no camera."""
+    """(J, 2) px of the record's 3-D points; none if they are relative to a root or there is no camera."""
     if record["kp3d"] is None or record["K"] is None or record["kp3d_root"]:
         return np.zeros((0, 2))
     points, matrix = np.reshape(record["kp3d"], (-1, 3)).astype(float), np.reshape(record["K"], (3, 3))

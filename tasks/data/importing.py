@@ -1,4 +1,4 @@
-"""Labelled people of a file of others', written as one Parquet file of records, with a page that shows what came in."""
+"""Labelled people of another dataset's file, written as one Parquet file of records."""
 
 import time
 from collections import Counter
@@ -20,7 +20,7 @@ from storage.sources.record import SCHEMA, batch_table
 
 
 class Imported(NamedTuple):
-    """What came of an import."""
+    """The result of an import."""
 
     file: Path
     records: int
@@ -40,9 +40,10 @@ def import_people(
     checked: bool = True,
     progress: Callable[[float], object] = lambda share: None,
 ) -> Imported:
-    """Read, check, write; nothing is left of a file that is refused. `progress` is told the share that is done.
+    """Read, check and write records. `progress` is called with the share that is done, 0..1.
 
-    Memory does not grow with the rows, but for what a file forces to be read whole (JSON, pickled dictionaries).
+    Memory use does not grow with the number of rows, except for formats that must be read whole (JSON, pickled
+    dictionaries). Raises SourceError if the file is refused or holds no labelled people; no output is left then.
     """
     start = time.perf_counter()
     labels, skipped, converted = Counter[str](), Counter[str](), dict[str, None]()
@@ -82,7 +83,10 @@ def _encoding() -> dict:
 
 
 def rest_pelvis_of(folder: Path) -> RestPelvis:
-    """Where the pelvis lies in the rest bodies of the user's own files, such as SMPL_MALE.pkl, SMPLX_NEUTRAL.npz."""
+    """A function for the pelvis position in the rest pose, metres, from the user's body files (SMPL_MALE.pkl, ...).
+
+    The function raises SourceError if a body file is missing or cannot be used.
+    """
     known: dict[tuple[str, str], tuple[Array, Array]] = {}
 
     def place(model: str, gender: str, betas: Array) -> Array:
@@ -109,7 +113,7 @@ def _body_path(folder: Path, model: str, gender: str) -> Path:
 
 
 def _pelvis(file: Path) -> tuple[Array, Array]:
-    """Place of the pelvis joint (3,) and what each beta adds (10, 3), metres."""
+    """Position of the pelvis joint (3,) and what each beta adds (10, 3), metres."""
     try:
         body = read_body_file(file)
     except BodyFileError as error:

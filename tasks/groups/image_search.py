@@ -1,4 +1,4 @@
-"""What photographs lie in a run's folders now, by their contents. Free of prefect and torch."""
+"""The photographs in a run's folders now, by their contents. Free of prefect and torch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,25 +21,25 @@ class Source(NamedTuple):
 
     folder: Path
     thorough: bool = True  # look for several people, at several scales
-    nested: bool = False  # search the folders in it too
+    nested: bool = False  # also search its subfolders
 
     @property
     def prefix(self) -> str:
-        """Beginning of the names of its shards."""
+        """Prefix of the names of its shards."""
         return short_form(self.folder.name) or UNNAMED
 
 
 class Seen(NamedTuple):
-    """The photographs that a source holds now."""
+    """The photographs in a source now."""
 
     found: dict[str, tuple[Path, str]]  # inputs_sha256 -> (file, short name for people to read), in order
     skipped: list[tuple[str, str]]  # name as it can be shown, reason
 
 
 def search(source: Source) -> Seen:
-    """Name every file of a source by its contents; what cannot be used is named with its reason.
+    """Name every file of a source by its contents; what cannot be used is listed with the reason.
 
-    Every file counts, so that one which is no picture is reported rather than passed over; hidden files do not. Raises
+    Every file counts, so that a file that is no picture is reported instead of passed over; hidden files do not. Raises
     PhotographError if there is no such folder.
     """
     if not source.folder.is_dir():
@@ -63,7 +63,7 @@ def search(source: Source) -> Seen:
 
 
 def _files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iterator[Path]:
-    """The files of a folder in the order of their names, keypoint files left out, then those of the folders in it."""
+    """The files of a folder in the order of their names, without keypoint files, then those of its subfolders."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     folders = [path for path in entries if path.is_dir()]
     files = [path for path in entries if path.is_file()]

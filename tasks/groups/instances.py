@@ -1,7 +1,7 @@
 """People of a dataset with true bodies: rows of a file, matched to who is found in the photographs.
 
-The truth is the file's and lies in the camera frame; what critics and models are told of a person is what the detector
-sees, as everywhere. Whoever is left out is counted, with the reason: see `Placed.skipped` and `SeenInstances`.
+The truth comes from the file and is in the camera frame; critics and models only get what the detector sees, as
+everywhere. People who are left out are counted, with the reason: see `Placed.skipped` and `SeenInstances`.
 """
 
 import hashlib
@@ -36,22 +36,22 @@ from tasks.finding import finder, person_record
 from tasks.run.settings import Instances
 
 GTA_SIZE, GTA_CAMERA = (1920, 1080), (1158.0337, 1158.0337, 960.0, 540.0)
-"""GTA-Human II's one camera, px: 540 / tan 25 degrees, from its vertical field of view of 50 degrees."""
+"""Focal length of GTA-Human II's one camera, px: 540 / tan 25 degrees, from its vertical view angle of 50 degrees."""
 LEAST_OVERLAP = 0.3
-"""Intersection over union from which on two boxes are about one person."""
+"""Intersection over union from which on two boxes count as the same person."""
 MOST_OFF = 0.5
-"""Share of true bodies that may project off their boxes before the camera is not believed."""
+"""Largest share of true bodies that may project outside their boxes; with more, the camera counts as wrong."""
 NOT_FOUND = "whom nobody was found for at the annotated box, or whose picture is damaged"
 CHUNK = 128
-"""Bodies posed at once at the door."""
+"""Bodies posed at once when the file is read."""
 
 
 class InstancesError(ValueError):
-    """Instances that cannot be measured on; the message says what, where and the mend."""
+    """Instances that cannot be used; the message says what is wrong, where, and how to fix it."""
 
 
 class Placed(NamedTuple):
-    """Instances whose photograph is there, with true bodies and camera; n rows, nobody looked for yet."""
+    """Instances whose photograph is available, with true bodies and camera; n rows, no person detected yet."""
 
     data: HumanData
     instances: tuple[Instance, ...]
@@ -59,10 +59,10 @@ class Placed(NamedTuple):
     sizes: NDArray[np.int64]  # (n, 2) width, height of the photographs, px
     truth: KnownPeople
     skipped: dict[str, int]  # chosen rows that are not among them, by reason
-    off_box: float  # share of true bodies that project off their annotated box
+    off_box: float  # share of true bodies that project outside their annotated box
 
     def genders(self) -> dict[str, int]:
-        """How many rows are of which body model, where the file says so."""
+        """How many rows belong to each body model, if the file says so."""
         return dict(Counter(one.gender for one in self.instances if one.gender is not None))
 
 
@@ -74,13 +74,14 @@ class SeenInstances(NamedTuple):
     skipped: dict[str, int]  # all chosen rows that are not among them, by reason
 
 
-# --- at the door --------------------------------------------------------------------------------------------
+# --- reading and checking -----------------------------------------------------------------------------------
 
 
 def place(body_model: Body, section: Instances) -> Placed:
-    """Read the file, look for its photographs, and see whether true bodies and camera fit them.
+    """Read the file, find its photographs, and check whether true bodies and camera fit them.
 
-    Raises SourceError for the file, InstancesError for all that goes with it.
+    Raises SourceError if the file cannot be read. Raises InstancesError if a path is missing in the settings, the body
+    is not SMPL-X, no chosen row can be used, or too many true bodies project outside their boxes.
     """
     if section.file is None or section.photos is None:
         raise InstancesError(
@@ -119,7 +120,7 @@ def place(body_model: Body, section: Instances) -> Placed:
 
 
 def _with_photographs(data: HumanData, photos: Path) -> tuple[list[Instance], NDArray[np.int64], dict[str, int]]:
-    """The rows whose picture can be used, the pictures' sizes, and how many are lost for which reason."""
+    """The rows whose picture can be used, the pictures' sizes, and how many are left out for each reason."""
     known: dict[str, tuple[int, int] | str] = {}
     kept, sizes, lost = [], [], Counter[str]()
     for one in data.instances:
@@ -146,7 +147,7 @@ def _size_or_fault(path: Path) -> tuple[int, int] | str:
 
 
 def true_bodies(instances: Sequence[Instance]) -> TrueBodies:
-    """SMPL-X's parameters as bodies of 24 joints: hands flat, which is what the folded body can show."""
+    """SMPL-X's parameters as bodies of 24 joints (rotations, metres); hands flat, as the folded body has no fingers."""
     turns = np.zeros((len(instances), SMPL_JOINTS, 3), np.float32)
     turns[:, 0] = [one.global_orient for one in instances]
     turns[:, 1:22] = [one.body_pose for one in instances]
@@ -157,7 +158,11 @@ def true_bodies(instances: Sequence[Instance]) -> TrueBodies:
 
 
 def true_cameras(instances: Sequence[Instance], sizes: NDArray[np.int64], section: Instances) -> Float[Tensor, "n 4"]:
-    """The camera of each: the file's; else that of the settings; else GTA-Human II's, if it is that. InstancesError."""
+    """(n, 4) the camera of each (fx, fy, cx, cy in px): the file's; else that of the settings; else GTA-Human II's, if
+    it is that.
+
+    sizes: (n, 2) width and height of the photographs, px. Raises InstancesError if no camera is known.
+    """
     cameras = []
     for one, (width, height) in zip(instances, sizes.tolist()):
         if one.focal_length is not None and one.principal_point is not None:
@@ -178,7 +183,10 @@ def true_cameras(instances: Sequence[Instance], sizes: NDArray[np.int64], sectio
 
 @torch.no_grad()
 def off_box(body_model: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"], sizes: NDArray[np.int64]) -> float:
-    """Share of true bodies whose projected joints' box overlaps the annotated one by less than LEAST_OVERLAP."""
+    """Share (0..1) of true bodies whose projected joints' box overlaps the annotated one by less than LEAST_OVERLAP.
+
+    boxes: (n, 4) corners, px; sizes: (n, 2) width and height of the photographs, px.
+    """
     fits = []
     for some in torch.arange(len(boxes)).split(CHUNK):
         joints = body_model.points(*(part[some] for part in truth.bodies)).joints
@@ -199,14 +207,14 @@ def _boxes(instances: Sequence[Instance], sizes: NDArray[np.int64]) -> Float[np.
 
 
 def instance_store(folder: Path, placed: Placed, *how: Any) -> GroupStore:
-    """Where the people found for these rows are kept; another place for other rows, pictures or ways to look."""
+    """The store for the people found for these rows; other rows, pictures or search settings get another store."""
     rows = [(one.row, str(path), one.bbox_xywh.tolist()) for one, path in zip(placed.instances, placed.photos)]
     digest = hashlib.sha256(json.dumps([rows, *how]).encode()).hexdigest()
     return GroupStore(folder / "instances" / digest[:12] / "store")
 
 
 def shards(placed: Placed, size: int) -> list[tuple[str, list[int]]]:
-    """Names and instances of parts of `size` photographs each; all instances of a photograph are in one part."""
+    """Names and instances of parts of `size` photographs each; all instances of a photograph are in the same part."""
     by_photo: dict[Path, list[int]] = {}
     for k, path in enumerate(placed.photos):
         by_photo.setdefault(path, []).append(k)
@@ -219,7 +227,7 @@ def find_instances(
     placed: Placed, name: str, places: Sequence[int], store: GroupStore, crop_margin: float, focal_px: float | None,
     processes: int = 1,
 ) -> int:  # fmt: skip
-    """Look for the people of one part and commit those who were found; what is there already is not done again.
+    """Detect the people of one part and commit those who were found; returns how many. Finished parts are not repeated.
 
     The found person whose box overlaps the annotated one best is taken, each for one row at most.
     """
@@ -244,7 +252,7 @@ def find_instances(
 
 
 def _look(job: tuple[Path, float]) -> tuple[Photograph, list[FoundPerson]] | None:
-    """A photograph and who was found in it; none where its head could be read and the rest cannot: NOT_FOUND."""
+    """A photograph and who was found in it; None if its header could be read and the rest cannot: NOT_FOUND."""
     path, crop_margin = job
     try:
         photograph = read_photograph(path)
@@ -254,7 +262,7 @@ def _look(job: tuple[Path, float]) -> tuple[Photograph, list[FoundPerson]] | Non
 
 
 def row_of(person: Person) -> int:
-    """The row of the file that a found person is of."""
+    """The row of the file that a found person belongs to. Raises InstancesError if the person's id names no row."""
     row = re.match(r"row(\d+)-", person.group_id)
     if row is None:
         raise InstancesError(f"'{person.group_id}' is of no row of a file: remove the folder 'instances' of the run")
@@ -278,10 +286,10 @@ def seen_instances(placed: Placed, store: GroupStore) -> SeenInstances:
 
 
 def details(skipped: dict[str, int]) -> str:
-    """Counts and reasons in words."""
+    """Counts and reasons as text."""
     return "; ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none lost"
 
 
 def seen_by_true_camera(seen: SeenInstances) -> list[Person]:
-    """The found people with the camera that took the picture, for groups about the truth."""
+    """The found people with the camera that took the picture, for groups of perturbed true bodies."""
     return [replace(person, camera=seen.truth.camera[k].numpy().copy()) for k, person in enumerate(seen.people)]

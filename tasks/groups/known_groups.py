@@ -1,4 +1,4 @@
-"""Groups whose bodies are given rather than drawn by a model: planted controls, and noise about the truth."""
+"""Groups whose bodies are given instead of drawn by a model: planted controls, and perturbed true bodies."""
 
 import numpy as np
 import torch
@@ -20,7 +20,10 @@ def known_group(
     translation: Float[Tensor, "g 3"],
     made_by: str,
 ) -> Group:
-    """The group of these bodies, seen by the person's camera; metres, camera frame. made_by: for `model_digest`."""
+    """The group of these bodies, seen by the person's camera; translation in metres, camera frame.
+
+    rotations: (g, 24, 3, 3) rotation matrices; betas: (10,) shape coefficients; made_by: stored as `model_digest`.
+    """
     size = len(rotations)
     camera, crop = (torch.from_numpy(part).expand(size, -1) for part in (person.camera, person.crop))
     rest = body_model.rest_joints(betas[None]).expand(size, -1, -1)

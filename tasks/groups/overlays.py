@@ -30,10 +30,10 @@ from tasks.run.settings import OverlaySection
 
 SILHOUETTE = 64
 DRAWN_AS = 1
-"""Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: kept ones are then drawn anew."""
+"""Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: stored ones are drawn again."""
 ALL = Sight()
 MARGIN = 1.25
-"""Overlays show this many times the model crop, so that a mesh that leaves the person is seen to do so."""
+"""Overlays show this many times the model crop, so that a mesh far from the person is still visible."""
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def draw_group(
 ) -> DrawnGroup:  # fmt: skip
     """The group with its meshes drawn; overlays and side views only if a renderer is given.
 
-    vertices: (G, V, 3) of the group where they are known already.
+    size: side of the pictures, px; vertices: (G, V, 3) of the group, metres, camera frame, if they are known already.
     """
     vertices = group_vertices(body_model, group) if vertices is None else vertices
     camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
@@ -68,7 +68,7 @@ def draw_group(
 
 
 class _Drawing(NamedTuple):
-    """A group to be drawn with pictures, and how."""
+    """A group to be drawn with pictures, and the settings for it."""
 
     group: Group
     body_path: Path | None
@@ -82,9 +82,10 @@ def drawn_groups(
     groups: Sequence[Group], body_path: Path | None, overlay: OverlaySection, *, sight: Sight | None,
     kept: PictureStore | None = None, processes: int = 1,
 ) -> Iterator[DrawnGroup]:  # fmt: skip
-    """The groups drawn, in order; with pictures in several processes at a time, which draw the same.
+    """The groups drawn, in order; pictures are drawn by several processes, with the same result.
 
-    sight: what the pictures show; None = no pictures. kept: where they are read from, and kept once they are drawn.
+    sight: what the pictures show; None = no pictures. kept: store from which pictures are read, and in which new ones
+    are stored.
     """
     if sight is None:
         yield from (draw_group(body(body_path), group) for group in groups)
@@ -117,7 +118,7 @@ def _draw(job: _Drawing, renderer: OverlayRenderer) -> DrawnGroup:
 
 
 def _kept(job: _Drawing) -> DrawnGroup | None:
-    """The group with the pictures that were kept of it, if there are any."""
+    """The group with its stored pictures, if there are any."""
     if job.kept is None or (pictures := job.kept.read(picture_digest(job))) is None:
         return None
     drawn = draw_group(body(job.body_path), job.group)
@@ -125,7 +126,7 @@ def _kept(job: _Drawing) -> DrawnGroup | None:
 
 
 def picture_store(store_root: Path) -> PictureStore:
-    """The pictures that are kept beside the groups of a store."""
+    """The store of pictures beside the groups of a store."""
     return PictureStore(store_root / "pictures")
 
 
@@ -143,20 +144,21 @@ def picture_digest(job: _Drawing) -> str:
 
 @lru_cache(maxsize=1)
 def _renderer(backend: str) -> OverlayRenderer:
-    """One a process, which ends with it."""
+    """One renderer per process."""
     return open_renderer(backend)
 
 
 def framed_photograph(group: Group, size: int, whole: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The photograph about the person or the whole of it, (size, size, 3), and the camera (4,) that belongs to it.
+    """The photograph around the person or all of it, RGB pixels (size, size, 3), and its camera (4,), px.
 
-    Where a body runs on beyond the photograph, the frame ends with the photograph.
+    If a body extends beyond the photograph, the frame ends at the photograph's border. Raises PhotographError if the
+    photograph is gone or has changed.
     """
     return framed(photograph_of(group.person), group.person, size, whole)
 
 
 def photograph_of(person: Person) -> NDArray[np.uint8]:
-    """The pixels (h, w, 3) of a person's photograph; raises PhotographError if it is gone or is another one now."""
+    """RGB pixels (h, w, 3) of a person's photograph. Raises PhotographError if it is gone or has changed."""
     photograph = read_photograph(Path(person.photo))
     if photograph.sha256 != person.photo_sha256:
         raise PhotographError(
@@ -169,7 +171,7 @@ def photograph_of(person: Person) -> NDArray[np.uint8]:
 def framed(
     pixels: NDArray[np.uint8], person: Person, size: int, whole: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """`framed_photograph` of a photograph (h, w, 3) that has been read already."""
+    """`framed_photograph` from RGB pixels (h, w, 3) that have been read already; camera (4,) in px."""
     height, width = pixels.shape[:2]
     if whole:
         crop = np.array([width / 2, height / 2, max(width, height)], np.float32)
@@ -194,13 +196,16 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
 
 
 def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:
-    """Write RGB (h, w, 3)."""
+    """Write RGB pixels (h, w, 3) as a JPEG file."""
     with finished_file(path) as unfinished:
         Image.fromarray(picture).save(unfinished, quality=88)
 
 
 def frame_about(crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """The square (centre x, y, side) about what a widened crop shows of a photograph of that size."""
+    """The square (centre x, centre y, side), px, around the part of the photograph that the enlarged crop shows.
+
+    crop: (3,) centre x, centre y, side, px; height and width of the photograph, px.
+    """
     reach = crop[2] * MARGIN / 2
     low = np.clip(crop[:2] - reach, 0, (width, height))
     high = np.clip(crop[:2] + reach, 0, (width, height))
@@ -208,7 +213,7 @@ def frame_about(crop: NDArray[np.float32], height: int, width: int) -> NDArray[n
 
 
 def camera_of_crop(camera: NDArray[np.float32], crop: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The photograph's camera as seen in a square of it that was resized to `size` px."""
+    """Camera (4,) of a square crop (3,) of the photograph that was resized to `size` px; all in px."""
     factor = size / crop[2]
     corner = crop[:2] - crop[2] / 2
     return np.array([*(camera[:2] * factor), *((camera[2:] - corner) * factor)], np.float32)

@@ -19,7 +19,7 @@ from storage.records import Person
 from tasks.groups.photograph_list import UNNAMED, short_form
 
 LEAST_FOCAL, MOST_FOCAL = 0.1, 200.0
-"""Of a picture's longer side: from a fisheye lens of 157 degrees to a telescope."""
+"""Focal length as a multiple of the picture's longer side: from a fisheye lens of 157 degrees to a telescope."""
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class Looked(NamedTuple):
-    """What a photograph was found to hold."""
+    """The people found in a photograph."""
 
-    people: list[Person]  # surest first; those whom the user's keypoints describe before the others
+    people: list[Person]  # most certain first; those with keypoints of the user before the others
     skipped: list[tuple[str, str]]  # file name, reason: what could not be used
-    remarks: list[tuple[str, str]]  # file name, remark: how keypoints were understood, what was taken for no person
+    remarks: list[tuple[str, str]]  # file name, remark: how keypoints were read, what was rejected as no person
 
 
 def people_in(
@@ -44,12 +44,12 @@ def people_in(
     only_described: bool = False,
     image_id: str | None = None,
 ) -> Looked:
-    """The people of a photograph, and what is to be said of it.
+    """The people of a photograph, with reasons and remarks for the user.
 
-    image_id: our name of the photograph; None makes one of its file's name and contents.
+    image_id: our name for the photograph; None makes one from its file's name and contents.
 
-    Keypoints that the user put beside the photograph take the place of the detector's; people whom they describe
-    and whom the detector missed are added. The others stay, unless `only_described`.
+    Keypoints that the user put beside the photograph replace the detector's. People whom they describe and whom the
+    detector missed are added; the others stay, unless `only_described`.
     """
     skipped: list[tuple[str, str]] = []
     long = max(photograph.pixels.shape[:2])
@@ -84,7 +84,7 @@ def people_in(
 def _described(
     found: list[FoundPerson], read: KeypointFile, pixels: NDArray[np.uint8], margin: float, only: bool
 ) -> tuple[list[FoundPerson], list[str]]:
-    """The found people with the user's keypoints, those added whom the detector missed; and what is to be said."""
+    """The found people with the user's keypoints, plus those whom the detector missed; and remarks."""
     matched = use_keypoints(found, read.people)
     turned = [landmarks[:, [1, 0, 2, 3]] for landmarks in matched.unmatched]
     if use_keypoints(matched.people[matched.described :], turned).described:
@@ -102,7 +102,7 @@ def _described(
 
 @lru_cache(maxsize=2)
 def finder(thorough: bool, crop_margin: float) -> PersonFinder:
-    """One finder a process: loading the networks takes longer than a picture."""
+    """One detector per process: loading the networks takes longer than a picture."""
     return PersonFinder(thorough=thorough, crop_margin=crop_margin, second_look=True)
 
 
@@ -110,9 +110,10 @@ def person_record(
     path: Path, photograph: Photograph, index: int, found: FoundPerson, focal_px: float | None,
     image_id: str | None = None,
 ) -> Person:  # fmt: skip
-    """A found person as the store keeps it. Focal length: the user's, else EXIF, else the diagonal.
+    """A found person as a record of the store. Focal length, px: the user's, else from EXIF, else the picture's
+    diagonal.
 
-    image_id: our name of the photograph; None makes one of its file's name and contents.
+    image_id: our name for the photograph; None makes one from its file's name and contents.
     """
     height, width = photograph.pixels.shape[:2]
     return Person(

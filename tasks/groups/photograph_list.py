@@ -1,4 +1,4 @@
-"""From what the user typed to photographs, and from photographs to names of folders. Free of prefect and torch."""
+"""From the user's arguments to photographs, and from photographs to names of folders. Free of prefect and torch."""
 
 import glob
 import hashlib
@@ -16,17 +16,17 @@ LONGEST = 40  # characters of a folder's name, before its digest
 UNREADABLE_NAME = "its name is not UTF-8 text, which no table can keep. Rename it"
 
 UNNAMED = "photograph"
-"""Short name of a file of whose name nothing can be kept."""
+"""Short name for a file whose name has no usable character."""
 
 RESERVED = {"index.html", "results.parquet", "readme.txt"}
-"""What lies beside the folders, in lower case."""
+"""Names of files beside the folders, in lower case."""
 
 
 def photographs_of(arguments: Sequence[str]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The files that arguments name, in order, each once; and (argument, reason) of arguments that name none.
+    """The files that arguments name, in order, each once; and (argument, reason) for arguments that name none.
 
-    An argument is a file, a folder (its files, hidden ones and keypoint files left out, no folders in it), or a
-    pattern with *, ? or [...]. What exists under that very name is no pattern.
+    An argument is a file, a folder (its files, without hidden files, keypoint files and subfolders), or a pattern with
+    *, ? or [...]. If a file with exactly that name exists, the argument is no pattern.
     """
     files: dict[Path, None] = {}
     faults: list[tuple[str, str]] = []
@@ -52,7 +52,7 @@ def photographs_of(arguments: Sequence[str]) -> tuple[list[Path], list[tuple[str
 
 
 def is_text(path: Path) -> bool:
-    """Whether a path is text that a table or a page can hold: names of files may be any bytes."""
+    """Whether a path is valid text for a table or a page: file names may be any bytes."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -61,12 +61,12 @@ def is_text(path: Path) -> bool:
 
 
 def shown(path: Path) -> str:
-    """A path as any terminal and table can show it."""
+    """A path as text that any terminal and table can show."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def name_of(argument: str) -> str:
-    """A name for the results of an argument: that of the file or folder, or of the folder in which a pattern looks."""
+    """A name for the results of an argument: that of the file or folder, or of the folder that a pattern searches."""
     path = Path(argument).expanduser()
     if not os.path.exists(path) and glob.has_magic(argument):
         fixed = [part for part in path.parts if not glob.has_magic(part)]
@@ -76,11 +76,11 @@ def name_of(argument: str) -> str:
 
 
 def folder_names(photographs: Sequence[Path], taken: Mapping[str, Path]) -> list[str]:
-    """A folder's name for each photograph: its stem, in a safe short form, with a digest of its path where needed.
+    """A folder name for each photograph: its stem, in a safe short form, with a digest of its path where needed.
 
-    A digest is needed if the stem had to be changed, if another photograph has the same one (in any case of
-    letters), or if the folder is `taken` by a photograph that is still there: folder's name -> its photograph.
-    A photograph that has a folder keeps it.
+    A digest is needed if the stem had to be changed, if another photograph has the same one (ignoring case), or if the
+    folder is `taken` by a photograph that still exists: folder's name -> its photograph. A photograph that has a folder
+    keeps it.
     """
     kept = {photograph: name for name, photograph in taken.items()}
     others = {name.lower() for name, photograph in taken.items() if photograph.exists()}
@@ -98,13 +98,18 @@ def folder_names(photographs: Sequence[Path], taken: Mapping[str, Path]) -> list
 
 
 def short_form(text: str) -> str:
-    """Letters, digits, dots, dashes and underscores of a name, at most LONGEST; accents fall off, the rest is "-"."""
+    """Letters, digits, dots, dashes and underscores of a name, at most LONGEST; accents are removed, the rest becomes
+    "-".
+    """
     plain = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:LONGEST].strip(".-_")
 
 
 def inputs_sha256(photograph: Path) -> str:
-    """Digest of a photograph's bytes and of the keypoints that the user put beside it; raises PhotographError."""
+    """Digest of a photograph's bytes and of the keypoints that the user put beside it.
+
+    Raises PhotographError if a file cannot be read.
+    """
     total = hashlib.sha256()
     try:
         for path in (photograph, keypoint_file(photograph)):

@@ -1,4 +1,4 @@
-"""Pictures of people at the side that a network wants: as stored, or cut anew from their photographs."""
+"""Pictures of people at the size that a network needs: as stored, or cut again from their photographs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from storage.records import Person
 
 
 def pictures(people: Sequence[Person], side: int) -> NDArray[np.uint8]:
-    """RGB of each person's crop, (n, side, side, 3), in order.
+    """RGB pixels of each person's crop, (n, side, side, 3), in order.
 
-    128 px is the crop that is stored with a person; any other side is cut from the photograph as the published
-    networks were shown it. Each photograph is read once; people of the benchmark have none on disk, and their
-    scenes are drawn again. Raises PhotographError if photographs are gone or have changed.
+    128 px is the crop that is stored with a person; any other side is cut from the photograph in the way of the
+    published networks. Each photograph is read once; people of the benchmark have none on disk, so their scenes are
+    drawn again. Raises PhotographError if photographs are gone or have changed.
     """
     if side == PICTURE:
         return np.stack([person.picture for person in people])
@@ -57,7 +57,7 @@ def _cut_photograph(photo: str, people: Sequence[Person], rows: list[int], cut: 
 def _cut_scenes(people: Sequence[Person], rows: list[int], cut: NDArray[np.uint8]) -> None:
     """Fill rows of people of the studio, whose group id is `<split>-<scene>`.
 
-    Scenes are drawn one by one: drawn together, a pixel may differ by one grey level with the company.
+    Scenes are drawn one by one: drawn in a batch, a pixel may differ by one grey level, depending on the batch.
     """
     body = load_body()  # the studio is always of the embedded one
     for row in rows:

@@ -25,18 +25,18 @@ from tasks.run.settings import Sample
 
 @lru_cache(maxsize=2)
 def body(path: Path | None) -> Body:
-    """One body a process."""
+    """The body model of a file (None = the embedded one), one per process."""
     return load_body(path)
 
 
 @lru_cache(maxsize=3)
 def model(path: str) -> HmrModel:
-    """A model by name or file; files are never written twice under one name."""
+    """A model by name or file, cached; a file is never overwritten under the same name."""
     return load_model(path)
 
 
 def observe(people: Sequence[Person], side: int = PICTURE) -> Observation:
-    """People of the store as an encoder of pictures of `side` px reads them; see `pictures` for its errors."""
+    """People of the store as input for an encoder of pictures of `side` px. Raises the errors of `pictures`."""
     return as_observation(
         pictures(people, side),
         np.stack([p.mask for p in people]),
@@ -47,10 +47,10 @@ def observe(people: Sequence[Person], side: int = PICTURE) -> Observation:
 
 
 def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
-    """The sampler's settings from those of the run, and from the model's own where the run leaves them open.
+    """The sampler's settings from those of the run; what the run leaves open is taken from the model's own.
 
-    Fresh noise belongs to DDIM: a run that asks for it alone gets that. The run's temperature is a factor on the
-    model's own. Raises SamplerError for what does not fit.
+    Fresh noise belongs to DDIM, so a run that sets only `eta` gets DDIM. The run's temperature is a factor on the
+    model's own. Raises SamplerError for settings that do not fit together.
     """
     solver = sample.solver or ("ddim" if sample.eta else own.solver)
     guidance = own.guidance if sample.guidance is None else sample.guidance
@@ -63,9 +63,9 @@ def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
 def sample_hypotheses(
     people: Sequence[Person], base: HmrModel, body: Body, sample: Sample, *, seed: int, draw: str
 ) -> list[Group]:
-    """Groups of one model for some people; `seed` and the name of the draw go into the seeds.
+    """Groups of one model for some people; `seed` and the name of the draw determine the seeds.
 
-    The networks run where and as `sample` says; the groups are float32 on the CPU.
+    The networks run on the device and with the precision of `sample`; the groups are float32 on the CPU.
     """
     if not people:
         return []
@@ -89,7 +89,11 @@ def groups_from(
     people: Sequence[Person], latents: torch.Tensor, posed: PosedGroups, betas: torch.Tensor, body: Body, digest: str,
     temperature: float, seeds: np.ndarray,
 ) -> list[Group]:  # fmt: skip
-    """Diffused vectors (n, g, 133) and their bodies as groups whose hypothesis 0 started from zero noise."""
+    """Diffused vectors (n, g, 133) and their bodies (metres, camera frame) as groups; hypothesis 0 started from zero
+    noise.
+
+    betas: (n, 10) shape coefficients; seeds: (n, g).
+    """
     return [
         _group(
             body, person, latents[k], Posed(*(x[k] for x in posed)), betas[k : k + 1], digest, temperature, seeds[k]

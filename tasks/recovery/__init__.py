@@ -4,10 +4,10 @@
 |---|---|
 | `files` | The files of recovered people: `person0.npz` with everything, `.obj` and `.glb` for other programs |
 | `job` | One photograph -> its folder of results: read it, recover its people, write everything; the name comes last |
-| `page` | What lies beside the photographs' folders: `results.parquet`, `README.txt` and `index.html` |
-| `pictures` | Pictures of recovered people: everybody in the photograph, each one by themself, and each one's group |
-| `record` | What is known of a photograph's results without opening them: `photograph.json` in its folder |
-| `recovery` | The best mesh of each person of a photograph, and its alternatives: what `hmr-align recover` works out |
+| `page` | The files beside the photographs' folders: `results.parquet`, `README.txt` and `index.html` |
+| `pictures` | Pictures of recovered people: all in the photograph, each one alone, and each one's group |
+| `record` | A short record of a photograph's results: `photograph.json` in its folder |
+| `recovery` | The best mesh of each person of a photograph, and its alternatives: the core of `hmr-align recover` |
 
 May import: `tasks.run`, `tasks.groups`.
 

@@ -66,7 +66,7 @@ COLOURS: tuple[Colour, ...] = (
     (0.66, 0.82, 0.99), (0.68, 0.90, 0.66), (0.97, 0.91, 0.58), (0.80, 0.72, 0.98), (0.98, 0.70, 0.80),
     (0.60, 0.90, 0.88),
 )  # fmt: skip
-"""RGB, 0 to 1, of persons 0, 1, ... in pictures, meshes and page; then from the first again."""
+"""RGB, 0 to 1, of persons 0, 1, ... in pictures, meshes and page; then again from the first."""
 
 AXES = (
     "Camera frame: x right, y down, z forward, metres, the camera at the origin. In .obj and .glb y is up and z points "
@@ -75,12 +75,15 @@ AXES = (
 
 
 def colour_of(person: int) -> Colour:
-    """RGB of the mesh of a photograph's n-th person, 0..1; colours come round again when they run out."""
+    """RGB, 0..1, of the mesh of person number `person` of a photograph; the colours repeat when they run out."""
     return COLOURS[person % len(COLOURS)]
 
 
 def person_arrays(one: "Recovered", body_name: str, settings: Mapping[str, Any], faces: NDArray) -> dict[str, Any]:
-    """The arrays of FIELDS. settings: pick, refine and vertices of [recover], and `critic`, the critic's name."""
+    """The arrays of FIELDS, with the shapes and units given there.
+
+    settings: pick, refine and vertices of [recover], and `critic`, the critic's name.
+    """
     group, person = one.group, one.person
     arrays = {
         "pose": one.pose,
@@ -126,7 +129,7 @@ def person_arrays(one: "Recovered", body_name: str, settings: Mapping[str, Any],
 
 
 def write_mesh(path: Path, vertices: NDArray, faces: NDArray, colour: Colour) -> None:
-    """A mesh as .obj or .glb, by the ending. vertices (V, 3), metres, camera frame; colour RGB, 0 to 1."""
+    """Write a mesh as .obj or .glb, by the file's ending. vertices (V, 3), metres, camera frame; colour RGB, 0 to 1."""
     import trimesh  # a third of a second: only where a mesh is asked for
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial
@@ -146,7 +149,7 @@ COLUMNS = {
     "box": 4, "camera": 4, "translation": 3, "pose": 72, "betas": 10, "joints": 87, "keypoints_2d": 46, "spread_mm": 29,
     "refined": "bool", "model_digest": "string", "photo_sha256": "string",
 }  # fmt: skip
-"""Columns of `results.parquet`: a type, or how many float32 a list holds; matrices lie row by row."""
+"""Columns of `results.parquet`: a type, or how many float32 a list holds; matrices are stored row by row."""
 
 
 def table_row(folder: str, person: int, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +163,9 @@ def table_row(folder: str, person: int, arrays: Mapping[str, Any]) -> dict[str, 
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All people as Parquet, replacing the file in one step. `np.stack(table.pose).reshape(-1, 24, 3)` brings poses."""
+    """Write all people as Parquet, replacing the file in one step. `np.stack(table.pose).reshape(-1, 24, 3)` gives the
+    poses.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -173,7 +178,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
-    """The arrays of a person's file."""
+    """The arrays of a person's file; shapes and units are in FIELDS."""
     with np.load(path) as file:
         return {name: file[name] for name in file.files}
 
@@ -186,7 +191,7 @@ def arrays_bytes(arrays: Mapping[str, Any]) -> bytes:
 
 
 def readme() -> str:
-    """What lies in the results, in words."""
+    """The text of README.txt: a description of all result files."""
     rows = [
         f"  {name:<24} {shape or 'one value':<12} {unit:<4} {what}".rstrip()
         for name, (shape, unit, what) in FIELDS.items()

@@ -24,14 +24,15 @@ from tasks.recovery.recovery import Recovered, recover_people
 
 CRITIC = "evidence"
 QUALITY = 88  # of JPEG files
-NEAREST = 0.1  # metres before the camera, up to which a body is flagged
-UNSURE = 3  # of EVAL_14 (fingers and toes are never sure), named as the least sure
+NEAREST = 0.1  # metres in front of the camera: a body nearer than this is flagged
+UNSURE = 3  # joints of EVAL_14 named as the least sure (fingers and toes never are sure)
 
 
 def recover_photograph(job: Job) -> Record:
-    """Do one photograph; returns its record. Raises PhotographError if it cannot be read or nobody is in it.
+    """Recover the people of one photograph; returns its record.
 
-    Results of an earlier call stay until the new ones are whole; they go where there is nobody any more.
+    Results of an earlier call stay until the new ones are complete; if there is nobody any more, they are removed.
+    Raises PhotographError if the photograph cannot be read or nobody is in it.
     """
     settings = job.settings
     photograph = read_photograph(job.photograph)
@@ -78,7 +79,7 @@ def recover_photograph(job: Job) -> Record:
 
 
 def too_near(index: int, vertices: np.ndarray) -> str:
-    """A warning if the camera lies in or at a body, (V, 3) metres in the camera's frame; empty = it does not."""
+    """A warning if the camera is inside or very near a body, (V, 3) metres in the camera's frame; "" if it is not."""
     nearest = float(vertices[:, 2].min())
     if nearest >= NEAREST:
         return ""
@@ -91,7 +92,7 @@ def too_near(index: int, vertices: np.ndarray) -> str:
 def _write_person(
     folder: Path, index: int, one: Recovered, pixels: np.ndarray, job: Job, body_model: Any
 ) -> dict[str, Any]:
-    """The files of one person; returns what the page tells of them."""
+    """The files of one person; returns what the page shows about them."""
     chosen, name = job.settings.recover, f"person{index}"
     renderer = _renderer(job.settings.overlay.backend)
     details = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}

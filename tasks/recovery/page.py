@@ -1,7 +1,7 @@
-"""What lies beside the photographs' folders: `results.parquet`, `README.txt` and `index.html`, which shows everything.
+"""The files beside the photographs' folders: `results.parquet`, `README.txt` and `index.html`, which shows everything.
 
-The page has no script and names no address: it works from a disk, and moves with its folder. All that comes from
-outside, file names above all, is escaped by the template. Free of prefect and torch.
+The page has no script and no web address: it works from a disk, and can be moved with its folder. All text from
+outside, such as file names, is escaped by the template. Free of prefect and torch.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ PICKS = {
 
 
 def write_results(results: Path, settings_sha256: str, faults: Sequence[tuple[str, str]]) -> Path:
-    """Write table, words and page anew from what the folders hold; returns the page.
+    """Write table, README.txt and page again from what the folders hold; returns the page.
 
-    settings_sha256: of the call; photographs that were done with others are marked. faults: (name, reason).
+    settings_sha256: of the current call; photographs processed with other settings are marked. faults: (name, reason).
     """
     records = records_in(results)
     rows = [
@@ -43,7 +43,7 @@ def write_results(results: Path, settings_sha256: str, faults: Sequence[tuple[st
 
 
 def page_text(name: str, records: dict[str, Record], settings_sha256: str, faults: Sequence[tuple[str, str]]) -> str:
-    """The page of some photographs: folder -> record."""
+    """The HTML page of some photographs; records: folder -> record, faults: (name, reason)."""
     source = resources.files("tasks.recovery").joinpath("recovery_template.html.j2").read_text(encoding="utf-8")
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

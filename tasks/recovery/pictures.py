@@ -1,4 +1,4 @@
-"""Pictures of recovered people: everybody in the photograph, each one by themself, and each one's group."""
+"""Pictures of recovered people: all in the photograph, each one alone, and each one's group."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ from tasks.recovery.recovery import Recovered
 Picture = NDArray[np.uint8]
 
 OTHERS: Colour = (0.82, 0.83, 0.85)
-"""Of alternatives."""
+"""Colour of alternatives."""
 WIDEST = 1280  # px, long side of the picture with everybody
 SHEET = 1200  # px, width of the sheet of a group
 COLUMNS = 4
 SHOWN = 24  # alternatives on a sheet, the critic's best
 GAP = 10
 BEYOND = (244, 243, 240)
-"""RGB of what lies beyond the photograph, as behind side views."""
+"""RGB of the area outside the photograph, the same as behind side views."""
 LINE = 24
 _PAPER, _INK, _SOFT = (255, 255, 255), (28, 36, 48), (98, 108, 122)
 
@@ -32,7 +32,9 @@ _PAPER, _INK, _SOFT = (255, 255, 255), (28, 36, 48), (98, 108, 122)
 def everybody(
     pixels: Picture, people: Sequence[Recovered], body: Body, renderer: OverlayRenderer
 ) -> tuple[Picture, Picture]:
-    """The photograph, at most WIDEST px, and with every picked mesh over it, the farthest first, and their numbers."""
+    """The photograph, at most WIDEST px, once plain and once with all picked meshes, the farthest first, and their
+    numbers.
+    """
     plain, factor = shrink(pixels, WIDEST)
     image = plain
     for k in sorted(range(len(people)), key=lambda k: -float(people[k].joints[0, 2])):
@@ -48,7 +50,7 @@ def everybody(
         x, y = (float(v) for v in one.person.box[:2] / factor)
         x, y = min(max(x, 2.0), canvas.width - 28.0), min(max(y - 26, 2.0), canvas.height - 28.0)
         while any(abs(x - other) < 26 and abs(y - height) < 26 for other, height in tags):
-            x += 27  # beside the number that is there
+            x += 27  # next to the number that is there already
         tags.append((x, y))
         fill = tuple(round(255 * part) for part in colour_of(k))
         draw.rounded_rectangle((x, y, x + 24, y + 24), 5, fill=fill, outline=_INK)
@@ -59,7 +61,7 @@ def everybody(
 def person_picture(
     pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer, size: int
 ) -> Picture:
-    """The picked mesh over the person's surroundings, (size, size, 3)."""
+    """The picked mesh over the area around the person, RGB pixels (size, size, 3)."""
     photograph, camera = surroundings(pixels, one.person, size)
     return renderer.render(one.vertices, body.faces, camera, photograph, Style(colour_of(index))).image
 
@@ -105,7 +107,9 @@ def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, rendere
 
 
 def surroundings(pixels: Picture, person: Person, size: int) -> tuple[Picture, NDArray[np.float32]]:
-    """The square about a person, (size, size, 3), moved into the photograph where it fits, and its camera (4,)."""
+    """The square around a person, RGB pixels (size, size, 3), moved into the photograph if it fits, and its camera
+    (4,), px.
+    """
     height, width = pixels.shape[:2]
     square = frame_about(person.crop, height, width)
     half = square[2] / 2

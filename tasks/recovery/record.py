@@ -1,4 +1,4 @@
-"""What is known of a photograph's results without opening them: `photograph.json` in its folder, written last.
+"""A short record of a photograph's results: `photograph.json` in its folder, written last.
 
 Free of prefect and torch: a second call that has nothing to do ends within a second.
 """
@@ -21,24 +21,24 @@ Record = dict[str, Any]
 
 _IDLE = {
     "recover": ("out", "name", "processes"),
-    "sample": ("hypotheses", "temperature", "device", "compile"),  # the first two stand in [recover]
+    "sample": ("hypotheses", "temperature", "device", "compile"),  # the first two are set in [recover]
 }
 """Settings that do not change results."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph to be worked on."""
+    """One photograph to be processed."""
 
     photograph: Path
-    folder: Path  # of its results
+    folder: Path  # for its results
     inputs_sha256: str
     settings: Settings
     settings_sha256: str
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a folder whose results are whole; None where there are none, or a file is gone or cut short."""
+    """The record of a folder whose results are complete; None if there are none, or a file is missing or cut short."""
     return read_again(folder / FILE, _whole)
 
 
@@ -55,7 +55,7 @@ def _whole(path: Path) -> Record:
 
 
 def records_in(results: Path) -> dict[str, Record]:
-    """Folder -> record of all photographs with whole results, by the photograph's name."""
+    """Folder -> record of all photographs with complete results, ordered by the photograph's name."""
     if not results.is_dir():
         return {}
     folders = [path for path in results.iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -64,14 +64,17 @@ def records_in(results: Path) -> dict[str, Record]:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the photograph's results are whole and were made of the same bytes with the same settings."""
+    """Whether the photograph's results are complete and were made from the same bytes with the same settings."""
     record = read_record(job.folder)
     wanted = (str(job.photograph), job.inputs_sha256, job.settings_sha256)
     return record is not None and (record["photo"], record["inputs_sha256"], record["settings_sha256"]) == wanted
 
 
 def recovery_sha256(settings: Settings) -> str:
-    """Digest of all that can change a photograph's results, the bytes of body and model among it."""
+    """Digest of all that can change a photograph's results, including the bytes of body and model.
+
+    Raises SettingsError if the file of body or model cannot be read.
+    """
     plain = settings.model_dump(mode="json")
     for section, names in _IDLE.items():
         for name in names:
@@ -94,7 +97,7 @@ def recovery_sha256(settings: Settings) -> str:
 
 
 def checkpoint_of(settings: Settings) -> str:
-    """The model that draws the groups: the one that was named, else the default one."""
+    """The model that draws the groups: the one in the settings, else the default one."""
     return str(settings.base.checkpoint or "default")
 
 

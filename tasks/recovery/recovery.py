@@ -1,6 +1,6 @@
-"""The best mesh of each person of a photograph, and its alternatives: what `hmr-align recover` works out.
+"""The best mesh of each person of a photograph, and its alternatives: the core of `hmr-align recover`.
 
-`recover_people` is the work on one photograph: find, draw groups, score, pick, refine, measure. Free of prefect.
+`recover_people` works on the people of one photograph: draw groups, score, pick, refine, measure. Free of prefect.
 """
 
 from collections.abc import Sequence
@@ -31,36 +31,37 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """One person: the mesh that was picked, and the group that it was picked from. Metres, camera frame."""
+    """One person: the picked mesh, and the group that it was picked from. Metres, camera frame."""
 
     group: Group  # the last one is synthetic where the mean was picked
     meshes: Floats  # (G, V, 3) vertices of the group
     scores: NDArray[np.float64]  # (G,) by the evidence critic, 0-100; NaN = abstained
     comments: tuple[str, ...]  # (G,)
     picked: int  # hypothesis of the group
-    pose: Floats  # (24, 3) of the picked one, as everything below; refined where that was asked for
+    pose: Floats  # (24, 3) axis-angle, radians, of the picked one, like everything below; refined if asked for
     translation: Floats  # (3,)
     joints: Floats  # (29, 3)
     keypoints: Floats  # (23, 3)
     vertices: Floats  # (V, 3)
     keypoints_2d: Floats  # (23, 2) px of the photograph
-    spread_mm: NDArray[np.float64]  # (29,) how unsure the group is of each joint
+    spread_mm: NDArray[np.float64]  # (29,) spread of each joint within the group, mm
     keypoints_px: float  # distance to the landmarks, px of a 256 px crop
     keypoints_px_before: float  # the same before refinement
-    mask_iou: float  # with the detector's mask, within the photograph
+    mask_iou: float  # IoU with the detector's mask, within the photograph, 0..1
 
     @property
     def person(self) -> Person:
+        """The person's record."""
         return self.group.person
 
     def rank(self, hypothesis: int) -> int | None:
-        """1 = the critic's first; None = it abstained."""
+        """Rank of a hypothesis by score, 1 = the critic's first choice; None = the critic abstained."""
         score = self.scores[hypothesis]
         return None if np.isnan(score) else 1 + int((self.scores > score).sum())
 
 
 def recover_people(people: Sequence[Person], base: HmrModel, body: Body, settings: Settings) -> list[Recovered]:
-    """The people of one photograph, in order."""
+    """The results for the people of one photograph, in order."""
     chosen = settings.recover
     sample = settings.sample.model_copy(update={"hypotheses": chosen.hypotheses, "temperature": chosen.temperature})
     groups = sample_hypotheses(people, base, body, sample, seed=settings.run.seed, draw="recover")
@@ -69,7 +70,11 @@ def recover_people(people: Sequence[Person], base: HmrModel, body: Body, setting
 
 
 def pick(group: Group, scores: NDArray[np.float64], how: str) -> int:
-    """The hypothesis that stands for a group: `zero`, `medoid`, `critic` or `mean`, which is the synthetic one."""
+    """Index of the hypothesis that represents a group, for how = `zero`, `medoid`, `critic` or `mean` (the synthetic
+    one).
+
+    scores: (G,) 0-100, NaN = abstained.
+    """
     if how == "zero":
         return int(np.flatnonzero(group.zero_start)[0])
     if how == "mean":
@@ -83,7 +88,7 @@ def pick(group: Group, scores: NDArray[np.float64], how: str) -> int:
 
 @torch.no_grad()
 def with_mean(group: Group, body: Body, how: Decoding) -> Group:
-    """The group and, as its last and only synthetic hypothesis, the mean in the model's own space."""
+    """The group plus, as its last and only synthetic hypothesis, the mean in the space of the diffused vectors."""
     latents = mean_latent(torch.from_numpy(group.latents))[None, None]
     betas = torch.from_numpy(group.betas)[None]
     camera, crop = (torch.from_numpy(x)[None] for x in (group.person.camera, group.person.crop))

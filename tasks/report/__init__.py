@@ -1,12 +1,12 @@
-"""The report of a run: its page, tables, plots and what it says of photographs.
+"""The report of a run: its page, tables, plots and results on photographs.
 
 | file | what |
 |---|---|
-| `photograph_agreement` | How well bodies lie on the people of photographs, where nobody knows the truth: evidence |
+| `photograph_agreement` | How well bodies match people in photographs without ground truth: evidence, not accuracy |
 | `report` | The report of a run: one HTML file that needs no other file and no network |
-| `report_figures` | Pictures of the report, ready to stand in a page: photographs as JPEG data URIs |
-| `report_tables` | A run's numbers as people read them: one sentence, rows of a table, a markdown page |
-| `summary` | All numbers of a run, as `summary.json` has them, from what its stages left in its folder |
+| `report_figures` | Pictures of the report, ready for a page: photographs as JPEG data URIs, plots as inline SVG |
+| `report_tables` | A run's numbers for people: one sentence, rows of a table, a markdown page |
+| `summary` | All numbers of a run, as in `summary.json`, from the files in its folder |
 
 May import: `tasks.groups`.
 

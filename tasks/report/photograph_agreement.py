@@ -1,4 +1,4 @@
-"""How well bodies lie on the people of photographs, where nobody knows the truth: evidence, not accuracy."""
+"""How well bodies match the people in photographs without ground truth: evidence, not accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from storage.records import Group, Person
 from tasks.groups.overlays import SILHOUETTE, draw_group
 
 WITHIN = 8.0
-"""Distance, px of a 256 px crop, up to which a body is said to lie on the person."""
+"""Largest distance, px of a 256 px crop, at which a body counts as lying on the person."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One body beside what was seen of the person; distances in px of a 256 px crop (`hmr.detection.agreement`)."""
+    """One body compared with the detections; distances in px of a 256 px crop (`hmr.detection.agreement`)."""
 
     keypoints_px: float  # to the landmarks that the base read
-    second_px: float  # to those of the heavier network, which it did not read; NaN if that did not look
-    mask_iou: float  # with the person's mask, inside the photograph
+    second_px: float  # to those of the heavier network, which it did not read; NaN if there are none
+    mask_iou: float  # IoU with the person's mask, inside the photograph, 0..1
     whole: bool  # the whole body is in the picture
 
 
 def agreement(body_model: Body, group: Group, hypothesis: int = 0) -> Agreement:
-    """How one hypothesis of a group agrees with the detections."""
+    """Agreement of one hypothesis of a group with the detections."""
     one = only(group, hypothesis)
     person, places = group.person, _projected(one)
     crop = person.crop[None]
@@ -42,13 +42,13 @@ def agreement(body_model: Body, group: Group, hypothesis: int = 0) -> Agreement:
 
 
 def distances_of(group: Group) -> NDArray[np.float64]:
-    """(G,) `keypoints_px` of every hypothesis."""
+    """(G,) distance `keypoints_px` of every hypothesis, pixels of a 256 px crop."""
     size, person = len(group), group.person
     return keypoint_distance(_projected(group), np.stack([person.landmarks] * size), np.stack([person.crop] * size))
 
 
 def only(group: Group, hypothesis: int = 0) -> Group:
-    """The group of one of its hypotheses."""
+    """The group reduced to one of its hypotheses."""
     return replace(group, **{name: getattr(group, name)[[hypothesis]] for name in _PER_HYPOTHESIS})
 
 
@@ -60,7 +60,7 @@ def places_in_crop(group: Group, hypothesis: int = 0) -> NDArray[np.float64]:
 
 
 def moved(before: NDArray, after: NDArray) -> float:
-    """Mean distance between two bodies in the picture, px of a crop of 256 px; both as from `places_in_crop`."""
+    """Mean distance between two bodies in the picture, px of a crop of 256 px; both (23, 2), from `places_in_crop`."""
     return float(np.linalg.norm(np.asarray(after) - np.asarray(before), axis=-1)[SHARED].mean())
 
 
@@ -72,7 +72,9 @@ def whole_body(person: Person) -> bool:
 
 
 def means(rows: list[Agreement]) -> dict[str, float]:
-    """Medians over people, and shares; empty without people."""
+    """Medians over people (distances in px of a 256 px crop, mask IoU 0..1), and shares of people 0..1; empty without
+    people.
+    """
     if not rows:
         return {}
     distances, second, overlap = (
@@ -92,9 +94,9 @@ def means(rows: list[Agreement]) -> dict[str, float]:
 
 
 def agreement_means(rows: Sequence[Agreement]) -> dict[str, float | None]:
-    """`means` as a run's summary has them: there `keypoints_px` is to the landmarks that the base did not read.
+    """`means` in the form of a run's summary: there `keypoints_px` is to the landmarks that the base did not read.
 
-    What nobody measured is None. No shipped base reads the mask.
+    What was not measured is None. No shipped base reads the mask.
     """
     found = means(list(rows))
     seen, overlap = (values[~np.isnan(values)] for values in (

@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that needs no other file and no network.
 
-`report_template.html.j2` is the page, `report_figures` makes its pictures, `report_tables` its numbers and words.
-Comments, file names and settings come from outside: the template escapes all it is given but our own SVG.
+`report_template.html.j2` is the page, `report_figures` makes its pictures, `report_tables` its numbers and texts.
+Comments, file names and settings come from outside: the template escapes everything except our own SVG.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ __all__ = [
     "write_report",
 ]
 
-LARGE, MIDDLE = 420, 256  # px of the pictures that are looked at closely, and of those compared
-GRID = (200, 168, 144, 120, 96, 80, 64)  # px of an overlay among the whole group, the largest that fits
+LARGE, MIDDLE = 420, 256  # px of the large pictures, and of those for comparison
+GRID = (200, 168, 144, 120, 96, 80, 64)  # px of an overlay in the grid of a group: the largest that fits
 GRID_BYTES = 5_000_000
 BODY, SMALL_BODY = 384, 224  # px of the photographs that the page begins with: of the first, and of the others
 LARGE_BODIES = 8  # the first
@@ -42,21 +42,21 @@ BYTES_PER_PIXEL = 0.36  # of an overlay and its side view in the page, measured 
 
 @dataclass(frozen=True)
 class ShownHypothesis:
-    """One hypothesis as the critic left it."""
+    """One hypothesis with the critic's verdict."""
 
     overlay: Path
     side: Path
     score: float  # 0-100, NaN = abstained
     status: str  # of `storage.records.STATUSES`
     comment: str
-    rank: int | None  # 1 = the critic's first; None = abstained
+    rank: int | None  # 1 = the critic's first choice; None = abstained
     advantage: float
     zero_start: bool
 
 
 @dataclass(frozen=True)
 class ShownGroup:
-    """A person's hypotheses by one model, and the photograph under the overlays."""
+    """A person's hypotheses by one model, and the photograph without a mesh."""
 
     photograph: Path
     hypotheses: tuple[ShownHypothesis, ...]
@@ -102,7 +102,7 @@ def write_report(
     skipped: Sequence[tuple[str, str]],
     photographs: Sequence[PhotographPerson] = (),
 ) -> Path:
-    """Write `folder/report.html`; the page begins with `photographs` in their order, the first of `shown` stands large.
+    """Write `folder/report.html`. It begins with `photographs` in their order; the first of `shown` is shown large.
 
     skipped: (photograph, reason) pairs.
     """
@@ -141,7 +141,7 @@ def write_report(
 
 
 def _benchmark(summary: Summary) -> dict[str, Any]:
-    """Rows of the wide table: estimate, then (before, after, improvement, kind) for each metric."""
+    """Rows of the benchmark table: estimate, then (before, after, improvement, kind) for each metric."""
     before, after = (summary.get("benchmark", {}).get(when, {}) for when in ("before", "after"))
     improvement = summary.get("improvement_percent", {})
     rows = [
@@ -205,7 +205,7 @@ def _bodies(person: PhotographPerson, size: int) -> dict[str, Any]:
 
 
 def _first(person: ShownPerson) -> dict[str, Any]:
-    """The photograph that stands large, with the critic's first, the zero-noise and the critic's last hypothesis."""
+    """The large photograph, with the critic's first, the zero-noise and the critic's last hypothesis."""
     labels: dict[int, list[str]] = {}
     group = person.before.hypotheses
     scored = [k for k in _in_order(group) if group[k].rank is not None]
@@ -244,7 +244,7 @@ def _person(person: ShownPerson, box: Box, size: int) -> dict[str, Any]:
 
 
 def _grid_size(count: int) -> int:
-    """The largest picture of the grids with which the page stays small enough to be sent around."""
+    """The largest picture size, px, of the grids with which the page stays small enough to send by e-mail."""
     return next((size for size in GRID if count * size**2 * BYTES_PER_PIXEL < GRID_BYTES), GRID[-1])
 
 

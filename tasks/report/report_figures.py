@@ -1,4 +1,4 @@
-"""Pictures of the report, ready to stand in a page: photographs as JPEG data URIs, plots as inline SVG."""
+"""Pictures of the report, ready for a page: photographs as JPEG data URIs, plots as inline SVG."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ from PIL import Image
 from tasks.report.report_tables import known
 
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: small, sharp, and found by a search in the page
+    "svg.fonttype": "none",  # text stays text: small, sharp, and searchable in the page
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -51,13 +51,13 @@ class RoundRecord:
 
     @property
     def page(self) -> str | None:
-        """Address, from the run's folder, of the page that says why the round stopped; None if there is none."""
+        """Path, relative to the run's folder, of the page that says why the round stopped; None if there is none."""
         path = self.curves.with_name("why_it_stopped.html")
         return "/".join(path.parts[-3:]) if path.exists() else None
 
 
 class Box(NamedTuple):
-    """A square part of a square picture, in shares of its side."""
+    """A square part of a square picture, as shares (0..1) of its side."""
 
     left: float
     top: float
@@ -68,7 +68,7 @@ WHOLE = Box(0.0, 0.0, 1.0)
 
 
 def photograph_box(path: Path) -> Box:
-    """The least square that holds the photograph: a frame that reaches past its border is black there."""
+    """The smallest square that holds the photograph: a frame that extends past its border is black there."""
     with Image.open(path) as opened:
         opened.draft("L", (256, 256))
         bright = np.asarray(opened.convert("L")) > 24  # JPEG leaves some noise in black
@@ -81,7 +81,7 @@ def photograph_box(path: Path) -> Box:
 
 
 def picture(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
-    """A square part of a picture as a JPEG data URI of at most `size` px."""
+    """A square part of a picture as a JPEG data URI of at most `size` px. quality: of the JPEG, 1-100."""
     with Image.open(path) as opened:
         wanted = int(size / box.side)
         opened.draft("RGB", (wanted, wanted))  # a JPEG may be decoded at a fraction of its size
@@ -96,9 +96,9 @@ def picture(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
 
 
 def improvement_figure(summary: Mapping[str, Any], estimates: Mapping[str, str]) -> Markup | None:
-    """Improvement of MPJPE by estimate with its interval, and beside it how much there was to gain.
+    """Improvement of MPJPE, percent, by estimate with its interval, next to the headroom; None if nothing was measured.
 
-    estimates: what each is called, by its key.
+    estimates: name of each estimate, by its key.
     """
     improvement, headroom = summary.get("improvement_percent") or {}, summary.get("headroom") or {}
     found = {name: improvement.get(name, {}).get("mpjpe_mm") or {} for name in estimates}
@@ -132,7 +132,7 @@ def improvement_figure(summary: Mapping[str, Any], estimates: Mapping[str, str])
 
 
 def learning_curves(rounds: Sequence[RoundRecord]) -> Markup | None:
-    """All rounds on one axis of steps: what validation saw, and what training watched."""
+    """All rounds on one axis of steps: measurements on `val`, and curves of training; None without curves."""
     parts = _concatenated(rounds)
     panels = [panel for panel in _PANELS if any(panel.drawable(part) for part in parts)]
     if not panels:
@@ -149,7 +149,7 @@ def learning_curves(rounds: Sequence[RoundRecord]) -> Markup | None:
             for part in parts[1:]:
                 axes.axvline(part.offset, color=_GREY, linewidth=0.9, linestyle=":", zorder=1)
             labels = len(axes.get_legend_handles_labels()[1])
-            if labels > 1:  # between title and axes, where it hides no curve
+            if labels > 1:  # between title and axes, where it covers no curve
                 axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.4, borderaxespad=0.2)
             axes.set_title(panel.title, pad=6 + 14 * ((labels + 1) // 2 if labels > 1 else 0))
             axes.tick_params(labelbottom=True)
@@ -164,7 +164,7 @@ def learning_curves(rounds: Sequence[RoundRecord]) -> Markup | None:
 
 @dataclass(frozen=True)
 class _Part:
-    """One round on the common axis of steps, which it enters at `offset`."""
+    """One round on the common axis of steps, starting at `offset`."""
 
     offset: float
     best: float
@@ -189,7 +189,7 @@ def _concatenated(rounds: Sequence[RoundRecord]) -> list[_Part]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A table of curves; empty where none was kept."""
+    """A table of curves; empty if none was stored."""
     table = pd.read_parquet(path) if path.exists() else pd.DataFrame()
     return table if "step" in table else pd.DataFrame()
 
@@ -203,15 +203,17 @@ class _Line:
     colour: str
     style: str = "-"
     table: Callable[[_Part], pd.DataFrame] = lambda part: part.curves
-    marked: bool = False  # points, and a ring at the step that was kept
+    marked: bool = False  # draw points, and a ring at the step that was kept
 
     def column(self, part: _Part) -> str | None:
+        """The first of `columns` that the round's table has; None if it has none."""
         table = self.table(part)
         return next(
             (name for name in self.columns if name in table and not np.isnan(table[name].to_numpy(float)).all()), None
         )
 
     def draw(self, axes: Axes, parts: Sequence[_Part]) -> None:
+        """Draw the curve of all rounds."""
         label: str | None = self.label
         for part in parts:
             if (name := self.column(part)) is None:
@@ -237,6 +239,7 @@ class _Panel:
     zero: bool = False
 
     def drawable(self, part: _Part) -> bool:
+        """Whether a round has data for this panel."""
         return any(line.column(part) for line in self.lines)
 
 
@@ -289,7 +292,7 @@ _PANELS = (
 
 
 def _svg(figure: Figure, says: str) -> Markup:
-    """A figure as an SVG element that fills the width it is given and names itself to screen readers."""
+    """A figure as an SVG element that fills the available width and has a label for screen readers."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": says}):  # equal figures give equal files; ids differ between them
         figure.savefig(text, format="svg", metadata={"Date": None})

@@ -1,7 +1,7 @@
-"""A run's numbers as people read them: one sentence, rows of a table, a markdown page.
+"""A run's numbers for people: one sentence, rows of a table, a markdown page.
 
-Every function takes the `summary` of a run (see `tasks.report.summary`) or a piece of it. What was not measured,
-None or NaN, reads "n/a". An improvement is positive where the error became smaller.
+Every function takes the `summary` of a run (see `tasks.report.summary`) or a part of it. What was not measured,
+None or NaN, becomes "n/a". An improvement is positive if the error became smaller.
 """
 
 import math
@@ -32,12 +32,12 @@ PHOTOGRAPHS = {
     "mask_iou": ("mask IoU, people whose whole body is seen", 1, 2),
     "mask_iou_all": ("mask IoU, all people", 1, 2),
 }
-"""Of `summary["photographs"]`, medians over people: its name, what it is multiplied with, digits."""
+"""For each key of `summary["photographs"]` (medians over people): its name, a factor, and the number of digits."""
 NOTHING = "n/a"
 
 
 def estimate_names(critic: str) -> dict[str, str]:
-    """The benchmark's estimates by key; `critic` is the one that chose, which need not be the run's own."""
+    """Names of the benchmark's estimates by key; `critic` is the one that selected, which may not be the run's own."""
     return {
         "zero_noise": "zero noise",
         "mean": "mean of the group",
@@ -49,16 +49,16 @@ def estimate_names(critic: str) -> dict[str, str]:
 
 
 def chooser(summary: Summary) -> str:
-    """Name and version of the critic that chose in the benchmark."""
+    """Name and version of the critic that selected hypotheses in the benchmark."""
     return (summary.get("critic_quality") or {}).get("critic") or summary["critic"]
 
 
 class Headline(NamedTuple):
-    """What the benchmark says of the run."""
+    """The result of the benchmark in words."""
 
     kind: Kind
-    sentence: str  # on the error from zero noise
-    second: str  # on the best of the group
+    sentence: str  # about the zero-noise error
+    second: str  # about the best of the group
 
 
 def known(value: float | None) -> TypeGuard[float]:
@@ -67,7 +67,7 @@ def known(value: float | None) -> TypeGuard[float]:
 
 
 def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
-    """A number with a true minus sign and no negative zero."""
+    """A number as text, with a real minus sign and no negative zero."""
     if value is None or not math.isfinite(value):
         return NOTHING
     rounded = round(value, digits) + 0.0
@@ -75,7 +75,7 @@ def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str
 
 
 def percent(found: Mapping[str, float] | None, unit: str = " %") -> str:
-    """An improvement {value, low, high} with its interval, if there is one: +5.8 % [+4.9, +6.7]."""
+    """An improvement {value, low, high} as text, with its interval if there is one: +5.8 % [+4.9, +6.7]."""
     if not found or not known(found.get("value")):
         return NOTHING
     text = f"{number(found['value'], signed=True)}{unit}"
@@ -85,7 +85,7 @@ def percent(found: Mapping[str, float] | None, unit: str = " %") -> str:
 
 
 def kind_of_change(found: Mapping[str, float] | None) -> Kind:
-    """What an improvement {value, low, high} allows to say."""
+    """How an improvement {value, low, high} is to be called, given its interval."""
     if not found or not known(found.get("value")):
         return "unknown"
     low, high = found.get("low"), found.get("high")
@@ -97,7 +97,7 @@ def kind_of_change(found: Mapping[str, float] | None) -> Kind:
 
 
 def headline(summary: Summary) -> Headline:
-    """The verdict on the run in one sentence, honest where there is nothing to be proud of."""
+    """The result of the run in one sentence each, also when nothing has improved."""
     kind = kind_of_change(_improvement(summary, "zero_noise"))
     return Headline(
         kind,
@@ -107,7 +107,7 @@ def headline(summary: Summary) -> Headline:
 
 
 def benchmark_rows(summary: Summary) -> list[dict[str, str]]:
-    """The benchmark as rows of text: each estimate by three metrics, then what they are to be compared with."""
+    """The benchmark as rows of text: each estimate by three metrics, then the values to compare them with."""
     rows = [
         _row(
             name,
@@ -129,21 +129,21 @@ def benchmark_rows(summary: Summary) -> list[dict[str, str]]:
 
 
 def unsure_joints(summary: Summary, count: int = 5) -> list[tuple[str, str, str]]:
-    """The joints that groups are least sure of before alignment: (name, spread before, spread after), mm."""
+    """The joints with the largest spread before alignment: (name, spread before, spread after), mm."""
     before, after = (_uncertainty(summary, when).get("joint_spread_mm", {}) for when in ("before", "after"))
     worst = sorted(before, key=lambda name: -before[name])[:count]
     return [(name.replace("_", " "), number(before[name]), number(after.get(name))) for name in worst]
 
 
 def uncertainty_text(summary: Summary) -> list[tuple[str, str, str]]:
-    """How well spread tells error over people: (of which joints, rank correlation before, after)."""
+    """How well spread predicts error over people: (of which joints, rank correlation before, after)."""
     keys = {"error_srcc": "all joints", "error_srcc_within_joint": "joint by joint"}
     before, after = (_uncertainty(summary, when) for when in ("before", "after"))
     return [(name, number(before.get(key), 2), number(after.get(key), 2)) for key, name in keys.items()]
 
 
 def photograph_rows(summary: Summary) -> list[tuple[str, str, str]]:
-    """How bodies lie on the people of photographs: (of what, before, after); none where nobody was measured."""
+    """How bodies match the people in photographs: (measure, before, after); no rows if nobody was measured."""
     before, after = ((summary.get("photographs") or {}).get(when) or {} for when in ("before", "after"))
     if not before.get("people"):
         return []
@@ -157,7 +157,7 @@ def photograph_rows(summary: Summary) -> list[tuple[str, str, str]]:
 
 
 def photographs_text(summary: Summary) -> str:
-    """The photographs in one sentence; empty where nobody was measured."""
+    """The results on photographs in one sentence; "" if nobody was measured."""
     found = summary.get("photographs") or {}
     before, after = (found.get(when) or {} for when in ("before", "after"))
     if not before.get("people"):
@@ -174,7 +174,7 @@ def photographs_text(summary: Summary) -> str:
 
 
 def summary_table_markdown(summary: Summary) -> str:
-    """A run on one page of markdown, for the dashboard."""
+    """A run as one page of markdown, for the dashboard."""
     rows = benchmark_rows(summary)
     details, verdicts = headline(summary), summary.get("verdicts") or {}
     quality = summary.get("critic_quality") or {}
@@ -202,12 +202,12 @@ def summary_table_markdown(summary: Summary) -> str:
 
 
 def share_of(share: float | None) -> str:
-    """A share of the headroom in percent."""
+    """A share of the headroom (1 = all of it) as text, in percent."""
     return f"{number(100 * share, 0)} %" if share is not None and math.isfinite(share) else NOTHING
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A number of seconds as text for people."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -253,5 +253,5 @@ def _sentence(summary: Summary, estimate: str, subject: str) -> str:
 
 
 def _cell(text: object) -> str:
-    """Text that neither ends a markdown cell nor is read as markup."""
+    """Text escaped for a cell of a markdown table."""
     return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

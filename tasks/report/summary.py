@@ -1,4 +1,4 @@
-"""All numbers of a run, as `summary.json` has them, from what its stages left in its folder."""
+"""All numbers of a run, as in `summary.json`, from the files in its folder."""
 
 import json
 from typing import Any, NamedTuple
@@ -20,12 +20,12 @@ class Done(NamedTuple):
     people: int
     skipped: list[tuple[str, str]]  # file name, reason
     groups: int
-    verdicts: dict[str, int]  # hypotheses scored, abstained on and pending, and groups that failed
+    verdicts: dict[str, int]  # numbers of hypotheses scored, abstained on and pending, and of groups that failed
     rounds: list[Trained]
 
 
 def done_by(plan: Plan) -> Done:
-    """What a finished run left. Raises SettingsError where a round of it is lacking."""
+    """What a finished run did, from its folder. Raises SettingsError if one of its rounds is missing."""
     found = json.loads(plan.people_found.read_text())
     store, groups, rounds = plan.store, 0, []
     verdicts: dict[str, int] = dict.fromkeys(COUNTS, 0)
@@ -42,12 +42,12 @@ def done_by(plan: Plan) -> Done:
 
 
 def summarise(plan: Plan, done: Done) -> dict[str, Any]:
-    """Everything that was measured but what photographs show."""
+    """All measurements except those on photographs."""
     settings, monitor = plan.settings, plan.settings.critic.monitor
     body_model, (before, after) = body(plan.body_path), (plan.benchmark(when) for when in ("before", "after"))
     improvement = compare(before, after, settings.benchmark.bootstrap)
     base = model(plan.base)
-    # The probe measured at the defaults: its gain is no share of what another sampler or protocol gains.
+    # The probe measured with the defaults: its gain cannot be compared with that of another sampler or protocol.
     as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample, base) == base.sampler
     headroom = measured_headroom(base.digest(), settings.studio.wild) if as_probed else None
     share = headroom and {

@@ -1,7 +1,7 @@
-"""Groups of the store as training reads them: all scores at once, the rest shard by shard, in bounded memory.
+"""Groups of the store for training: all scores at once, the rest shard by shard, in bounded memory.
 
-What a frozen encoder makes of each person is worked out once, and kept on disk beside the store under the digest of
-the encoder: the next round finds it there. Training itself reads these files and copies of the diffused vectors.
+The output of a frozen encoder for each person is computed once, and stored on disk beside the store under the
+digest of the encoder, for later rounds. Training itself reads these files and copies of the diffused vectors.
 """
 
 from collections import OrderedDict
@@ -33,16 +33,16 @@ from tasks.sampling import observe
 
 __all__ = ["GroupsWanted", "StoredGroups", "joined", "open_groups"]
 
-SAME_PLACE = 1e-3  # metres
+SAME_PLACE = 1e-3  # metres: keypoints of the same body differ by less
 
 
 class GroupsWanted(NamedTuple):
-    """Which groups of a store are trained on, and as what."""
+    """Which groups of a store are trained on, and in what form."""
 
     gen: str
     critic: str
     observations: bool = False  # people as observations: the encoder is trained too
-    unjudged: str = "refuse"  # or "skip"
+    unjudged: str = "refuse"  # shards without a verdict: "refuse" or "skip"
     off_policy: bool = False
     window: int = 16  # shards in memory
 
@@ -68,10 +68,13 @@ class StoredGroups:
 
     @property
     def shards(self) -> Sequence[int]:
+        """Number of groups in each shard."""
         return [len(shard.ids) for shard in self.files]
 
     def fetch(self, rows: Int[Tensor, " some"]) -> GroupBatch:
-        """The groups of some rows, in their order."""
+        """The groups with these row indices, in their order: conditions, and latents (some, g, 133) of the model's
+        diffused vectors.
+        """
         ends = np.cumsum(self.shards)
         where = np.searchsorted(ends, rows.numpy(), side="right")
         found, places = [], []
@@ -81,7 +84,7 @@ class StoredGroups:
             batch = self._shard(shard)
             found.append(GroupBatch(batch.condition.select(inside), batch.latents[inside]))
             places.append(mine)
-        if not found:  # a process that has no part in this step
+        if not found:  # a process without groups in this step
             batch = self._shard(0)
             return GroupBatch(batch.condition.select(rows), batch.latents[rows])
         return _in_order(found, torch.from_numpy(np.argsort(np.concatenate(places))))
@@ -100,10 +103,10 @@ class StoredGroups:
 def open_groups(
     store: GroupStore, wanted: GroupsWanted, base: HmrModel, body: Body, folder: Path, compute: Compute
 ) -> StoredGroups:
-    """Check the groups of a generation, and lay out in `folder` what training reads of them; finished shards are kept.
+    """Check the groups of a generation, and write to `folder` the files that training reads; finished shards are kept.
 
-    Raises TrainError if there is no verdict, if a shard lacks one, if groups differ in size, or if they were drawn by
-    another model or posed with another body.
+    Raises TrainError if there is no group or verdict, if a shard has none and `wanted.unjudged` is "refuse", if groups
+    differ in size, or if they were drawn by another model or posed with another body.
     """
     gen, critic = wanted.gen, wanted.critic
     judged = _judged_shards(store, wanted)
@@ -130,7 +133,7 @@ def open_groups(
         _check_pairs(ids, int(about["hypotheses"]), verdicts, wanted, name)
         files.append(_Shard(people, latents, ids))
         condition = {verdict.group_id: verdict for verdict in verdicts}
-        unjudged = np.full(int(about["hypotheses"]), np.nan)  # a group that is pending teaches nothing
+        unjudged = np.full(int(about["hypotheses"]), np.nan)  # a pending group has no scores
         scores += [condition[one].scores if one in condition else unjudged for one in ids]
         uncertainty += [_errors(condition[one]) if one in condition else unjudged for one in ids]
     if not files:
@@ -149,7 +152,7 @@ def open_groups(
 
 
 def joined(sources: Sequence[StoredGroups]) -> StoredGroups:
-    """The groups of several generations as one source; raises TrainError if they differ in size."""
+    """The groups of several generations as one source. Raises TrainError if they differ in size."""
     sizes = {source.scores.shape[1] for source in sources}
     if len(sizes) > 1:
         raise TrainError(f"generations hold groups of {sorted(sizes)} hypotheses: sample all with one number")
@@ -205,7 +208,7 @@ def _check_model(about: dict[str, str], base: HmrModel, wanted: GroupsWanted) ->
 
 
 def _check_body(group: Group, body: Body, gen: str) -> None:
-    """Pose the first group again: another body puts its keypoints elsewhere."""
+    """Pose the first group again: with another body its keypoints are elsewhere. Raises TrainError then."""
     pose, betas, translation = map(torch.from_numpy, (group.pose, group.betas, group.translation))
     with torch.no_grad():
         keypoints = body.points(rotation_matrices(pose), betas[None], translation).keypoints
@@ -236,7 +239,7 @@ def _precision(compute: Compute) -> str:
 
 
 def _about(path: Path) -> dict[str, str] | None:
-    """The metadata of a whole file laid out before; None if there is none."""
+    """The metadata of a complete file written before; None if there is none."""
 
     def read(path: Path) -> dict[str, str]:
         with safe_open(path, framework="pt") as file:
@@ -248,7 +251,7 @@ def _about(path: Path) -> dict[str, str] | None:
 def _lay_out(
     groups: Sequence[Group], people: Path, latents: Path, base: HmrModel, wanted: GroupsWanted, compute: Compute
 ) -> dict[str, str]:
-    """Write the two files of a shard; people that another generation laid out are kept."""
+    """Write the two files of a shard; files about its people that another generation wrote are kept."""
     about = {
         "ids": "\n".join(group.person.group_id for group in groups),
         "hypotheses": str(len(groups[0]) if groups else 0),
@@ -269,7 +272,7 @@ def _write(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> Non
     write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=about))
 
 
-STORED = "memory."  # before the names of a context's parts in files, as version 0.1 wrote them
+STORED = "memory."  # prefix for the parts of a context in files, as in version 0.1
 
 
 def _named(condition: Condition | Observation) -> Iterator[tuple[str, Tensor]]:

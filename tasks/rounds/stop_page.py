@@ -1,4 +1,4 @@
-"""Why a round of training stopped: one page with the guard's rules, what they saw last, and the curves."""
+"""Why a round of training stopped: a page with the guard's rules, their last values, and the curves."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ score, {{ counts.flat }} have scores that differ too little. Objective: {{ objec
 
 
 def write_stop_page(folder: Path, result: TrainResult, settings: TrainSettings) -> Path:
-    """Write the page beside the round's curves, which must lie in `folder` already."""
+    """Write the page next to the round's curves, which must be in `folder` already; returns its path."""
     decision, history, objective = result.decision, result.evaluations, settings.resolved()
     record = RoundRecord(
         1, folder / "curves.parquet", folder / "evaluations.parquet", decision.best.step, decision.reason

@@ -3,9 +3,9 @@
     python -m torch.distributed.run --standalone --nproc-per-node 2 -m tasks.rounds.train_worker SPEC.json
     accelerate launch -m tasks.rounds.train_worker SPEC.json
 
-The process tells its progress as lines of JSON on standard output, `{"row": ...}` after a step, `{"seen": ...}` after
-a look at `val` and `{"advice": ...}` where a setting seems wrong; its last words, if what it was given cannot be used,
-are `{"error": ...}` and exit code 2.
+The process reports its progress as lines of JSON on standard output: `{"row": ...}` after a step, `{"seen": ...}`
+after a look at `val` and `{"advice": ...}` if a setting seems wrong. If its input cannot be used, it ends with
+`{"error": ...}` and exit code 2.
 """
 
 import json
@@ -40,7 +40,7 @@ from tasks.sampling import body, groups_from, model
 from tasks.scoring import judge_all, make_critic
 
 RESULT = "result.json"
-"""What a finished round has, written last."""
+"""File of a finished round, written last."""
 
 CURVES = ("curves", "evaluations")
 """Tables of a round: a row after each step, and one after each look at `val`."""
@@ -51,7 +51,7 @@ MONITORED = 100  # people of `val` whose groups the second critic scores
 
 
 class Trained(NamedTuple):
-    """What a round of training left behind."""
+    """The result of a round of training."""
 
     checkpoint: Path
     best_step: int
@@ -59,7 +59,7 @@ class Trained(NamedTuple):
 
 
 class RoundSpec(Specification):
-    """All that a round needs; what `train_worker` reads."""
+    """All that a round needs; `train_worker` reads it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +82,10 @@ Tell = Callable[[Mapping[str, Any]], None]
 
 
 def train_settings(section: Train, seed: int) -> TrainSettings:
-    """The settings of the trainer from those of the run."""
+    """The settings of the trainer from those of the run.
+
+    Raises SettingsError if values do not fit together, or a setting needs a package that is not installed.
+    """
     given: dict[str, Any] = {**trainer_settings(section.preset), "objective": section.overrides, "seed": seed}
     for name in sorted(TrainSettings.model_fields.keys() & Train.model_fields.keys()):
         if getattr(section, name) is not None:
@@ -100,11 +103,11 @@ def train_settings(section: Train, seed: int) -> TrainSettings:
 
 
 def finished(folder: Path) -> Trained | None:
-    """The result of a round that was trained before; its curves are written again from it if they are damaged."""
+    """The result of a round that was trained before, else None; damaged curves are written again from it."""
     kept = read_again(folder / RESULT, _result)
     if kept is None:
         return None
-    shutil.rmtree(folder / "states", ignore_errors=True)  # of a process killed between its last two steps
+    shutil.rmtree(folder / "states", ignore_errors=True)  # left by a process killed between its last two steps
     for name in CURVES:
         path = folder / f"{name}.parquet"
         if name in kept and read_again(path, pd.read_parquet) is None:
@@ -123,7 +126,7 @@ def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def made_of(spec: RoundSpec) -> dict[str, Any]:
-    """What a round's result follows from, as `result.json` keeps it."""
+    """What a round's result depends on, as stored in `result.json`."""
     return {
         **train_settings(spec.train, spec.seed).alike(),
         "groups": [*spec.older, spec.gen],
@@ -135,7 +138,7 @@ def made_of(spec: RoundSpec) -> dict[str, Any]:
 
 
 def refuse_other(spec: RoundSpec) -> None:
-    """Raises SettingsError if the folder holds a round that was made of something else; older ones do not say."""
+    """Raises SettingsError if the folder holds a round with other inputs; older rounds do not record them and pass."""
     kept = json.loads((spec.folder / RESULT).read_text()).get("made_of", {})
     now = made_of(spec)
     other = [name for name in kept if name in now and kept[name] != now[name]]
@@ -148,9 +151,11 @@ def refuse_other(spec: RoundSpec) -> None:
 
 
 def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -> Trained:
-    """Train one round and write policy, curves and the page that says why it stopped; the first process writes.
+    """Train one round and write policy, curves and the page that says why it stopped; only the first process writes.
 
-    Also `evaluations.parquet`, `result.json` and TensorBoard files, and what the store's groups look like to training.
+    It also writes `evaluations.parquet`, `result.json`, TensorBoard files, and the groups in the form for training.
+    `tell` is called with each progress message. Raises SettingsError if the folder holds a round with other inputs, and
+    the TrainError of `open_groups`.
     """
     accelerator = accelerator or make_accelerator()
     settings = train_settings(spec.train, spec.seed)
@@ -161,7 +166,7 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
     )
     store, prepared = GroupStore(spec.store_root), spec.store_root.parent / "prepared"
     every = [*(wanted._replace(gen=gen, off_policy=True) for gen in spec.older), wanted]
-    with accelerator.main_process_first():  # the others find what it laid out
+    with accelerator.main_process_first():  # the others find the files that it wrote
         source = joined([open_groups(store, one, base, body_model, prepared, compute) for one in every])
     log = _Logs(spec, settings, tell) if accelerator.is_main_process else None
     result = train_policy(
@@ -191,9 +196,9 @@ def train(spec: RoundSpec, tell: Tell, accelerator: Accelerator | None = None) -
 
 
 def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callable[[HmrModel], GuardLook]:
-    """What measures a model on `val`, with the second critic if there is one; the first process does."""
+    """A function that measures a model on `val`, with the second critic if any; only the first process measures."""
     if log is None:
-        return lambda candidate: GuardLook(0, 0.0, 0.0, 0.0)  # never called: the others are told
+        return lambda candidate: GuardLook(0, 0.0, 0.0, 0.0)  # never called: the others receive the result
     body_model, compute = body(spec.body_path), compute_for(spec.sample)
     details = None if spec.train.train_encoder else encode_split(base, body_model, spec.val, compute)
 
@@ -214,7 +219,7 @@ def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callab
 
 
 def _second_opinion(spec: RoundSpec, drawn: DrawnPeople) -> float | None:
-    """Mean score that the second critic gives to groups of `val`; None if it abstains from all."""
+    """Mean score 0-100 that the second critic gives to groups of `val`; None if it abstains on all."""
     judge = spec.judge.model_copy(update={"name": spec.train.second_critic})
     seen, count = drawn.known.seen, min(MONITORED, len(drawn.latents))
     people = person_records(spec.val, seen)[:count]
@@ -236,7 +241,7 @@ def _second_opinion(spec: RoundSpec, drawn: DrawnPeople) -> float | None:
 
 
 class _Logs:
-    """Where a run's numbers go while it runs: whoever asked for it, TensorBoard, and Weights & Biases if wanted."""
+    """Where a run's numbers go while it runs: the caller, TensorBoard, and Weights & Biases if wanted."""
 
     def __init__(self, spec: RoundSpec, settings: TrainSettings, tell: Tell) -> None:
         self.tell, self.steps, self.objective, self.taken = tell, settings.steps, settings.resolved(), 0
@@ -244,6 +249,7 @@ class _Logs:
         self.remote = _wandb(spec, settings) if spec.train.wandb else None
 
     def step(self, row: dict[str, float]) -> None:
+        """Log the numbers of one step."""
         self.taken = int(row["step"])
         self._write(row)
         self.tell({"row": row, "steps": self.steps})
@@ -251,7 +257,7 @@ class _Logs:
             self.tell({"advice": advice})
 
     def look(self, seen: GuardLook) -> None:
-        """Keep what a look at `val` after the last step saw."""
+        """Log the measurements on `val` after the last step."""
         row = {f"val/{name}": value for name, value in asdict(seen).items() if name != "step" and value is not None}
         self._write(row)
         self.tell({"seen": row})
@@ -263,6 +269,7 @@ class _Logs:
             self.remote.log(row, step=self.taken)
 
     def end(self) -> None:
+        """Close all logs."""
         self.board.close()
         if self.remote is not None:
             self.remote.finish()
@@ -278,11 +285,11 @@ def _wandb(spec: RoundSpec, settings: TrainSettings) -> Any:
 
 
 def main(arguments: list[str]) -> int:
-    """The process: read the specification, train, tell."""
+    """The process: read the specification, train, report; returns the exit code."""
     launcher = os.getppid()
 
     def tell(message: Mapping[str, Any]) -> None:
-        if os.getppid() != launcher:  # nobody would stop an orphan that writes into the same folder as its successor
+        if os.getppid() != launcher:  # nothing else would stop an orphan that writes into its successor's folder
             os._exit(1)
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
@@ -294,7 +301,7 @@ def main(arguments: list[str]) -> int:
             raise
         tell({"error": str(error)})
         sys.stdout.flush()
-        os._exit(MISUSE)  # the other processes wait for this one: no clean-up that waits for them
+        os._exit(MISUSE)  # the other processes wait for this one, so do not wait for them
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where the networks of a stage run, from its settings and from what this machine has."""
+"""Where the networks of a stage run, from its settings and this machine's hardware."""
 
 import torch
 
@@ -7,7 +7,10 @@ from tasks.run.settings import Sample, ScoreNetSettings, SettingsError
 
 
 def compute_for(section: Sample | ScoreNetSettings) -> Compute:
-    """How a section wants networks run; `auto` is a GPU if torch sees one. Raises SettingsError for one it does not."""
+    """Device and precision for the networks of a section; `auto` is a GPU if torch sees one.
+
+    Raises SettingsError for a device that torch does not see.
+    """
     on_gpu = torch.cuda.is_available()
     if section.device == "cuda" and not on_gpu:
         table = "sample" if isinstance(section, Sample) else "critic.scorenet"

@@ -1,4 +1,4 @@
-"""What a stage measured, kept as a JSON file with a digest of what it was made of: read back only for the same."""
+"""A stage's measurements as a JSON file with a digest of its inputs: read back only for the same inputs."""
 
 import hashlib
 import json
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def made_of(*parts: Any) -> str:
-    """Digest of what a measurement follows from: values that JSON or `str` can tell apart."""
+    """Digest of a measurement's inputs: values that JSON or `str` can tell apart."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_note(path: Path, of: str, read: Callable[[Any], T]) -> T | None:
-    """What `read` makes of what was kept; None if there is nothing, or it was made of something else, or is damaged."""
+    """The stored note, converted by `read`; None if there is none, its inputs differ, or it is damaged."""
 
     def kept(path: Path) -> T | None:
         note = json.loads(path.read_text())
@@ -27,5 +27,5 @@ def read_note(path: Path, of: str, read: Callable[[Any], T]) -> T | None:
 
 
 def write_note(path: Path, of: str, rows: Any) -> None:
-    """Put a note in the place of the one before."""
+    """Write a note, replacing an earlier one."""
     write_text(path, json.dumps({"made_of": of, "rows": rows}, default=str))

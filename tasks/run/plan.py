@@ -1,4 +1,4 @@
-"""Where everything of a run lies, and which model, body and people each stage works with."""
+"""Paths of a run, and which model, body and people each stage works with."""
 
 import json
 import os
@@ -34,7 +34,7 @@ from tasks.sampling import body, model, sampler_settings
 from tasks.scoring import Errors, make_critic
 
 FREE = "free"
-"""Folder of the free photographs, and so the beginning of the names of their shards."""
+"""Folder of the free photographs, and so the prefix of the names of their shards."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,22 @@ class Plan:
 
     @property
     def folder(self) -> Path:
+        """The run's folder."""
         return self.settings.run.folder
 
     @property
     def store_root(self) -> Path:
+        """Folder of the run's store."""
         return self.folder / "store"
 
     @property
     def store(self) -> GroupStore:
+        """The run's store."""
         return GroupStore(self.store_root)
 
     @property
     def on_studio(self) -> bool:
-        """Whether the target domain is the embedded one."""
+        """Whether the run uses the embedded studio instead of the user's photographs."""
         return self.settings.photographs.folder is None
 
     @property
@@ -68,6 +71,7 @@ class Plan:
 
     @property
     def body_path(self) -> Path | None:
+        """File of the body model; None = the embedded body."""
         return self.settings.base.body
 
     @cached_property
@@ -81,17 +85,17 @@ class Plan:
 
     @cached_property
     def truth(self) -> Errors | None:
-        """True errors of a group, for a critic that judges by them; the user's photographs have none."""
+        """A function for the true errors of a group, for a critic that needs them; None on the user's photographs."""
         return wild_errors(body(self.body_path)) if self.settings.critic.needs_truth and self.on_studio else None
 
     def people(self, split: Split) -> StudioPeople:
-        """A studio split; what detection saw of it is shared by all runs."""
+        """A studio split; its detections are cached and shared by all runs."""
         counts = self.settings.studio
         count = {"wild": counts.wild, "val": counts.val, "easy_val": counts.val}.get(split, counts.test)
         return StudioPeople(split, count, studio_cache(self.settings.run.out), self.settings.run.processes)
 
     def photographed(self) -> tuple[str, ...]:
-        """Shards of the store with people of real photographs: beside those of the studio, the free ones."""
+        """Shards of the store with people of real photographs; in a run on the studio these are the free ones."""
         shards = self.store.people_shards()
         return tuple(name for name in shards if not self.on_studio or name.startswith(f"{FREE}-"))
 
@@ -104,7 +108,9 @@ class Plan:
         return f"round{round_number}"
 
     def gens(self, names: Sequence[str] | None) -> list[str]:
-        """Those of the store's generations that are named, or all; raises SettingsError if one, or any, is lacking."""
+        """The store's generations with these names, or all. Raises SettingsError if a named one is missing, or there is
+        none.
+        """
         sampled = self.store.gens()
         wanted = sampled if names is None else [*names]
         if not wanted or set(wanted) - set(sampled):
@@ -116,17 +122,17 @@ class Plan:
         return wanted
 
     def benchmark(self, name: str) -> Path:
-        """File of the errors of a model for each person, "before" or "after" alignment or of another name."""
+        """File with a model's errors for each person; name: "before" or "after" alignment, or another name."""
         return self.folder / "benchmark" / f"{name}.npz"
 
     @property
     def people_found(self) -> Path:
-        """File of what finding people came to, photograph by photograph that could not be used."""
+        """File with the number of people found, and the photographs that could not be used."""
         return self.folder / "people.json"
 
     @cached_property
     def sight(self) -> Sight | None:
-        """What the critic sees of a group beside its numbers; None if it looks at no pictures."""
+        """What the critic's pictures show; None if it looks at no pictures."""
         return sight_of(self._make_critic())
 
     @property
@@ -135,17 +141,17 @@ class Plan:
         return (self.round_folder(1) / "result.json").exists()
 
     def older_gens(self, round_number: int) -> tuple[str, ...]:
-        """The generations before its own that round 1, 2, ... trains on too, oldest first."""
+        """The earlier generations that round 1, 2, ... trains on in addition to its own, oldest first."""
         own = round_number - 1
         return tuple(self.gen(k) for k in range(max(own - self.settings.align.max_age, 0), own))
 
     def temperature(self, round_number: int) -> float:
-        """Of the groups that the policy after some rounds draws."""
+        """Temperature of the groups that the policy after some rounds draws."""
         details = self.settings.align.temperatures
         return details[min(round_number, len(details) - 1)] if details else self.settings.sample.temperature
 
     def training(self, round_number: int) -> Train:
-        """[train] as round 1, 2, ... has it; `overrides` of later rounds are laid over those of the first."""
+        """[train] for round 1, 2, ...; `overrides` of later rounds are laid over those of the first."""
         first, later = self.settings.train, self.settings.align.later
         if round_number <= 1 or not later:
             return first
@@ -154,11 +160,15 @@ class Plan:
         return validate(Train, values, "settings", "align.later")
 
     def round_folder(self, round_number: int) -> Path:
+        """Folder of round 1, 2, ..."""
         return self.folder / "training" / f"round{round_number}"
 
     def check(self) -> None:
-        """Refuse, before any work, what could only fail later: models, body and critic that cannot be had."""
-        from tasks.training import train_settings  # here: a second that what only samples can spare
+        """Check body, models and critic before any work.
+
+        Raises SettingsError, or the error of the reader of a file, if one of them cannot be used.
+        """
+        from tasks.training import train_settings  # here: it takes a second, which sampling alone does not need
 
         self.check_sampling()
         self._make_critic()
@@ -170,13 +180,15 @@ class Plan:
             train_settings(self.training(number), self.settings.run.seed)
 
     def check_sampling(self) -> None:
-        """The same of what sampling needs: body, base, device and the sampler's settings."""
+        """The same for what sampling needs: body, base, device and the sampler's settings."""
         body(self.body_path)
         compute_for(self.settings.sample)
         sampler_settings(self.settings.sample, model(self.base).sampler)
 
     def check_second_critic(self) -> None:
-        """Refuse a second critic that could judge no group of `val`: they have neither pictures nor labels to give."""
+        """Raises SettingsError for a second critic that needs pictures or truth: the groups of `val` come
+        without them.
+        """
         if (name := self.settings.train.second_critic) is None:
             return
         section, fix = self.settings.critic.named(name), "choose evidence, physics or scorer"
@@ -194,14 +206,14 @@ class Plan:
 
     @property
     def memory(self) -> Path | None:
-        """The memory that the remote critic is shown."""
+        """The store of the memory that the remote critic is shown; None = no memory."""
         return validate(VlmSettings, self.settings.critic.vlm, "settings", "critic.vlm").memory
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Work in the folder of the run, alone, with the memory that the run began with.
+        """Context in which this process alone works in the run's folder, with the memory that the run began with.
 
-        What killed processes left unfinished in it goes. Raises RunInUse if another process works there.
+        Unfinished files of killed processes are removed. Raises RunInUse if another process works there.
         """
         with held(self.folder):
             remove_strays(self.folder)
@@ -210,9 +222,9 @@ class Plan:
             yield
 
     def claim(self) -> None:
-        """Make the folder of the run this run's own.
+        """Bind the folder of the run to these settings.
 
-        Raises SettingsError if other settings filled it, or if files that it is made with have changed since.
+        Raises SettingsError if it was filled with other settings, or if files used by the run have changed since.
         """
         path = self.folder / "settings.json"
         base, body_ = model(self.base).digest(), body_digest(self.body_path)
@@ -242,7 +254,7 @@ class Plan:
 
 @contextmanager
 def _about(key: str) -> Iterator[None]:
-    """SettingsErrors inside name the key that they are about."""
+    """Adds the key to the message of a SettingsError raised inside."""
     try:
         yield
     except SettingsError as error:
@@ -250,5 +262,5 @@ def _about(key: str) -> Iterator[None]:
 
 
 def studio_cache(out: Path) -> Path:
-    """Where detections of studio people are kept: HMR_ALIGN_CACHE, else beside the runs."""
+    """Folder for cached detections of studio people: HMR_ALIGN_CACHE, else beside the runs."""
     return Path(os.environ.get("HMR_ALIGN_CACHE") or out / "studio-cache") / VERSION

@@ -1,4 +1,4 @@
-"""Which faults are worth another try: those that can pass by themselves, never bad input or bad settings."""
+"""Which faults are tried again: temporary ones, never bad input or bad settings."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ NEVER = (ValueError, TypeError, KeyError, AssertionError, PermissionError, FileN
 
 
 def may_pass(task: Any, task_run: Any, state: Any) -> bool:
-    """Prefect's retry condition: whether what failed may succeed unchanged (a busy disk, a lost connection)."""
+    """Prefect's retry condition: whether the failed task may succeed unchanged (a busy disk, a lost connection)."""
     try:
         state.result()
     except NEVER:

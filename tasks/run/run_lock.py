@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder, by a lock that dies with its holder."""
+"""One process at a time in a run's folder, by a lock that ends with its process."""
 
 import fcntl
 import json
@@ -21,16 +21,16 @@ class RunInUse(RuntimeError):
 
 _LOCK = threading.Lock()
 _HELD: dict[Path, tuple[IO[str], int]] = {}
-"""Folders that this process holds: the open file, and how many blocks are inside."""
+"""Folders that this process holds: the open lock file, and the number of nested blocks."""
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; raises RunInUse at once if another process does. Blocks in one process may be nested.
+    """Hold a run's folder. Blocks in one process may be nested.
 
-    The lock is the kernel's (flock): it goes with the process, however that ends, and the file may stay. Processes on
-    other machines are kept out where the file system passes such locks on, as NFS 4 does; some cluster file systems
-    need a mount option for it.
+    Raises RunInUse at once if another process holds it. The lock is the kernel's (flock): it ends with the process,
+    however that ends, and the file may stay. Processes on other machines are kept out if the file system supports such
+    locks, as NFS 4 does; some cluster file systems need a mount option for it.
     """
     folder = folder.absolute()
     with _LOCK:
@@ -50,10 +50,10 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _leave_nothing(folder: Path) -> None:
-    """Remove a folder in which nothing but the lock is: a misspelt name should not leave one."""
+    """Remove a folder that holds nothing but the lock: a misspelt name should not leave a folder."""
     if folder.is_dir() and [path.name for path in folder.iterdir()] == [FILE]:
         (folder / FILE).unlink()
-        with suppress(OSError):  # somebody has come meanwhile
+        with suppress(OSError):  # another process has started meanwhile
             folder.rmdir()
 
 
@@ -68,7 +68,7 @@ def _taken(folder: Path) -> IO[str]:
         raise RunInUse(
             f"{folder} is in use{holder}: wait until it is done, stop it, or choose another --name"
         ) from None
-    if not os.fstat(file.fileno()).st_nlink:  # its holder went and took it along between our open and lock
+    if not os.fstat(file.fileno()).st_nlink:  # its holder ended and removed it between our open and lock
         file.close()
         return _taken(folder)
     about = {

@@ -1,7 +1,7 @@
-"""The settings of a run: one TOML file, one section per stage, read once at the door.
+"""The settings of a run: one TOML file, one section per stage, read and checked once.
 
-Every default stands here; `deploy/settings/default.toml` shows them all. An unknown key is refused with the
-nearest known one, because a misspelt key that is accepted in silence is an experiment that was never run.
+Every default is here; `deploy/settings/default.toml` shows them all. An unknown key is an error that names the
+nearest known one: a misspelt key that was silently ignored would invalidate an experiment.
 
 To add a setting: a field with its unit in the comment, and a line in default.toml (a test compares the two).
 """
@@ -23,7 +23,7 @@ Values = Mapping[str, Mapping[str, Any]]
 """Settings as read: section -> key -> value."""
 
 FullPath = Annotated[Path, Strict(False), AfterValidator(lambda path: path.expanduser().absolute())]
-"""A path as the user wrote it, made absolute: a deployed run starts in another folder."""
+"""The user's path made absolute, because a deployed run starts in another folder."""
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Processes = Annotated[int, Field(ge=1, le=1024)]
@@ -40,11 +40,11 @@ Precision = Literal["float32", "bf16"]
 
 
 class SettingsError(ValueError):
-    """A settings file or flag that cannot be used; the message says where, what and the mend."""
+    """A settings file or flag that cannot be used; the message says where, what is wrong and how to fix it."""
 
 
 class Section(BaseModel):
-    """Frozen, strict (no "300" for 300), finite, and closed to unknown keys."""
+    """Base of all sections: frozen, strict (no "300" for 300), finite, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
@@ -56,7 +56,7 @@ class Run(Section):
     out: FullPath = Field(default_factory=lambda: Path(os.environ.get("HMR_ALIGN_RUNS", "runs")))
     seed: Seed = 0
     shard_size: Annotated[int, Field(ge=1, le=100_000)] = 64  # images in one shard
-    processes: Processes = 1  # that work on shards, or for threads on the photographs of one; results are the same
+    processes: Processes = 1  # working on shards, or (runner threads) on one shard's photographs; same results
     runner: Literal["threads", "processes", "dask", "ray"] = "threads"  # where the shards of a stage are worked on
     cluster: str | None = None  # address of a Dask scheduler or a Ray cluster; none = `processes` workers here
 
@@ -81,9 +81,9 @@ class Photographs(Section):
     """The user's pictures; without a folder the embedded default is used."""
 
     folder: FullPath | None = None
-    nested: bool = False  # search the folders in it too
+    nested: bool = False  # also search its subfolders
     focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
-    crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop over that of the landmarks' box
+    crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop / side of the landmarks' box
     only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
 
 
@@ -91,12 +91,12 @@ class Base(Section):
     """The body and the model that alignment starts from."""
 
     body: FullPath | None = None  # SMPL_NEUTRAL.pkl or .npz; none = the embedded body
-    # none = "lab" on the embedded job, "default" on the user's photographs
+    # none = "lab" on the embedded studio, "default" on the user's photographs
     checkpoint: Checkpoint | None = None
 
 
 class Sample(Section):
-    """How each group is drawn."""
+    """How each group of hypotheses is drawn."""
 
     hypotheses: Hypotheses = 20  # in one group
     steps: Annotated[int, Field(ge=2, le=1000)] | None = None  # network calls of the sampler; None = the model's own
@@ -106,7 +106,7 @@ class Sample(Section):
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
     solver: Literal["ddim", "second_order"] | None = None  # DDIM, or DPM-Solver++(2M); None = the model's own
     eta: Share = 0.0  # fresh noise in each step of ddim: 0 = none, 1 = ancestral sampling
-    guidance: Share | None = None  # how strongly detected keypoints pull at each predicted x0; None = the model's own
+    guidance: Share | None = None  # weight with which detected keypoints pull each predicted x0; None = the model's own
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Sample":
@@ -124,7 +124,7 @@ class OverlaySection(Section):
 
 
 class ScoreNetSettings(Section):
-    """The published judge of hypotheses, as critic `scorenet`."""
+    """The published network ScoreNet, as critic `scorenet`."""
 
     checkpoint: FullPath | None = None  # needed: an official ScoreNet file, or what `hmr-align convert` made of one
     device: Device = "auto"
@@ -134,7 +134,7 @@ class ScoreNetSettings(Section):
 class PanelSettings(Section):
     """Several critics as one, as critic `panel`."""
 
-    members: dict[str, Positive] = {}  # weight of each critic, by its name; their own sub-tables hold for them
+    members: dict[str, Positive] = {}  # weight of each critic, by its name; each reads its own sub-table
     combine: Literal["z", "rank", "mean"] = "z"  # of scores in a group: standardised, by rank, or as they are
 
 
@@ -151,7 +151,7 @@ class ShuffledSettings(Section):
 
 
 class CriticSection(Section):
-    """Who judges. The sub-tables are read by the critic of that name."""
+    """The critic. The sub-tables are read by the critic of that name."""
 
     name: str = "evidence"
     evidence: dict[str, Any] = {}
@@ -177,7 +177,7 @@ class CriticSection(Section):
 
     @property
     def needs_truth(self) -> bool:
-        """Whether ground truth is read."""
+        """Whether the critic reads ground truth."""
         return "oracle" in self.judges
 
     @property
@@ -186,7 +186,7 @@ class CriticSection(Section):
         return "vlm" in self.judges
 
     def named(self, name: str) -> "CriticSection":
-        """The section with another critic in its place, and nobody to watch it."""
+        """The section with another critic in its place, and without a monitor."""
         return self.model_copy(update={"name": name, "monitor": None})
 
 
@@ -197,7 +197,7 @@ class Align(Section):
     # of each round's groups, the last one for all later rounds; empty = [sample] temperature
     temperatures: Annotated[tuple[Temperature, ...], Strict(False)] = ()
     max_age: Annotated[int, Field(ge=0)] = 0  # rounds back whose groups are trained on too
-    reference: Literal["last round", "base"] = "last round"  # which model the policy is held to
+    reference: Literal["last round", "base"] = "last round"  # which model is the reference
     later: dict[str, Any] = {}  # changes to [train] from the second round on
 
 
@@ -219,11 +219,11 @@ class Train(Section):
     second_critic: str | None = None  # scores groups of `val` for the guard; training never sees it
 
     train_encoder: bool = False
-    encoder_learning_rate: Positive | None = None  # none = 0.4 of learning_rate
+    encoder_learning_rate: Positive | None = None  # none = 0.4 x learning_rate
     encoder_precision: Precision = "float32"  # of a trained encoder; the noise predictor is always float32
     checkpoint_activations: bool = False  # less memory, more time, for a trained HRNet
     lora_rank: Annotated[int, Field(ge=0, le=4096)] = 0  # 0 = all weights of the noise predictor; else adapters (peft)
-    lora_alpha: Count = 16  # adapters count lora_alpha / lora_rank times
+    lora_alpha: Count = 16  # adapters are scaled by lora_alpha / lora_rank
 
     processes: Processes = 1  # one for each GPU; more than one on CPUs is for tests
     micro_groups: Count | None = None  # groups at once in a process; none = all of its part of a step
@@ -279,7 +279,7 @@ class Instances(Section):
     focal_px: Focal | None = None  # where the file gives no camera
     principal_point: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # px; none = the middle
     hypotheses: Hypotheses = 15  # in a group, as published
-    # of the noise about the truth: 1 = as published; mixed = 1 to 16 within a group, as on the studio
+    # level of the noise added to the truth: 1 = as published; mixed = 1 to 16 within a group, as on the studio
     level: Annotated[float, Field(gt=0, le=100)] | Literal["mixed"] = 1.0
 
     @model_validator(mode="after")
@@ -294,17 +294,17 @@ class Recover(Section):
 
     out: FullPath = Field(default_factory=lambda: Path("results"))  # results go to <out>/<name>
     name: Name | None = None  # none = after the first argument
-    pick: Literal["zero", "medoid", "critic", "mean"] = "zero"  # which mesh of a group stands for it
+    pick: Literal["zero", "medoid", "critic", "mean"] = "zero"  # which mesh of a group represents it
     hypotheses: Hypotheses = 20  # in a group
     temperature: Temperature = 1.0  # 1 = the model's own spread
     formats: Annotated[tuple[Literal["npz", "obj", "glb"], ...], Strict(False)] = ("npz",)  # npz is always written
-    vertices: bool = False  # into the npz too
+    vertices: bool = False  # also put vertices into the npz
     refine: bool = False  # fit the picked mesh to the detector's landmarks
     processes: Annotated[int, Field(ge=0, le=1024)] = 0  # photographs at once; 0 = as many as there are cores, up to 4
 
 
 class Pretrain(Section):
-    """Training of a base from nothing; what is unset is as for the shipped ones."""
+    """Training of a base from scratch; unset values are those of the shipped bases."""
 
     steps: Count | None = None
     batch: Count | None = None
@@ -342,9 +342,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_settings(path: Path | None = None, overrides: Values | None = None) -> Settings:
-    """Settings from a TOML file (none = the defaults), and over them the flags: section -> key -> value.
+    """Settings from a TOML file (none = the defaults), overridden by the flags: section -> key -> value.
 
-    A None in `overrides` is a flag that was not given. Relative paths count from the current folder.
+    A None in `overrides` is a flag that was not given. Relative paths are relative to the current folder. Raises
+    SettingsError if the file cannot be read or a value is invalid.
     """
     table = _read_toml(path) if path else {}
     settings = validate(Settings, table, where=path.name if path else "settings")
@@ -356,7 +357,7 @@ def load_settings(path: Path | None = None, overrides: Values | None = None) -> 
 
 
 def validate(model: type[Model], values: Mapping[str, Any], where: str, section: str = "") -> Model:
-    """`values` as `model`; what does not fit becomes one SettingsError that names `where` and each fault.
+    """`values` as `model`; raises one SettingsError that names `where` and each invalid value.
 
     Sub-tables of critics are read by it too: `validate(VlmSettings, table, "smoke.toml", "critic.vlm")`.
     """
@@ -368,13 +369,13 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
 
 
 _LEFT_OUT: Any = {"run": {"name", "out", "processes", "runner", "cluster"}, "instances": True, "recover": True}
-"""Settings that cannot change a run: its name, folder and where it is worked on, and other commands' sections."""
+"""Settings that cannot change a run's results: name, folder, where it runs, and other commands' sections."""
 
 
 def changed_since(kept: Mapping[str, Mapping[str, Any]], settings: Settings) -> Iterator[str]:
-    """Each setting that can change a run and is not as it was kept, in words.
+    """Each setting that can change a run and differs from the stored one, as text.
 
-    What an older version did not know counts as having been at its default.
+    A setting that an older version did not have counts as having been at its default.
     """
     defaults = Settings().model_dump(mode="json")
     for section, keys in settings.model_dump(mode="json", exclude=_LEFT_OUT).items():
@@ -395,11 +396,11 @@ def settings_sha256(settings: Settings) -> str:
 
 
 def kept_settings(folder: Path) -> dict[str, Any] | None:
-    """What `settings.json` of a run says, None where no run was started; raises SettingsError if it is damaged."""
+    """The content of a run's `settings.json`, None if no run was started. Raises SettingsError if it is damaged."""
     path = folder / "settings.json"
     try:
         kept = json.loads(path.read_bytes())
-        return {"made_with": {}, **kept, "settings": dict(kept["settings"])}  # older ones do not say what with
+        return {"made_with": {}, **kept, "settings": dict(kept["settings"])}  # older files lack it
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -421,7 +422,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _faults(model: type[BaseModel], error: ValidationError, section: str) -> list[str]:
-    """One readable line for each key at fault; a key that may be of several types is named once."""
+    """One readable line for each invalid key; a key that may have several types is named once."""
     by_key: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for fault in error.errors(include_url=False):
         by_key.setdefault(_key_path(model, fault["loc"]), []).append(dict(fault))
@@ -474,7 +475,7 @@ def _inner(model: type[BaseModel], tables: list[str]) -> type[BaseModel]:
 
 
 def _wanted(faults: list[dict[str, Any]]) -> str:
-    """What would have fitted, in pydantic's words, joined when several types would."""
+    """What would have been valid, in pydantic's words, joined if several types would be."""
     texts = ["be a path" if fault["type"] == "path_type" else fault["msg"] for fault in faults]
     return " or ".join(dict.fromkeys(text.split("should ", 1)[-1] for text in texts)).replace("or be ", "or ")
 

@@ -1,10 +1,10 @@
-"""`@task` as Prefect has it, with what all of ours share; outside of a flow run it is a plain function.
+"""Prefect's `@task` with our common options; outside of a flow run it is a plain function.
 
-Why none of ours uses Prefect's result cache: what a task makes lies in the run's folder, and the task looks there
-first. A cache beside it would be a second record of what is done. It would not see a shard that was lost or damaged,
-that another machine has written, or whose photographs have changed; and it would hold meshes twice.
+Why no task uses Prefect's result cache: a task's results are in the run's folder, and the task looks there
+first. A cache would be a second record of what is done. It would not notice a shard that was lost or damaged,
+that another machine has written, or whose photographs have changed; and it would store meshes twice.
 
-What is retried: faults that can pass, `retries` times, as the task says.
+Temporary faults are retried `retries` times.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,24 +21,24 @@ R = TypeVar("R")
 
 
 class Later(Generic[R]):
-    """What `submit` returns outside of a flow run: the work is done when its result is asked for."""
+    """The result of `submit` outside of a flow run: the work is done when its result is asked for."""
 
     def __init__(self, work: Callable[[], R]) -> None:
         self._work = work
 
     def result(self) -> R:
-        """Do the work; raises what it raises."""
+        """Do the work and return its result; raises the errors of the work."""
         return self._work()
 
 
 class ShardTask(Task[P, R]):
-    """A task that can be called without a server: then nothing is recorded, and nothing is tried again."""
+    """A task that can be called without a server: then nothing is recorded, and nothing is retried."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
         return super().__call__(*args, **kwargs) if in_a_run() else self.fn(*args, **kwargs)  # type: ignore[misc]
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
-        """Hand the call to the flow's task runner; `.result()` of what comes back waits for it."""
+        """Give the call to the flow's task runner; `.result()` of the returned object waits for it."""
         return super().submit(*args, **kwargs) if in_a_run() else Later(lambda: self.fn(*args, **kwargs))
 
 
@@ -57,5 +57,5 @@ def task(
 
 
 def in_a_run() -> bool:
-    """Whether a flow or a task of Prefect is being run here."""
+    """Whether this is called inside a flow run or task run of Prefect."""
     return FlowRunContext.get() is not None or TaskRunContext.get() is not None
