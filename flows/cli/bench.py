@@ -123,7 +123,7 @@ def bench_startup(
 
 @bench.command("pipeline")
 def bench_pipeline(
-    photographs: Annotated[int, typer.Option(metavar="N", min=2, help="Drawn photographs.")] = 128,
+    photographs: Annotated[int, typer.Option(metavar="N", min=2, help="Drawn photographs.")] = 192,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
     json_file: JsonFile = None,
 ) -> None:
@@ -204,7 +204,7 @@ def bench_all(json_file: JsonFile = None) -> None:
     with resources.as_file(photographs) as folder:
         people = sorted(folder.glob("*.jpg"))
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-            "pipeline": lambda: measure_pipeline(64, 2),  # first: Prefect reads its settings when it is imported
+            "pipeline": lambda: measure_pipeline(64, 1),  # first: Prefect reads its settings when it is imported
             "startup": lambda: measure_startup(2),
             "people": lambda: measure_people(people, rounds=2),
             "bodies": lambda: measure_bodies(rounds=5),

@@ -33,7 +33,7 @@ WAYS = {
 }
 
 
-def measure_pipeline(photographs: int = 128, rounds: int = 3) -> list[dict[str, Any]]:
+def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, Any]]:
     """Photographs per second: find people, sample 20 hypotheses each, judge by `evidence`; drawn and free photographs.
 
     Ways of running alternate; medians over rounds. Each result has metric, value, unit, baseline and ratio (above 1 is

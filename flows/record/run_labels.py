@@ -1,9 +1,10 @@
 """Names and tags of flow runs on the dashboard: stage, run, critic, split and round."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypedDict
 
-from prefect import Flow
+from prefect import Flow, flow_engine
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import FlowStateHook
@@ -14,6 +15,9 @@ from flows.record.dead_runs import TAG, free_task_runs
 from flows.record.run_log import keep_in_run_logs
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
+
+if hasattr(flow_engine, "_send_heartbeats"):  # else each flow waits at its end for a thread that sleeps
+    flow_engine._send_heartbeats = partial(flow_engine._send_heartbeats, join_on_exit=False)
 
 EVERY = "every"
 """Round number in the tag of flows that work on all rounds."""
