@@ -1,10 +1,10 @@
-"""The console script `hmr-align`: flags and a settings file become `Settings`, and a flow does it.
+"""The console script `hmr-align`: flags and a settings file become `Settings`, with which a flow is called.
 
 | file | what |
 |---|---|
 | `bench` | `hmr-align bench`: the speed of a part, as ratios in one run |
-| `command_line` | The console script `hmr-align`: flags and a settings file become `Settings` |
-| `comparison` | Two files of measurements side by side: what became slower or larger since the older one |
+| `command_line` | The console script `hmr-align`: flags and a settings file become `Settings` for a flow |
+| `comparison` | Compares two files of measurements: which ratios fell since the older one |
 | `data` | `hmr-align data`: import labelled people from other datasets, and other models' predictions |
 | `doctor` | `hmr-align doctor`: what this machine has, and how to fix what is missing |
 | `experiment` | `hmr-align experiment`: studies of several runs |
@@ -12,7 +12,7 @@
 | `flags` | The flags that several commands share, and how flags and a settings file become `Settings` |
 | `measurements` | The format in which every measuring command writes its numbers (`--json FILE`) |
 | `memory` | `hmr-align memory`: show a critic's memory, export it, import rules |
-| `output` | Output of commands: tables and measured numbers, printed or written to files |
+| `output` | What commands print: tables and measured numbers, and files of them |
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 

@@ -278,13 +278,15 @@ def render(
         run={"out": out, "name": name},
         overlay={"backend": backend, "size": size, "groups_shown": groups},
     )
-    from flows.save_pictures import save_pictures
-
     if record:
         with recorded():
+            from flows.save_pictures import save_pictures
+
             folder = save_pictures(chosen)
     else:
         with unrecorded():
+            from flows.save_pictures import save_pictures
+
             folder = save_pictures.fn(chosen)
     typer.echo(folder)
 

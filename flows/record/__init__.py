@@ -1,14 +1,14 @@
-"""What is kept of a flow run: names and tags, logs, progress, the folder that it holds.
+"""Records of a flow run: names and tags, logs, progress, the folder that it holds.
 
 | file | what |
 |---|---|
-| `console` | Which log lines are printed on the terminal: our own, and an error of the user once |
+| `console` | Which log lines are printed on the terminal: our own unchanged, and an error of the user once |
 | `dead_runs` | Runs whose process was killed: found by missing heartbeats, and marked Crashed with their task runs |
-| `progress` | Progress of a run: bars in the terminal, an artifact per stage on the dashboard |
-| `recording` | Flows that a command calls: recorded by a Prefect server, or without one |
+| `progress` | Progress of a run: bars in the terminal, a progress artifact per stage on the dashboard |
+| `recording` | Flows that a command calls: in the history of a Prefect server, or without one |
 | `run_folder` | A flow that works in a run's folder: alone there, and with the memory that the run began with |
 | `run_labels` | Names and tags of flow runs on the dashboard: stage, run, critic, split and round |
-| `run_log` | Logging during a run: a module's own logger. Its lines are in the run's log on the dashboard too |
+| `run_log` | Logging during a run: a module's own logger |
 | `shard_runner` | Where the shards of a stage are processed |
 | `shard_worker` | A process that works on shards: its setup before the first one |
 

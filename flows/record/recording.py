@@ -43,6 +43,9 @@ def unrecorded() -> Iterator[None]:
     """Context for flows called as plain functions (`flow.fn`), without a server: our log lines are printed on the
     terminal.
     """
+    from flows.server.prefect_settings import load_prefect
+
+    load_prefect()
     from flows.record.console import Terminal, is_our_log
 
     ours = Terminal()

@@ -6,7 +6,7 @@
 | `group_order` | In which order training visits the groups: a pure function of seed and step |
 | `group_source` | Where training takes its groups from: all scores at once, people and hypotheses row by row |
 | `guard` | Decides from validation alone when training must stop, and which step was the best |
-| `learner` | What is trained: a copy of a model's noise predictor, and optionally of its encoder |
+| `learner` | What is trained: a copy of a model's noise predictor, and optionally of its encoder, with adapters |
 | `objectives/` | Training objectives: from noise errors and advantages of whole groups to one loss. Torch only |
 | `train_benchmark` | Speed of training: what the skipped reference saves, how long loading takes, how memory grows |
 | `train_settings` | Settings of one round of fine-tuning, and the learning rate that follows from them |

@@ -1,4 +1,4 @@
-"""The body: what a pose, a shape and a camera make of it, and what a body can and cannot do.
+"""The body: posed, shaped and placed before a camera, and what a body can and cannot do.
 
 | file | what |
 |---|---|

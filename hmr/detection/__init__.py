@@ -6,14 +6,14 @@
 | `boxes` | Boxes about people: how far two overlap, and which found person an annotated one is |
 | `brought_keypoints` | Keypoints that the user brings take the place of the detector's landmarks, person by person |
 | `keypoint_file` | Reads a user's own 2-D keypoints of one picture, as JSON, in the layouts that tools write |
-| `keypoint_person` | A person whom the user's keypoints give and the detector missed |
+| `keypoint_person` | A person whom the user's keypoints name and the detector missed |
 | `people` | Finds the people in a photograph: box, landmarks in the picture and in metres, mask, square crop |
-| `people_benchmark` | Photographs per second of the search for people |
+| `people_benchmark` | Photographs per second of the search for people, against one through every square |
 | `photograph` | Photographs: read from a file as they are meant to be seen, and cropped to squares |
 | `pose_networks` | BlazePose's two networks: one finds heads and body circles, one places 33 landmarks in a square |
 | `resampling` | Pictures resampled fast: upright by area, and through any affine map |
 | `search_quality` | How well people are found: found, missed and false, against people who were marked by eye |
-| `tile_search` | The thorough search of a picture: squares of several scales |
+| `tile_search` | The thorough search of a picture: finer squares only where someone may still be |
 
 May import: nothing of ours.
 

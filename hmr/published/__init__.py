@@ -1,4 +1,4 @@
-"""The published networks, written anew: outputs equal to those of ScoreHypo and ADHMR.
+"""The published networks, in our own code: outputs equal to those of ScoreHypo and ADHMR.
 
 | file | what |
 |---|---|

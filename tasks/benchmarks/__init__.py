@@ -1,11 +1,11 @@
-"""Measurements beside a run: critics, checks, the detector, clients, training.
+"""Measurements outside of a run: critics, checks, the detector, clients, training.
 
 | file | what |
 |---|---|
 | `check_weights` | Weights of the critics' checks, fitted on labelled people whom no base was trained on |
 | `client_benchmark` | Rate and memory of the remote critic's client against a loopback server in a process of its own |
-| `critic_benchmark` | The critic benchmark: how well a critic's scores follow the true errors |
-| `detector_quality` | Errors of the person detector: on drawn people with known truth (real and simulated) |
+| `critic_benchmark` | The critic benchmark: groups of people with known truth, judged |
+| `detector_quality` | Errors of the person detector: on drawn people with known truth, real and simulated |
 | `refining` | Errors before and after the short fit of `hmr.body.refinement`, on people with known truth |
 | `train_benchmark` | A store of random people to measure how training streams it |
 

@@ -1,14 +1,14 @@
-"""Critics as a run has them: by name, with memory, records, pending groups and a monitor.
+"""The critics of a run: by name, with memory, records, pending groups and a monitor.
 
 | file | what |
 |---|---|
 | `critic_names` | The name and version under which a critic's verdicts are stored, found without asking its server |
 | `critic_record` | What a critic's name and version stand for: stored with its verdicts |
-| `monitoring` | A second critic of another kind that training never sees: how far it agrees with the first one |
-| `pending` | Groups that could not be judged, and why: those that are tried again, and those whose fault is final |
-| `remembering` | Loads, saves, pins, exports and imports the critic's memory |
+| `monitoring` | A second critic of another kind that training never sees |
+| `pending` | Groups that could not be judged, and why: those that are tried again |
+| `remembering` | The critic's memory between its store, its readable form and the critics that are shown it |
 | `request_plan` | What judging the groups of a run would cost with a remote critic: nothing is sent |
-| `scorenet` | The published network ScoreNet as a critic: it sees each photograph again, cropped as in its training |
+| `scorenet` | The published network ScoreNet as a critic, on its own crop of each photograph |
 
 May import: `tasks.run`, `tasks.groups`.
 

@@ -1,4 +1,4 @@
-"""`hmr-align data import`: labelled people of a file of others, written as records, with a page of what came in.
+"""`hmr-align data import`: labelled people of other datasets, written as records, with a page about the import.
 
 | file | what |
 |---|---|

@@ -1,4 +1,4 @@
-"""From files to people, groups and drawn groups, without Prefect: what stages and `recover` share.
+"""From files to people, groups and drawn groups, without Prefect: shared by the stages and `recover`.
 
 | file | what |
 |---|---|

@@ -6,7 +6,7 @@
 | `job` | One photograph -> its folder of results: read it, recover its people, write everything; the name comes last |
 | `page` | The files beside the photographs' folders: `results.parquet`, `README.txt` and `index.html` |
 | `pictures` | Pictures of recovered people: all in the photograph, each one alone, and each one's group |
-| `record` | A short record of a photograph's results: `photograph.json` in its folder, written last |
+| `record` | A short record of a photograph's results: `photograph.json` in its folder |
 | `recovery` | The best mesh of each person of a photograph, and its alternatives: the core of `hmr-align recover` |
 
 May import: `tasks.run`, `tasks.groups`.

@@ -1,8 +1,8 @@
-"""The report of a run: its page, tables, plots and what it says of photographs.
+"""The report of a run: its page, tables, plots and results on photographs.
 
 | file | what |
 |---|---|
-| `photograph_agreement` | How well bodies match the people in photographs without ground truth: evidence |
+| `photograph_agreement` | How well bodies match people in photographs without ground truth: evidence, not accuracy |
 | `report` | The report of a run: one HTML file that needs no other file and no network |
 | `report_figures` | Pictures of the report, ready for a page: photographs as JPEG data URIs, plots as inline SVG |
 | `report_tables` | A run's numbers for people: one sentence, rows of a table, a markdown page |

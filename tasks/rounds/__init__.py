@@ -1,10 +1,10 @@
-"""One round of fine-tuning: the store as training reads it, the process that trains, the page that says why it stopped.
+"""One round of fine-tuning: groups read from the store, the process that trains, the page that says why it stopped.
 
 | file | what |
 |---|---|
-| `group_stream` | Groups of the store for training: all scores at once, the rest shard by shard, in bounded memory |
+| `group_stream` | Groups of the store for training: all scores at once, the rest shard by shard |
 | `stop_page` | Why a round of training stopped: a page with the guard's rules, their last values, and the curves |
-| `train_worker` | One round of fine-tuning, from the store to a checkpoint: as a function |
+| `train_worker` | One round of fine-tuning, from the store to a checkpoint: as a function and as a process |
 
 May import: `tasks.run`, `tasks.groups`.
 

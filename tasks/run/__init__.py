@@ -1,10 +1,10 @@
-"""What every stage of a run shares: settings, paths, devices, locks, retries, what it leaves on the dashboard.
+"""What every stage of a run shares: settings, paths, devices, locks, retries, artifacts on the dashboard.
 
 | file | what |
 |---|---|
-| `artifacts` | What a run shows on the dashboard: tables and pages, under keys that Prefect accepts |
+| `artifacts` | What a run shows on the dashboard: tables and pages. Outside of a run: nothing |
 | `devices` | Where the networks of a stage run, from its settings and this machine's hardware |
-| `kept_note` | A stage's measurements as a JSON file with a digest of its inputs: read back only for the same inputs |
+| `kept_note` | A stage's measurements as a JSON file with a digest of its inputs |
 | `plan` | Paths of a run, and which model, body and people each stage works with |
 | `retrying` | Which faults are tried again: temporary ones, never bad input or bad settings |
 | `run_lock` | One process at a time in a run's folder, by a lock that ends with its process |

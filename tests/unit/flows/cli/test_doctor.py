@@ -43,7 +43,7 @@ def test_the_vlm_is_named_by_host_and_its_lacks_by_variable(monkeypatch):
     assert finding.state == "optional" and "no picture can be sent" in finding.found
     monkeypatch.setenv("MY_KEY", "value")
     table = {"api_key_variable": "MY_KEY", "base_url": "http://127.0.0.1:8000/v1", "model": "m"}
-    assert doctor.vlm(table) == doctor.Finding(
+    assert doctor.vlm(table) == doctor.Diagnosis(
         "VLM critic", "ok", "MY_KEY is set; pictures would be sent to 127.0.0.1:8000"
     )
     for address, place in (("https://api.openai.com/v1", "api.openai.com:443"), ("http://[::1]/v1", "[::1]:80")):
