@@ -31,16 +31,9 @@ COMMANDS = [
 ]
 TAKE_NO_SETTINGS = {
     *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
-    *("memory show", "memory export", "memory import", "bench store", "bench startup"),
-    *(
-        "bench pipeline",
-        "data formats",
-        "data import",
-        "data predictions",
-        "bench metrics",
-        "bench bodies",
-        "bench people",
-    ),
+    *("memory show", "memory export", "memory import", "bench store", "bench startup", "bench pipeline"),
+    *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
+    *("bench all", "bench compare"),
 }
 
 
