@@ -62,6 +62,11 @@ BY_OTHER_TESTS = {
     "hmr-align deploy",
     "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
     "hmr-align bench people --json people_speed.json",  # test_people_benchmark.py
+    "hmr-align bench store --json store.json",  # test_store_benchmark.py
+    "hmr-align bench startup --json startup.json",  # test_startup_benchmark.py
+    "hmr-align bench pipeline --json pipeline.json",  # test_pipeline_benchmark.py
+    "hmr-align bench all --json all.json",  # its parts one by one
+    "hmr-align bench compare old.json all.json",  # test_comparison.py
     # In test_align.py:
     "hmr-align experiment rounds --settings deploy/settings/rounds_parts.toml --parts --json rounds_val.json",
     "hmr-align critique --name mine --explain vlm@e81ed27d",  # in test_critique_faults.py
