@@ -4,6 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from hmr.pretraining.headroom_record import measured_headroom
+from storage.finished_file import read_again
 from tasks.benchmarking import benchmark_sampler, compare, extras, lifting_rows, quality, table, uncertainty
 from tasks.critics.monitoring import watched
 from tasks.groups.sampled_groups import body, model
@@ -26,7 +27,12 @@ class Done(NamedTuple):
 
 def done_by(plan: Plan) -> Done:
     """What a finished run did, from its folder. Raises SettingsError if one of its rounds is missing."""
-    found = json.loads(plan.people_found.read_text())
+    found = read_again(plan.people_found, lambda path: json.loads(path.read_text()))
+    if found is None:  # a run of version 0.1, or a lost file
+        raise SettingsError(
+            f"{plan.people_found} is lacking: run `hmr-align align` with the run's settings, which writes it and does "
+            "nothing twice"
+        )
     store, groups, rounds = plan.store, 0, []
     verdicts: dict[str, int] = dict.fromkeys(COUNTS, 0)
     for number in range(1, plan.settings.align.rounds + 1):
