@@ -48,6 +48,15 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+# One process of xdist runs each of these files for minutes: begun last, the others would wait for it.
+LONG_FILES = ("test_readme.py", "test_runners.py", "test_align.py", "test_published.py", "test_faults.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; all else stays in its order."""
+    items.sort(key=lambda item: (*LONG_FILES, item.path.name).index(item.path.name))
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """A fresh home of hmr-align (Prefect server, its database and its logs) for one test."""

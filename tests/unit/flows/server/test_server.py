@@ -10,6 +10,7 @@ import urllib.request
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.server.server import (
@@ -189,7 +190,7 @@ def test_a_server_is_shared_and_the_last_one_out_stops_it(shared_home, neighbour
     assert "PREFECT_API_URL" not in os.environ
     assert answers(server)  # the neighbour is still there
     program.communicate(timeout=60)
-    assert not answers(server) and find_server() is None
+    assert not psutil.pid_exists(server.pid) and find_server() is None  # another's server may have its port by now
 
 
 @pytest.mark.slow
