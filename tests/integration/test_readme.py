@@ -143,7 +143,7 @@ def test_dashboard_answers_at_the_address_it_prints(programs, tmp_path):
     assert program.returncode == 0
 
 
-@pytest.mark.parametrize("target", ["align", "test", "align IMAGES=photos"])
+@pytest.mark.parametrize("target", ["align", "smoke", "align IMAGES=photos"])
 def test_make_targets_call_the_console_script(target):
     done = subprocess.run(["make", "-n", *target.split()], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "hmr-align align" in done.stdout

@@ -33,6 +33,8 @@ def job(programs, tmp_path_factory):
         def run(runner: str) -> Path:
             chosen = f'shard_size = 2\nrunner = "{runner}"\nprocesses = 2'
             text = programs.tiny.read_text().replace("shard_size = 8", chosen)
+            for long, short in (("steps = 6", "steps = 3"), ("groups_shown = 2", "groups_shown = 0")):
+                text = text.replace(long, short)
             settings = folder / f"{runner}.toml"
             settings.write_text(text.replace("[sample]\n", "[sample]\ntemperature = 8.0\n") + VLM)
             called = Programs({**programs.environment, **variables}, settings)
