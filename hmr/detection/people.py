@@ -19,8 +19,10 @@ from hmr.detection.resampling import resample_affine
 from hmr.detection.tile_search import (
     FACE,
     LEAST_HEAD,
+    LEAST_HEAD_IN_TILE,
     LEAST_PERSON,
     LONG_SIDE,
+    MOST_OF_TILE,
     MOST_OF_WIDE_TILE,
     SURE,
     Find,
@@ -123,8 +125,9 @@ def _quick_search(pixels: NDArray[np.uint8]) -> tuple[list[Find], int]:
     scored: list[tuple[float, Square]] = []
     count = 0
     for crop in _quick_tiles(height, width):
-        (heads,) = networks.heads(small, crop, LEAST_HEAD)
-        scored = squares_about(heads, MOST_OF_WIDE_TILE * crop[2])
+        wide = crop[2] >= min(height, width)  # else parts of a body pass for bodies
+        (heads,) = networks.heads(small, crop, LEAST_HEAD if wide else LEAST_HEAD_IN_TILE)
+        scored = squares_about(heads, (MOST_OF_WIDE_TILE if wide else MOST_OF_TILE) * crop[2])
         count += 1
         if scored:
             break

@@ -19,7 +19,7 @@ from skimage import data
 from hmr.body.body import load_body
 from hmr.detection.people import FoundPerson, PersonFinder, person_crop
 from hmr.detection.photograph import read_photograph
-from hmr.detection.pose_networks import Square, anchors, body_square, pose_networks
+from hmr.detection.pose_networks import PoseNetworks, Square, anchors, body_square, pose_networks
 from hmr.detection.tile_search import MOST_FINE_TILES
 from hmr.rendering.overlay import NumbaRenderer, Style
 
@@ -256,3 +256,17 @@ def test_finding_people_opens_no_connection():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "0", "0"]
+
+
+def test_the_quick_search_asks_more_of_a_head_in_the_middle(monkeypatch):
+    """There parts of a body pass for bodies; drawn people depend on it, so the benchmark's counts do too."""
+    asked: list[tuple[float, float]] = []
+    own = PoseNetworks.heads
+
+    def heads(self, pixels, crop, *least):
+        asked.append((crop[2], *least))
+        return own(self, pixels, crop, *least)
+
+    monkeypatch.setattr(PoseNetworks, "heads", heads)
+    PersonFinder(thorough=False).find(np.zeros((200, 200, 3), np.uint8))
+    assert asked == [(200.0, 0.4), (140.0, 0.6)]
