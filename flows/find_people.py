@@ -48,10 +48,10 @@ def find_people(settings: Settings) -> Found:
         remarks=tuple(row for one in shards for row in one.remarks),
     )
     tell_found(found, listed)
-    write_text(plan.people_found, json.dumps(asdict(found) | {"photographs": progress.items}, indent=1))
     if not found.people:
-        reasons = "; ".join(f"{name}: {why}" for one in (*shards, found) for name, why in one.skipped[:5])
+        reasons = "; ".join(f"{name}: {why}" for name, why in found.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
+    write_text(plan.people_found, json.dumps(asdict(found) | {"photographs": progress.items}, indent=1))
     return found
 
 

@@ -25,7 +25,7 @@ def render_overlays(settings: Settings, gens: list[str] | None = None) -> int:
     Returns how many groups have pictures now: 0 for a critic that looks at no pictures.
     """
     plan = Plan(settings)
-    wanted = {gen: critics_with_eyes(plan) for gen in plan.gens(gens)}
+    wanted = {gen: critics_with_eyes(plan) for gen in plan.gens(gens, "draw")}
     drawn = 0
     for gen, critics in wanted.items():
         for critic, sight in critics.items():

@@ -18,8 +18,7 @@ from tasks.run.settings import Settings
 def save_pictures(settings: Settings, gen: str | None = None) -> str:
     """Save pictures of the first groups of a generation (the newest by default); returns the folder of the pictures."""
     plan = Plan(settings)
-    chosen = gen or plan.gens(None)[-1]
-    plan.gens([chosen])
+    chosen = plan.gens(None if gen is None else [gen], "draw")[-1]
     folder: Path = plan.folder / "overlays" / chosen
     with stage(plan, f"save pictures of {chosen}") as progress:
         left = settings.overlay.groups_shown

@@ -51,12 +51,12 @@ TextEmbedder = Callable[[Sequence[str]], NDArray[np.float64]]
 def one_line_of(limit: int) -> BeforeValidator:
     """Validator: one line without markup, at most `limit` characters; memory text is cut down to this."""
 
-    def tamed(text: object) -> object:
+    def one_line(text: object) -> object:
         if not isinstance(text, str):
             return text
         return plain_text(text.translate(str.maketrans("`<>", "'()")), limit)
 
-    return BeforeValidator(tamed)
+    return BeforeValidator(one_line)
 
 
 Line = Annotated[str, one_line_of(TEXT_LIMIT)]

@@ -175,7 +175,7 @@ def bench_store(
 
 @bench.command("all")
 def bench_all(json_file: JsonFile = None) -> None:
-    """Every benchmark, each cut down to some minutes; about a quarter of an hour on two cores.
+    """Every benchmark, each cut down to some minutes.
 
     Example: hmr-align bench all --json all.json
     """

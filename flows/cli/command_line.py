@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -95,11 +96,14 @@ def run() -> NoReturn:
         code = FAULT
     if isinstance(code, str):
         sys.stderr.write(f"{code}\n")
-    getattr(threading, "_shutdown", lambda: None)()  # what Python does first at its end: threads, then atexit
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else FAULT if code else 0)
+    try:  # what Python does at its end: threads, then atexit, then what is still to be written
+        getattr(threading, "_shutdown", lambda: None)()
+        atexit._run_exitfuncs()
+        with suppress(OSError):  # whoever read our output has gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+    finally:
+        os._exit(code if isinstance(code, int) else FAULT if code else 0)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any, TypedDict
 
 from prefect import Flow, flow_engine
@@ -16,8 +17,10 @@ from flows.record.run_log import keep_in_run_logs
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
 
-if hasattr(flow_engine, "_send_heartbeats"):  # else each flow waits at its end for a thread that sleeps
-    flow_engine._send_heartbeats = partial(flow_engine._send_heartbeats, join_on_exit=False)
+_beat = getattr(flow_engine, "_send_heartbeats", None)  # Prefect's own; other versions may lack it
+if _beat is not None and "join_on_exit" in signature(_beat).parameters:
+    # Else each flow waits at its end, up to a second, for a thread that sleeps.
+    flow_engine._send_heartbeats = partial(_beat, join_on_exit=False)  # type: ignore[assignment]
 
 EVERY = "every"
 """Round number in the tag of flows that work on all rounds."""

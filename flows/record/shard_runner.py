@@ -17,7 +17,6 @@ started with the first shard, live until the outermost flow ends, and keep model
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any, Self
 
 from prefect.context import FlowRunContext
@@ -135,9 +134,9 @@ def _lacking(name: str) -> SettingsError:
 
 
 def _run_of_flow() -> Run:
-    """[run] of the settings with which the flow was called."""
+    """[run] of the settings with which the flow was called; SettingsError outside of a flow that has any."""
     context = FlowRunContext.get()
-    given = context.parameters.get("settings") if context is not None and context.parameters else None
-    with suppress(ValueError):
-        return (given if isinstance(given, Settings) else Settings.model_validate(given)).run
-    return Settings().run
+    given = (context.parameters or {}).get("settings") if context is not None else None
+    if given is None:
+        raise SettingsError("shards are submitted by a flow whose parameter `settings` says where they run")
+    return (given if isinstance(given, Settings) else Settings.model_validate(given)).run

@@ -107,7 +107,7 @@ class Plan:
         """Name of the groups that the policy after some rounds draws."""
         return f"round{round_number}"
 
-    def gens(self, names: Sequence[str] | None) -> list[str]:
+    def gens(self, names: Sequence[str] | None, use: str = "judge") -> list[str]:
         """The store's generations with these names, or all. Raises SettingsError if a named one is missing, or there is
         none.
         """
@@ -116,8 +116,8 @@ class Plan:
         if not wanted or set(wanted) - set(sampled):
             lacking = ", ".join(sorted(set(wanted) - set(sampled)))
             raise SettingsError(
-                f"{self.folder}: there is no run with groups{f' of {lacking}' if lacking else ''} to judge; sample "
-                "first (hmr-align sample), or check --name and --out"
+                f"{self.folder}: there is no run with groups{f' of {lacking}' if lacking else ''} to {use}; "
+                "sample first (hmr-align sample), or check --name and --out"
             )
         return wanted
 
