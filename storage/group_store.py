@@ -267,7 +267,7 @@ class GroupStore:
         if order:
             try:
                 return _groups_in(manifest.file("groups", shard), order)
-            except Exception:  # any fault of the file is reported when all of it is read
+            except (StoreError, OSError, ValueError, pa.ArrowException):  # reported when all of the file is read
                 pass
         return _sizes(_read(manifest, "groups", shard, "group_id", "hypotheses"))
 
