@@ -193,7 +193,7 @@ def choosing_critic(section: CriticSection) -> CriticSection:
 
 def benchmark_sampler(sample: Sample, base: HmrModel) -> SamplerSettings:
     """The run's sampler at temperature 1, the model's own spread."""
-    return sampler_settings(sample.model_copy(update={"temperature": 1.0}), base.sampler)
+    return sampler_settings(sample.at_own_spread, base.sampler)
 
 
 @task(task_run_name="benchmark {people.split}: {name}")

@@ -76,7 +76,7 @@ def compared_models(plan: Plan) -> dict[str, str]:
 
 def as_it_is(plan: Plan) -> Sample:
     """[sample] at temperature 1, the model's own spread."""
-    return Sample(**{**plan.settings.sample.model_dump(), "temperature": 1.0})
+    return plan.settings.sample.at_own_spread
 
 
 def shown_groups(plan: Plan, order: list[str]) -> tuple[str, ...]:

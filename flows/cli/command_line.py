@@ -162,6 +162,9 @@ def recover(
     ] = None,
     hypotheses: Hypotheses = None,
     temperature: Annotated[float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [1]")] = None,
+    temperature_spread: Annotated[
+        float | None, typer.Option(metavar="F", help="Temperatures from TAU / F to TAU * F in a group. [1]")
+    ] = None,
     formats: Annotated[
         str | None, typer.Option("--format", metavar="A,B", help="npz, obj, glb; npz is always written. [npz]")
     ] = None,
@@ -194,6 +197,7 @@ def recover(
             "pick": pick,
             "hypotheses": hypotheses,
             "temperature": temperature,
+            "temperature_spread": temperature_spread,
             "formats": None if formats is None else [word.strip() for word in formats.split(",")],
             "vertices": vertices or None,
             "refine": refine or None,

@@ -18,6 +18,8 @@ from tasks.run.settings import Settings
 
 HYPOTHESES = 100
 HOTTER = 1.5
+MIXED = {"temperature": 1.4, "temperature_spread": 2.0}
+"""Temperatures from 0.7 to 2.8 in one group, chosen on `val`: the tails of errors are heavier than one temperature's."""
 
 
 @flow(name="experiment-coverage", **labelled("experiment coverage"))
@@ -25,13 +27,17 @@ def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
     """Coverage of 100 hypotheses of the base, x, y and z of each joint relative to the pelvis; returns measurement
     rows.
 
-    With the sampler of `[sample]`, with the same at a higher temperature, and with the published one, whose four calls
-    of DDIM lose about half of the spread.
+    With the sampler of `[sample]`, with the same at a higher temperature and at a range of them, and with the published
+    one, whose four calls of DDIM lose about half of the spread.
     """
     base = model(str(settings.base.checkpoint or "default"))
     own = benchmark_sampler(settings.sample, base)
     hotter = replace(own, temperature=HOTTER * own.temperature)
-    samplers = {"coverage": own, f"coverage_temperature_{HOTTER}": hotter, "coverage_published": PUBLISHED}
+    mixed = replace(own, **MIXED)
+    samplers = {
+        "coverage": own, f"coverage_temperature_{HOTTER}": hotter, "coverage_mixed": mixed,
+        "coverage_published": PUBLISHED,
+    }  # fmt: skip
     rows = [row for prefix, sampler in samplers.items() for row in _rows(settings, prefix, sampler)]
     leave_table("experiment coverage", list(map(cells, rows)), "how often the truth lies within the spread")
     return rows

@@ -44,7 +44,7 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
 
     how = settings.photographs
     base, frame = model(str(settings.base.checkpoint or "default")), body(settings.base.body)
-    sample = Sample(**{**settings.sample.model_dump(), "temperature": 1.0})
+    sample = settings.sample.at_own_spread
     critic = make_critic(settings.critic, settings.run.seed)
     zero: list[Agreement] = []
     others: list[float] = []

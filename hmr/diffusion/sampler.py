@@ -46,6 +46,12 @@ class SamplerSettings:
 
     A start from zero noise has no noise to scale: its result is the same at any temperature.
     """
+    temperature_spread: int | float = 1.0
+    """Each hypothesis has a temperature of its own, by its seed: log-uniform from temperature / this to temperature * this.
+
+    A group then holds both near and far answers. Its spread has the heavy tails that errors have, which no single
+    temperature gives (`deploy/experiments/coverage_*.json`). 1 = one temperature for all.
+    """
     guidance: int | float = 0.0
     """Strength 0..1 with which detected keypoints pull at each predicted x0; see `hmr.diffusion.guidance`."""
 
@@ -55,6 +61,7 @@ class SamplerSettings:
             "solver": (self.solver in ("ddim", "second_order"), "ddim or second_order"),
             "eta": (0 <= self.eta <= 1, "from 0 to 1: above it, a step would remove more noise than there is"),
             "temperature": (self.temperature > 0, "above 0"),
+            "temperature_spread": (self.temperature_spread >= 1, "1 or more: a factor up and down"),
             "guidance": (0 <= self.guidance <= 1, "from 0 to 1"),
         }
         for name, (fits, wanted) in faults.items():
@@ -84,6 +91,9 @@ def group_seeds(seed: int, draw: str, group_ids: Sequence[str], hypotheses: int)
     return np.array([[one(g, h) for h in range(hypotheses)] for g in group_ids], np.int64).reshape(-1, hypotheses)
 
 
+_PLACE = 0x5DEECE66D  # makes another seed of a hypothesis' seed
+
+
 class NoiseStreams:
     """N(0, 1) for every hypothesis from its own seed, draw after draw; a zero start always gets zeros.
 
@@ -93,7 +103,8 @@ class NoiseStreams:
     def __init__(self, seeds: Int[Tensor, "image hypothesis"], zero_start: Bool[Tensor, "image hypothesis"]) -> None:
         self.shape = seeds.shape
         self.noisy = ~zero_start
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds[self.noisy].tolist()]
+        self.seeds = seeds[self.noisy].tolist()
+        self.generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
 
     def draw(self) -> Float[Tensor, "image hypothesis 133"]:
         """The next noise of each hypothesis: standard normal, on the CPU; zeros for a zero start."""
@@ -101,6 +112,17 @@ class NoiseStreams:
         if self.generators:
             noise[self.noisy] = torch.stack([torch.randn(DIMS, generator=one) for one in self.generators])
         return noise
+
+    def temperatures(self, middle: int | float, spread: int | float) -> Float[Tensor, "image hypothesis"]:
+        """Temperature of each hypothesis, log-uniform from middle / spread to middle * spread; 1 for a zero start.
+
+        From a generator of its own for each seed, so that the noise is the same for any spread.
+        """
+        found = torch.ones(self.shape)
+        if self.seeds:
+            places = [torch.rand((), generator=torch.Generator().manual_seed(seed ^ _PLACE)) for seed in self.seeds]
+            found[self.noisy] = middle * spread ** (2 * torch.stack(places) - 1)
+        return found
 
 
 @torch.no_grad()
@@ -164,13 +186,19 @@ def denoise(
     with lambda = log sqrt(a / (1 - a)), the log of signal over noise (DPM-Solver++, algorithm 2).
 
     Args:
-        streams: fresh noise for eta; a zero start among them takes deterministic steps for any eta.
+        streams: fresh noise for eta, and the temperatures where they differ; a zero start among them takes deterministic
+            steps for any eta.
         target: of `keypoint_target`, for guidance.
 
-    Raises SamplerError if eta > 0 and there are no streams, or guidance > 0 and there is no target.
+    Raises SamplerError if eta > 0 or temperature_spread > 1 and there are no streams, or guidance > 0 and there is no target.
     """
     if settings.eta and streams is None:
         raise SamplerError(f"sampler: eta = {settings.eta} needs the streams of fresh noise; give them or set eta = 0")
+    if settings.temperature_spread > 1 and streams is None:
+        raise SamplerError(
+            f"sampler: temperature_spread = {settings.temperature_spread} needs the streams, whose seeds decide; "
+            "give them or set temperature_spread = 1"
+        )
     if settings.guidance and target is None:
         raise SamplerError("sampler: guidance needs the landmarks of each image; give them or set guidance = 0")
     table = alpha_bars().to(noise.device)
@@ -180,6 +208,8 @@ def denoise(
     sigmas = _sigmas(kept, settings.eta)
     latents, earlier = noise, noise
     heat = torch.where((noise != 0).any(-1, keepdim=True), settings.temperature, 1.0).to(noise.dtype)
+    if settings.temperature_spread > 1 and streams is not None:
+        heat = streams.temperatures(settings.temperature, settings.temperature_spread)[..., None].to(noise)
     for call, step in enumerate(visited):
         now, after = kept[call], kept[call + 1]
         steps = torch.full(noise.shape[:2], step, dtype=torch.long, device=noise.device)

@@ -55,8 +55,9 @@ def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
     solver = sample.solver or ("ddim" if sample.eta else own.solver)
     guidance = own.guidance if sample.guidance is None else sample.guidance
     return SamplerSettings(
-        sample.steps or own.calls, solver, sample.eta, sample.temperature * own.temperature, guidance
-    )
+        sample.steps or own.calls, solver, sample.eta, sample.temperature * own.temperature, sample.temperature_spread,
+        guidance,
+    )  # fmt: skip
 
 
 @torch.no_grad()

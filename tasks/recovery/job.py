@@ -70,6 +70,7 @@ def recover_photograph(job: Job) -> Record:
             "refined": settings.recover.refine,
             "hypotheses": settings.recover.hypotheses,
             "temperature": settings.recover.temperature,
+            "temperature_spread": settings.recover.temperature_spread,
             "notes": [f"{name}: {why}" for name, why in notes],
             "people": rows,
             "files": {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())},

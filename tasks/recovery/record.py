@@ -21,7 +21,7 @@ Record = dict[str, Any]
 
 _IDLE = {
     "recover": ("out", "name", "processes"),
-    "sample": ("hypotheses", "temperature", "device", "compile"),  # the first two are set in [recover]
+    "sample": ("hypotheses", "temperature", "temperature_spread", "device", "compile"),  # [recover] has its own
 }
 """Settings that do not change results."""
 

@@ -63,7 +63,9 @@ class Recovered:
 def recover_people(people: Sequence[Person], base: HmrModel, body: Body, settings: Settings) -> list[Recovered]:
     """The results for the people of one photograph, in order."""
     chosen = settings.recover
-    sample = settings.sample.model_copy(update={"hypotheses": chosen.hypotheses, "temperature": chosen.temperature})
+    sample = settings.sample.model_copy(
+        update={name: getattr(chosen, name) for name in ("hypotheses", "temperature", "temperature_spread")}
+    )
     groups = sample_hypotheses(people, base, body, sample, seed=settings.run.seed, draw="recover")
     critic = EvidenceCritic(validate(EvidenceSettings, settings.critic.evidence, "settings", "critic.evidence"))
     return [_recovered(group, base.decoding, body, critic, settings) for group in groups]

@@ -30,6 +30,7 @@ Processes = Annotated[int, Field(ge=1, le=1024)]
 Hypotheses = Annotated[int, Field(ge=2, le=10_000)]
 Positive = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(gt=0, le=1000)]
+Spread = Annotated[float, Field(ge=1, le=100)]
 Focal = Annotated[float, Field(ge=1, le=10_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -101,6 +102,7 @@ class Sample(Section):
     hypotheses: Hypotheses = 20  # in one group
     steps: Annotated[int, Field(ge=2, le=1000)] | None = None  # network calls of the sampler; None = the model's own
     temperature: Temperature = 4.0  # scales the noise after the first call; 1 = the model's own spread
+    temperature_spread: Spread = 1.0  # each hypothesis: temperature / this to temperature * this; 1 = all alike
     device: Device = "auto"  # where networks run; auto = a GPU if there is one
     precision: Precision = "float32"  # of the networks; seeds and samples stay float32
     compile: bool = False  # the noise predictor by torch.compile, on a GPU as CUDA graphs
@@ -113,6 +115,11 @@ class Sample(Section):
         if self.eta and self.solver == "second_order":
             raise ValueError(f"eta = {self.eta} belongs to solver = 'ddim': leave one of them out")
         return self
+
+    @property
+    def at_own_spread(self) -> "Sample":
+        """The same at temperature 1 for all hypotheses: the model's own spread."""
+        return self.model_copy(update={"temperature": 1.0, "temperature_spread": 1.0})
 
 
 class OverlaySection(Section):
@@ -297,6 +304,7 @@ class Recover(Section):
     pick: Literal["zero", "medoid", "critic", "mean"] = "zero"  # which mesh of a group represents it
     hypotheses: Hypotheses = 20  # in a group
     temperature: Temperature = 1.0  # 1 = the model's own spread
+    temperature_spread: Spread = 1.0  # each hypothesis: temperature / this to temperature * this; 1 = all alike
     formats: Annotated[tuple[Literal["npz", "obj", "glb"], ...], Strict(False)] = ("npz",)  # npz is always written
     vertices: bool = False  # also put vertices into the npz
     refine: bool = False  # fit the picked mesh to the detector's landmarks

@@ -138,8 +138,8 @@ def test_the_benchmark_samples_as_the_model_does_at_its_own_spread():
     base = model("default")
     assert benchmark_sampler(Sample(), base) == base.sampler == replace(WHOLE_SPREAD, guidance=0.2)
     assert benchmark_sampler(Sample(), model("lab")) == PUBLISHED
-    chosen = Sample(steps=6, solver="ddim", guidance=0.5, temperature=3.0)
-    assert benchmark_sampler(chosen, base) == SamplerSettings(6, "ddim", 0.0, 1.0, 0.5)
+    chosen = Sample(steps=6, solver="ddim", guidance=0.5, temperature=3.0, temperature_spread=2.0)
+    assert benchmark_sampler(chosen, base) == SamplerSettings(6, "ddim", guidance=0.5)
     assert sampler_settings(Sample(eta=1.0), base.sampler).solver == "ddim"  # fresh noise belongs to it
     assert sampler_settings(Sample(temperature=1.0), PUBLISHED) == PUBLISHED
     with pytest.raises(ValueError, match="ddim"):

@@ -264,3 +264,39 @@ def test_preconditioning_gives_back_the_noise_of_the_mean(predictor):
     steps = torch.full((1, 4), 999)
     got = plain(diffuse(x0, noise, steps, alpha_bars()), steps, details)
     assert_close(got, noise, atol=0.03, rtol=0)
+
+
+def test_temperatures_of_a_group_are_spread_evenly_in_their_logarithm_and_belong_to_the_seeds():
+    seeds, zero = seeds_of(50, 81)
+    found = NoiseStreams(seeds, zero).temperatures(1.5, 2.0)
+    assert (found[:, 0] == 1).all()  # zero starts
+    places = torch.log2(found[:, 1:] / 1.5)
+    assert -1 <= places.min() < -0.99 and 0.99 < places.max() <= 1
+    assert places.mean().abs() < 0.03 and abs(places.var() - 1 / 3) < 0.02  # 4,000 draws of U(-1, 1)
+    order = torch.randperm(81, generator=torch.Generator().manual_seed(0))
+    shuffled = NoiseStreams(seeds[:, order], zero[:, order]).temperatures(1.5, 2.0)
+    assert_close(shuffled, found[:, order], rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_a_spread_of_temperatures_gives_each_hypothesis_what_its_own_temperature_gives(predictor):
+    seeds, zero = seeds_of(2, 5)
+    spread = SamplerSettings(temperature=1.5, temperature_spread=3)
+    group = draw_latents(predictor, condition(2), seeds, zero, spread)
+    heats = NoiseStreams(seeds, zero).temperatures(1.5, 3)
+    for image, member in ((0, 1), (1, 4)):
+        alone = draw_latents(
+            predictor, condition(2), seeds, zero, SamplerSettings(temperature=float(heats[image, member]))
+        )
+        assert_close(group[image, member], alone[image, member], rtol=0, atol=1e-4)
+    assert_close(draw_latents(predictor, condition(2), seeds, zero, spread, rows=3), group, rtol=0, atol=1e-4)
+    plain = draw_latents(predictor, condition(2), seeds, zero, SamplerSettings(temperature=1.5))
+    assert_close(group[:, 0], plain[:, 0], rtol=0, atol=0)  # from zero noise: as ever
+    assert (group[:, 1:] - plain[:, 1:]).abs().max() > 1e-3
+
+
+def test_a_spread_of_temperatures_needs_seeds_and_a_factor_of_one_or_more(predictor):
+    with pytest.raises(SamplerError, match="temperature_spread = 0.5 must be 1 or more"):
+        SamplerSettings(temperature_spread=0.5)
+    with pytest.raises(SamplerError, match="temperature_spread = 2 needs the streams"):
+        denoise(predictor, condition(1), torch.randn(1, 2, DIMS), SamplerSettings(temperature_spread=2))
