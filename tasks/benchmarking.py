@@ -243,8 +243,8 @@ def benchmark_model(
             unfinished, **flat, keypoint_px=found.keypoint_px, diversity_mm=found.diversity_mm,
             joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
             srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
-            index=index, scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores,
-            protocol=section.protocol,
+            group_pa_mpjpe_mm=found.group.pa_mpjpe_mm, group_pve_mm=found.group.pve_mm, index=index,
+            scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores, protocol=section.protocol,
         )  # fmt: skip
     return result
 

@@ -76,6 +76,30 @@ def experiment_rounds(
     tell_measurements(rows, json_file)
 
 
+@experiment.command("table2")
+def experiment_table2(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Of each arm; the deciding ones get two more.")] = 3,
+    arms: Annotated[str | None, typer.Option(metavar="A,B", help="[all of them]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, no search, on val.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Group preference, DPO, SFT and others on one stored set of groups and verdicts: same steps, and each at its best.
+
+    Also writes a page with plots into the folder of the run NAME-groups. Finished arms are not trained again.
+
+    Example: hmr-align experiment table2 --settings deploy/settings/table2.toml --json table2.json
+    """
+    chosen = settings_of(settings, run={"out": out, "name": name})
+    with recorded():
+        from flows.experiments.table2 import ARMS, table2
+
+        rows = table2(chosen, seeds, tuple(arms.split(",")) if arms else tuple(ARMS), quick)
+    tell_measurements(rows, json_file)
+
+
 @experiment.command("refine")
 def experiment_refine(
     settings: SettingsFile = None,

@@ -9,6 +9,7 @@
 | `photographs` | The study of photographs: whether the bodies of a base lie on the people |
 | `refine` | The study of the short fit: the effect of `hmr-align recover --refine` on people of `val` |
 | `rounds` | The study of rounds: what share of the headroom rounds of alignment gain, and what each part adds |
+| `table2` | The study of objectives: every arm learns from one stored set of groups and verdicts (Table 2) |
 
 May import: `flows`, `tasks`.
 

@@ -16,7 +16,7 @@ from tasks.groups.people import IMAGES, people_in
 from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.report.photograph_agreement import Agreement, agreement, distances_of, means
 from tasks.run.artifacts import leave_table
-from tasks.run.settings import Sample, Settings
+from tasks.run.settings import Settings
 
 log = logging.getLogger(__name__)
 

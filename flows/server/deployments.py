@@ -59,6 +59,7 @@ DEPLOYMENTS = (
     Deployment("flows.experiments.alignment.sampler"),
     Deployment("flows.experiments.rounds.rounds"),
     Deployment("flows.experiments.rounds.rounds_parts"),
+    Deployment("flows.experiments.table2.table2"),
     Deployment("flows.experiments.coverage.spread_coverage"),
     Deployment("flows.experiments.detector.detector"),
     Deployment("flows.experiments.people.people_found"),

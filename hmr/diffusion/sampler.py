@@ -47,13 +47,17 @@ class SamplerSettings:
     A start from zero noise has no noise to scale: its result is the same at any temperature.
     """
     temperature_spread: int | float = 1.0
-    """Each hypothesis has a temperature of its own, by its seed: log-uniform from temperature / this to temperature * this.
+    """Each hypothesis has a temperature of its own, by its seed: log-uniform within this factor of `temperature`.
 
     A group then holds both near and far answers. Its spread has the heavy tails that errors have, which no single
     temperature gives (`deploy/experiments/coverage_*.json`). 1 = one temperature for all.
     """
     guidance: int | float = 0.0
     """Strength 0..1 with which detected keypoints pull at each predicted x0; see `hmr.diffusion.guidance`."""
+
+    def __str__(self) -> str:
+        """As a run's `settings.json` keeps it: without a range of temperatures where there is none, as before 0.2."""
+        return repr(self).replace(", temperature_spread=1.0", "")
 
     def __post_init__(self) -> None:
         faults = {
@@ -186,11 +190,12 @@ def denoise(
     with lambda = log sqrt(a / (1 - a)), the log of signal over noise (DPM-Solver++, algorithm 2).
 
     Args:
-        streams: fresh noise for eta, and the temperatures where they differ; a zero start among them takes deterministic
-            steps for any eta.
+        streams: fresh noise for eta, and the temperatures where they differ; a zero start takes deterministic steps for
+            any eta.
         target: of `keypoint_target`, for guidance.
 
-    Raises SamplerError if eta > 0 or temperature_spread > 1 and there are no streams, or guidance > 0 and there is no target.
+    Raises SamplerError if eta > 0 or temperature_spread > 1 and there are no streams, or if guidance > 0 and there is no
+    target.
     """
     if settings.eta and streams is None:
         raise SamplerError(f"sampler: eta = {settings.eta} needs the streams of fresh noise; give them or set eta = 0")

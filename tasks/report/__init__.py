@@ -2,6 +2,7 @@
 
 | file | what |
 |---|---|
+| `arms_page` | The page of the study of objectives: a table of its arms and the curves of best-of-M |
 | `photograph_agreement` | How well bodies match people in photographs without ground truth: evidence, not accuracy |
 | `report` | The report of a run: one HTML file that needs no other file and no network |
 | `report_figures` | Pictures of the report, ready for a page: photographs as JPEG data URIs, plots as inline SVG |

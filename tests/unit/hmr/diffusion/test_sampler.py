@@ -296,7 +296,7 @@ def test_a_spread_of_temperatures_gives_each_hypothesis_what_its_own_temperature
 
 
 def test_a_spread_of_temperatures_needs_seeds_and_a_factor_of_one_or_more(predictor):
-    with pytest.raises(SamplerError, match="temperature_spread = 0.5 must be 1 or more"):
+    with pytest.raises(SamplerError, match=r"temperature_spread = 0\.5 must be 1 or more"):
         SamplerSettings(temperature_spread=0.5)
     with pytest.raises(SamplerError, match="temperature_spread = 2 needs the streams"):
         denoise(predictor, condition(1), torch.randn(1, 2, DIMS), SamplerSettings(temperature_spread=2))
