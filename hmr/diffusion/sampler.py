@@ -194,8 +194,8 @@ def denoise(
             any eta.
         target: of `keypoint_target`, for guidance.
 
-    Raises SamplerError if eta > 0 or temperature_spread > 1 and there are no streams, or if guidance > 0 and there is no
-    target.
+    Raises SamplerError if eta > 0 or temperature_spread > 1 and there are no streams, or if guidance > 0 and no
+    target is given.
     """
     if settings.eta and streams is None:
         raise SamplerError(f"sampler: eta = {settings.eta} needs the streams of fresh noise; give them or set eta = 0")
