@@ -1,7 +1,7 @@
 """What every critic shares: the protocol, the verdict of a critic that abstains, seeded random order."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -36,6 +36,25 @@ class Sight(NamedTuple):
 
     whole: bool = False  # the whole photograph instead of the area around the person
     sides: bool = True  # also a side view of each mesh
+
+
+class Needs(NamedTuple):
+    """What a critic needs of a group; the rest is not drawn."""
+
+    sight: Sight | None  # None = no pictures
+    shapes: bool = True  # silhouettes and self-penetration
+    pack: Callable[[DrawnGroup], DrawnGroup] | None = None
+    """Called where the group is drawn, perhaps in another process (so it is pickled): encodes the pictures there."""
+
+
+@runtime_checkable
+class NeedingCritic(Critic, Protocol):
+    """A critic that says in detail what it needs."""
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs of a group."""
+        ...
 
 
 @runtime_checkable
@@ -92,6 +111,22 @@ def sight_of(critic: Critic) -> Sight | None:
     if not critic.needs_pictures:
         return None
     return critic.sight if isinstance(critic, PictureCritic) else Sight()
+
+
+def needs_of(critic: Critic) -> Needs:
+    """What the critic needs of a group; without a word about it: silhouettes, and the pictures of its sight."""
+    return critic.needs if isinstance(critic, NeedingCritic) else Needs(sight_of(critic))
+
+
+def needs_of_all(critics: Iterable[Critic]) -> Needs:
+    """What several critics need of one group together. It is packed only if all that look at pictures pack alike."""
+    needs = [needs_of(critic) for critic in critics]
+    seen = [one for one in needs if one.sight is not None]
+    if not seen:
+        return Needs(None, any(one.shapes for one in needs))
+    sight = Sight(any(one.sight.whole for one in seen if one.sight), any(one.sight.sides for one in seen if one.sight))
+    alike = all(one.pack == seen[0].pack and one.sight == sight for one in seen)
+    return Needs(sight, any(one.shapes for one in needs), seen[0].pack if alike else None)
 
 
 def abstain(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from critique.critic import Critic, ServerCritic, Sight, sight_of
+from critique.critic import Critic, Needs, ServerCritic, Sight, needs_of_all
 from critique.endpoint.stream import Judge, judge_all
 from storage.records import PASSING, DrawnGroup, Verdict
 
@@ -70,8 +70,12 @@ class PanelCritic:
     @property
     def sight(self) -> Sight:
         """What the members' pictures show; the whole photograph if one of them needs it."""
-        wanted = [sight for member in self.members if (sight := sight_of(member.critic)) is not None]
-        return Sight(any(one.whole for one in wanted), any(one.sides for one in wanted))
+        return self.needs.sight or Sight(sides=False)
+
+    @property
+    def needs(self) -> Needs:
+        """What the members need together."""
+        return needs_of_all(member.critic for member in self.members)
 
     def judge(self, group: DrawnGroup) -> Verdict:
         """The panel's verdict on one group."""

@@ -6,7 +6,7 @@ If a model improves when trained on these, the gain does not come from the criti
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from critique.critic import Critic, ManyCritic, Sight, seeded_order, sight_of
+from critique.critic import Critic, ManyCritic, Needs, Sight, needs_of, seeded_order, sight_of
 from storage.records import DrawnGroup, Verdict
 
 
@@ -31,6 +31,11 @@ class ShuffledCritic:
     def sight(self) -> Sight:
         """What the inner critic's pictures show."""
         return sight_of(self.inner) or Sight()
+
+    @property
+    def needs(self) -> Needs:
+        """What the inner critic needs."""
+        return needs_of(self.inner)
 
     def judge(self, group: DrawnGroup) -> Verdict:
         """The inner critic's verdict, permuted."""

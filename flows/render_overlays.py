@@ -28,11 +28,11 @@ def render_overlays(settings: Settings, gens: list[str] | None = None) -> int:
     wanted = {gen: critics_with_eyes(plan) for gen in plan.gens(gens, "draw")}
     drawn = 0
     for gen, critics in wanted.items():
-        for critic, sight in critics.items():
+        for sight, names in alike(critics).items():
             with stage(plan, f"render {gen}") as progress:
                 futures = [
                     render_shard.submit(
-                        shard, gen, plan.store_root, plan.body_path, settings.overlay, sight, critic,
+                        shard, gen, plan.store_root, plan.body_path, settings.overlay, sight, names,
                         settings.run.processes_of_shard,
                     )
                     for shard in plan.store.group_shards(gen)
@@ -43,6 +43,11 @@ def render_overlays(settings: Settings, gens: list[str] | None = None) -> int:
         log.info("%s looks at no pictures: none are drawn", plan.critic_name)
     leave_counts("overlays", {"groups": drawn, "folder": plan.store_root / "pictures"}, f"pictures of {plan.folder}")
     return drawn
+
+
+def alike(critics: dict[str, Sight]) -> dict[Sight, list[str]]:
+    """Which critics see the same: their pictures are drawn together."""
+    return {sight: [name for name, own in critics.items() if own == sight] for sight in critics.values()}
 
 
 def critics_with_eyes(plan: Plan) -> dict[str, Sight]:

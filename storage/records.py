@@ -85,11 +85,13 @@ class DrawnGroup:
     """A group with its meshes drawn, as a critic judges it."""
 
     group: Group
-    silhouettes: Bytes  # (G, 64, 64) drawn mesh over the model crop, 0 or 255
-    penetration: Floats  # (G,) deepest self-penetration of body parts, metres, 0 if none
+    silhouettes: Bytes  # (G, 64, 64) drawn mesh over the model crop, 0 or 255; (0, 64, 64) when the critic needs none
+    penetration: Floats  # (G,) deepest self-penetration of body parts, metres, 0 if none; (0,) like silhouettes
     photograph: Bytes | None = None  # (h, w, 3) the picture under the overlays
     overlays: tuple[Bytes, ...] = ()  # G pictures (h, w, 3); empty when the critic needs none
     sides: tuple[Bytes, ...] = ()  # G side views (h, s, 3); empty when the critic needs none
+    # what a critic's `Needs.pack` made of the pictures above, in their place: photograph and G overlays as files
+    packed: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 `tasks.groups.overlays` draws them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from critique.critic import Sight
 from storage.group_store import GroupStore
-from storage.picture_store import PictureStore
 from tasks.groups.overlays import (
     draw_group,
     drawn_groups,
     framed_photograph,
     group_vertices,
+    keep_pictures,
     picture_store,
     save_pictures,
 )
@@ -32,16 +33,16 @@ __all__ = [
 
 @task(task_run_name="render {gen} {shard}")
 def render_shard(
-    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, sight: Sight, critic: str,
-    processes: int = 1,
+    shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, sight: Sight,
+    critics: Sequence[str], processes: int = 1,
 ) -> int:  # fmt: skip
-    """Draw and store the pictures of those groups of a shard that `critic` has not judged; returns how many groups."""
+    """Draw and store the pictures of those groups of a shard that one of the critics, who all see the same, has not
+    judged; returns how many groups.
+    """
     store = GroupStore(store_root)
-    wanted = set(store.unjudged(gen, critic, shard))
+    wanted = {group_id for critic in critics for group_id in store.unjudged(gen, critic, shard)}
     groups = [group for group in store.read_groups(gen, shard) if group.person.group_id in wanted] if wanted else []
-    kept: PictureStore = picture_store(store_root)
-    for _ in drawn_groups(groups, body_path, overlay, sight=sight, kept=kept, processes=processes):
-        pass
+    keep_pictures(groups, body_path, overlay, sight, picture_store(store_root), processes)
     return len(groups)
 
 
@@ -55,6 +56,6 @@ def save_shard_pictures(
     """
     groups = GroupStore(store_root).read_groups(gen, shard)[:most]
     kept = picture_store(store_root)
-    for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), kept=kept, processes=processes):
+    for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), kept=kept, processes=processes, shapes=False):
         save_pictures(drawn, folder / drawn.group.person.group_id)
     return len(groups)

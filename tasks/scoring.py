@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from critique.critic import BatchCritic, Critic, ManyCritic, sight_of
+from critique.critic import BatchCritic, Critic, ManyCritic, needs_of
 from critique.endpoint.cache import FILE
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
 from critique.oracle import OracleCritic
@@ -170,7 +170,7 @@ def judge_all(
     """
 
     def drawn() -> Iterator[DrawnGroup]:
-        return drawn_groups(groups, body_path, overlay, sight=sight_of(critic), kept=kept, processes=processes)
+        return drawn_groups(groups, body_path, overlay, kept=kept, processes=processes, **needs_of(critic)._asdict())
 
     if isinstance(critic, BatchCritic) and critic.by_batch:
         asyncio.run(critic.ask_by_batch(drawn()))  # `judge_many` finds the answers in the cache

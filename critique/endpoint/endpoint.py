@@ -6,6 +6,7 @@ Only a configuration that no retry can fix (key, model, address, quota) raises `
 """
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -130,26 +131,6 @@ class Endpoint:
         """The open client."""
         return self._client
 
-    def request(self, messages: list[dict[str, Any]], cap: int, size: int) -> dict[str, Any]:
-        """The body of a request according to the settings.
-
-        cap: most tokens of the answer; size: overlays to judge, 0 = the request is about something else.
-        """
-        settings = self.settings
-        body: dict[str, Any] = {
-            "model": settings.model,
-            "messages": messages,
-        }
-        if settings.token_limit_field is not None:
-            body[settings.token_limit_field] = cap
-        if settings.temperature is not None:
-            body["temperature"] = settings.temperature
-        if size and settings.expected_scores:
-            body |= {"logprobs": True, "top_logprobs": LIKELY}
-        if size and settings.structured:
-            body["response_format"] = reply_schema(size)
-        return body
-
     def taken(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request without the OPTIONS that the server refuses."""
         return changed(request, self._refused)
@@ -175,8 +156,8 @@ class Endpoint:
         not there, TooManyPictures if the server takes fewer pictures in one request, BudgetSpent if the budget does not
         cover it, and VlmConfigError if the configuration cannot work.
         """
-        request = self.request(messages, cap, size)
-        asked = self.asked(request)
+        request = request_body(self.settings, messages, cap, size)
+        asked = await asyncio.to_thread(self.asked, request)
         if look != "new" and (kept := self._cache.get(asked)):
             said = self._read(kept)[0]
             if not whole or look == "kept" or said.reply.status != "truncated":
@@ -373,8 +354,12 @@ class Endpoint:
             self._cache.adapt(self._critic, change, describe(change, self._address))
 
     async def _post(self, request: dict[str, Any]) -> str:
-        """By the client's plain `post`: it retries and raises as `create` does, but leaves the body as it is."""
-        return await self._client.post("/chat/completions", body=request, cast_to=str)
+        """By the client's plain `post`: it retries and raises as `create` does, but leaves the body as it is.
+
+        The request becomes bytes here, once for all tries, and in a thread: it holds megabytes of pictures.
+        """
+        content = await asyncio.to_thread(as_sent, request)
+        return await self._client.post("/chat/completions", content=content, cast_to=str)
 
     def failure(self, error: openai.APIError, fatal: Sequence[int] = (401, 402, 404)) -> tuple[str, str, str]:
         """Text, status and reason of a request that the server did not answer well.
@@ -434,6 +419,31 @@ class Endpoint:
     def without_key(self, text: str) -> str:
         """The text without the API key: a server may quote the key, and we neither store nor print it."""
         return text.replace(self._key, "[key]") if len(self._key) >= LEAST_SECRET else text
+
+
+def request_body(settings: VlmSettings, messages: list[dict[str, Any]], cap: int, size: int) -> dict[str, Any]:
+    """The body of a request according to the settings.
+
+    cap: most tokens of the answer; size: overlays to judge, 0 = the request is about something else.
+    """
+    body: dict[str, Any] = {
+        "model": settings.model,
+        "messages": messages,
+    }
+    if settings.token_limit_field is not None:
+        body[settings.token_limit_field] = cap
+    if settings.temperature is not None:
+        body["temperature"] = settings.temperature
+    if size and settings.expected_scores:
+        body |= {"logprobs": True, "top_logprobs": LIKELY}
+    if size and settings.structured:
+        body["response_format"] = reply_schema(size)
+    return body
+
+
+def as_sent(request: dict[str, Any]) -> bytes:
+    """The body of a request as the bytes that are sent."""
+    return json.dumps(request, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def pictures_in(request: dict[str, Any]) -> int:

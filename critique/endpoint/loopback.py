@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from critique.vlm.contact_sheet import grid_of
 from storage.records import Bytes
 
 Body = dict[str, Any]
@@ -61,6 +62,7 @@ class Call:
     body: Body
     started: float
     ended: float = 0.0
+    content: bytes = b""  # the body as it came
 
     @property
     def parts(self) -> list[Body]:
@@ -88,20 +90,39 @@ def pictures(body: Body) -> list[Bytes]:
     return [_pixels(part) for part in body["messages"][0]["content"] if part["type"] == "image_url"]
 
 
+_LABEL = re.compile("image_([0-9]+)(?: to image_([0-9]+))?")
+
+
 def labelled(body: Body) -> dict[int, Bytes]:
-    """The pixels (h, w, 3) of the pictures that follow a label `image_<number>`, by number; 1 is the photograph."""
-    parts = body["messages"][0]["content"]
-    return {
-        int(label["text"].removeprefix("image_")): _pixels(picture)
-        for label, picture in pairwise(parts)
-        if re.fullmatch("image_[0-9]+", label.get("text", "")) and picture["type"] == "image_url"
-    }
+    """The pixels (h, w, 3) of the pictures that follow a label `image_<number>`, by number; 1 is the photograph.
+
+    The tiles of a contact sheet ("image_2 to image_<number>") are cut out and resized to the photograph.
+    """
+    found: dict[int, Bytes] = {}
+    for label, picture in pairwise(body["messages"][0]["content"]):
+        named = _LABEL.fullmatch(label.get("text", ""))
+        if named is None or picture["type"] != "image_url":
+            continue
+        pixels, first = _pixels(picture), int(named[1])
+        if named[2] is None:
+            found[first] = pixels
+        else:
+            found |= {first + k: tile for k, tile in enumerate(_tiles(pixels, int(named[2]) - first + 1, found[1]))}
+    return found
+
+
+def _tiles(sheet: Bytes, count: int, photograph: Bytes) -> list[Bytes]:
+    """The tiles of a contact sheet of overlays of this photograph, as large as it; their labels stay in them."""
+    grid = grid_of(count, *photograph.shape[:2], max(sheet.shape))
+    cut = [sheet[y : y + grid.height, x : x + grid.width] for y, x in map(grid.corner, range(count))]
+    return [np.asarray(Image.fromarray(tile).resize(photograph.shape[1::-1])) for tile in cut]
 
 
 def judged_places(body: Body) -> range:
     """Numbers of the pictures to judge: those labelled image_2 and above."""
     parts = body["messages"][0]["content"]
-    return range(2, 1 + sum(part.get("text", "").startswith("image_") for part in parts))
+    named = [named for part in parts if (named := _LABEL.fullmatch(part.get("text", "")))]
+    return range(2, 1 + max((int(one[2] or one[1]) for one in named), default=1))
 
 
 # Steps.
@@ -539,7 +560,9 @@ class LoopbackVlm:
                     self.send_error(403, "asked by a foreign page")
                     return
                 body = json.loads(content) if "json" in named.get("content-type", "") and content else {}
-                answer = outer._answer(Call(self.command, self.path, named, body, time.monotonic()), content)
+                answer = outer._answer(
+                    Call(self.command, self.path, named, body, time.monotonic(), content=content), content
+                )
                 if answer.drop:
                     self.close_connection = True
                     self.connection.shutdown(2)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from critique.endpoint.cache import Spent
 from critique.vlm.blocks import calls
+from critique.vlm.contact_sheet import grid_of
 from critique.vlm.vlm_settings import VlmSettings
 
 PATCH = 28  # px of a picture's side that make one token
@@ -48,11 +49,21 @@ def picture_tokens(settings: VlmSettings, size: int) -> int:
     return ceil(width * shrink / PATCH) * ceil(size * shrink / PATCH)
 
 
+def sheet_tokens(settings: VlmSettings, overlays: int, size: int) -> int:
+    """Tokens of a contact sheet of so many overlays that are drawn `size` px high and wide, by rule."""
+    width = 2 * size if settings.views == "front+side" else size
+    height, wide = grid_of(overlays, size, width, settings.long_side).size
+    return ceil(wide / PATCH) * ceil(height / PATCH)
+
+
 def request_tokens(settings: VlmSettings, overlays: int, size: int, prototypes: int = 0) -> Tokens:
     """Tokens, by rule, of a request with so many overlays of `size` px; repairs and retries are not counted."""
-    pictures = overlays + 1 + prototypes
     words = TASK_TOKENS + (MEMORY_TOKENS if settings.memory else 0) + prototypes * PROTOTYPE_TOKENS
-    return Tokens(pictures * (picture_tokens(settings, size) + LABEL_TOKENS) + words, overlays * VERDICT_TOKENS)
+    one, answer = picture_tokens(settings, size) + LABEL_TOKENS, overlays * VERDICT_TOKENS
+    if settings.layout == "sheet":
+        sheet = sheet_tokens(settings, overlays, size) + LABEL_TOKENS
+        return Tokens((1 + prototypes) * one + sheet + words, answer)
+    return Tokens((overlays + 1 + prototypes) * one + words, answer)
 
 
 def text_tokens(text: str, sentences: int) -> Tokens:
@@ -84,7 +95,7 @@ def estimate(
     ]
     requests = sum(count for _, count in shown)
     overlays = sum(count * number for number, count in shown)
-    pictures = overlays + requests * (1 + prototypes)
+    pictures = (requests if s.layout == "sheet" else overlays) + requests * (1 + prototypes)
     if known is not None and known.answers:
         prompt = requests * known.prompt_tokens // known.answers
         completion = requests * known.completion_tokens // known.answers

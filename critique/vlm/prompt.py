@@ -3,42 +3,42 @@
 The wording is ours; what must be said follows the paper's supplementary.
 """
 
-import base64
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
-from PIL import Image
+from typing import Literal, NamedTuple
 
 from critique.memory.memory import Recalled
+from critique.vlm.contact_sheet import contact_sheet
+from critique.vlm.picture_encoder import Part, PictureEncoder, Views, shown_pictures
 from critique.vlm.reply import ReplyError
 from storage.records import Bytes, DrawnGroup
 
 PROMPT_VERSION = 2  # raise it whenever a word below changes: another prompt is another critic
 
-Detail = Literal["auto", "low", "high"]
-Encoding = Literal["jpeg", "png"]
 PromptOrder = Literal["paper", "memory_first"]
-Views = Literal["front", "front+side"]
-Part = dict[str, Any]
+Layout = Literal["separate", "sheet"]
 
 SIDE_NOTE = (
     " On the right of each of these pictures the same mesh is seen from its side, without the photograph:"
     " use it for depth, lean and balance."
 )
+SHEET_NOTE = (
+    "The second picture is a contact sheet. Its tiles, read row by row, are image_2 to image_{last}; each has its "
+    "number in its upper left corner and shows one candidate mesh drawn over that same photograph."
+)
 
 
-def task_text(size: int, views: Views) -> str:
+def task_text(size: int, views: Views, layout: Layout = "separate") -> str:
     """The task for the critic, with `size` overlays."""
     last = size + 1
     side = SIDE_NOTE if views == "front+side" else ""
+    shown = f"image_2 to image_{last} each show one candidate mesh drawn over that same photograph."
+    if layout == "sheet":
+        shown, side = SHEET_NOTE.format(last=last), side.replace("these pictures", "these tiles")
     return f"""\
 You are an expert in reconstructing people in three dimensions. You judge how well body meshes fit a person.
 
 image_1 is a photograph of a real person. It shows no mesh: it is your reference and gets no score.
-image_2 to image_{last} each show one candidate mesh drawn over that same photograph.{side}
+{shown}{side}
 
 For every picture from image_2 to image_{last}:
 - score: a whole number from 0 (wrong person, pose or orientation) to 100 (no fault visible).
@@ -79,57 +79,60 @@ def text_part(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-@dataclass(frozen=True)
-class PictureEncoder:
-    """Turns pixels into a message part; no file name, path or metadata is included."""
-
-    long_side: int = 1024  # px; larger pictures are reduced to it, smaller ones stay
-    encoding: Encoding = "jpeg"
-    detail: Detail | None = None
-
-    def __call__(self, pixels: Bytes) -> Part:
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((self.long_side, self.long_side), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        if self.encoding == "jpeg":
-            picture.save(buffer, "jpeg", quality=90)
-        else:
-            picture.save(buffer, "png")
-        data = base64.b64encode(buffer.getvalue()).decode("ascii")
-        url: dict[str, str] = {"url": f"data:image/{self.encoding};base64,{data}"}
-        if self.detail is not None:
-            url["detail"] = self.detail
-        return {"type": "image_url", "image_url": url}
-
-
 class EncodedPictures(NamedTuple):
     """A group's pictures, encoded once for all calls about it."""
 
     photograph: Part
     overlays: tuple[Part, ...]  # (G,)
 
+    def labelled(self, order: Sequence[int]) -> list[Part]:
+        """Every picture after its label: the photograph, then the overlays in this order."""
+        parts: list[Part] = []
+        shown = [self.photograph, *(self.overlays[index] for index in order)]
+        for number, picture in enumerate(shown, start=1):
+            parts += [text_part(f"image_{number}"), picture]
+        return parts
 
-def encode(group: DrawnGroup, views: Views, picture_part: Callable[[Bytes], Part]) -> EncodedPictures:
-    """Every picture of a group as a message part; a side view is placed to the right of its overlay.
 
-    Raises ValueError if the group was drawn without a photograph, or without one overlay (and side view) per
-    hypothesis.
+class SheetPictures(NamedTuple):
+    """A group's photograph, encoded, and its overlays, arranged anew on one contact sheet for each call."""
+
+    photograph: Part
+    overlays: tuple[Bytes, ...]  # (G,) RGB pixels (h, w, 3)
+    picture_part: PictureEncoder
+
+    def labelled(self, order: Sequence[int]) -> list[Part]:
+        """The photograph after its label, and the sheet of the overlays in this order after theirs."""
+        numbers = [str(place) for place in range(2, len(order) + 2)]
+        sheet = contact_sheet([self.overlays[index] for index in order], numbers, self.picture_part.long_side)
+        parts = [text_part("image_1"), self.photograph]
+        return [*parts, text_part(sheet_label(len(order))), self.picture_part(sheet)]
+
+
+def sheet_label(size: int) -> str:
+    """The label before a contact sheet of `size` overlays."""
+    return f"image_2 to image_{size + 1}"
+
+
+def encode(group: DrawnGroup, views: Views, picture_part: PictureEncoder) -> EncodedPictures:
+    """Every picture of a group as a message part, from its packed files if it has them. Raises ValueError as
+    `shown_pictures`.
     """
-    size = len(group.group)
-    if group.photograph is None or len(group.overlays) != size or (views != "front" and len(group.sides) != size):
-        raise ValueError(
-            f"group {group.group.person.group_id} of {size} hypotheses has {len(group.overlays)} overlays, "
-            f"{len(group.sides)} side views and {'no' if group.photograph is None else 'a'} photograph; "
-            "draw the pictures for critics that need them"
-        )
-    shown = group.overlays
-    if views == "front+side":
-        shown = tuple(np.hstack(pair) for pair in zip(group.overlays, group.sides))
-    return EncodedPictures(picture_part(group.photograph), tuple(map(picture_part, shown)))
+    if group.packed:
+        photograph, *overlays = map(picture_part.part, group.packed)
+        return EncodedPictures(photograph, tuple(overlays))
+    plain, drawn = shown_pictures(group, views)
+    return EncodedPictures(picture_part(plain), tuple(map(picture_part, drawn)))
+
+
+def on_sheets(group: DrawnGroup, views: Views, picture_part: PictureEncoder) -> SheetPictures:
+    """A group's pictures for contact sheets. Raises ValueError as `shown_pictures`."""
+    photograph, overlays = shown_pictures(group, views)
+    return SheetPictures(picture_part(photograph), overlays, picture_part)
 
 
 def first_message(
-    pictures: EncodedPictures,
+    pictures: EncodedPictures | SheetPictures,
     order: Sequence[int],
     memory: Sequence[Part],
     views: Views = "front",
@@ -139,10 +142,8 @@ def first_message(
 
     prompt_order: "memory_first" is task, memory, pictures; "paper" is task, pictures, memory, as printed in the paper.
     """
-    task = [text_part(task_text(len(order), views))]
-    labelled: list[Part] = []
-    for number, picture in enumerate([pictures.photograph, *(pictures.overlays[index] for index in order)], start=1):
-        labelled += [text_part(f"image_{number}"), picture]
+    layout: Layout = "sheet" if isinstance(pictures, SheetPictures) else "separate"
+    task, labelled = [text_part(task_text(len(order), views, layout))], pictures.labelled(order)
     ordered = (task, labelled, memory) if prompt_order == "paper" else (task, memory, labelled)
     return {"role": "user", "content": [part for block in ordered for part in block]}
 

@@ -13,11 +13,22 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from critique.critic import Sight, seeded_random
+from critique.critic import Needs, Sight, seeded_random
+from critique.endpoint.adaptation import changed
 from critique.endpoint.cache import AnswerCache
-from critique.endpoint.endpoint import Deadline, Endpoint, Look, NotKept, TooManyPictures, cost
+from critique.endpoint.endpoint import (
+    PICTURES,
+    Deadline,
+    Endpoint,
+    Look,
+    NotKept,
+    TooManyPictures,
+    as_sent,
+    cost,
+    request_body,
+)
 from critique.endpoint.stream import Judge, for_each, judge_all
 from critique.memory.memory import Memory
 from critique.vlm import batch
@@ -25,14 +36,15 @@ from critique.vlm.aggregate import link
 from critique.vlm.blocks import Presentation, calls, presentations
 from critique.vlm.cost import Tokens, request_tokens
 from critique.vlm.expectation import expected_scores
+from critique.vlm.picture_encoder import Packing, Part, PictureEncoder, picture_side
 from critique.vlm.prompt import (
     PROMPT_VERSION,
     EncodedPictures,
-    Part,
-    PictureEncoder,
+    SheetPictures,
     encode,
     first_message,
     memory_parts,
+    on_sheets,
     repair_messages,
     task_text,
 )
@@ -49,11 +61,23 @@ _ANSWER_SETTINGS = {
     "model", "max_tokens", "temperature", "structured", "long_side", "encoding", "detail", "views", "frame",
     "prompt_order", "shuffle", "seed", "mode", "repeats", "block_size", "anchors", "link", "expected_scores",
 }  # fmt: skip
+# The same of settings that came later: where they are not set, versions stay what they were.
+_LATER = {"max_picture_bytes", "layout"}
+
+
+def _shaping(settings: VlmSettings) -> dict[str, Any]:
+    """The settings that can change a score."""
+    later = settings.model_dump(mode="json", include=_LATER, exclude_defaults=True)
+    return settings.model_dump(mode="json", include=_ANSWER_SETTINGS) | later
 
 
 def name_of(settings: VlmSettings, memory: Memory) -> str:
     """The model and a digest of all that affects its answers: after a change, groups count as unjudged."""
-    shaping = (settings.model_dump_json(include=_ANSWER_SETTINGS), PROMPT_VERSION, memory.digest)
+    shaping = (
+        settings.model_dump_json(include=_ANSWER_SETTINGS | set(_shaping(settings))),
+        PROMPT_VERSION,
+        memory.digest,
+    )
     version = hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]
     return f"vlm-{re.sub(r'[^A-Za-z0-9._-]+', '-', settings.model or '')}@{version}"
 
@@ -77,32 +101,45 @@ class _Judgement:
 class _Case:
     """The data for all calls about one group."""
 
-    pictures: EncodedPictures
+    pictures: EncodedPictures | SheetPictures
     memory: tuple[Part, ...]
     side: int  # px of a picture as drawn
     prototypes: int  # pictures among the memory
+
+
+class FirstRequest(NamedTuple):
+    """What the server would be sent first."""
+
+    order: Presentation
+    body: bytes  # JSON; address and key are not in it
+    guess: Tokens  # expected tokens
 
 
 class VlmCritic:
     """Asks a vision-language model for the scores of a group. The memory is read, and never written.
 
     `cache` is the file of the run's answers and ledger; without it every judgement is paid for again. `anew` asks again
-    where cached answers could not be read. Raises VlmConfigError if the settings name a memory and none is given.
+    where cached answers could not be read. `ready` False: only `first_requests` is of use; no key is read, and the
+    server is not asked for its models. Raises VlmConfigError if the settings name a memory and none is given.
     """
 
     needs_pictures = True
 
     def __init__(
-        self, settings: VlmSettings, *, memory: Memory | None = None, cache: Path | None = None, anew: bool = False
-    ) -> None:
+        self, settings: VlmSettings, *, memory: Memory | None = None, cache: Path | None = None, anew: bool = False,
+        ready: bool = True,
+    ) -> None:  # fmt: skip
         if settings.memory is not None and memory is None:
             raise VlmConfigError(f"the memory {settings.memory} was not read; give VlmCritic its content as `memory`")
-        check_model(settings)
+        if ready:
+            check_model(settings)
         self.settings = settings
         self.cache = cache
         self.anew = anew
         self._memory = memory or Memory()
-        self._picture_part = PictureEncoder(settings.long_side, settings.encoding, settings.detail)
+        self._picture_part = PictureEncoder(
+            settings.long_side, settings.encoding, settings.detail, settings.max_picture_bytes
+        )
         self._refused: set[str] = set()  # options that the server refused
         self._name = name_of(settings, self._memory)
 
@@ -120,13 +157,19 @@ class VlmCritic:
         return Sight(whole=self.settings.frame == "photograph", sides=self.settings.views != "front")
 
     @property
+    def needs(self) -> Needs:
+        """Pictures alone; encoded where they are drawn, unless they are still to be arranged on contact sheets."""
+        pack = None if self.settings.layout == "sheet" else Packing(self._picture_part, self.settings.views)
+        return Needs(self.sight, shapes=False, pack=pack)
+
+    @property
     def by_batch(self) -> bool:
         """Whether the settings ask for batches."""
         return self.settings.batch
 
     def about(self) -> dict[str, Any]:
         """What the version in the name stands for: model, prompt, memory, settings and rules. It holds no key."""
-        prompt = repr((PROMPT_VERSION, task_text(3, self.settings.views)))
+        prompt = repr((PROMPT_VERSION, task_text(3, self.settings.views, self.settings.layout)))
         rules = [rule for rule in self._memory.rules if rule.state == "admitted"]
         return {
             "model": self.settings.model,
@@ -137,7 +180,7 @@ class VlmCritic:
             "memory_digest": self._memory.digest[:16],
             "prototypes": len(self._memory.prototypes),
             "rules": [{"id": rule.id, "text": rule.text} for rule in (*self._memory.pinned, *rules)],
-            "settings": self.settings.model_dump(mode="json", include=_ANSWER_SETTINGS),
+            "settings": _shaping(self.settings),
         }
 
     def presentations(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Presentation]:
@@ -198,13 +241,39 @@ class VlmCritic:
             async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
                 return await batch.collect(endpoint, cache, self.name, self._first_questions(endpoint, groups))
 
+    def first_requests(self, group: DrawnGroup) -> list[FirstRequest]:
+        """The requests that the server would be asked about a group first, adapted to what it is known to refuse.
+        Nothing is sent.
+
+        Raises VlmConfigError if the server takes too few pictures.
+        """
+        refused, limit = set(self._refused), None
+        if self.cache is not None and self.cache.exists():
+            with AnswerCache(self.cache) as cache:
+                known = cache.adaptations(self.name)
+            limit = min((int(c.removeprefix(PICTURES)) for c in known if c.startswith(PICTURES)), default=None)
+            refused |= {change for change in known if not change.startswith(PICTURES)}
+        return [
+            FirstRequest(order, as_sent(changed(request, refused)), guess)
+            for order, request, guess in self._firsts(group, limit)
+        ]
+
     def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable[batch.Question]:
         for group in groups:
-            case = self._case(group)
-            chosen = fitting(self.settings, len(group.group), endpoint.pictures, case.prototypes)
-            for order in self.presentations(group.group.person.group_id, len(group.group), chosen):
-                request = endpoint.request([self._message(case, order)], self.settings.max_tokens, len(order))
-                yield batch.Question(endpoint.asked(request), request, self._guess(case, order))
+            for _, request, guess in self._firsts(group, endpoint.pictures):
+                yield batch.Question(endpoint.asked(request), request, guess)
+
+    def _firsts(self, group: DrawnGroup, most: int | None) -> Iterable[tuple[Presentation, dict[str, Any], Tokens]]:
+        """Order, request and expected tokens of each first question about a group; the server takes `most` pictures."""
+        case = self._case(group)
+        chosen = fitting(self.settings, len(group.group), most, case.prototypes)
+        for order in self.presentations(group.group.person.group_id, len(group.group), chosen):
+            messages = [self._message(case, order)]
+            yield (
+                order,
+                request_body(self.settings, messages, self.settings.max_tokens, len(order)),
+                self._guess(case, order),
+            )
 
     async def _judge(self, endpoint: Endpoint, group: DrawnGroup) -> Verdict:
         """All presentations of a group at the same time, as far as there are places."""
@@ -255,7 +324,7 @@ class VlmCritic:
     ) -> _Judgement:
         """Ask; raise the token limit once for a cut answer; send an unusable or incomplete answer back."""
         size, judgement = len(order), _Judgement(order)
-        message = self._message(case, order)
+        message = await asyncio.to_thread(self._message, case, order)
         messages, cap, widened, repairs = [message], self.settings.max_tokens, False, 0
         while True:
             # an answer that was cut at the raised limit too is no judgement: the next run asks for it again
@@ -327,9 +396,10 @@ class VlmCritic:
 
     def _case(self, group: DrawnGroup) -> _Case:
         recalled = self._memory.recall(group.group.person)
-        pictures = encode(group, self.settings.views, self._picture_part)
+        show = on_sheets if self.settings.layout == "sheet" else encode
+        pictures = show(group, self.settings.views, self._picture_part)
         shown = sum(picture is not None for picture in recalled.pictures)
-        side = 0 if group.photograph is None else len(group.photograph)
+        side = len(group.photograph) if group.photograph is not None else picture_side(group.packed[0])
         return _Case(pictures, tuple(memory_parts(recalled, self._picture_part)), side, shown)
 
     def _guess(self, case: _Case, order: Presentation) -> Tokens:
@@ -347,6 +417,8 @@ def fitting(settings: VlmSettings, size: int, most: int | None, prototypes: int)
     as pictures. Raises VlmConfigError if there is not even room for two overlays.
     """
     shown = max(calls(settings.mode, size, 1, settings.block_size, settings.anchors))
+    if settings.layout == "sheet":
+        shown = 1
     if most is None or 1 + prototypes + shown <= most:
         return settings
     room = most - 1 - prototypes

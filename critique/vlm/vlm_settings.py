@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from critique.memory.memory_settings import RECALL, RecallSettings
 from critique.vlm.aggregate import Link
 from critique.vlm.blocks import Mode
-from critique.vlm.prompt import Detail, Encoding, PromptOrder, Views
+from critique.vlm.picture_encoder import Detail, Encoding, Views
+from critique.vlm.prompt import Layout, PromptOrder
 from critique.vlm.reply import plain_text
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,10 @@ class VlmSettings(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
     structured: bool = True  # ask for the JSON schema; left out by itself if the server refuses it
 
-    long_side: Annotated[int, Field(ge=64, le=4096)] = 1024  # px of each picture sent
+    long_side: Annotated[int, Field(ge=64, le=4096)] = 1024  # px of each picture sent, also of a contact sheet
     encoding: Encoding = "jpeg"
+    max_picture_bytes: Annotated[int, Field(ge=4096)] | None = None  # quality, then size is lowered to keep to it
+    layout: Layout = "separate"  # each overlay in a picture of its own, or all of a call numbered on one contact sheet
     detail: Detail | None = None  # None = not sent
     views: Views = "front"
     frame: Literal["person", "photograph"] = "person"  # pictures show the area around the person, or everything

@@ -3,10 +3,10 @@
 Free of prefect, so that a command without a server can use it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ SILHOUETTE = 64
 DRAWN_AS = 1
 """Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: stored ones are drawn again."""
 ALL = Sight()
+Done = TypeVar("Done")
 MARGIN = 1.25
 """Overlays show this many times the model crop, so that a mesh far from the person is still visible."""
 
@@ -45,26 +46,38 @@ def group_vertices(body_model: Body, group: Group) -> NDArray[np.float32]:
 
 def draw_group(
     body_model: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, sight: Sight = ALL,
-    vertices: NDArray[np.float32] | None = None,
+    vertices: NDArray[np.float32] | None = None, shapes: bool = True,
 ) -> DrawnGroup:  # fmt: skip
     """The group with its meshes drawn; overlays and side views only if a renderer is given.
 
-    size: side of the pictures, px; vertices: (G, V, 3) of the group, metres, camera frame, if they are known already.
+    size: side of the pictures, px; vertices: (G, V, 3) of the group, metres, camera frame, if they are known already;
+    shapes: also silhouettes and self-penetration.
     """
-    vertices = group_vertices(body_model, group) if vertices is None else vertices
-    camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
-    points = np.stack([project(v, camera) for v in vertices])
-    drawn = DrawnGroup(
-        group=group,
-        silhouettes=draw_silhouettes(points, body_model.faces, SILHOUETTE),
-        penetration=np.asarray(self_penetration(group.joints), np.float32),
-    )
-    if renderer is None:
+    if vertices is None and (shapes or renderer is not None):
+        vertices = group_vertices(body_model, group)
+    drawn = shaped(body_model, group, vertices) if shapes and vertices is not None else shapeless(group)
+    if renderer is None or vertices is None:
         return drawn
     photograph, camera = framed_photograph(group, size, sight.whole)
     overlays = tuple(renderer.render(v, body_model.faces, camera, photograph).image for v in vertices)
     sides = tuple(side_view(v, body_model.faces, size) for v in vertices) if sight.sides else ()
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
+
+
+def shaped(body_model: Body, group: Group, vertices: NDArray[np.float32]) -> DrawnGroup:
+    """The group with silhouettes and self-penetration, from its vertices (G, V, 3), metres, camera frame."""
+    camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
+    points = np.stack([project(v, camera) for v in vertices])
+    return DrawnGroup(
+        group=group,
+        silhouettes=draw_silhouettes(points, body_model.faces, SILHOUETTE),
+        penetration=np.asarray(self_penetration(group.joints), np.float32),
+    )
+
+
+def shapeless(group: Group) -> DrawnGroup:
+    """The group for a critic that needs neither silhouettes nor self-penetration."""
+    return DrawnGroup(group, np.zeros((0, SILHOUETTE, SILHOUETTE), np.uint8), np.zeros(0, np.float32))
 
 
 class _Drawing(NamedTuple):
@@ -76,52 +89,72 @@ class _Drawing(NamedTuple):
     size: int
     sight: Sight
     kept: PictureStore | None
+    shapes: bool = True
+    pack: Callable[[DrawnGroup], DrawnGroup] | None = None
 
 
 def drawn_groups(
     groups: Sequence[Group], body_path: Path | None, overlay: OverlaySection, *, sight: Sight | None,
-    kept: PictureStore | None = None, processes: int = 1,
+    kept: PictureStore | None = None, processes: int = 1, shapes: bool = True,
+    pack: Callable[[DrawnGroup], DrawnGroup] | None = None,
 ) -> Iterator[DrawnGroup]:  # fmt: skip
-    """The groups drawn, in order; pictures are drawn by several processes, with the same result.
+    """The groups drawn, in order; pictures are drawn by several processes, a few groups ahead, with the same result.
 
-    sight: what the pictures show; None = no pictures. kept: store from which pictures are read, and in which new ones
-    are stored.
+    sight: what the pictures show; None = no pictures. kept: store from which pictures are read; new ones are stored by
+    `keep_pictures` alone, as that takes half as long again as drawing them. shapes and pack: as in `critique.critic.Needs`.
     """
     if sight is None:
-        yield from (draw_group(body(body_path), group) for group in groups)
+        yield from (draw_group(body(body_path), group, shapes=shapes) for group in groups)
         return
-    jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, sight, kept) for group in groups]
-    if min(processes, len(groups)) > 1:
-        yield from in_processes(_draw_in_process, jobs, processes)
-        return
-    renderer: OverlayRenderer | None = None
+    jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, sight, kept, shapes, pack) for group in groups]
+    yield from _done(_drawn, jobs, processes)
+
+
+def keep_pictures(
+    groups: Sequence[Group], body_path: Path | None, overlay: OverlaySection, sight: Sight, kept: PictureStore,
+    processes: int = 1,
+) -> None:  # fmt: skip
+    """Draw and store the pictures of those groups that have none in the store, and nothing else."""
+    jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, sight, kept, shapes=False) for group in groups]
+    for _ in _done(_stored, jobs, processes):
+        pass
+
+
+def _done(work: Callable[[_Drawing], Done], jobs: Sequence[_Drawing], processes: int) -> Iterator[Done]:
+    """`work` on each job; the renderer of this process is closed at the end, those of others end with them."""
     try:
-        for job in jobs:
-            if (drawn := _kept(job)) is None:
-                renderer = renderer or open_renderer(overlay.backend)
-                drawn = _draw(job, renderer)
-            yield drawn
+        yield from in_processes(work, jobs, processes)
     finally:
-        if renderer is not None:
-            renderer.close()
+        if _renderer.cache_info().currsize:
+            _renderer(jobs[0].backend).close()
+            _renderer.cache_clear()
 
 
-def _draw_in_process(job: _Drawing) -> DrawnGroup:
-    return _kept(job) or _draw(job, _renderer(job.backend))
+def _drawn(job: _Drawing) -> DrawnGroup:
+    drawn = _kept(job) or _draw(job)
+    return drawn if job.pack is None else job.pack(drawn)
 
 
-def _draw(job: _Drawing, renderer: OverlayRenderer) -> DrawnGroup:
-    drawn = draw_group(body(job.body_path), job.group, renderer=renderer, size=job.size, sight=job.sight)
-    if job.kept is not None and drawn.photograph is not None:
-        job.kept.write(picture_digest(job), Pictures(drawn.photograph, drawn.overlays, drawn.sides))
-    return drawn
+def _stored(job: _Drawing) -> None:
+    digest = picture_digest(job)
+    if job.kept is not None and not job.kept.holds(digest):
+        drawn = _draw(job)
+        assert drawn.photograph is not None
+        job.kept.write(digest, Pictures(drawn.photograph, drawn.overlays, drawn.sides))
+
+
+def _draw(job: _Drawing) -> DrawnGroup:
+    return draw_group(
+        body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, sight=job.sight,
+        shapes=job.shapes,
+    )  # fmt: skip
 
 
 def _kept(job: _Drawing) -> DrawnGroup | None:
     """The group with its stored pictures, if there are any."""
     if job.kept is None or (pictures := job.kept.read(picture_digest(job))) is None:
         return None
-    drawn = draw_group(body(job.body_path), job.group)
+    drawn = draw_group(body(job.body_path), job.group, shapes=job.shapes)
     return DrawnGroup(job.group, drawn.silhouettes, drawn.penetration, *pictures)
 
 

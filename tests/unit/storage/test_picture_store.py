@@ -39,15 +39,37 @@ def test_pictures_come_back_bit_for_bit(tmp_path_factory, seed, count, sides):
     assert found is not None and equal(found, drawn)
 
 
-def test_a_file_is_pngs_with_the_photograph_left_out_of_overlays(tmp_path):
+def test_a_file_is_pictures_with_the_photograph_left_out_of_overlays(tmp_path):
     store, drawn = PictureStore(tmp_path), pictures(0, 1)
     store.write("abcd", drawn)
     assert store.file("abcd") == tmp_path / "ab" / "abcd.zip"
     with zipfile.ZipFile(store.file("abcd")) as archive:
-        assert archive.namelist() == ["photograph.png", "overlay_00.png", "side_00.png"]
-        overlay = np.asarray(Image.open(io.BytesIO(archive.read("overlay_00.png"))))
+        assert archive.namelist() == ["photograph.webp", "overlay_00.webp", "side_00.webp"]
+        overlay = np.asarray(Image.open(io.BytesIO(archive.read("overlay_00.webp"))))
     changed = (drawn.overlays[0] != drawn.photograph).any(-1)
     assert (overlay[..., 3] == 255 * changed).all() and not overlay[~changed].any()
+
+
+def test_files_of_older_stores_are_read(tmp_path):
+    store, drawn = PictureStore(tmp_path), pictures(0, 1)
+    store.write("abcd", drawn)
+    with zipfile.ZipFile(store.file("abcd")) as archive:
+        files = {name.replace("webp", "png"): Image.open(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+    with zipfile.ZipFile(store.file("abcd"), "w") as archive:
+        for name, picture in files.items():
+            with archive.open(name, "w") as file:
+                picture.save(file, "png")
+    found = store.read("abcd")
+    assert store.holds("abcd") and found is not None and equal(found, drawn)
+
+
+def test_an_overlay_may_differ_everywhere_or_nowhere(tmp_path):
+    photograph = np.zeros((8, 8, 3), np.uint8)
+    drawn = Pictures(photograph, (photograph + np.uint8(1), photograph), ())
+    store = PictureStore(tmp_path)
+    store.write("abcd", drawn)
+    found = store.read("abcd")
+    assert found is not None and equal(found, drawn)
 
 
 def test_equal_pictures_are_equal_files(tmp_path):
@@ -66,7 +88,7 @@ def test_what_is_damaged_or_lacking_is_not_there(tmp_path, damage, caplog):
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
     store.file("abcd").write_bytes(flipped if damage is None else damage)
-    assert store.read("abcd") is None and "it is made again" in caplog.text
+    assert store.read("abcd") is None and "it is made again" in caplog.text and not store.holds("abcd")
 
 
 def test_a_digest_tells_parts_types_and_shapes_apart():

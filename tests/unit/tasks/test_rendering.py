@@ -38,7 +38,7 @@ def opened(monkeypatch) -> list[str]:
 
 
 def render(store: GroupStore, sight: Sight = ALL, critic: str = "vlm@1") -> int:
-    return render_shard.fn("0", "round0", store.root, None, OVERLAY, sight, critic)
+    return render_shard.fn("0", "round0", store.root, None, OVERLAY, sight, [critic])
 
 
 def files(store: GroupStore) -> dict[str, bytes]:
