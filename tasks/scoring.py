@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +160,18 @@ def counts_of(sizes: dict[str, int], verdicts: dict[str, Verdict]) -> dict[str, 
     }
 
 
+def drawn_for(
+    critic: Critic, groups: Sequence[Group], body_path: Path | None, overlay: OverlaySection, processes: int = 1,
+    kept: PictureStore | None = None,
+) -> Iterator[DrawnGroup]:  # fmt: skip
+    """The groups drawn, as far as the critic needs it."""
+    needs = needs_of(critic)
+    return drawn_groups(
+        groups, body_path, overlay, sight=needs.sight, kept=kept, processes=processes, shapes=needs.shapes,
+        pack=needs.pack,
+    )  # fmt: skip
+
+
 def judge_all(
     groups: list[Group], critic: Critic, body_path: Path | None, overlay: OverlaySection, processes: int = 1,
     kept: PictureStore | None = None,
@@ -170,7 +182,7 @@ def judge_all(
     """
 
     def drawn() -> Iterator[DrawnGroup]:
-        return drawn_groups(groups, body_path, overlay, kept=kept, processes=processes, **needs_of(critic)._asdict())
+        return drawn_for(critic, groups, body_path, overlay, processes, kept)
 
     if isinstance(critic, BatchCritic) and critic.by_batch:
         asyncio.run(critic.ask_by_batch(drawn()))  # `judge_many` finds the answers in the cache

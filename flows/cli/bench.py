@@ -63,18 +63,22 @@ def bench_sampler(
 
 @bench.command("critic")
 def bench_critic(
-    seconds: Annotated[float, typer.Option(metavar="S", min=0.001, help="That the server takes for an answer.")] = 0.3,
+    seconds: Annotated[
+        list[float] | None,
+        typer.Option(metavar="S", min=0.001, help="That the server takes for an answer; may be repeated. [0.3 and 5]"),
+    ] = None,
     in_flight: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at a time.")] = 32,
-    groups: Annotated[int, typer.Option(metavar="N", min=64, help="Groups to judge.")] = 2000,
+    groups: Annotated[int, typer.Option(metavar="N", min=12, help="Groups to judge in each way.")] = 96,
+    processes: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that make pictures.")] = 2,
     json_file: JsonFile = None,
 ) -> None:
-    """Rate of the VLM client against the ideal of a slow loopback server, and its memory over many groups.
+    """Groups per second of the VLM client, 20 overlays of 512 px each, against a slow server and the cores' limit.
 
-    Example: hmr-align bench critic --groups 10000 --json critic.json
+    Example: hmr-align bench critic --seconds 0.3 --seconds 5 --json critic.json
     """
     from tasks.benchmarks.client_benchmark import measure_client
 
-    tell_measurements(measure_client(seconds, in_flight, groups), json_file)
+    tell_measurements(measure_client(seconds or (0.3, 5.0), in_flight, groups, processes), json_file)
 
 
 @bench.command("train")
@@ -213,7 +217,7 @@ def bench_all(json_file: JsonFile = None) -> None:
             "render": lambda: measure_renderers(upright, model.faces, size=512),
             "sampler": lambda: measure_sampler(rounds=3),
             "train": lambda: measure_reference(rounds=20),
-            "critic": lambda: measure_client(0.3, 32, 200),
+            "critic": lambda: measure_client((0.3,), 32, 64),
         }
         for name, measure in parts.items():
             typer.echo(f"bench {name}", err=True)

@@ -1,67 +1,153 @@
-"""Rate and memory of the remote critic's client against a loopback server in a process of its own."""
+"""Rate and memory of the remote critic's client, from groups to verdicts, against a slow server and two cores.
+
+Groups are those of people in the shipped photographs. They are judged as `hmr-align critique` judges them, with
+pictures that are drawn meanwhile (`live`) or were drawn by the render stage before (`kept`). The ideal is the smaller
+of two rates: the server's at its concurrency, and that of the same processes which only draw (or read) and encode.
+The server is the loopback server in a process of its own, on the same cores.
+"""
 
 import asyncio
-import math
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-import numpy as np
-
-from critique.vlm.prompt import PictureEncoder
+from critique.vlm.picture_encoder import PictureEncoder
 from critique.vlm.vlm_critic import VlmCritic
 from critique.vlm.vlm_settings import VlmSettings
-from storage.records import DrawnGroup, Group, Person, Verdict
+from hmr.detection.photograph import read_photograph
+from storage.picture_store import PictureStore
+from storage.records import Group, Verdict
+from tasks.groups.overlays import drawn_groups, keep_pictures
+from tasks.groups.people import people_in
+from tasks.groups.sampled_groups import body, model, sample_hypotheses
+from tasks.run.settings import OverlaySection, Sample
+from tasks.scoring import drawn_for
 
-HYPOTHESES = 4
-STEP = 32  # groups between two measurements of the memory
-SIDE = 64  # px; small, so that the client is measured and not the JPEG encoder
 SERVER = (
-    "import sys, time; from critique.endpoint.loopback import LoopbackVlm, good, slow\n"
-    "with LoopbackVlm([slow(float(sys.argv[1]), good())], keep=False) as server:\n"
+    "import json, sys; from critique.endpoint.loopback import LoopbackVlm, says, slow\n"
+    "judgement = {f'image_{k + 2}': {'score': 90 - k, 'comment': 'fits'} for k in range(int(sys.argv[2]))}\n"
+    "with LoopbackVlm([slow(float(sys.argv[1]), says(json.dumps(judgement)))], keep=False) as server:\n"
     "    print(server.base_url, flush=True)\n"
     "    sys.stdin.read()\n"
 )
+KEY = "HMR_ALIGN_BENCH_KEY"
+PEOPLE = 12  # different ones; more groups are the same people under other names
+BURST = 16  # requests under way when the server alone is measured
 
 
-def measure_client(seconds: float, in_flight: int, groups: int) -> list[dict[str, Any]]:
-    """Groups per second of `VlmCritic` relative to the ideal in_flight / seconds, and the growth of its memory, MiB.
+class Case(NamedTuple):
+    """What is measured, and with what."""
 
-    The first tenth of the groups is a warm-up and does not count. Raises RuntimeError if the loopback server does not
-    answer well.
+    groups: Sequence[Group]
+    overlay: OverlaySection
+    in_flight: int
+    processes: int
+    folder: Path
+
+
+class Run(NamedTuple):
+    """One measurement of the client."""
+
+    rate: float  # groups a second
+    cores: float  # the same of the processes alone, measured just before and after
+    cpu: float  # seconds of this process for each group
+    memory: float  # MiB by which this process grew while the counted groups were judged
+
+
+def measure_client(
+    seconds: Sequence[float] = (0.3, 5.0), in_flight: int = 32, groups: int = 96, processes: int = 2,
+    hypotheses: int = 20, size: int = 512,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Groups per second of `VlmCritic` relative to the ideal, for servers that take so many seconds for an answer.
+
+    groups: for each measurement; the first third is a warm-up and does not count. hypotheses: of a group; size: of an
+    overlay, px. Raises RuntimeError if the loopback server does not answer well.
     """
+    os.environ[KEY] = "any"
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", SERVER, str(seconds)]
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            address = server.stdout.readline().strip()
-            times, memory, cpu = _judge(address, in_flight, groups, Path(folder) / "answers.sqlite")
-        finally:
-            server.communicate()
-    warm = max(groups // 10, 2 * in_flight)
-    rate = (len(times) - 1 - warm) / (times[-1] - times[warm])
-    ideal = in_flight / seconds if seconds else math.inf
-    details = f"{in_flight} in flight, {1000 * seconds:g} ms an answer"
-    settled = memory[warm // STEP :]
-    encoding = _encoding_rate()
+        case = Case(_groups(groups, hypotheses), OverlaySection(size=size), in_flight, processes, Path(folder))
+        kept = PictureStore(Path(folder) / "pictures")
+        started = time.perf_counter()
+        with _server(0.0, hypotheses) as address:
+            critic = _critic(case, address, "any")
+            keep_pictures(case.groups[:PEOPLE], None, case.overlay, critic.sight, kept, processes)
+            storing = time.perf_counter() - started
+            alone = _server_rate(critic, case, address)
+        ways: dict[str, PictureStore | None] = {"live": None, "kept": kept}
+        before = {name: _drawing_rate(critic, case, store) for name, store in ways.items()}
+        runs: dict[tuple[str, float], Run] = {}
+        for pause in seconds:
+            for name, store in ways.items():
+                run = _judge(case, pause, store)
+                after = _drawing_rate(critic, case, store)
+                runs[name, pause] = run._replace(cores=(before[name] + after) / 2)
+                before[name] = after
+    details = {"hypotheses": hypotheses, "picture_px": size, "groups": groups, "processes": processes}
+    details |= {"in_flight": in_flight}
+    rows = []
+    for (name, pause), run in runs.items():
+        cores, server = run.cores, in_flight / pause
+        ideal, by = min((cores, f"{processes} processes that only make pictures"), (server, "the server"))
+        more = {"ideal": ideal, "cores": cores, "server": server, "ms_of_client": 1000 * run.cpu}
+        baseline = f"{by}, {pause:g} s an answer"
+        rows.append(
+            _row(f"critic.{name}_{pause:g}s", run.rate, "groups/s", baseline, run.rate / ideal) | more | details
+        )
+        rows.append(_row(f"critic.{name}_{pause:g}s_growth", run.memory, "MiB"))
     return [
-        _row("critic.client_rate", rate, "groups/s", f"ideal of {details}", rate / ideal)
-        | {"ideal": ideal, "groups": groups, "hypotheses": HYPOTHESES, "picture_px": SIDE},
-        _row("critic.client_memory_growth", settled[-1] - settled[0], "MiB")
-        | {"groups": groups, "at": [round(settled[k], 1) for k in np.linspace(0, len(settled) - 1, 6).astype(int)]},
-        _row("critic.client_cpu", 1000 * cpu / groups, "ms/group"),
-        _row("critic.encoding", encoding, "pictures/s") | {"picture_px": 512, "threads": 1},
+        *rows,
+        _row("critic.server_alone", alone, "requests/s") | {"picture_px": size, "in_flight": BURST},
+        _row("critic.storing", PEOPLE / storing, "groups/s, with the start of the processes"),
+        _row("critic.encoding", _encoding_rate(), "pictures/s") | {"picture_px": 512, "threads": 1},
     ]
 
 
-def _judge(address: str, in_flight: int, groups: int, cache: Path) -> tuple[list[float], list[float], float]:
-    """Time of each verdict, s; this process's memory after every STEP verdicts, MiB; its processor time, s."""
+def _groups(count: int, hypotheses: int) -> list[Group]:
+    """Groups of the first people in the shipped photographs, as the default base draws them."""
+    people = []
+    with resources.as_file(resources.files("tasks") / "assets" / "photographs") as folder:
+        for path in sorted(folder.glob("*.jpg")):
+            if len(people) < PEOPLE:
+                found = people_in(path, read_photograph(path), thorough=False, crop_margin=1.25, focal_px=None)
+                people += found.people
+    drawn = sample_hypotheses(
+        people[:PEOPLE], model("default"), body(None), Sample(hypotheses=hypotheses), seed=0, draw="bench"
+    )
+    ids = [f"bench-{number}" for number in range(count)]
+    alike = [drawn[number % len(drawn)] for number in range(count)]
+    return [replace(group, person=replace(group.person, group_id=id)) for id, group in zip(ids, alike)]
+
+
+@contextmanager
+def _server(seconds: float, hypotheses: int) -> Iterator[str]:
+    """Address of a loopback server in another process."""
+    command = [sys.executable, "-c", SERVER, str(seconds), str(hypotheses)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.communicate()
+
+
+def _critic(case: Case, address: str, name: str) -> VlmCritic:
+    settings = VlmSettings(base_url=address, model="loopback", api_key_variable=KEY, max_in_flight=case.in_flight)
+    return VlmCritic(settings, cache=case.folder / f"{name}.sqlite")
+
+
+def _judge(case: Case, seconds: float, kept: PictureStore | None) -> Run:
+    """The client from groups to verdicts. Counted are whole waves of `in_flight` answers after the first third."""
     times: list[float] = []
     memory: list[float] = []
 
@@ -69,43 +155,76 @@ def _judge(address: str, in_flight: int, groups: int, cache: Path) -> tuple[list
         if set(verdict.statuses) != {"ok"}:
             raise RuntimeError(f"the loopback server answered badly: {verdict.comments[0]}")
         times.append(time.perf_counter())
-        if len(times) % STEP == 0:
-            memory.append(_resident())
+        memory.append(_resident())
 
-    name = "HMR_ALIGN_BENCH_KEY"
-    os.environ[name] = "any"
-    settings = VlmSettings(
-        base_url=address, model="loopback", api_key_variable=name, max_in_flight=in_flight, shuffle=False
-    )
-    started = time.process_time()
-    asyncio.run(VlmCritic(settings, cache=cache).judge_each(_groups(groups), done))
-    return times, memory, time.process_time() - started
+    with _server(seconds, len(case.groups[0])) as address:
+        critic = _critic(case, address, f"{'live' if kept is None else 'kept'}-{seconds:g}")
+        started = time.process_time()
+        pictures = drawn_for(critic, case.groups, None, case.overlay, case.processes, kept)
+        asyncio.run(critic.judge_each(pictures, done))
+        cpu = time.process_time() - started
+    waves = max(1, (2 * len(times) // 3) // case.in_flight)
+    first = max(0, len(times) - 1 - waves * case.in_flight)
+    rate = (len(times) - 1 - first) / (times[-1] - times[first])
+    return Run(rate, 0.0, cpu / len(times), memory[-1] - memory[first])
 
 
-def _groups(count: int) -> Iterator[DrawnGroup]:
-    """Groups that differ in their photograph."""
-    rng = np.random.default_rng(0)
-    zeros = {"pose": (24, 3), "translation": (3,), "joints": (29, 3), "keypoints": (23, 3), "latents": (133,)}
-    arrays = {name: np.zeros((HYPOTHESES, *shape), np.float32) for name, shape in zeros.items()}
-    flat = {"box": (4,), "crop": (3,), "camera": (4,), "landmarks": (33, 4), "world_landmarks": (33, 3)}
-    person = {name: np.zeros(shape, np.float32) for name, shape in flat.items()}
-    pictures = {"mask": np.zeros((64, 64), np.uint8), "picture": np.zeros((128, 128, 3), np.uint8)}
-    for number in range(count):
-        photograph = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-        group = Group(
-            person=Person(
-                group_id=f"bench-{number}", photo="", photo_sha256="", width=SIDE, height=SIDE, detection=1.0,
-                **person, **pictures,
-            ),
-            model_digest="", temperature=1.0, betas=np.zeros(10, np.float32), seeds=np.arange(HYPOTHESES),
-            zero_start=np.zeros(HYPOTHESES, bool), synthetic=np.zeros(HYPOTHESES, bool), **arrays,
-        )  # fmt: skip
-        silhouettes, depth = np.zeros((HYPOTHESES, 64, 64), np.uint8), np.zeros(HYPOTHESES, np.float32)
-        yield DrawnGroup(group, silhouettes, depth, photograph, (photograph,) * HYPOTHESES)
+def _drawing_rate(critic: VlmCritic, case: Case, kept: PictureStore | None) -> float:
+    """Groups a second of processes that draw or read, and encode, as for the critic, and whose results nobody waits
+    for.
+    """
+    some = case.groups[: max(2 * PEOPLE, 4 * case.processes)]
+    needs = critic.needs
+    made = drawn_groups(
+        some, None, case.overlay, sight=needs.sight, shapes=needs.shapes, kept=kept, processes=case.processes,
+        pack=_Packed(needs.pack),
+    )  # fmt: skip
+    times = []
+    for _ in made:
+        times.append(time.perf_counter())
+    first = 2 * case.processes  # these waited for the start of the processes
+    return (len(times) - 1 - first) / (times[-1] - times[first])
+
+
+class _Packed(NamedTuple):
+    """Packs a group and leaves only the group, so that nothing is sent between processes."""
+
+    pack: Callable[[Any], Any] | None
+
+    def __call__(self, drawn: Any) -> Any:
+        assert self.pack is not None
+        self.pack(drawn)
+        return replace(drawn, photograph=None, overlays=(), sides=())
+
+
+def _server_rate(critic: VlmCritic, case: Case, address: str) -> float:
+    """Requests a second that the loopback server takes from plain threads, with the pictures of a group in each."""
+    needs = critic.needs
+    (drawn,) = drawn_groups(case.groups[:1], None, case.overlay, sight=needs.sight, shapes=False, pack=needs.pack)
+    body, place = critic.first_requests(drawn)[0].body, urlsplit(address)
+
+    def ask(count: int) -> None:
+        connection = HTTPConnection(place.netloc)
+        for _ in range(count):
+            connection.request("POST", f"{place.path}/chat/completions", body, {"content-type": "application/json"})
+            connection.getresponse().read()
+        connection.close()
+
+    ask(1)
+    each = 8
+    threads = [threading.Thread(target=ask, args=(each,)) for _ in range(BURST)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return BURST * each / (time.perf_counter() - started)
 
 
 def _encoding_rate() -> float:
     """JPEG pictures of 512 px per second, in one thread."""
+    import numpy as np
+
     encode = PictureEncoder()
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     started, count = time.perf_counter(), 40

@@ -101,7 +101,8 @@ def drawn_groups(
     """The groups drawn, in order; pictures are drawn by several processes, a few groups ahead, with the same result.
 
     sight: what the pictures show; None = no pictures. kept: store from which pictures are read; new ones are stored by
-    `keep_pictures` alone, as that takes half as long again as drawing them. shapes and pack: as in `critique.critic.Needs`.
+    `keep_pictures` alone, as that takes half as long again as drawing them. shapes and pack: as in
+    `critique.critic.Needs`.
     """
     if sight is None:
         yield from (draw_group(body(body_path), group, shapes=shapes) for group in groups)

@@ -24,8 +24,10 @@ def test_it_serves_until_ctrl_c():
 
 
 def test_the_benchmark_of_the_client():
-    rows = {row["metric"]: row for row in measure_client(0.02, 4, 100)}
-    rate = rows["critic.client_rate"]
-    assert rate["ideal"] == pytest.approx(200) and 0 < rate["ratio"] <= 1.1
-    assert rate["ratio"] == pytest.approx(rate["value"] / 200)
-    assert len(rows["critic.client_memory_growth"]["at"]) == 6 and rows["critic.encoding"]["value"] > 0
+    found = measure_client((0.2,), in_flight=2, groups=12, processes=1, hypotheses=2, size=64)
+    rows = {row["metric"]: row for row in found}
+    for name in ("critic.live_0.2s", "critic.kept_0.2s"):
+        rate = rows[name]
+        assert rate["server"] == pytest.approx(10) and rate["ideal"] == min(10, rate["cores"])
+        assert rate["ratio"] == pytest.approx(rate["value"] / rate["ideal"])
+    assert all(rows[f"critic.{name}"]["value"] > 0 for name in ("server_alone", "storing", "encoding"))
