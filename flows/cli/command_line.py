@@ -317,6 +317,9 @@ def critique(
     explain: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Only print what a stored critic's version stands for.")
     ] = None,
+    show_request: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="Only write what a VLM would be sent about this group.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Judge a run's sampled groups that lack a verdict of this critic.
@@ -335,7 +338,15 @@ def critique(
         refuse("beside --explain", controls=controls or None, json=json_file, retry_abstained=retry, critic=critic)
     if controls:
         refuse("beside --controls", retry_abstained=retry)
+    if show_request is not None:
+        refuse("beside --show-request", plan=plan or None, controls=controls or None, json=json_file,
+               retry_abstained=retry, explain=explain)  # fmt: skip
     chosen = settings_of_run(settings, run={"out": out, "name": name}, critic={"name": critic})
+    if show_request is not None:
+        from tasks.critics.shown_request import show_requests, summary_lines
+
+        typer.echo("\n".join(summary_lines(show_requests(chosen, show_request))))
+        return
     if explain is not None:
         from storage.group_store import GroupStore
         from tasks.critics.critic_record import explained

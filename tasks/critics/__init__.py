@@ -9,6 +9,7 @@
 | `remembering` | The critic's memory between its store, its readable form and the critics that are shown it |
 | `request_plan` | What judging the groups of a run would cost with a remote critic: nothing is sent |
 | `scorenet` | The published network ScoreNet as a critic, on its own crop of each photograph |
+| `shown_request` | What a vision-language critic would be sent about one group, as files to look at: nothing is sent |
 
 May import: `tasks.run`, `tasks.groups`.
 

@@ -5,11 +5,15 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from critique.endpoint.loopback import pictures
 from critique.memory.memory import Prototype, Recalled, Rule
-from critique.vlm.prompt import PictureEncoder, encode, memory_parts, repair_messages, reply_schema, task_text
+from critique.vlm.contact_sheet import grid_of
+from critique.vlm.picture_encoder import Packing, PictureEncoder
+from critique.vlm.prompt import encode, memory_parts, on_sheets, repair_messages, reply_schema, task_text
 from critique.vlm.prompt import first_message as message_of
 from critique.vlm.reply import ReplyError
 from storage.records import DrawnGroup
@@ -95,7 +99,7 @@ def test_side_views_stand_beside_their_overlay_in_one_picture():
     assert first[0, [0, 19, 20, 27], 0].tolist() == [20, 20, 25, 25]
 
 
-@pytest.mark.parametrize(("encoding", "format"), [("jpeg", "JPEG"), ("png", "PNG")])
+@pytest.mark.parametrize(("encoding", "format"), [("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
 def test_pictures_are_shrunk_to_the_long_side_and_never_grown(encoding, format):
     encoder = PictureEncoder(long_side=64, encoding=encoding, detail="low")
     for shape, size in (((300, 100, 3), (21, 64)), ((10, 30, 3), (30, 10))):
@@ -109,6 +113,47 @@ def test_pictures_are_shrunk_to_the_long_side_and_never_grown(encoding, format):
 
 def test_detail_is_sent_only_if_asked_for():
     assert set(PNG(np.zeros((4, 4, 3), np.uint8))["image_url"]) == {"url"}
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png", "webp"])
+def test_no_picture_has_more_bytes_than_the_bound(encoding):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 120, 3), dtype=np.uint8)
+    free, bound = PictureEncoder(encoding=encoding), PictureEncoder(encoding=encoding, most_bytes=4096)
+    assert len(free.file(noise)) > 4096 >= len(bound.file(noise)) > 1500  # it is not made smaller than it need be
+    assert bound.file(noise) == bound.file(noise)
+    plain = np.full((200, 120, 3), 90, np.uint8)
+    assert bound.file(plain) == free.file(plain)  # what fits stays as it is
+    with pytest.raises(ValueError, match="raise max_picture_bytes"):
+        PictureEncoder(encoding=encoding, most_bytes=10).file(plain)
+
+
+def test_what_is_packed_is_sent_as_if_it_were_encoded_later():
+    jpeg = PictureEncoder(long_side=64)
+    packed = Packing(jpeg, "front+side")(drawn())
+    assert packed.photograph is None and not packed.overlays and not packed.sides and len(packed.packed) == 4
+    assert encode(packed, "front+side", jpeg) == encode(drawn(), "front+side", jpeg)
+
+
+def test_a_contact_sheet_shows_the_overlays_in_order_with_their_numbers():
+    sheets = on_sheets(drawn(), "front", PNG)
+    message = message_of(sheets, [2, 0, 1], [])
+    assert [part.get("text", "").splitlines()[:1] for part in message["content"][1:]] == [
+        ["image_1"], [], ["image_2 to image_4"], []
+    ]  # fmt: skip
+    assert "contact sheet" in message["content"][0]["text"] and "image_2 to image_4;" in message["content"][0]["text"]
+    sheet = pictures({"messages": [message]})[1]
+    grid = grid_of(3, 12, 20, 1024)
+    assert (grid.rows, grid.columns, grid.height, grid.width) == (2, 2, 12, 20) and sheet.shape == (*grid.size, 3)
+    for place, grey in enumerate((30, 10, 20)):  # the lower right corner of each tile, far from its number
+        y, x = grid.corner(place)
+        assert (sheet[y + 11, x + 19] == grey).all() and (sheet[y, x] == 255).all()
+
+
+@given(st.integers(1, 40), st.integers(8, 600), st.integers(8, 600), st.integers(256, 2048))
+def test_a_grid_has_room_for_all_and_keeps_to_its_long_side(count, height, width, long_side):
+    grid = grid_of(count, height, width, long_side)
+    assert grid.rows * grid.columns >= count > (grid.rows - 1) * grid.columns
+    assert max(grid.size) <= long_side and 1 <= grid.height <= height and 1 <= grid.width <= width
 
 
 def test_missing_pictures_are_named():

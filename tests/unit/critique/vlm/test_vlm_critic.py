@@ -34,7 +34,7 @@ from critique.endpoint.loopback import (
 )
 from critique.memory.memory import Memory
 from critique.memory.rules import Rule
-from critique.vlm.vlm_critic import VlmConfigError, VlmCritic, VlmSettings
+from critique.vlm.vlm_critic import VlmConfigError, VlmCritic, VlmSettings, name_of
 from storage.records import DrawnGroup, Verdict
 from tests.factories import make_group, make_person
 
@@ -137,6 +137,22 @@ def test_shuffled_pictures_are_mapped_back():
     assert verdict.comments[order[0]] == "picture 2"
     assert np.array_equal(verdict.scores, again.scores) and np.array_equal(verdict.scores, other.scores)
     assert server.calls[0].body == server.calls[1].body != server.calls[2].body
+
+
+def test_scores_from_a_contact_sheet_are_mapped_back():
+    group = drawn(9)
+    with LoopbackVlm([from_pixels()]) as server:
+        critic = VlmCritic(settings(server, shuffle=True, layout="sheet"))
+        verdict = critic.judge(group)
+    assert len(server.calls[0].pictures) == 2 and critic.name != VlmCritic(settings(server), ready=False).name
+    assert (np.diff(verdict.scores) < 0).all()  # their own order; the numbers on the tiles cost a few points
+    assert critic.about()["settings"]["layout"] == "sheet"
+
+
+def test_a_critic_without_later_settings_keeps_its_version():
+    plain = {"model": "m", "long_side": 1024, "encoding": "jpeg"}
+    assert name_of(VlmSettings(**plain), Memory()) == "vlm-m@ceb298af"  # as in version 0.1
+    assert name_of(VlmSettings(**plain, max_picture_bytes=9000), Memory()) != "vlm-m@ceb298af"
 
 
 def test_statuses_are_mapped_back_too():

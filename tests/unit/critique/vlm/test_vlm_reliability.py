@@ -157,7 +157,8 @@ def test_rules_of_the_stated_form_are_obeyed():
 
 
 def parts(photograph, overlay):
-    from critique.vlm.prompt import PictureEncoder, text_part
+    from critique.vlm.picture_encoder import PictureEncoder
+    from critique.vlm.prompt import text_part
 
     encode = PictureEncoder(encoding="png")
     return [text_part("image_1"), encode(photograph), text_part("image_2"), encode(overlay)]
