@@ -122,7 +122,12 @@ def _groups(count: int, hypotheses: int) -> list[Group]:
                 found = people_in(path, read_photograph(path), thorough=False, crop_margin=1.25, focal_px=None)
                 people += found.people
     drawn = sample_hypotheses(
-        people[:PEOPLE], model("default"), body(None), Sample(hypotheses=hypotheses), seed=0, draw="bench"
+        people[:PEOPLE],
+        model("default"),
+        body(None),
+        Sample(hypotheses=hypotheses, temperature=1.0),
+        seed=0,
+        draw="bench",
     )
     ids = [f"bench-{number}" for number in range(count)]
     alike = [drawn[number % len(drawn)] for number in range(count)]
