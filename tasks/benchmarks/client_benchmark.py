@@ -4,6 +4,9 @@ Groups are those of people in the shipped photographs. They are judged as `hmr-a
 pictures that are drawn meanwhile (`live`) or were drawn by the render stage before (`kept`). The ideal is the smaller
 of two rates: the server's at its concurrency, and that of the same processes which only draw (or read) and encode.
 The server is the loopback server in a process of its own, on the same cores.
+
+On a busy machine rates swing. What does not is `pictures_share`: the share of all processor time that goes into the
+pictures, the rest being the client's and the server's. Where the cores are the limit, the ratio can be no more.
 """
 
 import asyncio
@@ -61,7 +64,8 @@ class Run(NamedTuple):
 
     rate: float  # groups a second
     cores: float  # the same of the processes alone, measured just before and after
-    cpu: float  # seconds of this process for each group
+    cpu: float  # seconds of processor time of this process for each group
+    server_cpu: float  # the same of the server
     memory: float  # MiB by which this process grew while the counted groups were judged
 
 
@@ -79,12 +83,13 @@ def measure_client(
         case = Case(_groups(groups, hypotheses), OverlaySection(size=size), in_flight, processes, Path(folder))
         kept = PictureStore(Path(folder) / "pictures")
         started = time.perf_counter()
-        with _server(0.0, hypotheses) as address:
-            critic = _critic(case, address, "any")
+        with _server(0.0, hypotheses) as server:
+            critic = _critic(case, server.address, "any")
             keep_pictures(case.groups[:PEOPLE], None, case.overlay, critic.sight, kept, processes)
             storing = time.perf_counter() - started
-            alone = _server_rate(critic, case, address)
+            alone = _server_rate(critic, case, server.address)
         ways: dict[str, PictureStore | None] = {"live": None, "kept": kept}
+        own = {name: _picture_seconds(critic, case, store) for name, store in ways.items()}
         before = {name: _drawing_rate(critic, case, store) for name, store in ways.items()}
         runs: dict[tuple[str, float], Run] = {}
         for pause in seconds:
@@ -97,9 +102,14 @@ def measure_client(
     details |= {"in_flight": in_flight}
     rows = []
     for (name, pause), run in runs.items():
-        cores, server = run.cores, in_flight / pause
-        ideal, by = min((cores, f"{processes} processes that only make pictures"), (server, "the server"))
-        more = {"ideal": ideal, "cores": cores, "server": server, "ms_of_client": 1000 * run.cpu}
+        ideal, by = min(
+            (run.cores, f"{processes} processes that only make pictures"), (in_flight / pause, "the server")
+        )
+        more = {
+            "ideal": ideal, "cores": run.cores, "server": in_flight / pause,
+            "pictures_share": own[name] / (own[name] + run.cpu + run.server_cpu),
+            "ms_of_pictures": 1000 * own[name], "ms_of_client": 1000 * run.cpu, "ms_of_server": 1000 * run.server_cpu,
+        }  # fmt: skip
         baseline = f"{by}, {pause:g} s an answer"
         rows.append(
             _row(f"critic.{name}_{pause:g}s", run.rate, "groups/s", baseline, run.rate / ideal) | more | details
@@ -134,14 +144,26 @@ def _groups(count: int, hypotheses: int) -> list[Group]:
     return [replace(group, person=replace(group.person, group_id=id)) for id, group in zip(ids, alike)]
 
 
+class _Server(NamedTuple):
+    """A loopback server in another process."""
+
+    address: str
+    process: int
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has taken."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _server(seconds: float, hypotheses: int) -> Iterator[str]:
-    """Address of a loopback server in another process."""
+def _server(seconds: float, hypotheses: int) -> Iterator[_Server]:
+    """A loopback server that takes so many seconds for an answer."""
     command = [sys.executable, "-c", SERVER, str(seconds), str(hypotheses)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        yield server.stdout.readline().strip()
+        yield _Server(server.stdout.readline().strip(), server.pid)
     finally:
         server.communicate()
 
@@ -162,16 +184,16 @@ def _judge(case: Case, seconds: float, kept: PictureStore | None) -> Run:
         times.append(time.perf_counter())
         memory.append(_resident())
 
-    with _server(seconds, len(case.groups[0])) as address:
-        critic = _critic(case, address, f"{'live' if kept is None else 'kept'}-{seconds:g}")
-        started = time.process_time()
+    with _server(seconds, len(case.groups[0])) as server:
+        critic = _critic(case, server.address, f"{'live' if kept is None else 'kept'}-{seconds:g}")
+        started, before = time.process_time(), server.cpu()
         pictures = drawn_for(critic, case.groups, None, case.overlay, case.processes, kept)
         asyncio.run(critic.judge_each(pictures, done))
-        cpu = time.process_time() - started
+        cpu, served = time.process_time() - started, server.cpu() - before
     waves = max(1, (2 * len(times) // 3) // case.in_flight)
     first = max(0, len(times) - 1 - waves * case.in_flight)
     rate = (len(times) - 1 - first) / (times[-1] - times[first])
-    return Run(rate, 0.0, cpu / len(times), memory[-1] - memory[first])
+    return Run(rate, 0.0, cpu / len(times), served / len(times), memory[-1] - memory[first])
 
 
 def _drawing_rate(critic: VlmCritic, case: Case, kept: PictureStore | None) -> float:
@@ -179,16 +201,28 @@ def _drawing_rate(critic: VlmCritic, case: Case, kept: PictureStore | None) -> f
     for.
     """
     some = case.groups[: max(2 * PEOPLE, 4 * case.processes)]
-    needs = critic.needs
-    made = drawn_groups(
-        some, None, case.overlay, sight=needs.sight, shapes=needs.shapes, kept=kept, processes=case.processes,
-        pack=_Packed(needs.pack),
-    )  # fmt: skip
-    times = []
-    for _ in made:
-        times.append(time.perf_counter())
+    times = [time.perf_counter() for _ in _made(critic, case, some, kept, case.processes)]
     first = 2 * case.processes  # these waited for the start of the processes
     return (len(times) - 1 - first) / (times[-1] - times[first])
+
+
+def _picture_seconds(critic: VlmCritic, case: Case, kept: PictureStore | None) -> float:
+    """Processor time for the pictures of a group, read or drawn, and encoded, s."""
+    some = case.groups[:PEOPLE]
+    for _ in _made(critic, case, some[:1], kept, 1):
+        pass  # loads what is loaded once
+    started = time.process_time()
+    for _ in _made(critic, case, some, kept, 1):
+        pass
+    return (time.process_time() - started) / len(some)
+
+
+def _made(critic: VlmCritic, case: Case, groups: Sequence[Group], kept: PictureStore | None, processes: int):
+    needs = critic.needs
+    return drawn_groups(
+        groups, None, case.overlay, sight=needs.sight, shapes=needs.shapes, kept=kept, processes=processes,
+        pack=_Packed(needs.pack),
+    )  # fmt: skip
 
 
 class _Packed(NamedTuple):
