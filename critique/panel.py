@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from critique.critic import Critic, Needs, ServerCritic, Sight, needs_of_all
 from critique.endpoint.stream import Judge, judge_all
@@ -157,7 +156,7 @@ def common_points(scores: Floats, how: Combine) -> Floats:
         return scores.astype(np.float64)
     known = scores[judged]
     if how == "rank":
-        points[judged] = 100 * (rankdata(known) - 0.5) / len(known)
+        points[judged] = 100 * (_ranks(known) - 0.5) / len(known)
     else:
         z = (known - known.mean()) / max(float(known.std()), LEAST_SPREAD)
         points[judged] = 100 / (1 + np.exp(-1.7 * z))
@@ -198,7 +197,7 @@ def agreement(ours: Sequence[Verdict], monitor: Sequence[Verdict]) -> dict[str, 
         both = ~np.isnan(one.scores) & ~np.isnan(other.scores)
         if both.sum() < 3 or np.ptp(one.scores[both]) == 0 or np.ptp(other.scores[both]) == 0:
             continue
-        mine, theirs = rankdata(one.scores[both]), rankdata(other.scores[both])
+        mine, theirs = _ranks(one.scores[both]), _ranks(other.scores[both])
         correlations.append(float(np.corrcoef(mine, theirs)[0, 1]))
         places.append(float((theirs[mine.argmax()] - 1) / (both.sum() - 1)))
     return {
@@ -206,6 +205,13 @@ def agreement(ours: Sequence[Verdict], monitor: Sequence[Verdict]) -> dict[str, 
         "rank_correlation": float(np.mean(correlations)) if correlations else float("nan"),
         "favourite": float(np.mean(places)) if places else float("nan"),
     }
+
+
+def _ranks(values: Floats) -> Floats:
+    """(n,) the rank of each value, from 1; ties share their mean rank."""
+    from scipy.stats import rankdata  # here: half a second that who only imports this module can spare
+
+    return rankdata(values)
 
 
 def _comment(verdicts: Sequence[Verdict], points: Floats, weights: Floats, place: int) -> str:

@@ -15,9 +15,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Literal, NoReturn
-
-import openai
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from critique.endpoint.adaptation import OPTIONS, changed, describe, named_change, picture_limit, setting_to_change
 from critique.endpoint.cache import AnswerCache, KeptAnswer, digest_of
@@ -29,6 +27,9 @@ from critique.vlm.prompt import reply_schema
 from critique.vlm.reply import REPLY_LIMIT, plain_text
 from critique.vlm.vlm_settings import VlmConfigError, VlmSettings
 from storage.records import Reply
+
+if TYPE_CHECKING:  # half a second that whoever only names a critic can spare: each method imports it
+    import openai
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class Endpoint:
 
     async def __aenter__(self) -> "Endpoint":
         """Opens a client that follows no redirect: pictures go to the configured host alone."""
+        import openai
 
         async def count(request: Any) -> None:
             _sent.get([]).append(time.perf_counter())
@@ -127,7 +129,7 @@ class Endpoint:
         await self._client.close()
 
     @property
-    def client(self) -> openai.AsyncOpenAI:
+    def client(self) -> "openai.AsyncOpenAI":
         """The open client."""
         return self._client
 
@@ -156,6 +158,8 @@ class Endpoint:
         not there, TooManyPictures if the server takes fewer pictures in one request, BudgetSpent if the budget does not
         cover it, and VlmConfigError if the configuration cannot work.
         """
+        import openai
+
         request = request_body(self.settings, messages, cap, size)
         asked = await asyncio.to_thread(self.asked, request)
         if look != "new" and (kept := self._cache.get(asked)):
@@ -310,6 +314,8 @@ class Endpoint:
 
         First the parts that its error message names; if it names none, all optional parts.
         """
+        import openai
+
         request = self.taken(request)  # a copy: refusals that other requests find meanwhile do not count as this one's
         changes: list[str] = []
         while True:
@@ -341,7 +347,7 @@ class Endpoint:
         self._refuses(less)  # reached only without them: the server does not want them
         return body
 
-    def _is_no_options(self, error: openai.APIStatusError) -> bool:
+    def _is_no_options(self, error: "openai.APIStatusError") -> bool:
         """Whether a refusal is of another kind than options: leaving them out would only send all pictures again."""
         words, settings = error.response.text, self.settings
         fix = setting_to_change(error.status_code, words, self._address, "", settings.api_key_variable)
@@ -361,11 +367,13 @@ class Endpoint:
         content = await asyncio.to_thread(as_sent, request)
         return await self._client.post("/chat/completions", content=content, cast_to=str)
 
-    def failure(self, error: openai.APIError, fatal: Sequence[int] = (401, 402, 404)) -> tuple[str, str, str]:
+    def failure(self, error: "openai.APIError", fatal: Sequence[int] = (401, 402, 404)) -> tuple[str, str, str]:
         """Text, status and reason of a request that the server did not answer well.
 
         Raises VlmConfigError for the HTTP statuses in `fatal`.
         """
+        import openai
+
         if type(error.__cause__).__name__ == "ConnectTimeout":  # of httpx, or of what a newer client has in its place
             return "", "timeout", f"no connection within {self.settings.connect_seconds:g} s"
         if isinstance(error, openai.APITimeoutError):

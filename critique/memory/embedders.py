@@ -21,7 +21,6 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import openai
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -168,6 +167,8 @@ class EmbeddingEndpoint:
             raise EmbedderError(
                 f"no key for the embeddings endpoint: set {self.key_variable} (to any word if it needs none)"
             )
+        import openai  # here: half a second that most commands, which ask no server, can spare
+
         client = openai.OpenAI(
             api_key=key,
             base_url=self.base_url,

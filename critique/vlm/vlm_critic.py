@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from critique.critic import Needs, Sight, seeded_random
 from critique.endpoint.adaptation import changed
@@ -31,7 +31,6 @@ from critique.endpoint.endpoint import (
 )
 from critique.endpoint.stream import Judge, for_each, judge_all
 from critique.memory.memory import Memory
-from critique.vlm import batch
 from critique.vlm.aggregate import link
 from critique.vlm.blocks import Presentation, calls, presentations
 from critique.vlm.cost import Tokens, request_tokens
@@ -51,6 +50,9 @@ from critique.vlm.prompt import (
 from critique.vlm.reply import ParsedReply, ReplyError, parse_reply
 from critique.vlm.vlm_settings import VlmConfigError, VlmSettings, check_model
 from storage.records import UNREADABLE, DrawnGroup, Reply, Verdict
+
+if TYPE_CHECKING:
+    from critique.vlm import batch
 
 __all__ = ["VlmConfigError", "VlmCritic", "VlmSettings", "name_of"]
 
@@ -237,6 +239,8 @@ class VlmCritic:
         """
         if self.cache is None:
             raise VlmConfigError("answers by batch are collected in the run's cache; give VlmCritic a `cache`")
+        from critique.vlm import batch  # here: it imports openai
+
         with AnswerCache(self.cache) as cache:
             async with Endpoint(self.settings, cache, self.name, self._refused) as endpoint:
                 return await batch.collect(endpoint, cache, self.name, self._first_questions(endpoint, groups))
@@ -258,7 +262,9 @@ class VlmCritic:
             for order, request, guess in self._firsts(group, limit)
         ]
 
-    def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable[batch.Question]:
+    def _first_questions(self, endpoint: Endpoint, groups: Iterable[DrawnGroup]) -> Iterable["batch.Question"]:
+        from critique.vlm import batch
+
         for group in groups:
             for _, request, guess in self._firsts(group, endpoint.pictures):
                 yield batch.Question(endpoint.asked(request), request, guess)
