@@ -64,6 +64,7 @@ def test_a_format_that_is_unknown_is_refused():
     [
         ("flows.recover, tasks.recovery.job", ("prefect", "roma", "torch._dynamo", "pandas")),
         ("flows.recover, tasks.recovery.page", ("prefect", "torch", "pandas")),
+        ("tasks.scoring", ("openai", "scipy.stats")),
     ],
 )
 def test_nothing_heavy_is_imported_in_vain(modules, without):
