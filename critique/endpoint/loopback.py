@@ -113,7 +113,7 @@ def labelled(body: Body) -> dict[int, Bytes]:
 
 def _tiles(sheet: Bytes, count: int, photograph: Bytes) -> list[Bytes]:
     """The tiles of a contact sheet of overlays of this photograph, as large as it; their labels stay in them."""
-    grid = grid_of(count, *photograph.shape[:2], max(sheet.shape))
+    grid = grid_of(count, photograph.shape[0], photograph.shape[1], max(sheet.shape))
     cut = [sheet[y : y + grid.height, x : x + grid.width] for y, x in map(grid.corner, range(count))]
     return [np.asarray(Image.fromarray(tile).resize(photograph.shape[1::-1])) for tile in cut]
 

@@ -48,7 +48,7 @@ def contact_sheet(tiles: Sequence[Bytes], labels: Sequence[str], long_side: int)
     """The tiles, RGB pixels of one size (h, w, 3), reduced and arranged in rows, their labels in the upper left
     corners; no side is longer than `long_side` px.
     """
-    grid = grid_of(len(tiles), *tiles[0].shape[:2], long_side)
+    grid = grid_of(len(tiles), tiles[0].shape[0], tiles[0].shape[1], long_side)
     sheet = Image.new("RGB", grid.size[::-1], (20, 20, 20))
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(max(10, round(LABEL * grid.height)))

@@ -2,7 +2,7 @@
 
     requests/<critic>/<group>/request_1.json              the body, byte for byte as it would be sent
                               request_1.txt               its messages, with names of files in the place of pictures
-                              request_1_image_1.jpg ...   its pictures
+                              request_1_picture_01.jpg ...  its pictures, in their order
 
 Address and key are no part of a body, so neither is written.
 """
@@ -110,7 +110,7 @@ def _written(request: FirstRequest, name: str, folder: Path, settings: VlmSettin
                 lines.append(part["text"])
                 continue
             kind, data = _picture(part["image_url"]["url"])
-            files.append(f"{name}_image_{len(files) + 1}.{ENDINGS.get(kind, kind)}")
+            files.append(f"{name}_picture_{len(files) + 1:02d}.{ENDINGS.get(kind, kind)}")
             write_bytes(folder / files[-1], data)
             lines.append(f"<{files[-1]}>")
     options = {key: value for key, value in body.items() if key not in ("messages", "response_format")}

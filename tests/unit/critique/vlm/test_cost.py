@@ -28,6 +28,13 @@ def test_side_views_are_twice_as_wide_and_large_pictures_are_shrunk():
     assert picture_tokens(VlmSettings(long_side=280), 512) == 10 * 10
 
 
+def test_a_contact_sheet_is_one_picture():
+    """20 overlays of 512 px within 1024 px: rows of 5, tiles of 202 px, a sheet of 1022 x 818 px."""
+    found = estimate(VlmSettings(layout="sheet"), {20: 2}, size=512)
+    assert (found.requests, found.pictures) == (2, 4)
+    assert found.prompt_tokens == 2 * (361 + 6 + 37 * 30 + 6 + 330) and found.completion_tokens == 40 * 35
+
+
 def test_what_was_measured_counts():
     known = Spent("c", answers=4, prompt_tokens=4000, cached_tokens=0, completion_tokens=800, money=0.1, seconds=8.0)
     found = estimate(VlmSettings(max_in_flight=1), {20: 10}, 512, known=known)
