@@ -421,6 +421,7 @@ class LoopbackVlm:
         *,
         port: int = 0,
         keep: bool = True,
+        read: bool = True,
         batches: bool = False,
         expires: Callable[[int], bool] = lambda row: False,
         change: Callable[[Call, ScriptedAnswer], ScriptedAnswer] = lambda call, answer: answer,
@@ -435,6 +436,7 @@ class LoopbackVlm:
         self._script = script
         self._models = models  # None = the server has no list of models
         self._keep = keep  # False: stores no request, for long runs
+        self._read = read  # False: parses no request, so that megabytes cost nothing; scripts get an empty body
         self._takes_batches = batches
         self._expires = expires  # which rows of a batch are never answered
         self._change = change  # changes an answer about models, files and batches
@@ -559,7 +561,8 @@ class LoopbackVlm:
                 if not of_this_machine(named, outer._server.server_port):
                     self.send_error(403, "asked by a foreign page")
                     return
-                body = json.loads(content) if "json" in named.get("content-type", "") and content else {}
+                readable = outer._read and "json" in named.get("content-type", "") and content
+                body = json.loads(content) if readable else {}
                 answer = outer._answer(
                     Call(self.command, self.path, named, body, time.monotonic(), content=content), content
                 )

@@ -40,7 +40,7 @@ from tasks.scoring import drawn_for
 SERVER = (
     "import json, sys; from critique.endpoint.loopback import LoopbackVlm, says, slow\n"
     "judgement = {f'image_{k + 2}': {'score': 90 - k, 'comment': 'fits'} for k in range(int(sys.argv[2]))}\n"
-    "with LoopbackVlm([slow(float(sys.argv[1]), says(json.dumps(judgement)))], keep=False) as server:\n"
+    "with LoopbackVlm([slow(float(sys.argv[1]), says(json.dumps(judgement)))], keep=False, read=False) as server:\n"
     "    print(server.base_url, flush=True)\n"
     "    sys.stdin.read()\n"
 )
