@@ -31,6 +31,7 @@ from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.critics.remembering import embedder_of, load_memory, newest, save_memory
+from tasks.groups.overlays import mesh_of
 from tasks.rendering import framed_photograph, group_vertices
 from tasks.run.plan import Plan
 from tasks.run.settings import CriticSection, OverlaySection, Reflect, SettingsError, validate
@@ -149,7 +150,8 @@ def hold_session(
 def overlay_jpeg(body_model: Body, group: Group, place: int, renderer: OverlayRenderer) -> bytes:
     """One hypothesis drawn over its photograph, as the bytes of a JPEG file."""
     photograph, camera = framed_photograph(group, PROTOTYPE_SIDE)
-    picture = renderer.render(group_vertices(body_model, group)[place], body_model.faces, camera, photograph).image
+    mesh = mesh_of(body_model, group_vertices(body_model, group)[place], f"hypothesis {place}")
+    picture = renderer.draw([mesh], camera, photograph).image
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "jpeg", quality=88)
     return buffer.getvalue()

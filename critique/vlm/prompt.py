@@ -12,7 +12,7 @@ from critique.vlm.picture_encoder import Part, PictureEncoder, Views, shown_pict
 from critique.vlm.reply import ReplyError
 from storage.records import Bytes, DrawnGroup
 
-PROMPT_VERSION = 2  # raise it whenever a word below changes: another prompt is another critic
+PROMPT_VERSION = 3  # raise it whenever a word below or the look of the pictures changes: it is another critic then
 
 PromptOrder = Literal["paper", "memory_first"]
 Layout = Literal["separate", "sheet"]
@@ -38,7 +38,8 @@ def task_text(size: int, views: Views, layout: Layout = "separate") -> str:
 You are an expert in reconstructing people in three dimensions. You judge how well body meshes fit a person.
 
 image_1 is a photograph of a real person. It shows no mesh: it is your reference and gets no score.
-{shown}{side}
+{shown}{side} Where a mesh has coloured limbs, its own left arm and leg are blue, its own right ones orange: so \
+you see when it swaps left and right.
 
 For every picture from image_2 to image_{last}:
 - score: a whole number from 0 (wrong person, pose or orientation) to 100 (no fault visible).

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from hmr.detection.photograph import read_photograph
-from hmr.rendering.overlay import NumbaRenderer, side_view
+from hmr.rendering.overlay import NumbaRenderer
+from hmr.rendering.views import side_view
 from storage.records import DrawnGroup
-from tasks.groups.overlays import draw_group, framed, group_vertices
+from tasks.groups.overlays import draw_group, framed, group_vertices, mesh_of
 from tasks.groups.people import people_in
 from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.run.settings import CriticSection, Sample
@@ -38,7 +39,7 @@ def spread(ranked: list[int], count: int) -> list[int]:
 def sheet(pixels: Picture, drawn: DrawnGroup, scores: NDArray[np.float64]) -> Picture:
     """Above the photograph, the zero-noise body over it and from the side; below alternatives, best first."""
     frame, group, renderer = body(None), drawn.group, NumbaRenderer()
-    vertices = group_vertices(frame, group)
+    meshes = [mesh_of(frame, v, f"hypothesis {k}") for k, v in enumerate(group_vertices(frame, group))]
     large = (WIDTH - 4 * GAP) // 3
     cell = (WIDTH - (ALTERNATIVES + 1) * GAP) // ALTERNATIVES
     over = round(cell * 0.62)
@@ -55,8 +56,8 @@ def sheet(pixels: Picture, drawn: DrawnGroup, scores: NDArray[np.float64]) -> Pi
     photograph, camera = framed(pixels, group.person, large)
     first = (
         ("photograph", photograph),
-        (f"zero noise, {judged(0)}", renderer.render(vertices[0], frame.faces, camera, photograph).image),
-        ("the same from the photograph's right", side_view(vertices[0], frame.faces, large)),
+        (f"zero noise, {judged(0)}", renderer.draw([meshes[0]], camera, photograph).image),
+        ("the same from the photograph's right", side_view([meshes[0]], large)),
     )
     for k, (words, picture) in enumerate(first):
         x = GAP + k * (large + GAP)
@@ -68,9 +69,9 @@ def sheet(pixels: Picture, drawn: DrawnGroup, scores: NDArray[np.float64]) -> Pi
     for place, k in enumerate(spread(others, ALTERNATIVES)):
         x = GAP + place * (cell + GAP)
         draw.text((x, top), judged(k), fill=SOFT, font=small)
-        overlay = renderer.render(vertices[k], frame.faces, camera, photograph).image
+        overlay = renderer.draw([meshes[k]], camera, photograph).image
         left = (2 * over - cell) // 2  # a side view is a square, and its middle has room here
-        side = side_view(vertices[k], frame.faces, over)[:, left : left + cell - over]
+        side = side_view([meshes[k]], over)[:, left : left + cell - over]
         paper.paste(Image.fromarray(overlay), (x, top + LINE))
         paper.paste(Image.fromarray(side), (x + over, top + LINE))
     return np.asarray(paper)

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hmr.body.body_file import BodyArrays, BodyFileError, read_body_file
 from hmr.body.kinematics import forward_kinematics
-from hmr.body.skeleton import PARENTS, SMPL_JOINTS
+from hmr.body.skeleton import JOINT_NAMES, PARENTS, SMPL_JOINTS
 from hmr.body.skinning import BlendShapes, SparseSkin, carried_by_joints, joint_table, skin_mixtures
 
 __all__ = ["Body", "BodyFileError", "BodyOutput", "BodyPoints", "body_digest", "load_arrays", "load_body"]
@@ -65,6 +66,7 @@ class Body(nn.Module):
         self.faces = arrays.f
         self.template = arrays.v_template
         self.skin_weights = arrays.weights
+        self.sides = limb_sides(arrays.weights, arrays.f)
         self.vertex_count = len(arrays.v_template)
         self.parents = PARENTS
         self.regressed = arrays.keypoint_regressor is not None
@@ -163,6 +165,17 @@ def _carried(arrays: BodyArrays) -> BlendShapes:
     )
     first = 1 + arrays.shapedirs.shape[-1]
     return BlendShapes(carried[..., 0], carried[..., 1:first], carried[..., first:] if bends.size else None)
+
+
+def limb_sides(weights: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """0 trunk and head, 1 left arm or leg, 2 right arm or leg, for each face (F,).
+
+    weights (V, 24): share of each joint in a vertex; faces (F, 3). A face belongs to the joint that moves it most; a
+    collar moves the chest.
+    """
+    side = {"left": 1, "right": 2}
+    sides = [0 if j.endswith("collar") else side.get(j.split("_")[0], 0) for j in JOINT_NAMES[:SMPL_JOINTS]]
+    return np.array(sides, np.uint8)[weights[faces].sum(axis=1).argmax(axis=1)]
 
 
 def load_body(path: Path | None = None) -> Body:

@@ -2,13 +2,17 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmr.rendering.overlay import DEFAULT_STYLE, Overlay, OverlayError, Style, bare_overlay, compose, gl_platform
-from hmr.rendering.rasterizer import NEAR, Lights, Numbers, vertex_normals
+from hmr.rendering.blending import Colours, Lines, blend
+from hmr.rendering.mesh import SIDES, Camera, Mesh, Scene, check_image, placed, shade_of_depth
+from hmr.rendering.overlay import Overlay, OverlayError, gl_platform
+from hmr.rendering.rasterizer import NEAR, Buffers, Lights, vertex_normals
+from hmr.rendering.style import DEFAULT_STYLE, Style
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # pyrender looks along -z with y up
 _LINEAR = ((np.arange(256) / 255) ** 2.2).astype(np.float32)  # undoes the gamma of pyrender's shader
@@ -32,7 +36,8 @@ class PyrenderRenderer:
 
     EGL and OSMesa allow one open renderer in a process, used by the thread that opened it; opening a second raises
     OverlayError. Start worker processes by `spawn`: a context does not survive a fork. Its mask is one of each pixel's
-    four samples, up to 0.4 pixel off its centre, so that edges differ a little from numba's.
+    four samples, up to 0.4 pixel off its centre, so that edges differ a little from numba's. It lights all meshes: a
+    brightness of a mesh's own counts for nothing.
     """
 
     name = "pyrender"
@@ -42,57 +47,93 @@ class PyrenderRenderer:
             raise OverlayError("A pyrender renderer is open in this process already: use it, or close it first.")
         pyrender = self._pyrender = load_pyrender()
         self._renderer = pyrender.OffscreenRenderer(64, 64)
-        self._scene = pyrender.Scene()
-        self._camera = pyrender.IntrinsicsCamera(1.0, 1.0, 0.0, 0.0)
-        self._scene.add(self._camera)
+        self._scene = pyrender.Scene(bg_color=(0.6, 0.6, 0.6, 1.0))  # mixed into the edges: no dark fringe
         self._light_nodes: list = []
         self._lights: Lights | None = None
         self._thread = threading.get_ident()
         _open_renderers.append(self)
 
-    def render(
-        self,
-        vertices: Numbers,
-        faces: Numbers,
-        camera: Numbers,
-        image: NDArray[np.uint8],
-        style: Style = DEFAULT_STYLE,
+    def draw(
+        self, meshes: Sequence[Mesh], camera: Camera, image: NDArray[np.uint8], style: Style = DEFAULT_STYLE
     ) -> Overlay:
-        """As `OverlayRenderer.render`: vertices in metres, camera in pixels.
+        """As `OverlayRenderer.draw`; the number of samples is OpenGL's.
 
-        Raises OverlayError if the renderer is closed or belongs to another thread, ValueError if the image is not uint8
-        RGB.
+        Raises OverlayError if the renderer is closed or belongs to another thread, PictureError for an image or camera
+        that cannot be used.
         """
         if self not in _open_renderers:
             raise OverlayError("This pyrender renderer is closed; open another one.")
         if threading.get_ident() != self._thread:
             raise OverlayError("A pyrender renderer belongs to the thread that opened it; draw there, or use numba.")
-        vertices = np.ascontiguousarray(vertices, dtype=np.float32)
-        in_front = vertices[:, 2][vertices[:, 2] > NEAR]
-        overlay = bare_overlay(image)
-        if len(in_front) == 0:
+        check_image(image)
+        scene = placed(meshes, camera, style)
+        overlay = Overlay(image.copy(), np.zeros(image.shape[:2], dtype=np.bool_), scene.remarks)
+        if not scene.placed:
             return overlay
-        fx, fy, cx, cy = (float(value) for value in np.asarray(camera))
-        lens = self._camera
-        lens.fx, lens.fy, lens.cx, lens.cy = fx, fy, cx, cy
-        lens.znear, lens.zfar = max(NEAR, 0.5 * float(in_front.min())), 2.0 * float(in_front.max())
+        depths = [np.asarray(part.mesh.vertices, np.float32)[:, 2] for part in scene.placed]
+        far = max(float(depth.max()) for depth in depths)
+        if scene.far:  # without perspective depth is never negative in OpenGL: move everything in front of it
+            near, far = 1.0, 3.0 + far - min(float(depth.min()) for depth in depths)
+        else:
+            near = max(NEAR, 0.5 * min(float(depth[depth > NEAR].min()) for depth in depths))
+            far = 2.0 * far
+        self._scene.add_node(lens := self._lens(scene, camera, image.shape, near, far))
+        self._scene.main_camera_node = lens
         self._light(style)
-        self._scene.bg_color = np.array([*style.colour, 1.0])  # mixed into the edges: no dark fringe
-        material = self._pyrender.MetallicRoughnessMaterial(
-            baseColorFactor=(*style.colour, 1.0), metallicFactor=0.0, roughnessFactor=1.0
-        )
-        primitive = self._pyrender.Primitive(
-            positions=vertices, normals=vertex_normals(vertices, faces), indices=faces, material=material
-        )
-        node = self._scene.add(self._pyrender.Mesh([primitive]), pose=_FLIP)
-        self._renderer.viewport_height, self._renderer.viewport_width = image.shape[0], image.shape[1]
+        self._renderer.viewport_height, self._renderer.viewport_width = image.shape[:2]
+        colours = Colours.of(scene)
+        rows = [tuple(row) for row in colours.palette.tolist()]
+        forward = 2.0 - min(float(depth.min()) for depth in depths) if scene.far else 0.0
+        nodes = {
+            self._node(part.mesh, side, style, forward): rows.index(tuple(np.float32(part.palette[side]).tolist()))
+            for part in scene.placed
+            for side in range(SIDES)
+            if side in part.sides
+        }
         try:
-            picture, depth = self._renderer.render(self._scene)  # pyright: ignore[reportGeneralTypeIssues]
+            grey, depth = self._renderer.render(self._scene)  # pyright: ignore[reportGeneralTypeIssues]
+            marks = {node: (row, 0, 0) for node, row in nodes.items()}
+            tone, _ = self._renderer.render(  # pyright: ignore[reportGeneralTypeIssues]
+                self._scene, flags=self._pyrender.RenderFlags.SEG, seg_node_map=marks
+            )
         finally:
-            self._scene.remove_node(node)
-        depth[depth == 0] = np.inf
-        compose(_LINEAR[picture], depth, fx, style, overlay)
+            for node in (lens, *nodes):
+                self._scene.remove_node(node)
+        lines = Lines.of(scene, style, image.shape)
+        nearness = np.zeros(depth.shape, np.float32)
+        there = depth > 0
+        nearness[there] = 1.0 + far - depth[there] if scene.far else 1.0 / depth[there]
+        buffers = (np.pad(x, lines.reach, mode="edge") for x in (nearness, tone[..., 0], _LINEAR[grey[..., 0]]))
+        toned = Colours(np.arange(len(colours.palette), dtype=np.uint8), colours.palette)
+        blend(Buffers(*buffers), toned, lines._replace(far=far if scene.far else 0.0), style, *overlay[:2])
         return overlay
+
+    def _lens(self, scene: Scene, camera: Camera, shape: Sequence[int], near: float, far: float) -> Any:
+        """A node with the camera; pyrender looks along -z with y up."""
+        numbers = [float(value) for value in np.asarray(camera)]
+        if not scene.far:
+            return self._pyrender.Node(camera=self._pyrender.IntrinsicsCamera(*numbers, znear=near, zfar=far))
+        height, width = shape[:2]
+        scale, cx, cy = numbers
+        lens = self._pyrender.OrthographicCamera(width / 2 / scale, height / 2 / scale, znear=near, zfar=far)
+        pose = np.eye(4)
+        pose[:2, 3] = (width / 2 - cx) / scale, -(height / 2 - cy) / scale
+        return self._pyrender.Node(camera=lens, matrix=pose)
+
+    def _node(self, mesh: Mesh, side: int, style: Style, forward: float) -> Any:
+        """A node with the faces of one side of a mesh, in white, moved forward by so many metres."""
+        vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces)
+        colours = np.ones((len(vertices), 4), np.float32)
+        if style.depth_shade:
+            colours[:, :3] *= shade_of_depth(vertices[:, 2], style)[:, None]
+        primitive = self._pyrender.Primitive(
+            positions=vertices + np.float32([0, 0, forward]), normals=vertex_normals(vertices, faces), color_0=colours,
+            indices=faces if mesh.sides is None else faces[mesh.sides == side],
+            material=self._pyrender.MetallicRoughnessMaterial(
+                baseColorFactor=(1.0, 1.0, 1.0, 1.0), metallicFactor=0.0, roughnessFactor=1.0
+            ),
+        )  # fmt: skip
+        return self._scene.add(self._pyrender.Mesh([primitive]), pose=_FLIP)
 
     def _light(self, style: Style) -> None:
         if style.lights is self._lights:

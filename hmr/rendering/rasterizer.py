@@ -1,17 +1,18 @@
-"""A z-buffer for triangle meshes: depth, colours, silhouettes. Numba on one CPU thread, no GL.
+"""A z-buffer for triangle meshes: depth, faces, colours, silhouettes. Numba on one CPU thread, no GL.
 
 Frame: OpenCV camera, x right, y down, z forward, metres. Pixels: u to the right, v down, the centre of the
 pixel in column c and row r at (c + 0.5, r + 0.5).
 
 Coverage is exact: points are snapped to 1/256 pixel and edges are tested in whole numbers with the top-left
-rule, so that two triangles that share an edge leave no crack between them and draw no pixel twice. A
-triangle with a vertex nearer than `NEAR` (or behind the camera, or not finite) is left out; one that is
-partly outside the picture is clipped to it. The loops release the GIL: threads may draw different pictures.
+rule, so that two triangles that share an edge leave no crack between them and draw no pixel twice. One that is
+partly outside the picture is clipped to it. A triangle with a vertex nearer than `NEAR` (or behind the camera, or
+not finite) is left out: `hmr.rendering.clipping` cuts such triangles at the near plane first, so that the part in
+front of it is drawn. The loops release the GIL: threads may draw different pictures.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -20,14 +21,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Numbers = NDArray[Any] | Sequence[Any]  # anything that np.asarray turns into an array of the stated shape
 
-NEAR = 0.01
-"""Metres in front of the camera within which nothing is drawn."""
+NEAR = 0.125
+"""Metres in front of the camera within which nothing is drawn: no photograph shows a person nearer than that."""
 
 _STEPS_LOG2 = 8
 _STEPS = 1 << _STEPS_LOG2  # snapping grid: steps per pixel
 _HALF = _STEPS // 2
 _FARTHEST = 2.0**20  # pixels; farther points would overflow the whole numbers of the edge test
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
 
 
 def project(vertices: Numbers, camera: Numbers) -> Floats:
@@ -60,10 +61,52 @@ def draw_depth(
     out (height, width) float32 is overwritten and returned, to save the allocation. Raises ValueError if points are not
     (V, 3).
     """
+    buffers = Buffers.empty(height, width)
+    draw_surface(buffers, snapped(points), faces, cull_back=cull_back)
     depth = np.empty((height, width), dtype=np.float32) if out is None else out
-    depth.fill(np.inf)
-    _draw_depth(*_snap(_points(points)), _faces(faces), depth, cull_back)
-    return depth
+    with np.errstate(divide="ignore"):
+        return np.divide(np.float32(1.0), buffers.nearness, out=depth)
+
+
+class Buffers(NamedTuple):
+    """The z-buffer: for each sample what is nearest to the camera there."""
+
+    nearness: Floats  # (h, w) larger is nearer, linear on the screen; 0 = nothing is there
+    face: NDArray[np.int32]  # (h, w) number of the face; meaningless where nothing is
+    value: Floats  # (h, w) a quantity of the vertices, interpolated on the screen; meaningless where nothing is
+
+    @classmethod
+    def empty(cls, height: int, width: int) -> "Buffers":
+        """Buffers (height, width) in which nothing is drawn yet."""
+        shape = (height, width)
+        return cls(np.zeros(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
+
+
+class Snapped(NamedTuple):
+    """Points as the edge test needs them."""
+
+    grid: NDArray[np.int32]  # (V, 2) in steps of 1/256 px
+    nearness: Floats  # (V,) 1 / z, or far - z without perspective; 0 = not to be drawn
+
+
+def snapped(points: Numbers, far: float = 0.0) -> Snapped:
+    """Points (V, 3) (u, v in px, z in metres) on the grid. far: 0 = perspective, else a z behind all points, of a
+    picture without perspective. Raises ValueError if points are not (V, 3).
+    """
+    return Snapped(*_snap(_points(points), far))
+
+
+def draw_surface(
+    buffers: Buffers, at: Snapped, faces: Numbers, values: Floats | None = None, *, first: int = 0,
+    cull_back: bool = True,
+) -> None:  # fmt: skip
+    """Draw one mesh into the buffers, in place; meshes drawn one after another hide each other in any order.
+
+    faces (F, 3); values (V,) for the buffer of values; first: number of the mesh's first face in the buffer of faces.
+    cull_back leaves out triangles seen from behind, which a closed mesh with outward faces never shows.
+    """
+    values = np.zeros(len(at.nearness), np.float32) if values is None else values
+    _draw_surface(*at, values, _faces(faces), first, *buffers, cull_back)
 
 
 def draw_colours(
@@ -88,7 +131,7 @@ def draw_colours(
     covered = np.empty(shape, dtype=np.bool_) if covered is None else covered
     covered.fill(False)
     colours = np.ascontiguousarray(colours, dtype=np.float32)
-    _draw_colours(*_snap(_points(points)), _faces(faces), colours, image, depth, covered, cull_back)
+    _draw_colours(*_snap(_points(points), 0.0), _faces(faces), colours, image, depth, covered, cull_back)
     return covered
 
 
@@ -152,7 +195,7 @@ def _faces(faces: Numbers) -> NDArray[np.int32]:
     return np.ascontiguousarray(faces, dtype=np.int32)
 
 
-@_compiled
+@compiled
 def _project(vertices, fx, fy, cx, cy):
     points = np.empty_like(vertices)
     for i in range(len(vertices)):
@@ -166,17 +209,18 @@ def _project(vertices, fx, fy, cx, cy):
     return points
 
 
-@_compiled
-def _snap(points):
-    """Points (V, 3) on the grid, (V, 2) whole numbers, and 1 / z (V,), 0 for a point not to be drawn."""
+@compiled
+def _snap(points, far):
+    """Points (V, 3) on the grid, (V, 2) whole numbers, and nearness (V,), 0 for a point not to be drawn."""
     grid = np.zeros((len(points), 2), dtype=np.int32)
     nearness = np.zeros(len(points), dtype=np.float32)
     for i in range(len(points)):
         u, v, z = points[i]
-        if z > NEAR and z < np.inf and abs(u) < _FARTHEST and abs(v) < _FARTHEST:  # False for NaN
+        in_sight = z < np.float32(far) if far > 0.0 else z > NEAR and z < np.inf  # False for NaN
+        if in_sight and abs(u) < _FARTHEST and abs(v) < _FARTHEST:
             grid[i, 0] = np.int32(np.floor(u * _STEPS + np.float32(0.5)))
             grid[i, 1] = np.int32(np.floor(v * _STEPS + np.float32(0.5)))
-            nearness[i] = np.float32(1.0) / z
+            nearness[i] = np.float32(far) - z if far > 0.0 else np.float32(1.0) / z
     return grid, nearness
 
 
@@ -215,9 +259,9 @@ def _edge(grid, p, q, column, row):
     return dx * y - dy * x - (0 if top_left else 1), -dy * _STEPS, dx * _STEPS
 
 
-@_compiled
-def _draw_depth(grid, nearness, faces, depth, cull_back):
-    height, width = depth.shape
+@compiled
+def _draw_surface(grid, nearness, values, faces, number, near, owner, value, cull_back):
+    height, width = near.shape
     for face in range(len(faces)):
         a, b, c, area = _corners(grid, nearness, faces, face, cull_back)
         if area == 0:
@@ -231,13 +275,18 @@ def _draw_depth(grid, nearness, faces, depth, cull_back):
         wc, wc_x, wc_y = _edge(grid, a, b, left, top)
         near_a, scale = nearness[a], np.float32(1.0 / area)
         near_b, near_c = (nearness[b] - near_a) * scale, (nearness[c] - near_a) * scale
+        value_a = values[a]
+        value_b, value_c = (values[b] - value_a) * scale, (values[c] - value_a) * scale
         for row in range(top, bottom + 1):
             ea, eb, ec = wa, wb, wc
             for column in range(left, right + 1):
                 if (ea | eb | ec) >= 0:
-                    z = np.float32(1.0) / (near_a + np.float32(eb) * near_b + np.float32(ec) * near_c)
-                    if z < depth[row, column]:
-                        depth[row, column] = z
+                    share_b, share_c = np.float32(eb), np.float32(ec)
+                    found = near_a + share_b * near_b + share_c * near_c
+                    if found > near[row, column]:
+                        near[row, column] = found
+                        owner[row, column] = number + face
+                        value[row, column] = value_a + share_b * value_b + share_c * value_c
                 ea += wa_x
                 eb += wb_x
                 ec += wc_x
@@ -246,7 +295,7 @@ def _draw_depth(grid, nearness, faces, depth, cull_back):
             wc += wc_y
 
 
-@_compiled
+@compiled
 def _draw_colours(grid, nearness, faces, colours, image, depth, covered, cull_back):
     height, width = depth.shape
     for face in range(len(faces)):
@@ -285,11 +334,11 @@ def _draw_colours(grid, nearness, faces, colours, image, depth, covered, cull_ba
             wc += wc_y
 
 
-@_compiled
+@compiled
 def _draw_silhouettes(points, faces, drawn, cull_back):
     height, width = drawn.shape[1:]
     for mesh in range(len(points)):
-        grid, nearness = _snap(points[mesh])
+        grid, nearness = _snap(points[mesh], 0.0)
         picture = drawn[mesh]
         for face in range(len(faces)):
             a, b, c, area = _corners(grid, nearness, faces, face, cull_back)
@@ -315,7 +364,7 @@ def _draw_silhouettes(points, faces, drawn, cull_back):
                 wc += wc_y
 
 
-@_compiled
+@compiled
 def _vertex_normals(vertices, faces):
     normals = np.zeros_like(vertices)
     for face in range(len(faces)):
@@ -336,3 +385,37 @@ def _vertex_normals(vertices, faces):
             normals[i, 1] = y / length
             normals[i, 2] = z / length
     return normals
+
+
+@compiled
+def all_finite(vertices):
+    """Whether no coordinate of vertices (V, 3) is NaN or infinite."""
+    fine = True
+    for row in vertices:
+        fine &= abs(row[0]) < np.inf and abs(row[1]) < np.inf and abs(row[2]) < np.inf
+    return fine
+
+
+@compiled
+def all_within(faces, count):
+    """Whether all numbers of faces (F, 3) are from 0 to count - 1. Others would be read from outside of the array."""
+    for row in faces:
+        for number in row:
+            if number < 0 or number >= count:
+                return False
+    return True
+
+
+@compiled
+def lambert(normals, ambient, directions, strengths):
+    """Lambert's brightness (V,), at most 1, of unit normals (V, 3)."""
+    lit = np.empty(len(normals), np.float32)
+    for i in range(len(normals)):
+        total = np.float32(ambient)
+        for k in range(len(directions)):
+            facing = (
+                normals[i, 0] * directions[k, 0] + normals[i, 1] * directions[k, 1] + normals[i, 2] * directions[k, 2]
+            )
+            total += strengths[k] * max(facing, np.float32(0.0))
+        lit[i] = min(total, np.float32(1.0))
+    return lit

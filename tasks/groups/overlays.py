@@ -3,6 +3,7 @@
 Free of prefect, so that a command without a server can use it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,20 +20,30 @@ from hmr.body.penetration import self_penetration
 from hmr.body.rotations import rotation_matrices
 from hmr.detection.photograph import PhotographError, crop_square, read_photograph
 from hmr.processes import in_processes
-from hmr.rendering.overlay import OverlayRenderer, side_view
-from hmr.rendering.rasterizer import draw_silhouettes, project
+from hmr.rendering.mesh import Mesh
+from hmr.rendering.overlay import Overlay, OverlayRenderer
 from hmr.rendering.renderers import open_renderer, renderer_name
+from hmr.rendering.sheet import burn_label
+from hmr.rendering.style import DEFAULT_STYLE, Colour, Style
+from hmr.rendering.surface import silhouettes
+from hmr.rendering.views import side_view
 from storage.finished_file import finished_file
 from storage.picture_store import Pictures, PictureStore, digest_of
 from storage.records import DrawnGroup, Group, Person
 from tasks.groups.sampled_groups import body
 from tasks.run.settings import OverlaySection
 
+log = logging.getLogger(__name__)
+
 SILHOUETTE = 64
-DRAWN_AS = 1
-"""Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: stored ones are drawn again."""
+DRAWN_AS = 2
+"""Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: stored ones are drawn again. Raise
+`PROMPT_VERSION` in `critique/vlm/prompt.py` with it: a critic that sees other pictures must not continue old verdicts.
+"""
 ALL = Sight()
 Done = TypeVar("Done")
+LOOK = {"size", "opacity", "contour", "outline", "limbs", "antialias", "ground"}
+"""Keys of [overlay] that change pictures."""
 MARGIN = 1.25
 """Overlays show this many times the model crop, so that a mesh far from the person is still visible."""
 
@@ -46,12 +57,13 @@ def group_vertices(body_model: Body, group: Group) -> NDArray[np.float32]:
 
 def draw_group(
     body_model: Body, group: Group, *, renderer: OverlayRenderer | None = None, size: int = 512, sight: Sight = ALL,
-    vertices: NDArray[np.float32] | None = None, shapes: bool = True,
+    vertices: NDArray[np.float32] | None = None, shapes: bool = True, style: Style = DEFAULT_STYLE,
 ) -> DrawnGroup:  # fmt: skip
     """The group with its meshes drawn; overlays and side views only if a renderer is given.
 
     size: side of the pictures, px; vertices: (G, V, 3) of the group, metres, camera frame, if they are known already;
-    shapes: also silhouettes and self-penetration.
+    shapes: also silhouettes and self-penetration. A hypothesis that cannot be drawn is named in the log and on its
+    picture; the others are drawn.
     """
     if vertices is None and (shapes or renderer is not None):
         vertices = group_vertices(body_model, group)
@@ -59,18 +71,21 @@ def draw_group(
     if renderer is None or vertices is None:
         return drawn
     photograph, camera = framed_photograph(group, size, sight.whole)
-    overlays = tuple(renderer.render(v, body_model.faces, camera, photograph).image for v in vertices)
-    sides = tuple(side_view(v, body_model.faces, size) for v in vertices) if sight.sides else ()
+    meshes = [mesh_of(body_model, v, f"hypothesis {k}") for k, v in enumerate(vertices)]
+    drawings = [renderer.draw([mesh], camera, photograph, style) for mesh in meshes]
+    for remark in (remark for overlay in drawings for remark in overlay.remarks):
+        log.warning("%s, %s", group.person.group_id, remark)
+    overlays = tuple(_marked(overlay) for overlay in drawings)
+    sides = tuple(side_view([mesh], size, style) for mesh in meshes) if sight.sides else ()
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
 
 
 def shaped(body_model: Body, group: Group, vertices: NDArray[np.float32]) -> DrawnGroup:
     """The group with silhouettes and self-penetration, from its vertices (G, V, 3), metres, camera frame."""
     camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
-    points = np.stack([project(v, camera) for v in vertices])
     return DrawnGroup(
         group=group,
-        silhouettes=draw_silhouettes(points, body_model.faces, SILHOUETTE),
+        silhouettes=silhouettes(vertices, body_model.faces, camera, SILHOUETTE),
         penetration=np.asarray(self_penetration(group.joints), np.float32),
     )
 
@@ -80,13 +95,34 @@ def shapeless(group: Group) -> DrawnGroup:
     return DrawnGroup(group, np.zeros((0, SILHOUETTE, SILHOUETTE), np.uint8), np.zeros(0, np.float32))
 
 
+def mesh_of(body_model: Body, vertices: NDArray[np.float32], name: str, colour: Colour | None = None) -> Mesh:
+    """Vertices (V, 3) of a body, metres, camera frame, as a mesh whose left and right limbs are told apart."""
+    return Mesh(vertices, body_model.faces, body_model.sides, colour, name=name)
+
+
+def style_of(overlay: OverlaySection) -> Style:
+    """The look that the settings ask for."""
+    return Style(
+        opacity=overlay.opacity, contour=overlay.contour, outline=overlay.outline, limbs=overlay.limbs,
+        antialias=overlay.antialias, ground=overlay.ground,
+    )  # fmt: skip
+
+
+def _marked(overlay: Overlay) -> NDArray[np.uint8]:
+    """The picture, with a label if it shows no mesh because of a fault: a judge must not take it for a photograph."""
+    if overlay.mask.any() or not overlay.remarks:
+        return overlay.image
+    picture = Image.fromarray(overlay.image)
+    burn_label(picture, f"NOT DRAWN: {overlay.remarks[0]}"[:60], 0, 0, max(12, picture.height // 24))
+    return np.asarray(picture)
+
+
 class _Drawing(NamedTuple):
     """A group to be drawn with pictures, and the settings for it."""
 
     group: Group
     body_path: Path | None
-    backend: str
-    size: int
+    overlay: OverlaySection
     sight: Sight
     kept: PictureStore | None
     shapes: bool = True
@@ -107,7 +143,7 @@ def drawn_groups(
     if sight is None:
         yield from (draw_group(body(body_path), group, shapes=shapes) for group in groups)
         return
-    jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, sight, kept, shapes, pack) for group in groups]
+    jobs = [_Drawing(group, body_path, overlay, sight, kept, shapes, pack) for group in groups]
     yield from _done(_drawn, jobs, processes)
 
 
@@ -116,7 +152,7 @@ def keep_pictures(
     processes: int = 1,
 ) -> None:  # fmt: skip
     """Draw and store the pictures of those groups that have none in the store, and nothing else."""
-    jobs = [_Drawing(group, body_path, overlay.backend, overlay.size, sight, kept, shapes=False) for group in groups]
+    jobs = [_Drawing(group, body_path, overlay, sight, kept, shapes=False) for group in groups]
     for _ in _done(_stored, jobs, processes):
         pass
 
@@ -127,7 +163,7 @@ def _done(work: Callable[[_Drawing], Done], jobs: Sequence[_Drawing], processes:
         yield from in_processes(work, jobs, processes)
     finally:
         if _renderer.cache_info().currsize:
-            _renderer(jobs[0].backend).close()
+            _renderer(jobs[0].overlay.backend).close()
             _renderer.cache_clear()
 
 
@@ -146,8 +182,8 @@ def _stored(job: _Drawing) -> None:
 
 def _draw(job: _Drawing) -> DrawnGroup:
     return draw_group(
-        body(job.body_path), job.group, renderer=_renderer(job.backend), size=job.size, sight=job.sight,
-        shapes=job.shapes,
+        body(job.body_path), job.group, renderer=_renderer(job.overlay.backend), size=job.overlay.size,
+        sight=job.sight, shapes=job.shapes, style=style_of(job.overlay),
     )  # fmt: skip
 
 
@@ -170,7 +206,8 @@ _body_digest = lru_cache(maxsize=2)(body_digest)  # the file of a body may be la
 def picture_digest(job: _Drawing) -> str:
     """Digest of all that the pictures of a group depend on."""
     group, person = job.group, job.group.person
-    how = (DRAWN_AS, _body_digest(job.body_path), renderer_name(job.backend), job.size, *job.sight)
+    look = job.overlay.model_dump(include=LOOK)
+    how = (DRAWN_AS, _body_digest(job.body_path), renderer_name(job.overlay.backend), sorted(look.items()), *job.sight)
     return digest_of(
         [repr(how), person.photo_sha256, person.camera, person.crop, group.betas, group.pose, group.translation]
     )

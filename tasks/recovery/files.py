@@ -63,7 +63,7 @@ FIELDS = {
 Colour = tuple[float, float, float]
 
 COLOURS: tuple[Colour, ...] = (
-    (0.66, 0.82, 0.99), (0.68, 0.90, 0.66), (0.97, 0.91, 0.58), (0.80, 0.72, 0.98), (0.98, 0.70, 0.80),
+    (0.86, 0.88, 0.91), (0.68, 0.90, 0.66), (0.97, 0.91, 0.58), (0.80, 0.72, 0.98), (0.98, 0.70, 0.80),
     (0.60, 0.90, 0.88),
 )  # fmt: skip
 """RGB, 0 to 1, of persons 0, 1, ... in pictures, meshes and page; then again from the first."""

@@ -15,6 +15,7 @@ from hmr.detection.photograph import PhotographError, read_photograph
 from hmr.rendering.overlay import OverlayRenderer
 from hmr.rendering.renderers import open_renderer
 from storage.finished_file import finished_folder
+from tasks.groups.overlays import style_of
 from tasks.groups.people import people_in
 from tasks.groups.sampled_groups import body, model
 from tasks.recovery.files import arrays_bytes, colour_of, person_arrays, write_mesh
@@ -49,8 +50,10 @@ def recover_photograph(job: Job) -> Record:
     found = recover_people(people, base, body_model, settings)
     notes += [(job.photograph.name, why) for k, one in enumerate(found) if (why := too_near(k, one.vertices))]
     with finished_folder(job.folder) as unfinished:
-        renderer = _renderer(settings.overlay.backend)
-        for name, picture in zip(("photograph", "overlay"), everybody(photograph.pixels, found, body_model, renderer)):
+        renderer, style = _renderer(settings.overlay.backend), style_of(settings.overlay)
+        for name, picture in zip(
+            ("photograph", "overlay"), everybody(photograph.pixels, found, body_model, renderer, style)
+        ):
             _save(picture, unfinished / f"{name}.jpg")
         rows = [_write_person(unfinished, k, one, photograph.pixels, job, body_model) for k, one in enumerate(found)]
         height, width = photograph.pixels.shape[:2]
@@ -95,14 +98,15 @@ def _write_person(
 ) -> dict[str, Any]:
     """The files of one person; returns what the page shows about them."""
     chosen, name = job.settings.recover, f"person{index}"
-    renderer = _renderer(job.settings.overlay.backend)
+    overlay = job.settings.overlay
+    renderer, style = _renderer(overlay.backend), style_of(overlay)
     details = {"pick": chosen.pick, "refine": chosen.refine, "vertices": chosen.vertices, "critic": CRITIC}
     (folder / f"{name}.npz").write_bytes(arrays_bytes(person_arrays(one, body_model.name, details, body_model.faces)))
     formats = ["npz", *(kind for kind in ("obj", "glb") if kind in chosen.formats)]
     for kind in formats[1:]:
         write_mesh(folder / f"{name}.{kind}", one.vertices, body_model.faces, colour_of(index))
-    _save(person_picture(pixels, one, index, body_model, renderer, job.settings.overlay.size), folder / f"{name}.jpg")
-    _save(group_sheet(pixels, one, index, body_model, renderer), folder / f"{name}_group.jpg")
+    _save(person_picture(pixels, one, index, body_model, renderer, overlay.size, style), folder / f"{name}.jpg")
+    _save(group_sheet(pixels, one, index, body_model, renderer, style), folder / f"{name}_group.jpg")
     order = sorted(EVAL_14, key=lambda joint: -one.spread_mm[joint])
     return {
         "box": [round(float(x), 1) for x in one.person.box],

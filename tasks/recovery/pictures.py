@@ -1,6 +1,7 @@
 """Pictures of recovered people: all in the photograph, each one alone, and each one's group."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,38 +9,37 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hmr.body.body import Body
 from hmr.detection.photograph import crop_square, shrink
-from hmr.rendering.overlay import OverlayRenderer, Style, side_view
+from hmr.rendering.mesh import Mesh
+from hmr.rendering.overlay import OverlayRenderer
+from hmr.rendering.style import DEFAULT_STYLE, PAPER, Style
+from hmr.rendering.views import side_view
 from storage.records import Person
-from tasks.groups.overlays import camera_of_crop, frame_about
-from tasks.recovery.files import Colour, colour_of
+from tasks.groups.overlays import camera_of_crop, frame_about, mesh_of
+from tasks.recovery.files import colour_of
 from tasks.recovery.recovery import Recovered
 
 Picture = NDArray[np.uint8]
 
-OTHERS: Colour = (0.82, 0.83, 0.85)
-"""Colour of alternatives."""
 WIDEST = 1280  # px, long side of the picture with everybody
 SHEET = 1200  # px, width of the sheet of a group
 COLUMNS = 4
 SHOWN = 24  # alternatives on a sheet, the critic's best
 GAP = 10
-BEYOND = (244, 243, 240)
+BEYOND = PAPER
 """RGB of the area outside the photograph, the same as behind side views."""
 LINE = 24
 _PAPER, _INK, _SOFT = (255, 255, 255), (28, 36, 48), (98, 108, 122)
 
 
 def everybody(
-    pixels: Picture, people: Sequence[Recovered], body: Body, renderer: OverlayRenderer
+    pixels: Picture, people: Sequence[Recovered], body: Body, renderer: OverlayRenderer, style: Style = DEFAULT_STYLE
 ) -> tuple[Picture, Picture]:
-    """The photograph, at most WIDEST px, once plain and once with all picked meshes, the farthest first, and their
-    numbers.
+    """The photograph, at most WIDEST px, once plain and once with all picked meshes, who hide each other by depth, and
+    their numbers.
     """
     plain, factor = shrink(pixels, WIDEST)
-    image = plain
-    for k in sorted(range(len(people)), key=lambda k: -float(people[k].joints[0, 2])):
-        camera = people[k].person.camera / factor
-        image = renderer.render(people[k].vertices, body.faces, camera, image, Style(colour_of(k))).image
+    meshes = [mesh_of(body, one.vertices, f"person {k}", colour_of(k)) for k, one in enumerate(people)]
+    image = renderer.draw(meshes, people[0].person.camera / factor, plain, style).image
     if len(people) < 2:
         return plain, image
     canvas = Image.fromarray(image)
@@ -59,14 +59,21 @@ def everybody(
 
 
 def person_picture(
-    pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer, size: int
-) -> Picture:
+    pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer, size: int,
+    style: Style = DEFAULT_STYLE,
+) -> Picture:  # fmt: skip
     """The picked mesh over the area around the person, RGB pixels (size, size, 3)."""
     photograph, camera = surroundings(pixels, one.person, size)
-    return renderer.render(one.vertices, body.faces, camera, photograph, Style(colour_of(index))).image
+    return renderer.draw([_person(body, one, index)], camera, photograph, style).image
 
 
-def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer) -> Picture:
+def _person(body: Body, one: Recovered, index: int) -> Mesh:
+    return mesh_of(body, one.vertices, f"person {index}", colour_of(index))
+
+
+def group_sheet(
+    pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer, style: Style = DEFAULT_STYLE
+) -> Picture:
     """The photograph, the picked mesh from two sides, and below them the alternatives by the critic's rank."""
     others = sorted(
         (k for k in range(len(one.scores)) if k != one.picked), key=lambda k: (np.isnan(one.scores[k]), -one.scores[k])
@@ -83,8 +90,8 @@ def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, rendere
     draw, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(17), ImageFont.load_default(14)
 
     photograph, _ = surroundings(pixels, one.person, large)
-    mesh = person_picture(pixels, one, index, body, renderer, large)
-    beside = side_view(one.vertices, body.faces, large, Style(colour_of(index)), renderer)
+    mesh = person_picture(pixels, one, index, body, renderer, large, style)
+    beside = side_view([_person(body, one, index)], large, style, renderer)
     details = (f"person {index}", f"picked: {_label(one, one.picked)}", "the same, seen from the photograph's right")
     for k, (picture, text) in enumerate(zip((photograph, mesh, beside), details)):
         x = GAP + k * (large + GAP)
@@ -98,9 +105,10 @@ def group_sheet(pixels: Picture, one: Recovered, index: int, body: Body, rendere
     for place, k in enumerate(shown):
         x = GAP + (place % COLUMNS) * (cell + GAP)
         y = top + LINE + 4 + (place // COLUMNS) * (over + LINE + GAP)
-        picture = renderer.render(one.meshes[k], body.faces, camera, photograph, Style(OTHERS)).image
+        other = mesh_of(body, one.meshes[k], f"hypothesis {k}")
+        picture = renderer.draw([other], camera, photograph, style).image
         sheet.paste(Image.fromarray(picture), (x, y))
-        view = _narrow_side_view(one.meshes[k], body, over, side, renderer)
+        view = _narrow_side_view(other, over, side, renderer, style)
         sheet.paste(Image.fromarray(view), (x + over, y))
         draw.text((x, y + over + 3), _label(one, k), fill=_SOFT, font=small)
     return np.asarray(sheet)
@@ -123,16 +131,15 @@ def surroundings(pixels: Picture, person: Person, size: int) -> tuple[Picture, N
     return picture, camera_of_crop(person.camera, square, size)
 
 
-def _narrow_side_view(
-    vertices: NDArray[np.float32], body: Body, height: int, width: int, renderer: OverlayRenderer
-) -> Picture:
+def _narrow_side_view(mesh: Mesh, height: int, width: int, renderer: OverlayRenderer, style: Style) -> Picture:
     """A side view (height, width, 3), as high as fits; a body that reaches out far is drawn smaller."""
-    view = side_view(vertices, body.faces, height, Style(OTHERS), renderer)
+    style = replace(style, ground=False)  # there is no room for it
+    view = side_view([mesh], height, style, renderer)
     margin = (height - width) // 2
     paper = view[0, 0]
     if (view[:, :margin] == paper).all() and (view[:, margin + width :] == paper).all():
         return view[:, margin : margin + width]
-    small = side_view(vertices, body.faces, width, Style(OTHERS), renderer)
+    small = side_view([mesh], width, style, renderer)
     picture = np.empty((height, width, 3), np.uint8)
     picture[:] = paper
     picture[margin : margin + width] = small

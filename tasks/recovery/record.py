@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.finished_file import read_again
+from tasks.groups.overlays import DRAWN_AS, LOOK
 from tasks.run.settings import Settings, SettingsError
 
 FILE = "photograph.json"
@@ -88,7 +89,8 @@ def recovery_sha256(settings: Settings) -> str:
         "focal_px": settings.photographs.focal_px,
         "crop_margin": settings.photographs.crop_margin,
         "evidence": plain["critic"]["evidence"],
-        "overlay": {key: plain["overlay"][key] for key in ("backend", "size")},
+        "overlay": {key: plain["overlay"][key] for key in ("backend", *sorted(LOOK))},
+        "drawn_as": DRAWN_AS,
         "seed": settings.run.seed,
         "recover": plain["recover"],
         "sample": plain["sample"],

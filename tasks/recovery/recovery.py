@@ -20,7 +20,8 @@ from hmr.diffusion.latent import Decoding, mean_latent
 from hmr.metrics.evaluation import Framing, pose_groups
 from hmr.metrics.pose_metrics import critic_choice, joint_spread, medoid
 from hmr.models.base_model import HmrModel
-from hmr.rendering.rasterizer import draw_silhouettes, project
+from hmr.rendering.rasterizer import project
+from hmr.rendering.surface import silhouettes
 from storage.records import Group, Person
 from tasks.groups.overlays import SILHOUETTE, camera_of_crop, draw_group, group_vertices
 from tasks.groups.sampled_groups import groups_from, sample_hypotheses
@@ -122,7 +123,8 @@ def _recovered(group: Group, how: Decoding, body: Body, critic: EvidenceCritic, 
     with torch.no_grad():
         mesh = body(rotations[None], betas[None], translation[None])
     vertices, joints, keypoints = (part[0].numpy() for part in mesh)
-    points = project(vertices, camera_of_crop(person.camera, person.crop, SILHOUETTE))
+    camera = camera_of_crop(person.camera, person.crop, SILHOUETTE)
+    silhouette = silhouettes(vertices[None], body.faces, camera, SILHOUETTE)
     inside = cells_inside(person.crop[None], person.width, person.height)
     return Recovered(
         group=group,
@@ -139,7 +141,7 @@ def _recovered(group: Group, how: Decoding, body: Body, critic: EvidenceCritic, 
         spread_mm=joint_spread((drawn_joints - drawn_joints[:, :1])[None])[0],
         keypoints_px=_distance(keypoints, person),
         keypoints_px_before=before,
-        mask_iou=float(mask_iou(draw_silhouettes(points[None], body.faces, SILHOUETTE), person.mask[None], inside)[0]),
+        mask_iou=float(mask_iou(silhouette, person.mask[None], inside)[0]),
     )
 
 

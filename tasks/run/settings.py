@@ -125,8 +125,15 @@ class Sample(Section):
 class OverlaySection(Section):
     """How meshes are drawn over the photograph."""
 
-    backend: Literal["auto", "numba", "pyrender"] = "auto"
+    backend: Literal["auto", "numba", "pyrender", "gpu"] = "auto"
     size: Annotated[int, Field(ge=64, le=4096)] = 512  # side of an overlay, px
+    opacity: Annotated[float, Field(ge=0, le=1)] = 0.6  # of the mesh; 0 = its contour alone
+    contour: Annotated[float, Field(ge=0, le=16)] = 1.5  # width of the line around it, px of 512; 0 = none
+    outline: Annotated[float, Field(ge=0, le=1)] = 0.55  # how dark the edge of a limb in front of the body is
+    limbs: bool = True  # left limbs blue, right ones orange, so that a swap shows; false = one colour
+    antialias: Annotated[int, Field(ge=1, le=4)] = 2  # samples of a pixel, each way
+    ground: bool = True  # floor and contact shadow in views without the photograph
+    encoding: Literal["webp", "png", "jpeg"] = "webp"  # of files that `hmr-align render` writes
     groups_shown: Annotated[int, Field(ge=0, le=10_000)] = 12  # in the report
 
 

@@ -21,7 +21,9 @@ from hmr.detection.people import FoundPerson, PersonFinder, person_crop
 from hmr.detection.photograph import read_photograph
 from hmr.detection.pose_networks import PoseNetworks, Square, anchors, body_square, pose_networks
 from hmr.detection.tile_search import MOST_FINE_TILES
-from hmr.rendering.overlay import NumbaRenderer, Style
+from hmr.rendering.mesh import Mesh
+from hmr.rendering.overlay import NumbaRenderer
+from hmr.rendering.style import Style
 
 NOSE, LEFT_EYE, RIGHT_EYE, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 2, 5, 11, 12
 COCO = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
@@ -45,7 +47,8 @@ def standing(yaw: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     wall = np.full((512, 512, 3), (170, 180, 190), np.uint8)
     camera = np.array([500, 500, 256, 256], np.float32)
     with NumbaRenderer() as renderer:
-        picture = renderer.render(output.vertices[0].numpy(), body.faces, camera, wall, Style(opacity=1.0)).image
+        mesh = Mesh(output.vertices[0].numpy(), body.faces)
+        picture = renderer.draw([mesh], camera, wall, Style(opacity=1.0, contour=0.0, colour=(0.66, 0.82, 0.99))).image
     keypoints = output.keypoints[0].numpy()
     return picture, keypoints[:, :2] / keypoints[:, 2:] * 500 + 256, output.joints[0].numpy()
 
