@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
 
 # Modules that import nothing of ours, not even of their own folder; every folder may import them.
-LEAVES = {"storage.finished_file", "storage.safe_pickle"}
+LEAVES = {"storage.finished_file", "storage.picture_file", "storage.safe_pickle"}
 
 # What a folder may import of ours (a folder, or one module of it), beside itself.
 ARROWS = {

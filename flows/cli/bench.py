@@ -17,18 +17,13 @@ def bench_render(
     body: Body = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Overlays per second of each back end, against pyrender used naively.
+    """Overlays per second against pyrender used naively and carefully; agreement with it in pixels and depth.
 
     Example: hmr-align bench render --json render.json
     """
-    import numpy as np
+    from flows.cli.render_bench import measure_render
 
-    from hmr.body.body import load_body
-    from hmr.rendering.render_benchmark import measure_renderers
-
-    model = load_body(body)
-    upright = model.template * np.array([1, -1, -1], dtype=np.float32)  # y down, as the camera has it
-    tell_measurements(measure_renderers(upright, model.faces, size=size), json_file)
+    tell_measurements(measure_render(size, body), json_file)
 
 
 @bench.command("bodies")
@@ -187,22 +182,17 @@ def bench_all(json_file: JsonFile = None) -> None:
     from importlib import resources
     from typing import Any
 
-    import numpy as np
-
     from flows.cli.pipeline_benchmark import measure_pipeline
+    from flows.cli.render_bench import measure_render
     from flows.cli.startup_benchmark import measure_startup
     from hmr.alignment.train_benchmark import measure_reference
-    from hmr.body.body import load_body
     from hmr.body.body_benchmark import measure_bodies
     from hmr.detection.people_benchmark import measure_people
     from hmr.metrics.metrics_benchmark import measure_metrics
     from hmr.published.sampler_benchmark import measure_sampler
-    from hmr.rendering.render_benchmark import measure_renderers
     from storage.store_benchmark import measure_store
     from tasks.benchmarks.client_benchmark import measure_client
 
-    model = load_body()
-    upright = model.template * np.array([1, -1, -1], dtype=np.float32)
     photographs = resources.files("tasks") / "assets" / "photographs"
     rows: list[dict[str, Any]] = []
     with resources.as_file(photographs) as folder:
@@ -214,7 +204,7 @@ def bench_all(json_file: JsonFile = None) -> None:
             "bodies": lambda: measure_bodies(rounds=5),
             "store": lambda: measure_store(rounds=3, share=0.02),
             "metrics": lambda: measure_metrics(rounds=3, share=0.02),
-            "render": lambda: measure_renderers(upright, model.faces, size=512),
+            "render": lambda: measure_render(512, rounds=5, views=60),
             "sampler": lambda: measure_sampler(rounds=3),
             "train": lambda: measure_reference(rounds=20),
             "critic": lambda: measure_client((0.3,), 32, 64),

@@ -183,16 +183,18 @@ def _blend(
             seen = 0
             if kind == 1:
                 seen = samples
+                first, last = np.uint64(top), np.uint64(top + scale)  # unsigned: see `draw_surface`
+                start, end = np.uint64(left), np.uint64(left + scale)
                 tone, light, alike = tones[face[top, left]], np.float32(0.0), True
-                for y in range(top, top + scale):
-                    for x in range(left, left + scale):
+                for y in range(first, last):
+                    for x in range(start, end):
                         light += value[y, x]
                         alike &= tones[face[y, x]] == tone
                 if alike:
                     red, green, blue = light * palette[tone, 0], light * palette[tone, 1], light * palette[tone, 2]
                 else:
-                    for y in range(top, top + scale):
-                        for x in range(left, left + scale):
+                    for y in range(first, last):
+                        for x in range(start, end):
                             tone, light = tones[face[y, x]], value[y, x]
                             red += light * palette[tone, 0]
                             green += light * palette[tone, 1]

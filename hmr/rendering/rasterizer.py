@@ -277,9 +277,10 @@ def _draw_surface(grid, nearness, values, faces, number, near, owner, value, cul
         near_b, near_c = (nearness[b] - near_a) * scale, (nearness[c] - near_a) * scale
         value_a = values[a]
         value_b, value_c = (values[b] - value_a) * scale, (values[c] - value_a) * scale
-        for row in range(top, bottom + 1):
+        # Unsigned: an index that cannot be negative costs no test for it.
+        for row in range(np.uint64(top), np.uint64(bottom + 1)):
             ea, eb, ec = wa, wb, wc
-            for column in range(left, right + 1):
+            for column in range(np.uint64(left), np.uint64(right + 1)):
                 if (ea | eb | ec) >= 0:
                     share_b, share_c = np.float32(eb), np.float32(ec)
                     found = near_a + share_b * near_b + share_c * near_c
