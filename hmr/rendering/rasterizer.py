@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Numbers = NDArray[Any] | Sequence[Any]  # anything that np.asarray turns into an array of the stated shape
 
-NEAR = 0.125
-"""Metres in front of the camera within which nothing is drawn: no photograph shows a person nearer than that."""
+NEAR = 0.25
+"""Metres in front of the camera within which nothing is drawn. No photograph shows a person nearer than that, and a
+body placed around the camera by mistake would fill the picture."""
 
 _STEPS_LOG2 = 8
 _STEPS = 1 << _STEPS_LOG2  # snapping grid: steps per pixel
