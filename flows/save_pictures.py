@@ -1,4 +1,4 @@
-"""Groups -> JPEG files of their pictures: every hypothesis over its photograph, and from the side."""
+"""Groups -> files of their pictures: every hypothesis over its photograph and from the side, and a numbered sheet."""
 
 from pathlib import Path
 

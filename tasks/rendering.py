@@ -15,8 +15,12 @@ from tasks.groups.overlays import (
     group_vertices,
     keep_pictures,
     picture_store,
+    save_encoded,
     save_pictures,
+    style_of,
+    turntable_of,
 )
+from tasks.groups.sampled_groups import body
 from tasks.run.settings import OverlaySection
 from tasks.run.shard_task import task
 
@@ -51,11 +55,14 @@ def save_shard_pictures(
     shard: str, gen: str, store_root: Path, body_path: Path | None, overlay: OverlaySection, most: int, folder: Path,
     processes: int = 1,
 ) -> int:  # fmt: skip
-    """Save the pictures of at most `most` groups of a shard as files, each group in its own folder; returns how
-    many.
+    """Save the pictures of at most `most` groups of a shard as files, each group in its own folder, with a numbered
+    sheet; returns how many groups.
     """
     groups = GroupStore(store_root).read_groups(gen, shard)[:most]
     kept = picture_store(store_root)
     for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), kept=kept, processes=processes, shapes=False):
-        save_pictures(drawn, folder / drawn.group.person.group_id)
+        turning = None
+        if overlay.turntable:
+            turning = turntable_of(body(body_path), drawn.group, overlay.size, style_of(overlay))
+        save_encoded(drawn, folder / drawn.group.person.group_id, overlay.encoding, turning)
     return len(groups)

@@ -272,9 +272,10 @@ def render(
     settings: SettingsFile = None,
     out: Out = None,
     name: Name = None,
-    backend: Annotated[str | None, typer.Option(metavar="NAME", help="auto, numba or pyrender. [auto]")] = None,
+    backend: Annotated[str | None, typer.Option(metavar="NAME", help="auto, numba, pyrender or gpu. [auto]")] = None,
     size: Annotated[int | None, typer.Option(metavar="PX", help="Side of an overlay. [512]")] = None,
     groups: Annotated[int | None, typer.Option(metavar="N", help="How many groups. [12]")] = None,
+    turntable: Annotated[bool | None, typer.Option("--turntable", help="Also a GIF of each first mesh.")] = None,
     record: Record = False,
 ) -> None:
     """Draw the meshes of a run's sampled groups over their photographs.
@@ -284,7 +285,7 @@ def render(
     chosen = settings_of_run(
         settings,
         run={"out": out, "name": name},
-        overlay={"backend": backend, "size": size, "groups_shown": groups},
+        overlay={"backend": backend, "size": size, "groups_shown": groups, "turntable": turntable},
     )
     if record:
         with recorded():

@@ -43,6 +43,6 @@ def _random_views(model: Any, count: int, size: int) -> list[Any]:
         if k % 4 == 1:  # truncated: the picture's middle is moved by up to half of it
             camera[2:] += rng.uniform(-0.5, 0.5, 2).astype(np.float32) * size
         elif k % 4 == 2:  # across the near plane
-            vertices = vertices + np.float32([0, 0, rng.uniform(-0.3, 0.4) - float(vertices[:, 2].min())])
+            vertices = vertices + np.array([0, 0, rng.uniform(-0.3, 0.4) - float(vertices[:, 2].min())], np.float32)
         found.append(View(vertices, camera))
     return found

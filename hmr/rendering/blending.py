@@ -55,9 +55,14 @@ class Lines(NamedTuple):
     def of(cls, scene: Scene, style: Style, shape: Sequence[int]) -> "Lines":
         """Widths for a picture of (height, width, ...)."""
         share = min(shape[:2]) / FULL_WIDTH
-        contour = max(round(style.contour * share), 1) if style.contour > 0 else 0
+        contour = round(style.contour * share)
         edge = max(round(share), 1)
         return cls(max(contour, edge) + 1, contour, edge, 2.0 / scene.focal, scene.far)
+
+
+def in_samples(points: Floats, left: int, top: int, scale: int) -> Floats:
+    """Points (V, 3) (u, v in px, z) counted in samples from the pixel (left, top), `scale` samples a pixel."""
+    return (points - np.array([left, top, 0], np.float32)) * np.array([scale, scale, 1], np.float32)
 
 
 def window(scene: Scene, height: int, width: int) -> tuple[int, int, int, int]:

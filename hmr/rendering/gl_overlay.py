@@ -82,10 +82,10 @@ class PyrenderRenderer:
         self._light(style)
         self._renderer.viewport_height, self._renderer.viewport_width = image.shape[:2]
         colours = Colours.of(scene)
-        rows = [tuple(row) for row in colours.palette.tolist()]
+        rows = colours.palette.tolist()
         forward = 2.0 - min(float(depth.min()) for depth in depths) if scene.far else 0.0
         nodes = {
-            self._node(part.mesh, side, style, forward): rows.index(tuple(np.float32(part.palette[side]).tolist()))
+            self._node(part.mesh, side, style, forward): rows.index(np.array(part.palette[side], np.float32).tolist())
             for part in scene.placed
             for side in range(SIDES)
             if side in part.sides
@@ -103,9 +103,11 @@ class PyrenderRenderer:
         nearness = np.zeros(depth.shape, np.float32)
         there = depth > 0
         nearness[there] = 1.0 + far - depth[there] if scene.far else 1.0 / depth[there]
-        buffers = (np.pad(x, lines.reach, mode="edge") for x in (nearness, tone[..., 0], _LINEAR[grey[..., 0]]))
+        face = np.pad(tone[..., 0].astype(np.int32), lines.reach, mode="edge")
+        value = np.pad(_LINEAR[grey[..., 0]], lines.reach, mode="edge")
+        buffers = Buffers(np.pad(nearness, lines.reach, mode="edge"), face, value)
         toned = Colours(np.arange(len(colours.palette), dtype=np.uint8), colours.palette)
-        blend(Buffers(*buffers), toned, lines._replace(far=far if scene.far else 0.0), style, *overlay[:2])
+        blend(buffers, toned, lines._replace(far=far if scene.far else 0.0), style, *overlay[:2])
         return overlay
 
     def _lens(self, scene: Scene, camera: Camera, shape: Sequence[int], near: float, far: float) -> Any:
@@ -127,7 +129,7 @@ class PyrenderRenderer:
         if style.depth_shade:
             colours[:, :3] *= shade_of_depth(vertices[:, 2], style)[:, None]
         primitive = self._pyrender.Primitive(
-            positions=vertices + np.float32([0, 0, forward]), normals=vertex_normals(vertices, faces), color_0=colours,
+            positions=vertices + np.array([0, 0, forward], np.float32), normals=vertex_normals(vertices, faces), color_0=colours,
             indices=faces if mesh.sides is None else faces[mesh.sides == side],
             material=self._pyrender.MetallicRoughnessMaterial(
                 baseColorFactor=(1.0, 1.0, 1.0, 1.0), metallicFactor=0.0, roughnessFactor=1.0

@@ -124,7 +124,7 @@ def placed(meshes: Sequence[Mesh], camera: Camera, style: Style) -> Scene:
     arrays = [np.ascontiguousarray(mesh.vertices, dtype=np.float32) for mesh in sound]
     far = 1.0 + max((float(v[:, 2].max()) for v in arrays), default=0.0) if weak else 0.0
     if weak:
-        arrays = [v - np.float32([0, 0, far - 1.0]) for v in arrays]  # small numbers keep their digits
+        arrays = [v - np.array([0, 0, far - 1.0], np.float32) for v in arrays]  # small numbers keep their digits
         far = 1.0
     focal = float(np.asarray(camera)[0])
     parts = []
@@ -151,8 +151,8 @@ def _placed(mesh: Mesh, vertices: Floats, camera: Camera, far: float, style: Sty
     sides = np.zeros(len(faces), np.uint8) if mesh.sides is None else np.asarray(mesh.sides, np.uint8)
     palette, source = style.palette(mesh.colour), None
     if isinstance(camera, WeakPerspective):
-        points = vertices * np.float32([camera.scale, camera.scale, 1.0])
-        points[:, :2] += np.float32([camera.cx, camera.cy])
+        points = vertices * np.array([camera.scale, camera.scale, 1.0], np.float32)
+        points[:, :2] += np.array([camera.cx, camera.cy], np.float32)
     else:
         if (cut := clipped(vertices, faces)) is not None:
             vertices, faces, source = cut.vertices, cut.faces, cut.source

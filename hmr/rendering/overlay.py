@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from hmr.rendering.blending import Colours, Lines, blend, window
+from hmr.rendering.blending import Colours, Lines, blend, in_samples, window
 from hmr.rendering.mesh import Camera, Mesh, check_image, placed
 from hmr.rendering.rasterizer import Buffers, draw_surface, snapped
 from hmr.rendering.style import DEFAULT_STYLE, Style
@@ -85,7 +85,7 @@ class NumbaRenderer:
             buffers = self._cleared((last - first + 2 * margin) * scale, (right - left + 2 * margin) * scale)
             number = 0
             for part in scene.placed:
-                shifted = (part.points - np.float32([left - margin, first - margin, 0])) * np.float32([scale, scale, 1])
+                shifted = in_samples(part.points, left - margin, first - margin, scale)
                 draw_surface(buffers, snapped(shifted, scene.far), part.faces, part.brightness, first=number)
                 number += len(part.faces)
             part = (slice(first, last), slice(left, right))
@@ -97,9 +97,12 @@ class NumbaRenderer:
         size = height * width
         if self._kept.nearness.size < size:
             self._kept = Buffers.empty(1, size)
-        nearness, face, value = (kept.reshape(-1)[:size].reshape(height, width) for kept in self._kept)
+        kept, shape = self._kept, (height, width)
+        nearness = kept.nearness.reshape(-1)[:size].reshape(shape)
         nearness.fill(0)
-        return Buffers(nearness, face, value)
+        return Buffers(
+            nearness, kept.face.reshape(-1)[:size].reshape(shape), kept.value.reshape(-1)[:size].reshape(shape)
+        )
 
     def close(self) -> None:
         """Release the buffers."""

@@ -32,7 +32,7 @@ def naive(vertices: NDArray, faces: NDArray, camera: NDArray, image: NDArray[np.
     fx, fy, cx, cy = camera
     scene.add(pyrender.IntrinsicsCamera(fx=fx, fy=fy, cx=cx, cy=cy))
     _light(pyrender, scene)
-    colour, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
+    colour, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA)  # pyright: ignore[reportGeneralTypeIssues]
     renderer.delete()
     return np.where(depth[..., None] > 0, colour[..., :3], image)
 
@@ -57,7 +57,8 @@ class Kept:
 
         body = trimesh.Trimesh(vertices * np.array([1.0, -1.0, -1.0]), faces, process=False)
         node = self.scene.add(self.pyrender.Mesh.from_trimesh(body, material=self.material))
-        colour, depth = self.renderer.render(self.scene, flags=self.pyrender.RenderFlags.RGBA)
+        flags = self.pyrender.RenderFlags.RGBA
+        colour, depth = self.renderer.render(self.scene, flags=flags)  # pyright: ignore[reportGeneralTypeIssues]
         self.scene.remove_node(node)
         return np.where(depth[..., None] > 0, colour[..., :3], self.image)
 

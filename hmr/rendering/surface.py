@@ -93,7 +93,7 @@ def visible_vertices(mesh: Mesh, camera: Camera, height: int, width: int, *, sla
     seen = surface(mesh, camera, height, width)
     vertices, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces)
     if isinstance(camera, WeakPerspective):
-        places = vertices[:, :2] * camera.scale + np.float32([camera.cx, camera.cy])
+        places = vertices[:, :2] * camera.scale + np.array([camera.cx, camera.cy], np.float32)
         ahead = np.ones(len(vertices), bool)
     else:
         points = project(vertices, camera)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmr.rendering.blending import CONTOUR, SOLID, STEP, Colours, Lines, window
+from hmr.rendering.blending import CONTOUR, SOLID, STEP, Colours, Lines, in_samples, window
 from hmr.rendering.mesh import Camera, Mesh, Scene, check_image, placed
 from hmr.rendering.overlay import Overlay
 from hmr.rendering.rasterizer import snapped
@@ -61,7 +61,7 @@ class TorchRenderer:
         """All faces of a scene by their corners, those seen from the front, in samples from (left, top)."""
         grids, nears, values, faces, first = [], [], [], [], 0
         for part in scene.placed:
-            at = snapped((part.points - np.float32([left, top, 0])) * np.float32([scale, scale, 1]), scene.far)
+            at = snapped(in_samples(part.points, left, top, scale), scene.far)
             grids.append(at.grid)
             nears.append(at.nearness)
             values.append(part.brightness)
@@ -182,7 +182,7 @@ def _blended(
     light = torch.where(hidden, light * (1 - style.outline), light)
     weight = torch.where(hidden, solid, weight)
     if lines.contour:
-        rim = torch.stack([shifted(*offset) for offset in lines.offsets]).amin(0) == 0
+        rim = torch.stack([shifted(*offset) for offset in lines.offsets.tolist()]).amin(0) == 0
         light, weight = torch.where(rim, CONTOUR, light), torch.where(rim, solid, weight)
     weight = torch.where(here > 0, weight, 0)
     colours = tones[face[inner, inner]] * (light * weight)[..., None]

@@ -17,9 +17,9 @@ from hmr.rendering.overlay import NumbaRenderer, Overlay, OverlayRenderer
 from hmr.rendering.rasterizer import Buffers, Floats, draw_surface, snapped
 from hmr.rendering.style import DEFAULT_STYLE, PAPER, Style
 
-FROM_RIGHT: Floats = np.float32([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+FROM_RIGHT: Floats = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]], np.float32)
 """Turns the camera's frame so that one looks from the photograph's right: near the camera is left, far is right."""
-FROM_ABOVE: Floats = np.float32([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
+FROM_ABOVE: Floats = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
 """Turns it so that one looks down from above: near the camera is at the bottom, far at the top."""
 SHADE = 0.35  # least share by which the farthest point is darker than the nearest
 TILT = 6.0  # degrees from which side views look down, so that the floor is seen
@@ -52,7 +52,7 @@ def turntable(
     scale = _scale(meshes, size)
     for turn in np.linspace(0, 2 * np.pi, frames, endpoint=False):
         cos, sin = np.cos(turn), np.sin(turn)
-        around = np.float32([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        around = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32)
         yield view(meshes, _tilted(12.0) @ around, size, style, drawer, scale).image
 
 
@@ -89,7 +89,7 @@ def _tilted(degrees: float) -> Floats:
     """A rotation (3, 3) after which one looks down by an angle."""
     angle = np.radians(degrees)
     cos, sin = np.cos(angle), np.sin(angle)
-    return np.float32([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    return np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], np.float32)
 
 
 def _scale(meshes: Sequence[Mesh], size: int) -> float:
@@ -143,5 +143,5 @@ def _floor(meshes: Sequence[Mesh], low: Floats, high: Floats) -> Mesh:
     return Mesh(vertices, faces, colour=_FLOOR, brightness=brightness.astype(np.float32).ravel(), name="floor")
 
 
-_FLOOR = tuple(channel / 255 for channel in PAPER)
+_FLOOR = (PAPER[0] / 255, PAPER[1] / 255, PAPER[2] / 255)
 _HIGH = 100.0  # metres: above every body

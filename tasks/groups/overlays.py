@@ -3,6 +3,8 @@
 Free of prefect, so that a command without a server can use it.
 """
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -23,11 +25,12 @@ from hmr.processes import in_processes
 from hmr.rendering.mesh import Mesh
 from hmr.rendering.overlay import Overlay, OverlayRenderer
 from hmr.rendering.renderers import open_renderer, renderer_name
-from hmr.rendering.sheet import burn_label
+from hmr.rendering.sheet import burn_label, contact_sheet
 from hmr.rendering.style import DEFAULT_STYLE, Colour, Style
 from hmr.rendering.surface import silhouettes
-from hmr.rendering.views import side_view
-from storage.finished_file import finished_file
+from hmr.rendering.views import side_view, turntable
+from storage.finished_file import finished_file, write_bytes, write_text
+from storage.picture_file import Encoding, animated, encoded
 from storage.picture_store import Pictures, PictureStore, digest_of
 from storage.records import DrawnGroup, Group, Person
 from tasks.groups.sampled_groups import body
@@ -264,6 +267,42 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
             save_jpeg(picture, folder / name)
             written.append(folder / name)
     return written
+
+
+def save_encoded(drawn: DrawnGroup, folder: Path, encoding: Encoding, turntable: bytes | None = None) -> dict[str, str]:
+    """Write a group's pictures under names made of their content, and a sheet of all overlays with their numbers.
+
+    turntable: bytes of a GIF file that is written too. Returns the names by what they show ("overlay_03", "side_03",
+    "photograph", "sheet", "turntable"), which `pictures.json` holds too; files of an earlier call that are not among
+    them are removed.
+    """
+    shown: dict[str, NDArray[np.uint8]] = {f"overlay_{k:02d}": picture for k, picture in enumerate(drawn.overlays)}
+    shown |= {f"side_{k:02d}": picture for k, picture in enumerate(drawn.sides)}
+    if drawn.photograph is not None:
+        shown["photograph"] = drawn.photograph
+    if drawn.overlays:
+        shown["sheet"] = contact_sheet(drawn.overlays, [str(k) for k in range(len(drawn.overlays))], most=2048)
+    files = {role: encoded(picture, encoding) for role, picture in shown.items()}
+    names = {role: picture.name(role) for role, picture in files.items()}
+    contents = {names[role]: picture.data for role, picture in files.items()}
+    if turntable is not None:
+        names["turntable"] = f"turntable.{hashlib.sha256(turntable).hexdigest()[:16]}.gif"
+        contents[names["turntable"]] = turntable
+    index = folder / "pictures.json"
+    earlier = json.loads(index.read_text()).values() if index.is_file() else ()
+    for name, data in contents.items():
+        if not (folder / name).is_file():
+            write_bytes(folder / name, data)
+    write_text(index, json.dumps(names, indent=1))
+    for name in set(earlier) - set(names.values()):
+        (folder / Path(name).name).unlink(missing_ok=True)
+    return names
+
+
+def turntable_of(body_model: Body, group: Group, size: int, style: Style = DEFAULT_STYLE) -> bytes:
+    """The bytes of a GIF file in which a group's first mesh turns about itself."""
+    mesh = mesh_of(body_model, group_vertices(body_model, group)[0], "hypothesis 0")
+    return animated(turntable([mesh], size, style=style))
 
 
 def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:

@@ -204,6 +204,7 @@ def readme() -> str:
             "<photograph>/        one folder a photograph:",
             "  photograph.jpg     the photograph, smaller; overlay.jpg: with everybody's mesh",
             "  person0.jpg        the picked mesh over the person; person0_group.jpg: the alternatives by rank",
+            "  person0_fit.jpg    before and after the fit to the landmarks (--refine)",
             "  person0.npz        everything as arrays: numpy.load; the fields stand below",
             "  person0.obj, .glb  the mesh for other programs, if asked for with --format",
             "",

@@ -19,7 +19,7 @@ from tasks.groups.overlays import style_of
 from tasks.groups.people import people_in
 from tasks.groups.sampled_groups import body, model
 from tasks.recovery.files import arrays_bytes, colour_of, person_arrays, write_mesh
-from tasks.recovery.pictures import everybody, group_sheet, person_picture
+from tasks.recovery.pictures import before_and_after, everybody, group_sheet, person_picture
 from tasks.recovery.record import FILE, FORMAT, Job, Record, checkpoint_of
 from tasks.recovery.recovery import Recovered, recover_people
 
@@ -106,6 +106,10 @@ def _write_person(
     for kind in formats[1:]:
         write_mesh(folder / f"{name}.{kind}", one.vertices, body_model.faces, colour_of(index))
     _save(person_picture(pixels, one, index, body_model, renderer, overlay.size, style), folder / f"{name}.jpg")
+    if chosen.refine:
+        _save(
+            before_and_after(pixels, one, index, body_model, renderer, overlay.size, style), folder / f"{name}_fit.jpg"
+        )
     _save(group_sheet(pixels, one, index, body_model, renderer, style), folder / f"{name}_group.jpg")
     order = sorted(EVAL_14, key=lambda joint: -one.spread_mm[joint])
     return {

@@ -11,6 +11,7 @@ from hmr.body.body import Body
 from hmr.detection.photograph import crop_square, shrink
 from hmr.rendering.mesh import Mesh
 from hmr.rendering.overlay import OverlayRenderer
+from hmr.rendering.sheet import strip
 from hmr.rendering.style import DEFAULT_STYLE, PAPER, Style
 from hmr.rendering.views import side_view
 from storage.records import Person
@@ -65,6 +66,17 @@ def person_picture(
     """The picked mesh over the area around the person, RGB pixels (size, size, 3)."""
     photograph, camera = surroundings(pixels, one.person, size)
     return renderer.draw([_person(body, one, index)], camera, photograph, style).image
+
+
+def before_and_after(
+    pixels: Picture, one: Recovered, index: int, body: Body, renderer: OverlayRenderer, size: int,
+    style: Style = DEFAULT_STYLE,
+) -> Picture:  # fmt: skip
+    """The picked mesh as it was drawn and as it was fitted to the landmarks, side by side."""
+    photograph, camera = surroundings(pixels, one.person, size)
+    drawn = mesh_of(body, one.meshes[one.picked], f"person {index}", colour_of(index))
+    meshes = (drawn, _person(body, one, index))
+    return strip([renderer.draw([mesh], camera, photograph, style).image for mesh in meshes], ["before", "fitted"])
 
 
 def _person(body: Body, one: Recovered, index: int) -> Mesh:

@@ -60,8 +60,8 @@ def test_the_same_pictures_are_drawn(folder):
     for count in (1, 2):
         where = folder / f"pictures{count}"
         assert save_shard_pictures.fn(shard, "round0", folder / "1" / "store", None, SMALL, 2, where, count) == 2
-        written.append({path.relative_to(where): path.read_bytes() for path in where.rglob("*.jpg")})
-    assert written[0] == written[1] and len(written[0]) == 2 * 5
+        written.append({path.relative_to(where): path.read_bytes() for path in where.rglob("*.*")})
+    assert written[0] == written[1] and len(written[0]) == 2 * 7
 
 
 def test_the_same_scenes_are_drawn(tmp_path, monkeypatch):

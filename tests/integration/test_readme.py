@@ -118,7 +118,7 @@ def test_commands_run_as_written(programs, tmp_path):
         assert {"device", "commit", "results"} <= written.keys() and written["results"]
     assert (tmp_path / "results" / "photos" / "index.html").exists()
     assert list((tmp_path / "results" / "me").glob("me/person0.glb"))
-    assert list((tmp_path / "runs" / "mine" / "overlays").rglob("overlay_00.jpg"))
+    assert list((tmp_path / "runs" / "mine" / "overlays").rglob("overlay_00.*.webp"))
     assert list((tmp_path / "runs" / "lab-again").rglob("base_lab.safetensors"))
 
 

@@ -39,7 +39,7 @@ def test_bound_that_nothing_fits_says_so():
 
 def test_animation_shows_every_frame_again_and_again():
     frames = [np.full((20, 30, 3), value, np.uint8) for value in (0, 90, 180)]
-    picture = Image.open(io.BytesIO(animated(frames, frames_per_second=10)))
+    picture = Image.open(io.BytesIO(animated(frames, frames_per_second=10.0)))
     assert picture.n_frames == 3 and picture.info["duration"] == 100 and picture.info["loop"] == 0
     for k, frame in enumerate(frames):
         picture.seek(k)

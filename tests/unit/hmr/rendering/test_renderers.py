@@ -26,7 +26,7 @@ def people():
 
 
 @pytest.mark.parametrize(
-    "style", [Style(), Style(antialias=1, contour=0.0), Style(antialias=3, limbs=False, opacity=1.0)]
+    "style", [Style(contour=8.0), Style(antialias=1, contour=0.0), Style(antialias=3, limbs=False, opacity=1.0)]
 )
 @pytest.mark.parametrize("camera", [CAMERA, WeakPerspective(50.0, 48.0, 48.0), (40.0, 40.0, 0.0, 48.0)])
 def test_torch_draws_what_numba_draws(people, style, camera):

@@ -45,13 +45,13 @@ def test_silhouettes_and_scores_of_the_evidence_critic_are_those_of_version_0_1(
 
 def test_silhouette_across_the_near_plane_is_what_lies_in_front(body, facing):
     """A batch with one such body: the others are as without it."""
-    near = facing - np.float32([0, 0, 2.9])
+    near = facing - np.float32([0, 0, 2.65])
     camera = (40.0, 40.0, 32.0, 32.0)
     both = silhouettes(np.stack([facing, near]), body.faces, camera, 64)
     np.testing.assert_array_equal(both[0], silhouettes(facing[None], body.faces, camera, 64)[0])
     seen = surface(Mesh(near, body.faces), camera, 64, 64)
     np.testing.assert_array_equal(both[1] > 0, seen.silhouette)
-    assert 0 < (both[1] > 0).sum() < 64 * 64 / 4 and np.nanmin(seen.depth) >= 0.25
+    assert 0 < (both[1] > 0).sum() < 64 * 64 / 2 and np.nanmin(seen.depth) >= 0.25
 
 
 def test_depth_face_and_part_of_a_hand_worked_square():
@@ -86,7 +86,7 @@ def test_visible_vertices_of_the_body_face_the_camera(body, facing):
         np.float32
     )
     back = visible_vertices(Mesh(turned + np.float32([0, 0, 3]), body.faces), camera, 512, 512)
-    assert (front | back).mean() > 0.85 and (front & back).mean() < 0.15
+    assert (front | back).mean() > 0.8 and (front & back).mean() < 0.15
     from hmr.rendering.rasterizer import vertex_normals
 
     assert vertex_normals(facing, body.faces)[front, 2].mean() < -0.4  # towards the camera
