@@ -129,7 +129,9 @@ class PyrenderRenderer:
         if style.depth_shade:
             colours[:, :3] *= shade_of_depth(vertices[:, 2], style)[:, None]
         primitive = self._pyrender.Primitive(
-            positions=vertices + np.array([0, 0, forward], np.float32), normals=vertex_normals(vertices, faces), color_0=colours,
+            positions=vertices + np.array([0, 0, forward], np.float32),
+            normals=vertex_normals(vertices, faces),
+            color_0=colours,
             indices=faces if mesh.sides is None else faces[mesh.sides == side],
             material=self._pyrender.MetallicRoughnessMaterial(
                 baseColorFactor=(1.0, 1.0, 1.0, 1.0), metallicFactor=0.0, roughnessFactor=1.0
