@@ -311,7 +311,9 @@ def test_limb_in_front_darkens_what_lies_just_behind_its_edge():
     camera = (1000.0, 1000.0, 0.0, 0.0)
     vertices[:, :2] /= 1000
     picture = (
-        NumbaRenderer().draw([Mesh(vertices, faces)], camera, GREY, Style(opacity=1.0, antialias=1)).image.astype(int)
+        NumbaRenderer()
+        .draw([Mesh(vertices, faces)], camera, GREY, Style(opacity=1.0, antialias=1, contour=8.0))
+        .image.astype(int)
     )
     assert picture[30, 24].sum() < 0.6 * picture[30, 22].sum()  # just left of the near square
     assert abs(picture[30, 26].sum() - picture[30, 30].sum()) < 5  # its own edge is not darkened

@@ -109,7 +109,7 @@ def golden_pictures(person: Mesh) -> dict[str, np.ndarray]:
     other = Mesh(
         np.asarray(person.vertices) + np.float32([0.25, 0.1, 0.5]), person.faces, person.sides, (0.6, 0.9, 0.5)
     )
-    overlay = NumbaRenderer().draw([person, other], (140.0, 140.0, 48.0, 48.0), photograph).image
+    overlay = NumbaRenderer().draw([person, other], (140.0, 140.0, 48.0, 48.0), photograph, Style(contour=6.0)).image
     return {"overlay": overlay, "side": side_view([person], 96), "top": top_view([person], 96)}
 
 
