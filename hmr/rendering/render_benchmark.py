@@ -26,7 +26,7 @@ from storage.picture_file import encoded
 NAIVE = "pyrender with a new renderer, scene and mesh for every picture, in a process of its own"
 KEPT = "pyrender with renderer, camera and lights kept, in a process of its own"
 TO_PNG = "naive pyrender to a PNG file, in a process of its own"
-BATCH = 16  # pictures of a batch for threads
+BATCH = 64  # pictures of a batch for threads
 Row = dict[str, Any]
 
 
@@ -63,8 +63,8 @@ def measure_renderers(
                 "naive": baseline("naive", 3),
                 "kept": baseline("kept", 8),
                 "file": baseline("file", 3),
-                "one": BATCH * _rate(many(1), 2),
-                "two": BATCH * _rate(many(2), 2),
+                "one": BATCH * _rate(many(1), 1),
+                "two": BATCH * _rate(many(2), 1),
             }
             for _ in range(rounds)
         ]
