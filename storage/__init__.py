@@ -12,6 +12,7 @@
     store_benchmark.py  speed of the store beside that of pyarrow alone
     sources/          readers of datasets' files, one module a format
     predictions/      readers of other models' outputs
+    picture_file.py   pictures as WebP, PNG or JPEG within a bound of bytes, named by content; GIF
     finished_file.py  files that are whole or not there: how every folder writes
     safe_pickle.py    pickles read without running code in them
 

@@ -14,6 +14,7 @@
 | `memory` | `hmr-align memory`: show a critic's memory, export it, import rules |
 | `output` | What commands print: tables and measured numbers, and files of them |
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
+| `render_bench` | What `bench render` draws: the body over a free photograph, random people before random cameras |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 
 May import: everything, but only inside of commands.
