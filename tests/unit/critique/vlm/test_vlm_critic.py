@@ -151,7 +151,7 @@ def test_scores_from_a_contact_sheet_are_mapped_back():
 
 def test_a_critic_without_later_settings_keeps_its_version():
     plain = {"model": "m", "long_side": 1024, "encoding": "jpeg"}
-    assert name_of(VlmSettings(**plain), Memory()) == "vlm-m@b207942e"  # of prompt version 3: another look of the pictures
+    assert name_of(VlmSettings(**plain), Memory()) == "vlm-m@b207942e"  # of prompt version 3
     assert name_of(VlmSettings(**plain, max_picture_bytes=9000), Memory()) != "vlm-m@b207942e"
 
 
