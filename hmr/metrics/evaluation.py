@@ -26,9 +26,9 @@ from hmr.metrics.pose_metrics import (
     medoid,
     mpjpe,
     pa_mpjpe,
+    pve,
     top_ranked,
 )
-from hmr.metrics.procrustes import mean_distances
 
 METRICS = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm")
 ESTIMATES = ("zero_noise", "mean", "medoid", "selected", "fused", "best_of_g")
@@ -122,8 +122,8 @@ def joint_errors(
     joints: Float[Tensor, "n g 29 3"], true: Float[Tensor, "n 29 3"]
 ) -> tuple[Float[np.ndarray, "n g"], Float[np.ndarray, "n g"]]:
     """MPJPE and PA-MPJPE of hypotheses, mm, from joints in metres with any translation."""
-    seen = (joints - joints[:, :, :1])[:, :, _EVAL].numpy()
-    want = (true - true[:, :1])[:, None, _EVAL].expand(seen.shape).numpy()
+    seen = (joints - joints[:, :, :1])[:, :, _EVAL]
+    want = (true - true[:, :1])[:, None, _EVAL].expand(seen.shape)
     return mpjpe(seen, want), pa_mpjpe(seen, want)
 
 
@@ -151,9 +151,9 @@ def group_errors(
         if vertices:
             rotations, translation, joints = (x[part].flatten(0, 1) for x in posed)
             mesh = body(rotations, betas[part], translation - joints[:, 0]).vertices  # about the pelvis
+            mesh = mesh.unflatten(0, (-1, size))
             goal = body(*people._replace(translation=people.translation - true[:, 0])).vertices
-            gaps = mean_distances(mesh.numpy(), goal.numpy())
-            found.pve_mm[part] = 1000 * gaps.reshape(-1, size)
+            found.pve_mm[part] = pve(mesh, goal[:, None].expand(mesh.shape))
     return found
 
 
@@ -240,7 +240,7 @@ def _evaluate(
         ),
         diversity_mm=spread[:, _EVAL].mean(1),
         joint_spread_mm=spread,
-        joint_error_mm=1000 * (centred[:, 0] - (true - true[:, :1])).norm(dim=-1).double().numpy(),
+        joint_error_mm=1000 * (centred[:, 0] - (true - true[:, :1])).norm(dim=-1).double().cpu().numpy(),
     )
 
 

@@ -1,17 +1,19 @@
 """How far hypotheses are from the truth, how far from each other, and how well a critic ranks them.
 
-Points are in metres; errors are returned in millimetres, float64, as numpy arrays. Tensors are accepted too.
+Points are in metres; errors are returned in millimetres, float64, as numpy arrays. Tensors are accepted too: MPJPE,
+PA-MPJPE and PVE of tensors on a GPU are computed there (`similarity`), and only the errors are copied.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, as_tensor
 
+from hmr.metrics import similarity
 from hmr.metrics.procrustes import aligned_errors, aligned_points, distances_in_groups, mean_distances
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "SpreadCorrelations",
     "acceleration_error",
     "auc",
+    "best_hypothesis",
     "bootstrap_improvement",
     "bootstrap_interval",
     "critic_choice",
@@ -59,12 +62,16 @@ def mpjpe(
     Nothing is aligned here: subtract the pelvis from both first, and choose the joints (EVAL_14).
     Source: Ionescu et al. 2014 (doi:10.1109/TPAMI.2013.248).
     """
+    if there := _elsewhere(predicted, true, given):
+        return MM * _exact(similarity.mean_error(*there))
     if given is not None:
         return np.asarray(MM * _mean_of_given(_distances(predicted, true), given))
     moving, fixed = _plain(predicted), _plain(true)
     shape = moving.shape
     if not any(fixed.strides[:-2]):  # one truth, broadcast
         fixed = fixed[(0,) * (fixed.ndim - 2)]
+    elif fixed.ndim > 3 and fixed.strides[-3] == 0:  # one truth for all hypotheses of an image
+        fixed = fixed[..., 0, :, :]
     errors = mean_distances(*(part.reshape(-1, *shape[-2:]) for part in (moving, fixed)))
     return np.asarray(MM * errors.reshape(shape[:-2]))
 
@@ -109,6 +116,9 @@ def pa_mpjpe(
     (as in mmpose, where a joint without a label still affects the alignment). NaN where none is given. Source:
     Procrustes analysis, Gower 1975; the method is that of `hmr/metrics/procrustes.py`.
     """
+    if there := _elsewhere(predicted, true, given):
+        x, y, flags = there
+        return MM * _exact(similarity.aligned_error(x, y, None if align_all else flags, flags))
     moving, fixed = _exact(predicted), _exact(true)
     batch, joints = moving.shape[:-2], moving.shape[-2]
     flags = None if given is None else np.asarray(given, bool).reshape(-1, joints)
@@ -289,6 +299,16 @@ def summarise_groups(
     )
 
 
+def best_hypothesis(errors: Float[Numbers, "image hypothesis"]) -> Int[np.ndarray, " image"]:
+    """ORACLE: index of each group's smallest error (ties: the first).
+
+    Every metric of that one hypothesis is the minimum "per hypothesis"; `best_of_g` takes the minimum of each metric
+    apart, which can only be smaller, and is what ScoreHypo, ADHMR and others print. NaN never wins.
+    """
+    exact = _exact(errors)
+    return np.where(np.isnan(exact), np.inf, exact).argmin(1)
+
+
 def critic_choice(
     scores: Float[Numbers, "image hypothesis"], zero_start: Bool[Numbers, "image hypothesis"]
 ) -> Int[np.ndarray, " image"]:
@@ -328,15 +348,27 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(
-    values: Float[Numbers, " image"], seed: int, *, level: float = 0.95, resamples: int = 2000
+    values: Float[Numbers, " image"],
+    seed: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    sequences: Sequence[str] | None = None,
 ) -> Interval:
     """Mean over images and its percentile bootstrap, images drawn with replacement.
 
+    sequences: of each image; whole sequences are then drawn with replacement, since frames of one are not independent.
     To compare two models give the differences per image: the images' own difficulty then cancels. Raises ValueError if
     no image has a value. In the unit of `values`.
     """
     exact = _exact(values)
-    return _bootstrap(exact[~np.isnan(exact)], lambda drawn: float(drawn.mean()), seed, level, resamples)
+    kept = ~np.isnan(exact)
+    if sequences is None:
+        return _bootstrap(exact[kept], lambda drawn: float(drawn.mean()), seed, level, resamples)
+    _, places = np.unique(np.asarray(sequences, str)[kept], return_inverse=True)
+    sums = np.stack([np.bincount(places, exact[kept]), np.bincount(places)], 1)
+    found = _bootstrap(sums, lambda drawn: float(drawn[:, 0].sum() / drawn[:, 1].sum()), seed, level, resamples)
+    return found._replace(images=int(kept.sum()))
 
 
 def bootstrap_improvement(
@@ -443,6 +475,15 @@ def spread_correlations(
 
 def _distances(predicted: Numbers, true: Numbers) -> NDArray:
     return np.linalg.norm(_exact(predicted) - _exact(true), axis=-1)
+
+
+def _elsewhere(predicted: Numbers, true: Numbers, given: Numbers | None) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """The three as tensors where `predicted` is, if that is no CPU."""
+    if not isinstance(predicted, Tensor) or predicted.device.type == "cpu":
+        return None
+    there = predicted.device
+    flags = None if given is None else as_tensor(given).to(there, bool)
+    return predicted.detach(), as_tensor(true).detach().to(there), flags
 
 
 def _plain(values: Numbers) -> NDArray:

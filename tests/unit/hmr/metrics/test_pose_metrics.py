@@ -171,6 +171,9 @@ def test_one_truth_serves_many_hypotheses():
     joints = np.random.default_rng(0).normal(size=(6, 4, 3)).astype(np.float32)
     shared = np.broadcast_to(joints[0], joints.shape)
     assert_allclose(metrics.mpjpe(joints, shared), metrics.mpjpe(joints, shared.copy()), rtol=1e-12)
+    groups = joints.reshape(2, 3, 4, 3)
+    each = np.broadcast_to(groups[:, :1], groups.shape)
+    assert_allclose(metrics.mpjpe(groups, each), metrics.mpjpe(groups, each.copy()), rtol=1e-12)
 
 
 # --- Procrustes in closed form ------------------------------------------------------------------------------
@@ -275,6 +278,13 @@ def test_summary_by_hand():
     assert_allclose(got.best_of_g, [30, 20])
 
 
+def test_the_best_hypothesis_is_one_for_all_metrics():
+    """Per metric: 1 and 5. Per hypothesis, the one of the least MPJPE: 1 and 9."""
+    mpjpe, pve = np.array([[3.0, 1.0, NAN]]), np.array([[5.0, 9.0, 7.0]])
+    place = metrics.best_hypothesis(mpjpe)
+    assert place.tolist() == [1] and pve[0, place].tolist() == [9.0] and pve.min() == 5.0
+
+
 def test_a_group_needs_one_hypothesis_from_zero_noise():
     with pytest.raises(ValueError, match="2 hypotheses of group 1"):
         metrics.summarise_groups(np.ones((2, 3)), np.array([[1, 0, 0], [1, 1, 0]], dtype=bool), np.array([0, 0]))
@@ -304,6 +314,18 @@ def test_bootstrap_finds_the_normal_interval():
     assert_allclose([got.low, got.high], [values.mean() - half, values.mean() + half], atol=0.03)
     assert got == metrics.bootstrap_interval(values, seed=1) != metrics.bootstrap_interval(values, seed=2)
     assert metrics.bootstrap_interval(values, seed=1, level=0.5).high < got.high
+
+
+def test_frames_of_a_sequence_are_drawn_together():
+    """Two sequences whose frames are all 0 and all 10: a draw of two has one, both or the other, 1/4, 1/2, 1/4."""
+    values, sequences = np.repeat([0.0, 10.0], 50), np.repeat(["a", "b"], 50).tolist()
+    whole = metrics.bootstrap_interval(values, seed=0, sequences=sequences)
+    assert whole == (5.0, 0.0, 10.0, 100)
+    apart = metrics.bootstrap_interval(values, seed=0, sequences=list(map(str, range(100))))
+    plain = metrics.bootstrap_interval(values, seed=0)
+    assert abs(apart.low - plain.low) < 0.4 and apart.low > 3.5
+    uneven = metrics.bootstrap_interval(np.array([0.0, 3.0, NAN, 3.0]), seed=0, sequences=["a", "b", "b", "b"])
+    assert uneven[:3] == (2.0, 0.0, 3.0) and uneven.images == 3
 
 
 def test_bootstrap_leaves_nan_out_and_refuses_nothing():
