@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from flows.cli import protocols
 from flows.cli.bench import bench
 from flows.cli.data import data
 from flows.cli.experiment import experiment
@@ -67,6 +68,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(data, name="data")
 app.add_typer(experiment, name="experiment")
 app.add_typer(memory, name="memory")
+app.command("protocols")(protocols.list_protocols)
 
 
 def main() -> None:
@@ -482,12 +484,34 @@ def benchmark(
     critic: Critic = None,
     round_number: Round = 0,
     split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
+    protocol: protocols.Protocol = None,
+    data_file: protocols.Data = None,
+    predictions: protocols.Predictions = None,
+    kind: protocols.Kind = "npz",
+    against: protocols.Against = None,
+    bodies: protocols.Bodies = None,
+    regressor: protocols.Regressor = None,
+    smplx_map: protocols.SmplxMap = None,
+    mhr_maps: protocols.MhrMaps = None,
+    label: protocols.Label = None,
+    audit: protocols.Audit = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on the studio's test people: MPJPE, PA-MPJPE and PVE in millimetres.
 
+    With --protocol: predictions of any model on imported records, by published rules, beside published numbers.
+
     Example: hmr-align benchmark --checkpoint default --json benchmark.json
     """
+    given = protocols.Given(
+        data_file, predictions, kind, against, bodies, regressor, smplx_map, mhr_maps, label, audit
+    )  # fmt: skip
+    if protocol is not None and protocols.kind_of_protocol(protocol) != "studio":
+        protocols.benchmark_by_protocol(protocol, given, out, json_file)
+        return
+    if protocol is None:
+        refuse("without --protocol", data=data_file, predictions=predictions or None, against=against, bodies=bodies,
+               regressor=regressor, smplx_map=smplx_map, mhr_maps=mhr_maps, label=label, audit=audit)  # fmt: skip
     chosen = settings_of_run(
         settings,
         run={"out": out, "name": name},
@@ -499,6 +523,9 @@ def benchmark(
         from flows.run_benchmark import run_benchmark as run
 
         rows = run(chosen, round_number, split)
+    if protocol is not None:
+        typer.echo(protocols.studio_line(protocol, given, next(
+            int(row["value"]) for row in rows if row["metric"] == "benchmark.extras.people")))  # fmt: skip
     if chosen.benchmark.protocol == "published":
         typer.echo("Protocol: published. Camera and root depth are the true ones, which gives part of the answer away.")
     tell_measurements(rows, json_file)

@@ -8,10 +8,10 @@ object becomes an inert container of its stored state. Any other name in a file 
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse
@@ -35,6 +35,9 @@ FIELDS = (
 """The entries of an archive that are read; SMPL-X files also hold objects that are not needed here."""
 
 
+Arrays = TypeVar("Arrays")
+
+
 class BodyFileError(ValueError):
     """A body file that is missing, broken, of another kind, or not safe to read."""
 
@@ -56,8 +59,49 @@ class BodyArrays:
     keypoint_regressor: NDArray[np.float32] | None  # (23, V), None where keypoints come from joints (SMPL, SMPL-X)
 
 
+class WholeArrays(NamedTuple):
+    """SMPL-X with all its 55 joints, unfolded: fingers, jaw, eyes and expression move."""
+
+    v_template: NDArray[np.float32]  # (10475, 3) metres, T-pose, y up
+    shapedirs: NDArray[np.float32]  # (10475, 3, 10) metres per unit of beta
+    expressions: NDArray[np.float32]  # (10475, 3, 10) metres per unit of expression
+    posedirs: NDArray[np.float32]  # (10475, 3, 486)
+    J_regressor: NDArray[np.float32]  # (55, 10475)
+    weights: NDArray[np.float32]  # (10475, 55)
+    f: NDArray[np.int64]  # (F, 3)
+
+
 def read_body_file(path: Path) -> BodyArrays:
     """The body in the file, checked; raises BodyFileError for any fault, with what, where and how to fix it."""
+    return _read(path, _body_arrays)
+
+
+def read_whole_smplx(path: Path) -> WholeArrays:
+    """SMPL-X with fingers and face, from the official `.npz` or `.pkl`.
+
+    Raises BodyFileError for any fault, also if the file holds another body.
+    """
+    return _read(path, _whole_arrays)
+
+
+def read_matrix(path: Path, keys: tuple[str, ...]) -> NDArray[np.float64]:
+    """The first of `keys` that a `.pkl` or `.npz` has, as a dense matrix; scipy's sparse ones are read without scipy's code.
+
+    Raises BodyFileError if the file cannot be used or has none of them.
+    """
+
+    def matrix(fields: Mapping[str, Any]) -> NDArray[np.float64]:
+        held = next((key for key in keys if key in fields), None)
+        if held is None:
+            raise _Unfit(
+                f"has no {' or '.join(repr(key) for key in keys)}, but {', '.join(map(str, fields)) or 'none'}."
+            )
+        return np.asarray(_plain(fields[held]), np.float64)
+
+    return _read(path, matrix, keys)
+
+
+def _read(path: Path, arrays_of: Callable[[Mapping[str, Any]], Arrays], wanted: tuple[str, ...] = FIELDS) -> Arrays:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -65,8 +109,8 @@ def read_body_file(path: Path) -> BodyArrays:
             f"{path}: cannot be read ({error.strerror}). Give the path of a body file (.npz or .pkl)."
         ) from error
     try:
-        fields = _npz_fields(content) if content[:2] == b"PK" else _pickle_fields(content)
-        arrays = _body_arrays(fields)
+        fields = _npz_fields(content, wanted) if content[:2] == b"PK" else _pickle_fields(content)
+        arrays = arrays_of(fields)
     except RefusedName as error:
         raise BodyFileError(
             f"{path}: the pickle names {error}, which no body file needs, so nothing of it was run. "
@@ -86,13 +130,13 @@ class _Unfit(Exception):
     """A readable file whose contents are not a body."""
 
 
-def _npz_fields(content: bytes) -> dict[str, Any]:
+def _npz_fields(content: bytes, wanted: tuple[str, ...]) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         damaged = archive.testzip()
         if damaged:
             raise _Unfit(f"array '{damaged}' is damaged (its checksum is wrong). Fetch the file again.")
         held = set(archive.namelist())
-        return {name: read_npy(archive.read(f"{name}.npy"), _stand_in) for name in FIELDS if f"{name}.npy" in held}
+        return {name: read_npy(archive.read(f"{name}.npy"), _stand_in) for name in wanted if f"{name}.npy" in held}
 
 
 class _Inert:
@@ -234,6 +278,29 @@ def _smplx_arrays(fields: Mapping[str, Any], template: NDArray[np.float32], tree
         vertex_ids=surface,
         leaf_vertex_ids=np.array([crown, *(surface[point] for point in LEAF_POINTS)], np.int64),
         keypoint_regressor=None,
+    )
+
+
+def _whole_arrays(fields: Mapping[str, Any]) -> WholeArrays:
+    """The first ten of shape and expression; the latter follow 300 components of shape, in older files ten."""
+    template = _numbers(fields, "v_template", (None, 3))
+    count = len(template)
+    tree = _plain(_field(fields, "kintree_table")).astype(np.int64)
+    if count != SMPLX_VERTICES or tree.shape != (2, SMPLX_JOINTS) or tuple(tree[0, 1:]) != SMPLX_PARENTS[1:]:
+        raise _Unfit(f"{count} vertices and {tree.shape[-1]} joints: not SMPL-X. Use the official download.")
+    shapes = _shapes(fields, count)
+    first = 300 if shapes.shape[2] > 300 else SHAPE_COMPONENTS
+    expressions = np.zeros((count, 3, SHAPE_COMPONENTS), np.float32)
+    given = shapes[:, :, first : first + SHAPE_COMPONENTS]
+    expressions[:, :, : given.shape[2]] = given
+    return WholeArrays(
+        template,
+        np.ascontiguousarray(shapes[:, :, :SHAPE_COMPONENTS]),
+        expressions,
+        _numbers(fields, "posedirs", (count, 3, 9 * (SMPLX_JOINTS - 1))),
+        _numbers(fields, "J_regressor", (SMPLX_JOINTS, count)),
+        _numbers(fields, "weights", (count, SMPLX_JOINTS)),
+        _indices(fields, "f", (None, 3), count),
     )
 
 

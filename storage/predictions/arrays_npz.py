@@ -2,7 +2,8 @@
 
 `vertices` (G, V, 3), or `pose` (G, 24, 3) with `betas` (G, 10) and `transl` (G, 3), or `joints` (G, K, 3): metres,
 OpenCV camera frame. Optional: `pixels` (G, K, 2) of the joints, `camera` (4,) fx, fy, cx, cy, `box` (4,)
-x0, y0, x1, y1, `scores` (G,), and the texts `image`, `person`, `model`, `topology`.
+x0, y0, x1, y1, `scores` (G,), `cam_rotation` (3, 3) from the world to the camera as the model estimates it, and the
+texts `image`, `person`, `model`, `topology`.
 """
 
 import re
@@ -18,7 +19,7 @@ from storage.sources.npz_file import NpzFile
 
 KNOWN = (
     "vertices", "pose", "betas", "transl", "joints", "pixels", "camera", "box", "scores", "image", "person", "model",
-    "topology",
+    "topology", "cam_rotation",
 )  # fmt: skip
 
 
@@ -63,5 +64,5 @@ def _read(file: Path) -> Predicted:
         text("model", "npz"), str(file), text("image", file.stem), text("person", "0"), topology,
         None if pose is None else pose[:, 0], None if pose is None else pose[:, 1:], array("betas", None, 10),
         array("transl", None, 3), vertices, array("joints", None, None, 3), array("pixels", None, None, 2),
-        array("camera", 4), array("box", 4), array("scores", None),
+        array("camera", 4), array("box", 4), array("scores", None), array("cam_rotation", 3, 3),
     )  # fmt: skip

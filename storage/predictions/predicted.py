@@ -40,6 +40,7 @@ class Predicted:
     camera: Reals | None = None  # (4,) fx, fy, cx, cy, px
     box: Reals | None = None  # (4,) x0, y0, x1, y1, px
     scores: Reals | None = None  # (G,) the model's own confidence
+    cam_rotation: Reals | None = None  # (3, 3) world to camera, as the model estimates it; for errors in the world
 
     def __len__(self) -> int:
         parts = (self.vertices, self.orient, self.joints)

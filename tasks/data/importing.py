@@ -91,14 +91,18 @@ def rest_pelvis_of(folder: Path) -> RestPelvis:
 
     def place(model: str, gender: str, betas: Array) -> Array:
         if (model, gender) not in known:
-            known[model, gender] = _pelvis(_body_path(folder, model, gender))
+            known[model, gender] = _pelvis(body_path(folder, model, gender))
         mean, shapes = known[model, gender]
         return mean + np.asarray(betas, np.float64) @ shapes[: betas.shape[1]]
 
     return place
 
 
-def _body_path(folder: Path, model: str, gender: str) -> Path:
+def body_path(folder: Path, model: str, gender: str) -> Path:
+    """The file of a body in the user's folder: SMPL_MALE.pkl, SMPLX_NEUTRAL.npz, basicmodel_m_..., by its name.
+
+    Raises SourceError if the folder has none.
+    """
     letter = {"male": "m", "female": "f", "neutral": "neutral"}[gender]
     wanted = (f"{model}_{gender}", f"basicmodel_{letter}_", f"basicmodel_{gender}_")
     files = sorted(file for file in folder.glob("*") if file.suffix in (".npz", ".pkl"))
@@ -107,8 +111,8 @@ def _body_path(folder: Path, model: str, gender: str) -> Path:
             if file.name.lower().startswith(start):
                 return file
     raise SourceError(
-        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl, whose rest pelvis the file's translations "
-        "are told from. Put it there (from the model's own site), or leave --bodies out to import without translations."
+        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl. Put it there (from the model's own site); an "
+        "import goes without --bodies too, but without translations."
     )
 
 

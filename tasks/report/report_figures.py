@@ -18,7 +18,7 @@ from PIL import Image
 
 from tasks.report.report_tables import known
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and searchable in the page
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -105,7 +105,7 @@ def improvement_figure(summary: Mapping[str, Any], estimates: Mapping[str, str])
     names = [name for name in estimates if known(found[name].get("value"))]
     if not names:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 0.42 * len(names) + 0.95), layout="constrained")
         axes = figure.subplots()
         for y, name in enumerate(names):
@@ -137,7 +137,7 @@ def learning_curves(rounds: Sequence[RoundRecord]) -> Markup | None:
     panels = [panel for panel in _PANELS if any(panel.drawable(part) for part in parts)]
     if not panels:
         return None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         rows = -(-len(panels) // 3)
         figure = Figure(figsize=(11.8, 2.7 * rows + 0.2), layout="constrained")
         grid = np.atleast_1d(figure.subplots(rows, min(3, len(panels)), sharex=True)).ravel()
