@@ -125,3 +125,39 @@ def data_predictions(
     if out is not None:
         for one in found:
             typer.echo(write(one, out))
+
+
+@data.command("audit")
+def data_audit(
+    sets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ROLE=]PATH",
+            help="Records, a run's folder, a memory, a folder of pictures; roles: test, val, train, "
+            "pretraining, memory.",
+        ),
+    ],
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where picture paths of records start: near-duplicates are searched."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Say what sets share: subjects, sequences, pictures, near-duplicates; and which rewards were the ground truth.
+
+    Exit code 3: a test or validation set shares something with another one (without roles: any two sets).
+
+    Example: hmr-align data audit test=3dpw.parquet train=runs/align memory=memory --json audit.json
+    """
+    from storage.finished_file import write_text
+    from tasks.data.audit import as_json, audit, read_set, rows
+
+    if len(sets) < 2:
+        raise typer.BadParameter("give two sets at least")
+    found = audit([read_set(given, photos) for given in sets])
+    tell_table(["sets", "share", "for example", "compared"], [tuple(map(plain, row)) for row in rows(found)])
+    typer.echo(found.verdict)
+    if json_file:
+        write_text(json_file, as_json(found))
+    if not found.clean:
+        raise typer.Exit(3)

@@ -1,9 +1,11 @@
-"""`hmr-align data import`: labelled people of other datasets, written as records, with a page about the import.
+"""`hmr-align data`: labelled people of other datasets as records, a page about an import, what two sets share.
 
 | file | what |
 |---|---|
+| `audit` | Leakage: what training, memory and test share, and which rewards knew the truth |
 | `import_page` | A page about an import: counts, and ten pictures with points, if the pictures are available |
 | `importing` | Labelled people of another dataset's file, written as one Parquet file of records |
+| `picture_hash` | Pictures that look alike: a hash of brightness steps, and pairs of near hashes |
 
 May import: `tasks.run`.
 

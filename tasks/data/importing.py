@@ -16,7 +16,7 @@ from storage.sources import SourceError
 from storage.sources.adapter import Array, Choice, RestPelvis
 from storage.sources.catalogue import read_source
 from storage.sources.plausible import refuse_implausible
-from storage.sources.record import SCHEMA, batch_table
+from storage.sources.record import SCHEMA, VERSION_KEY, batch_table
 
 
 class Imported(NamedTuple):
@@ -68,6 +68,17 @@ def import_people(
     return Imported(out, records, held, dict(skipped), tuple(converted), time.perf_counter() - start)
 
 
+def open_records(file: Path) -> pq.ParquetFile:
+    """A file that an import wrote. Raises SourceError if it holds no records."""
+    try:
+        held = pq.ParquetFile(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SourceError(f"{file}: no Parquet file could be read ({error}). Give what `data import` wrote.") from None
+    if VERSION_KEY not in (held.schema_arrow.metadata or {}):
+        raise SourceError(f"{file}: holds no records of people. Give what `hmr-align data import` wrote.")
+    return held
+
+
 def _encoding() -> dict:
     numbers = [
         field.name for field in SCHEMA if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
@@ -111,7 +122,7 @@ def body_path(folder: Path, model: str, gender: str) -> Path:
             if file.name.lower().startswith(start):
                 return file
     raise SourceError(
-        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl. Put it there (from the model's own site); an "
+        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl. Put it there (from the model's own site). An "
         "import goes without --bodies too, but without translations."
     )
 

@@ -18,8 +18,9 @@ from storage.predictions import read_predictions
 from storage.predictions.predicted import Predicted, project
 from storage.sources import SourceError
 from storage.sources.record import rows_of
+from tasks.data.importing import open_records
 from tasks.protocols.bodies import Bodies, turns_of
-from tasks.protocols.people import Answer, Chosen, Matched, opened
+from tasks.protocols.people import Answer, Chosen, Matched
 from tasks.protocols.protocol import JOINTS, REGRESSED, Protocol
 from tasks.run.settings import SettingsError
 
@@ -166,7 +167,7 @@ def evaluate(
 def _chunks(chosen: Chosen) -> Iterator[tuple[list[int], pa.Table]]:
     """Rows with their numbers in `chosen`, some at a time; people of one picture stay together."""
     paths = chosen.table["image_path"].to_pylist()
-    with opened(chosen.file) as file:
+    with open_records(chosen.file) as file:
         ends = np.cumsum([file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)])
         known: tuple[int, pa.Table] | None = None
         start = 0

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hmr.detection.boxes import matches, overlaps
 from storage.predictions import read_predictions
 from storage.predictions.predicted import Predicted, project
-from storage.sources.record import VERSION_KEY, rows_of
+from storage.sources.record import rows_of
+from tasks.data.importing import open_records
 from tasks.protocols.protocol import NamedProtocol
 from tasks.run.settings import SettingsError
 
@@ -53,8 +53,9 @@ class Matched(NamedTuple):
 
 
 def choose(file: Path, protocol: NamedProtocol) -> Chosen:
-    """The rows of a file of records that a protocol measures. Raises SettingsError if there are none."""
-    with opened(file) as held:
+    """The rows of a file of records that a protocol measures. Raises SettingsError if there are none, SourceError
+    if the file holds no records."""
+    with open_records(file) as held:
         table = held.read(columns=list(NEEDED))
     name, rules = protocol
     rows, left_out = np.arange(len(table)), Counter[str]()
@@ -90,19 +91,6 @@ def choose(file: Path, protocol: NamedProtocol) -> Chosen:
         details = "; ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         raise SettingsError(f"{file}: protocol {name} leaves none of its {len(table)} records ({details}).")
     return Chosen(file, rows, table.take(rows), {reason: count for reason, count in left_out.items() if count})
-
-
-def opened(file: Path) -> pq.ParquetFile:
-    """A file of records. Raises SettingsError if it is none."""
-    try:
-        held = pq.ParquetFile(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SettingsError(
-            f"{file}: no Parquet file could be read ({error}). Give what `data import` wrote."
-        ) from None
-    if VERSION_KEY not in (held.schema_arrow.metadata or {}):
-        raise SettingsError(f"{file}: holds no records of people. Give what `hmr-align data import` wrote.")
-    return held
 
 
 def answers(kind: str, paths: Sequence[Path]) -> list[Answer]:
