@@ -198,10 +198,11 @@ def rows_of(table: pa.Table, name: str) -> NDArray:
         return column.to_numpy(zero_copy_only=False)
     valid = np.asarray(column.is_valid())
     held = np.asarray(column.drop_null().flatten())
-    width = len(held) // max(int(valid.sum()), 1)
+    fixed = pa.types.is_fixed_size_list(kind.type)
+    width = kind.type.list_size if fixed else len(held) // max(int(valid.sum()), 1)
     out = np.full((len(column), width), np.nan, np.float32)
     out[valid] = held.reshape(-1, width) if width else held.reshape(0, 0)
     tail = [int(size) for size in kind.metadata[b"shape"].decode().split(",")[1:] if size.isdigit()]
-    if pa.types.is_fixed_size_list(kind.type):
+    if fixed:
         return out.reshape(len(column), *(int(size) for size in kind.metadata[b"shape"].decode().split(",")))
     return out.reshape(len(column), -1, *tail) if tail else out

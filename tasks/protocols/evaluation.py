@@ -278,8 +278,8 @@ def _of_labels(record: dict[str, Any], rules: Protocol, file: Path) -> Body:
 def body_of(one: Predicted, rules: Protocol, bodies: Bodies) -> Body:
     """A model's hypotheses as the protocol measures them.
 
-    A mesh's joints come from the regressor. Joints of a model without a mesh are taken in the regressor's order, or in
-    the protocol's, by their number.
+    A mesh's joints come from the regressor. Joints of a model without a mesh are taken in the protocol's order if they
+    are as many as it measures, else in the regressor's.
     """
     points = bodies.of_prediction(one, rules.regressor, "neutral")
     everything, measured = _names(rules), JOINTS[rules.joints]
@@ -288,14 +288,15 @@ def body_of(one: Predicted, rules: Protocol, bodies: Bodies) -> Body:
             f"{one.file}: no joints of this {one.topology or 'body'} can be measured by {rules.regressor}. Its mesh needs a "
             "map (--smplx-map, --mhr-maps), or give joints."
         )
-    if points.joints.shape[1] == len(everything):
-        return _placed(points.joints, points.vertices, rules)
-    if points.joints.shape[1] != len(measured.names):
+    count = points.joints.shape[1]
+    if points.vertices is None and count == len(measured.names):
+        return Body(points.joints, _root(points.joints, measured.names, rules.root))
+    if count != len(everything):
         raise SourceError(
-            f"{one.file}: {points.joints.shape[1]} joints; expected {len(everything)} of {rules.regressor} or the "
+            f"{one.file}: {count} joints; expected {len(everything)} of {rules.regressor} or the "
             f"{len(measured.names)} of the protocol: {', '.join(measured.names)}."
         )
-    return Body(points.joints, _root(points.joints, measured.names, rules.root))
+    return _placed(points.joints, points.vertices, rules)
 
 
 def _placed(joints: Reals, vertices: Reals | None, rules: Protocol) -> Body:

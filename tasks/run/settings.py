@@ -446,6 +446,8 @@ def _faults(model: type[BaseModel], error: ValidationError, section: str) -> lis
 
 
 def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str, Any]], section: str) -> str:
+    if not names:  # of a table that was validated by itself
+        return f"[{section}] {faults[0]['msg'].removeprefix('Value error, ')}"
     *tables, key = names
     table = ".".join([*([section] if section else []), *tables])
     unknown, value = faults[0]["type"] == "extra_forbidden", faults[0]["input"]
