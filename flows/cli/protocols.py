@@ -173,5 +173,5 @@ def _lacking(protocol: "NamedProtocol") -> str:
         f"`hmr-align data import`, dataset {protocol.rules.dataset}) and --predictions FILES"
     )
     if protocol.rules.kind == "critic":
-        lines += " with scores; a critic of ours on a HumanData file is measured by `hmr-align critic-benchmark --instances FILE`"
+        lines += " with scores; a critic of ours is measured by `hmr-align critic-benchmark --instances HUMANDATA.npz`"
     return f"{lines}. `hmr-align protocols {protocol.name}` shows its rules and reference numbers."

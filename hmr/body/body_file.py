@@ -85,7 +85,8 @@ def read_whole_smplx(path: Path) -> WholeArrays:
 
 
 def read_matrix(path: Path, keys: tuple[str, ...]) -> NDArray[np.float64]:
-    """The first of `keys` that a `.pkl` or `.npz` has, as a dense matrix; scipy's sparse ones are read without scipy's code.
+    """The first of `keys` that a `.pkl` or `.npz` has, as a dense matrix; sparse ones of scipy are read without
+    running its code.
 
     Raises BodyFileError if the file cannot be used or has none of them.
     """

@@ -23,8 +23,8 @@ class MeshMap:
             matrix = matrix[:, :SMPLX_VERTICES]
         if matrix.shape != (SMPL_VERTICES, SMPLX_VERTICES):
             raise BodyFileError(
-                f"{path}: a matrix of {' x '.join(map(str, matrix.shape))}; expected {SMPL_VERTICES} x {SMPLX_VERTICES}. "
-                "Give smplx2smpl.pkl or smplx2smpl_deftrafo_setup.pkl."
+                f"{path}: a matrix of {' x '.join(map(str, matrix.shape))}; expected {SMPL_VERTICES} x "
+                f"{SMPLX_VERTICES}. Give smplx2smpl.pkl or smplx2smpl_deftrafo_setup.pkl."
             )
         if np.abs(matrix.sum(1) - 1).max() > 1e-2:
             raise BodyFileError(f"{path}: rows do not sum to 1, so they are no mixtures of vertices. Fetch it again.")

@@ -1,7 +1,7 @@
 """SMPL-X as it is: all 55 joints, so that fingers, jaw, eyes and expression move; the rest of the project folds it."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -24,18 +24,28 @@ class WholeSmplx(nn.Module):
     Skinning is that of the `smplx` package, whose loader, which runs pickles, is not used.
     """
 
+    template: Tensor
+    blends: Tensor
+    bends: Tensor
+    regressor: Tensor
+    weights: Tensor
+    parents: Tensor
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         arrays = read_whole_smplx(path)
         self.faces = arrays.f
-        blends = torch.cat([torch.from_numpy(arrays.shapedirs), torch.from_numpy(arrays.expressions)], -1)
         bends = torch.from_numpy(arrays.posedirs)
-        self.register_buffer("template", torch.from_numpy(arrays.v_template)[None])
-        self.register_buffer("blends", blends)
-        self.register_buffer("bends", bends.reshape(-1, bends.shape[-1]).T.contiguous())
-        self.register_buffer("regressor", torch.from_numpy(arrays.J_regressor))
-        self.register_buffer("weights", torch.from_numpy(arrays.weights))
-        self.register_buffer("parents", torch.tensor([-1, *SMPLX_PARENTS[1:]]))
+        buffers = {
+            "template": torch.from_numpy(arrays.v_template)[None],
+            "blends": torch.cat([torch.from_numpy(arrays.shapedirs), torch.from_numpy(arrays.expressions)], -1),
+            "bends": bends.reshape(-1, bends.shape[-1]).T.contiguous(),
+            "regressor": torch.from_numpy(arrays.J_regressor),
+            "weights": torch.from_numpy(arrays.weights),
+            "parents": torch.tensor([-1, *SMPLX_PARENTS[1:]]),
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, values)
 
     def forward(
         self,
@@ -47,9 +57,9 @@ class WholeSmplx(nn.Module):
         """pose: axis-angles, radians, fingers about the flat hand; translation: added to the posed body, metres."""
         from smplx.lbs import lbs  # here: it imports slowly
 
-        shown = torch.zeros_like(betas) if expression is None else expression
-        vertices, joints = lbs(
-            torch.cat([betas, shown], 1), pose.reshape(len(pose), 3 * SMPLX_JOINTS), self.template.expand(len(pose), -1, -1),
-            self.blends, self.bends, self.regressor, self.parents, self.weights,
-        )  # fmt: skip
+        count = len(pose)
+        shapes: Any = torch.cat([betas, torch.zeros_like(betas) if expression is None else expression], 1)
+        turns: Any = pose.reshape(count, 3 * SMPLX_JOINTS)
+        arrays: Any = (self.template.expand(count, -1, -1), self.blends, self.bends, self.regressor, self.parents)
+        vertices, joints = lbs(shapes, turns, *arrays, self.weights)  # type: ignore[arg-type]
         return WholeOutput(vertices + translation[:, None], joints + translation[:, None])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 TOUCHING = 0.02
 """Metres within which a vertex counts as touching the other mesh."""
@@ -36,7 +36,7 @@ def touching(
     vertices: Float[np.ndarray, "vertex 3"], other: Float[np.ndarray, "other 3"], within: float = TOUCHING
 ) -> Bool[np.ndarray, " vertex"]:
     """Which vertices lie nearer than `within` metres to a vertex of the other mesh."""
-    return cKDTree(other).query(vertices, distance_upper_bound=within)[0] < within
+    return KDTree(other).query(vertices, distance_upper_bound=within)[0] < within
 
 
 def contact_score(predicted: Bool[np.ndarray, " vertex"], labelled: Bool[np.ndarray, " vertex"]) -> ContactScore:
@@ -79,5 +79,5 @@ def penetration(
     """
     near = np.flatnonzero(((vertices > other.min(0)) & (vertices < other.max(0))).all(1))
     within = near[np.abs(winding_numbers(vertices[near], other, faces)) > INSIDE] if len(near) else near
-    depth = cKDTree(other).query(vertices[within])[0].max() if len(within) else 0.0
+    depth = KDTree(other).query(vertices[within])[0].max() if len(within) else 0.0
     return Penetration(len(within) / len(vertices), 1000 * float(depth))

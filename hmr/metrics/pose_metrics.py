@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from torch import Tensor, as_tensor
+from torch import Tensor
 
 from hmr.metrics import similarity
 from hmr.metrics.procrustes import aligned_errors, aligned_points, distances_in_groups, mean_distances
@@ -482,8 +483,8 @@ def _elsewhere(predicted: Numbers, true: Numbers, given: Numbers | None) -> tupl
     if not isinstance(predicted, Tensor) or predicted.device.type == "cpu":
         return None
     there = predicted.device
-    flags = None if given is None else as_tensor(given).to(there, bool)
-    return predicted.detach(), as_tensor(true).detach().to(there), flags
+    flags = None if given is None else torch.as_tensor(given).to(there, torch.bool)
+    return predicted.detach(), torch.as_tensor(true).detach().to(there), flags
 
 
 def _plain(values: Numbers) -> NDArray:

@@ -149,8 +149,8 @@ def as_json(found: Audit) -> str:
 def read_set(given: str, photos: Path | None = None, progress: Callable[[str], object] = lambda name: None) -> AuditSet:
     """A set from "PATH" or "ROLE=PATH".
 
-    photos: where the pictures of records lie; without it near-duplicates of records are not searched. Raises SourceError if
-    there is no such file, or if it is none that can be read.
+    photos: where the pictures of records lie; without it near-duplicates of records are not searched. Raises
+    SourceError if there is no such file, or if it is none that can be read.
     """
     role, path = _split(given)
     if not path.exists():

@@ -122,8 +122,8 @@ def body_path(folder: Path, model: str, gender: str) -> Path:
             if file.name.lower().startswith(start):
                 return file
     raise SourceError(
-        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl. Put it there (from the model's own site). An "
-        "import goes without --bodies too, but without translations."
+        f"{folder}: holds no {model.upper()}_{gender.upper()}.npz or .pkl. Put it there (from the model's own site). "
+        "An import goes without --bodies too, but without translations."
     )
 
 

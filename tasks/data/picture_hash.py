@@ -11,7 +11,7 @@ from PIL import Image
 SIDE = 16
 WORDS = SIDE * SIDE // 64
 NEAR = 20
-"""Steps of 256 that may differ between two pictures that count as near-duplicates; unrelated ones differ in about 128."""
+"""Steps of 256 that may differ between near-duplicates; unrelated pictures differ in about 128."""
 FLAT = 40
 """Pictures with fewer steps up than this, or down, are too plain to tell apart."""
 BLOCK = 512

@@ -59,9 +59,9 @@ def benchmark(
     if not matched.groups:
         counts = "; ".join(f"{count} {how}" for how, count in matched.counts.items())
         raise SettingsError(
-            f"none of the {len(found)} predictions belongs to one of the {len(chosen.rows)} people of {data} ({counts}). "
-            "The texts image and person of a prediction say whose it is: the record's image_path and person_id, or its "
-            "sample_id as image."
+            f"none of the {len(found)} predictions belongs to one of the {len(chosen.rows)} people of {data} "
+            f"({counts}). The texts image and person of a prediction say whose it is: the record's image_path and "
+            "person_id, or its sample_id as image."
         )
 
     def told() -> Iterator:
@@ -99,7 +99,7 @@ def _remarks(
     results: Results,
     measured: dict,
 ) -> Iterator[str]:
-    """What a reader must know beside the protocol: who is missing, how predictions were matched, what was not measured."""
+    """What a reader must know beside the protocol: who is missing, who was matched how, what was not measured."""
     missing = counts.get("people without a prediction", 0)
     if missing:
         yield (
@@ -109,19 +109,23 @@ def _remarks(
     matching = {how: count for how, count in counts.items() if how != "people without a prediction"}
     yield f"Predictions were matched: {'; '.join(f'{count:,} {how}' for how, count in matching.items())}."
     if left_out:
-        yield f"Left out by the protocol: {'; '.join(f'{count:,} records {reason}' for reason, count in left_out.items())}."
+        reasons = "; ".join(f"{count:,} records {reason}" for reason, count in left_out.items())
+        yield f"Left out by the protocol: {reasons}."
     lacking = [METRICS[m] for m in protocol.rules.metrics if not any(m in by for by in measured.values())]
     if lacking:
         yield (
-            f"Not measured: {', '.join(lacking)}. A mesh metric needs --bodies and meshes of one topology; W- metrics the "
-            "model's camera rotation; acceleration consecutive frames; pairs two people in a picture."
+            f"Not measured: {', '.join(lacking)}. A mesh metric needs --bodies and meshes of one topology; W- metrics "
+            "the model's camera rotation; acceleration consecutive frames; pairs two people in a picture."
         )
     ranked = correlations(results, protocol.rules)
     if ranked and protocol.rules.kind != "critic":
         yield f"The predictions' own score against minus the error, mean over groups: {ranks_text(ranked)}."
     first = f"srcc_{protocol.rules.metrics[0]}"
-    flat = int(results.people[first].isna().sum()) if first in results.people else 0
+    flat = int(np.isnan(results.people[first].to_numpy(float)).sum()) if first in results.people else 0
     if flat:
-        yield f"{flat:,} groups have no rank correlation: all scores or all errors are equal, or fewer than three were scored."
+        yield (
+            f"{flat:,} groups have no rank correlation: all scores or all errors are equal, or fewer than three were "
+            "scored."
+        )
     if np.isfinite(results.people["hypotheses"]).all() and results.hypotheses[0] != results.hypotheses[1]:
         yield "People have different numbers of hypotheses: the best of M is not of one M."

@@ -58,7 +58,8 @@ class Bodies:
         """smpl as a body of 24 joints, smplx with all 55."""
         if self.folder is None:
             raise SettingsError(
-                f"a body of {model} ({gender}) is needed. Give --bodies DIR with {model.upper()}_{gender.upper()}.npz or .pkl"
+                f"a body of {model} ({gender}) is needed. Give --bodies DIR with {model.upper()}_{gender.upper()}.npz "
+                "or .pkl"
             )
         if (model, gender) not in self._read:
             path = body_path(self.folder, model, gender)
@@ -68,15 +69,15 @@ class Bodies:
     def faces(self, vertices: int) -> NDArray[np.int64] | None:
         """Triangles of the user's SMPL, whose genders share them, if its mesh has so many vertices; else None."""
         made = [body for (model, _), body in self._read.items() if model == "smpl"]
-        return next((body.faces for body in made if len(body.template) == vertices), None)
+        return next((body.faces for body in made if body.faces.max() < vertices), None)
 
     @cached_property
     def regressor(self) -> Reals:
         """(J, V) from the user's .npy, or a .npz or .pkl that has J_regressor."""
         if self._regressor is None:
             raise SettingsError(
-                "this protocol measures joints of J_regressor_h36m.npy. Give --regressor FILE (17 x 6890; it comes with "
-                "the code of SPIN, HybrIK and others)"
+                "this protocol measures joints of J_regressor_h36m.npy. Give --regressor FILE (17 x 6890; it comes "
+                "with the code of SPIN, HybrIK and others)"
             )
         path = self._regressor
         if path.suffix == ".npy":
@@ -90,8 +91,8 @@ class Bodies:
         off = np.abs(matrix.sum(1) - 1).max() if matrix.ndim == 2 else np.inf
         if matrix.ndim != 2 or len(matrix) != expected or off > 1e-2:
             raise BodyFileError(
-                f"{path}: shape {matrix.shape}, rows off 1 by {off:.2g}; expected {expected} rows of shares of vertices. "
-                "Give J_regressor_h36m.npy."
+                f"{path}: shape {matrix.shape}, rows off 1 by {off:.2g}; expected {expected} rows of shares of "
+                "vertices. Give J_regressor_h36m.npy."
             )
         return matrix
 
@@ -157,7 +158,7 @@ class Bodies:
         return self.points(vertices, own, model, regressor)
 
     def _own_joints(self, model: str, vertices: Reals) -> Reals | None:
-        """SMPL's 24 joints of a mesh whose pose is not known, by the neutral body's regressor: some mm from the posed."""
+        """SMPL's 24 joints of a mesh whose pose is not known, by the neutral body's regressor: mm from the posed."""
         if model != "smpl" or self.folder is None:
             return None
         matrix = load_arrays(body_path(self.folder, "smpl", "neutral")).J_regressor

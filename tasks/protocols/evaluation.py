@@ -76,11 +76,10 @@ def person_errors(rules: Protocol, predicted: Body, true: Body) -> dict[str, NDA
     given = None if true.given is None else np.broadcast_to(true.given, seen.shape[:2])
     found = {"mpjpe_mm": mpjpe(seen, want, given), "pa_mpjpe_mm": _aligned(rules, predicted, true, given)}
     found["pve_mm"] = np.full(count, np.nan)
-    if predicted.vertices is not None and true.vertices is not None:
-        if predicted.vertices.shape[1:] == true.vertices.shape[1:]:
-            goal = true.vertices - true.vertex_root[:, None]  # type: ignore[index]
-            mesh = predicted.vertices - predicted.vertex_root[:, None]  # type: ignore[index]
-            found["pve_mm"] = mpjpe(mesh, np.broadcast_to(goal, mesh.shape))
+    if predicted.vertices is not None and true.vertices is not None and _alike(predicted.vertices, true.vertices):
+        goal = true.vertices - true.vertex_root[:, None]  # type: ignore[index]
+        mesh = predicted.vertices - predicted.vertex_root[:, None]  # type: ignore[index]
+        found["pve_mm"] = mpjpe(mesh, np.broadcast_to(goal, mesh.shape))
     some = slice(0, rules.pck_joints)
     for name, share in (("pck_150_percent", lambda *a: pck(*a)), ("pck_50_percent", lambda *a: pck(*a, within_mm=50.0)),
                         ("auc_percent", lambda *a: auc(*a))):  # fmt: skip
@@ -89,6 +88,11 @@ def person_errors(rules: Protocol, predicted: Body, true: Body) -> dict[str, NDA
             pairs = zip(seen[:, some], want[:, some], flags)
             found[name] = np.array([np.nan if not np.isfinite(a).all() else 100 * share(a, b, c) for a, b, c in pairs])
     return found
+
+
+def _alike(first: Reals, second: Reals) -> bool:
+    """Whether two meshes have the same vertices."""
+    return first.shape[1:] == second.shape[1:]
 
 
 def _aligned(rules: Protocol, predicted: Body, true: Body, given: NDArray | None) -> NDArray[np.float64]:
@@ -196,7 +200,7 @@ def _column(table: pa.Table, name: str) -> Reals | None:
 
 
 def true_bodies(table: pa.Table, rules: Protocol, bodies: Bodies, file: Path) -> list[Body]:
-    """The truth of each record, as the protocol wants it: labels, or joints of the posed body; meshes where possible."""
+    """The truth of each record as the protocol wants it: labels or joints of the posed body; meshes if possible."""
     joints, vertices = _true_meshes(table, rules, bodies)
     if rules.truth == "joints":
         found = [_of_labels(record, rules, file) for record in
@@ -204,8 +208,8 @@ def true_bodies(table: pa.Table, rules: Protocol, bodies: Bodies, file: Path) ->
     elif any(one is None for one in joints):
         lacking = table["sample_id"][next(k for k, one in enumerate(joints) if one is None)].as_py()
         raise SettingsError(
-            f"{file}: {lacking}: its true body gives no joints for {rules.regressor} (no parameters, or a mesh of another "
-            "topology). Give --bodies with the right files, and --smplx-map for SMPL-X."
+            f"{file}: {lacking}: its true body gives no joints for {rules.regressor} (no parameters, or a mesh of "
+            "another topology). Give --bodies with the right files, and --smplx-map for SMPL-X."
         )
     else:
         found = [_placed(one[None], None, rules) for one in joints if one is not None]
@@ -263,8 +267,8 @@ def _of_labels(record: dict[str, Any], rules: Protocol, file: Path) -> Body:
     lacking = [name for name in wanted if name not in names]
     if record["kp3d"] is None or lacking:
         raise SettingsError(
-            f"{file}: {record['sample_id']}: has no label for {', '.join(lacking or wanted)}, which the protocol measures. "
-            "Import a file with these joints."
+            f"{file}: {record['sample_id']}: has no label for {', '.join(lacking or wanted)}, which the protocol "
+            "measures. Import a file with these joints."
         )
     points = np.reshape(record["kp3d"], (-1, 3)).astype(np.float64)
     valid = np.ones(len(names), bool) if record["kp3d_valid"] is None else np.asarray(record["kp3d_valid"], bool)
@@ -285,8 +289,8 @@ def body_of(one: Predicted, rules: Protocol, bodies: Bodies) -> Body:
     everything, measured = _names(rules), JOINTS[rules.joints]
     if points.joints is None:
         raise SourceError(
-            f"{one.file}: no joints of this {one.topology or 'body'} can be measured by {rules.regressor}. Its mesh needs a "
-            "map (--smplx-map, --mhr-maps), or give joints."
+            f"{one.file}: no joints of this {one.topology or 'body'} can be measured by {rules.regressor}. Its mesh "
+            "needs a map (--smplx-map, --mhr-maps), or give joints."
         )
     count = points.joints.shape[1]
     if points.vertices is None and count == len(measured.names):

@@ -17,7 +17,8 @@ _STYLE = (
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:14px}"
     "th,td{padding:.3em .7em;border-bottom:1px solid #dfe4ea;vertical-align:top}th{text-align:left}"
     "td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}tr.here{background:#eef5f8;font-weight:600}"
-    ".line{background:#f6f2e8;padding:.7em 1em;border-left:4px solid #d9822b}figure{margin:1.2em 0}svg{max-width:100%;height:auto}"
+    ".line{background:#f6f2e8;padding:.7em 1em;border-left:4px solid #d9822b}td:first-child{min-width:15em}"
+    "figure{margin:1.2em 0}svg{max-width:100%;height:auto}"
     ".source{font-size:12.5px;color:#5b6675;font-weight:400;max-width:26em}"
 )
 

@@ -72,8 +72,8 @@ def choose(file: Path, protocol: NamedProtocol) -> Chosen:
     if not len(rows):
         held_here = ", ".join(sorted({str(value) for value in table["dataset"].unique().to_pylist()}))
         raise SettingsError(
-            f"{file}: its records are of {held_here}, but protocol {name} measures {rules.dataset}. Give records of it, "
-            f"or import them with --dataset {rules.dataset} if that is what they are."
+            f"{file}: its records are of {held_here}, but protocol {name} measures {rules.dataset}. Give records of "
+            f"it, or import them with --dataset {rules.dataset} if that is what they are."
         )
     for column, wanted in (("split", (rules.split,) if rules.split else ()), ("subject_id", rules.subjects),
                            ("camera_id", rules.cameras)):  # fmt: skip

@@ -54,6 +54,7 @@ def published(protocol: str) -> list[Reference]:
     if not found:
         known = ", ".join(dict.fromkeys(row.protocol for row in references()))
         raise SettingsError(
-            f"no reference numbers are known for protocol '{protocol}'. Leave --against out; there are some for {known}."
+            f"no reference numbers are known for protocol '{protocol}'. Leave --against out; there are some for "
+            f"{known}."
         )
     return found

@@ -95,7 +95,7 @@ def collect(measured: Iterable[Measured], rules: Protocol, file: Path) -> Result
 
 
 def means(results: Results, rules: Protocol, *, resamples: int = 1000, seed: int = 0) -> dict[str, dict[str, Mean]]:
-    """{choice: {metric: mean with intervals}} of what could be measured, in the order of CHOICES and of the protocol."""
+    """{choice: {metric: mean with intervals}} of what was measured, in the order of CHOICES and of the protocol."""
     found: dict[str, dict[str, Mean]] = {}
     sequences = results.people["sequence"].tolist()
     for choice in CHOICES:
@@ -122,7 +122,8 @@ def correlations(results: Results, rules: Protocol) -> dict[str, tuple[float, in
     for metric in rules.metrics:
         for name in CORRELATIONS:
             if (column := f"{name}_{metric}") in results.people:
-                values = results.people[column].dropna()
+                values = results.people[column].to_numpy(float)
+                values = values[~np.isnan(values)]
                 if len(values):
                     found[column] = (float(values.mean()), len(values))
     return found

@@ -21,7 +21,7 @@ from tests.people_scene import people_scene
 def photograph(seed: int, size=(320, 240)) -> Image.Image:
     rng = np.random.default_rng(seed)
     picture = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    ImageDraw.Draw(picture).ellipse(tuple(rng.integers(0, 100, 2).tolist()) + (200, 200), outline="white")
+    ImageDraw.Draw(picture).ellipse((*rng.integers(0, 100, 2).tolist(), 200, 200), outline="white")
     return picture
 
 
@@ -92,7 +92,7 @@ def test_what_tells_nothing_is_never_clean_silently(imported, tmp_path):
 
 
 def test_a_memory_that_saw_the_test_photographs(tmp_path):
-    """A prototype names the overlay it is; its photograph is one that the run measures. The run's critic is the oracle."""
+    """A prototype names the overlay it is; its photograph is one that the run measures. The run has an oracle."""
     run = tmp_path / "run"
     run.mkdir()
     (run / "settings.json").write_text(json.dumps({"settings": {"critic": {"name": "oracle"}}}))

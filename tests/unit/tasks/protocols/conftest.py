@@ -1,4 +1,4 @@
-"""People of a drawn scene as records of 3DPW, bodies and a regressor as a user has them, predictions about the truth."""
+"""People of a drawn scene as records of 3DPW; bodies and a regressor as a user has them; predictions of them."""
 
 from importlib import resources
 from pathlib import Path

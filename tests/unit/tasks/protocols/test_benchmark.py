@@ -28,12 +28,12 @@ def done(prepared, truth, tmp_path_factory):
     predictions = write_predictions(
         folder / "predicted", truth, turns, rows=[0, 2, 3, 4, 6, 7, 8], scores=np.arange(4.0)
     )
-    arguments = [
-        "benchmark", "--protocol", "3dpw-standard", "--data", prepared.records, "--predictions", predictions, "--bodies",
-        prepared.bodies, "--regressor", prepared.regressor, "--against", "published", "--out", folder, "--label", "A & B",
-        "--json", folder / "n.json",
-    ]  # fmt: skip
-    result = CliRunner().invoke(app, list(map(str, arguments)))
+    arguments = {
+        "--protocol": "3dpw-standard", "--data": prepared.records, "--predictions": predictions,
+        "--bodies": prepared.bodies, "--regressor": prepared.regressor, "--against": "published", "--out": folder,
+        "--label": "A & B", "--json": folder / "n.json",
+    }  # fmt: skip
+    result = CliRunner().invoke(app, ["benchmark", *(str(part) for pair in arguments.items() for part in pair)])
     assert result.exit_code == 0, result.output
     return folder, " ".join(result.output.split())
 

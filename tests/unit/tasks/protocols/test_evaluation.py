@@ -20,6 +20,7 @@ from tasks.run.settings import SettingsError
 from tests.unit.tasks.protocols.conftest import write_predictions
 
 RULES = load_protocol("3dpw-standard").rules
+AHEAD = np.array([0, 0, 4])  # metres before the camera
 
 
 def cloud(seed: int, count: int = 17) -> np.ndarray:
@@ -76,7 +77,7 @@ def test_3dhp_by_hand():
 
 
 def test_a_wrong_camera_counts_in_the_world_alone():
-    """The model's camera is turned by a right angle against the true one: two joints 1 m from the root, 2 ** .5 m off."""
+    """The model's camera is turned by a right angle against the true one: joints 1 m from the root, 2 ** .5 m off."""
     joints = np.zeros((1, 14, 3))
     joints[0, 1:] = [1, 0, 0]
     body = Body(joints, joints[:, 0])
@@ -169,7 +170,7 @@ def test_what_is_missing_is_named(prepared, truth, tmp_path):
 def labels_alone(folder, count=4, **more):
     """Records of 3DHP's test set: universal joints, a frame that is not valid."""
     rng = np.random.default_rng(0)
-    points = rng.normal(0, 0.3, (count, 17, 3)) + [0, 0, 4]
+    points = rng.normal(0, 0.3, (count, 17, 3)) + AHEAD
     columns = {
         "sample_id": [f"3dhp/test/TS1/{k}/0" for k in range(count)], "dataset": "mpi_inf_3dhp", "split": "test",
         "sequence": "TS1", "person_id": ["0"] * count, "frame_index": np.arange(count),
@@ -200,15 +201,20 @@ def test_joints_alone_need_no_body(tmp_path):
 
 
 def test_errors_in_the_picture(tmp_path):
-    """3 px right and 4 px down on every joint that is seen; the box is 90 px, so all are within 0.1 and none in 0.05."""
-    points = np.random.default_rng(0).normal(0, 0.3, (4, 17, 3)) + [0, 0, 4]
+    """3 px right and 4 px down on every joint that is seen; the box is 90 px, so 0.1 has all and 0.05 none."""
+    points = np.random.default_rng(0).normal(0, 0.3, (4, 17, 3)) + AHEAD
     matrix = np.tile(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), (4, 1, 1))
     flat = points[..., :2] / points[..., 2:] * 500 + [320, 240]
     sure = np.ones((4, 17))
     sure[:, 4] = 0
     box = np.tile([0.0, 0.0, 90.0, 80.0], (4, 1))
     records, _ = labels_alone(
-        tmp_path, kp2d=flat + [3, 4], kp2d_conf=sure, kp2d_names=",".join(MPI_INF_3DHP_17), K=matrix, bbox_xywh=box
+        tmp_path,
+        kp2d=flat + np.array([3, 4]),
+        kp2d_conf=sure,
+        kp2d_names=",".join(MPI_INF_3DHP_17),
+        K=matrix,
+        bbox_xywh=box,
     )
     metrics = ("error_2d_px", "pck_2d_05_percent", "pck_2d_10_percent")
     rules = NamedProtocol("flat", load_protocol("3dhp").rules.model_copy(update={"metrics": metrics}))

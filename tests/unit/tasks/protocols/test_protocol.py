@@ -7,8 +7,8 @@ from tasks.protocols.published import MARKS, published, references
 from tasks.run.settings import SettingsError
 
 WANTED = {
-    "scorehypo-3dpw", "3dpw-standard", "h36m-p1", "h36m-p2-spin", "h36m-p2-hybrik", "3dhp", "hi4d", "spec", "bedlam-val",
-    "emdb", "critic-dna", "critic-gta", "studio",
+    "scorehypo-3dpw", "3dpw-standard", "h36m-p1", "h36m-p2-spin", "h36m-p2-hybrik", "3dhp", "hi4d", "spec",
+    "bedlam-val", "emdb", "critic-dna", "critic-gta", "studio",
 }  # fmt: skip
 
 

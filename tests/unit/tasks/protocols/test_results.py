@@ -16,8 +16,8 @@ def person(name: str, mpjpe, pve, *, scores=None, medoid=0, frame=None, motion=N
     errors = {"mpjpe_mm": np.array(mpjpe, float), "pve_mm": np.array(pve, float)}
     still = np.zeros((14, 3))
     return Measured(
-        name, track, (track, "", "0"), frame, tuple("m" for _ in mpjpe), errors, {"mpjpe_mm": 2.5, "pve_mm": 3.5}, medoid,
-        None if scores is None else np.array(scores, float), np.ones(14), 0.0, turned,
+        name, track, (track, "", "0"), frame, tuple("m" for _ in mpjpe), errors, {"mpjpe_mm": 2.5, "pve_mm": 3.5},
+        medoid, None if scores is None else np.array(scores, float), np.ones(14), 0.0, turned,
         (still, still) if motion is None else (np.full((14, 3), motion), still),
     )  # fmt: skip
 
