@@ -326,6 +326,23 @@ def hi4d(scene: Scene, folder: Path) -> Path:
     return folder
 
 
+def emdb(scene: Scene, folder: Path) -> Path:
+    """One person through a moving camera with one lens."""
+    (folder / "P1" / "05_walk" / "images").mkdir(parents=True)
+    root, transl = to_world(scene, np.tile(REST, (len(scene), 1)))
+    box = scene.boxes()
+    held = {
+        "gender": "female", "name": "P1_05_walk", "emdb1": True, "emdb2": False, "n_frames": len(scene),
+        "good_frames_mask": np.arange(len(scene)) != 1, "kp2d": scene.flat(sets.SMPL_24),
+        "camera": {"intrinsics": scene.camera[0], "extrinsics": scene.told_world, "width": SIZE[0], "height": SIZE[1]},
+        "smpl": {"poses_root": root, "poses_body": scene.pose.reshape(-1, 69), "trans": transl,
+                 "betas": scene.betas[0]},
+        "bboxes": {"bboxes": np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1), "invalid_idxs": np.array([1])},
+    }  # fmt: skip
+    (folder / "P1" / "05_walk" / "P1_05_walk_data.pkl").write_bytes(pickle.dumps(held, protocol=4))
+    return folder
+
+
 def spec(scene: Scene, folder: Path) -> Path:
     centre, side = scene.squares()
     np.savez(
@@ -477,6 +494,7 @@ WRITERS = {
     "up3d": _writer(up3d, "kp2d camera pose root transl"),
     "3dpw": _writer(pw3d, "kp2d camera pose root transl world", one_camera=True),
     "hi4d": _writer(hi4d, "kp3d camera pose root transl world", one_camera=True),
+    "emdb": _writer(emdb, "kp2d camera pose root transl world", one_camera=True),
     "spec": _writer(spec, "kp2d kp3d_rooted camera pose root box"),
     "gta_human2": _writer(gta_human2, "kp2d kp3d camera pose root transl"),
     "instavariety": _writer(instavariety, "kp2d"),

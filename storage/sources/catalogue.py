@@ -31,6 +31,7 @@ KINDS = {
     "dna_rendering": Kind("datasets.dna_rendering", "DNA-Rendering: .smc annotations"),
     "gta_human2": Kind("datasets.gta_human", "GTA-Human II: folder annotations"),
     "spec": Kind("datasets.spec", "SPEC: .npz"),
+    "emdb": Kind("datasets.emdb", "EMDB: folder with P0 ..., or a sequence's _data.pkl"),
     "humandata": Kind("formats.humandata_npz", "HumanData .npz of MMHuman3D, of any dataset"),
     "coco-smpl": Kind("formats.coco_smpl_json", "COCO-like .json with SMPL (HybrIK, ScoreHypo)"),
     "flatlist": Kind("formats.flatlist_json", "flat list .json (HybrIK, ScoreHypo)"),

@@ -488,8 +488,8 @@ def not_joined(people: People) -> Doubt | None:
         known = np.isfinite(lengths).sum(1) >= LEAST_POINTS
         if not known.any():
             continue
-        main = points[:, _MAIN]
-        size = np.sqrt(np.nanmean(np.square(main - np.nanmean(main, 1, keepdims=True)).sum(-1), 1)[known])
+        main = points[known][:, _MAIN]
+        size = np.sqrt(np.nanmean(np.square(main - np.nanmean(main, 1, keepdims=True)).sum(-1), 1))
         stretch = _median(np.nanmean(lengths[known], 1) / np.maximum(size, 1e-12))
         if stretch > 0.95:
             return Doubt(
