@@ -97,6 +97,9 @@ def data_predictions(
     mhr_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="MHR's conversion assets: meshes of sam3d become SMPL's.")
     ] = None,
+    smplx_map: Annotated[
+        Path | None, typer.Option(metavar="FILE.pkl", help="smplx2smpl.pkl: meshes of SMPL-X become SMPL's.")
+    ] = None,
 ) -> None:
     """Read the outputs of other models: bodies, meshes or joints in camera space, as hypotheses.
 
@@ -112,6 +115,18 @@ def data_predictions(
     if mhr_maps is not None:
         mesh_map = read_mhr_map(mhr_maps)
         found = [to_topology(one, mesh_map) for one in found]
+    if smplx_map is not None:
+        from dataclasses import replace
+
+        from hmr.body.mesh_map import MeshMap
+
+        to_smpl = MeshMap(smplx_map)
+        found = [
+            replace(one, vertices=to_smpl(one.vertices), topology="smpl", orient=None, pose=None, betas=None)
+            if one.topology == "smplx" and one.vertices is not None
+            else one
+            for one in found
+        ]
     rows = []
     for one in found:
         parts = {"parameters": one.orient, "vertices": one.vertices, "joints": one.joints}
@@ -125,6 +140,34 @@ def data_predictions(
     if out is not None:
         for one in found:
             typer.echo(write(one, out))
+
+
+@data.command("meshes")
+def data_meshes(
+    records: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Records of `data import`.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the meshes go, an .npz for each person.")],
+    bodies: Annotated[Path, typer.Option(metavar="DIR", help="SMPL_MALE.pkl, SMPLX_NEUTRAL.npz, ...: your own files.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="KIND", help="smplx: with fingers and face; folded: flat hands, still face; smpl: 6,890."
+        ),
+    ] = "smpl",
+    smplx_map: Annotated[
+        Path | None, typer.Option(metavar="FILE.pkl", help="smplx2smpl.pkl: SMPL-X's mesh to SMPL's, for --as smpl.")
+    ] = None,
+) -> None:
+    """Write the bodies of records as meshes, in the topology that you choose.
+
+    Example: hmr-align data meshes bedlam.parquet --bodies bodies --as smplx --out meshes
+    """
+    from tasks.protocols.bodies import Bodies
+    from tasks.protocols.meshes import KINDS, write_meshes
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"--as {kind}: choose {', '.join(KINDS)}")
+    files = list(write_meshes(records, kind, Bodies(bodies, smplx_map=smplx_map), out))
+    typer.echo(f"{len(files)} meshes in {out}")
 
 
 @data.command("audit")

@@ -84,20 +84,22 @@ def read_whole_smplx(path: Path) -> WholeArrays:
     return _read(path, _whole_arrays)
 
 
-def read_matrix(path: Path, keys: tuple[str, ...]) -> NDArray[np.float64]:
-    """The first of `keys` that a `.pkl` or `.npz` has, as a dense matrix; sparse ones of scipy are read without
-    running its code.
+def read_matrix(path: Path, keys: tuple[str, ...]) -> scipy.sparse.csr_array:
+    """The first of `keys` that a `.pkl` or `.npz` has, as a sparse matrix; of scipy's own ones no code is run.
 
     Raises BodyFileError if the file cannot be used or has none of them.
     """
 
-    def matrix(fields: Mapping[str, Any]) -> NDArray[np.float64]:
+    def matrix(fields: Mapping[str, Any]) -> scipy.sparse.csr_array:
         held = next((key for key in keys if key in fields), None)
         if held is None:
             raise _Unfit(
                 f"has no {' or '.join(repr(key) for key in keys)}, but {', '.join(map(str, fields)) or 'none'}."
             )
-        return np.asarray(_plain(fields[held]), np.float64)
+        value = fields[held]
+        if isinstance(value, _Inert) and value.origin in _SPARSE:
+            return scipy.sparse.csr_array(_sparse(value.origin, vars(value)), dtype=np.float64)
+        return scipy.sparse.csr_array(_plain(value), dtype=np.float64)
 
     return _read(path, matrix, keys)
 
@@ -192,6 +194,12 @@ def _plain(value: Any) -> NDArray:
 
 def _dense(origin: str, state: Mapping[str, Any]) -> NDArray:
     """The array of a sparse one of scipy's, from its stored state."""
+    found = _sparse(origin, state)
+    return found if isinstance(found, np.ndarray) else found.toarray()
+
+
+def _sparse(origin: str, state: Mapping[str, Any]) -> Any:
+    """A sparse array of scipy's, from its stored state; a dense one of the kinds that have no short way."""
     shape = tuple(int(length) for length in (state.get("_shape") or state["shape"]))
     kind = origin.partition("_")[0]
     if kind == "lil":
@@ -206,11 +214,11 @@ def _dense(origin: str, state: Mapping[str, Any]) -> NDArray:
         return dense
     if kind == "coo":
         places = state["coords"] if "coords" in state else (state["row"], state["col"])
-        return scipy.sparse.coo_matrix((state["data"], places), shape=shape).toarray()
+        return scipy.sparse.coo_matrix((state["data"], places), shape=shape)
     if kind == "dia":
-        return scipy.sparse.dia_matrix((state["data"], state["offsets"]), shape=shape).toarray()
+        return scipy.sparse.dia_matrix((state["data"], state["offsets"]), shape=shape)
     make = getattr(scipy.sparse, f"{kind}_matrix")
-    return make((state["data"], state["indices"], state["indptr"]), shape=shape).toarray()
+    return make((state["data"], state["indices"], state["indptr"]), shape=shape)
 
 
 def _body_arrays(fields: Mapping[str, Any]) -> BodyArrays:

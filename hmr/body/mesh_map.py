@@ -8,7 +8,6 @@ whose right half is for normals). Both come with a registration at their sites a
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Float
 
 from hmr.body.body_file import SMPL_VERTICES, SMPLX_VERTICES, BodyFileError, read_matrix
@@ -28,7 +27,7 @@ class MeshMap:
             )
         if np.abs(matrix.sum(1) - 1).max() > 1e-2:
             raise BodyFileError(f"{path}: rows do not sum to 1, so they are no mixtures of vertices. Fetch it again.")
-        self._matrix = scipy.sparse.csr_array(matrix)
+        self._matrix = matrix
 
     def __call__(self, vertices: Float[np.ndarray, "*batch 10475 3"]) -> Float[np.ndarray, "*batch 6890 3"]:
         """SMPL's vertices, in the unit of the given ones."""

@@ -6,6 +6,7 @@
 | `bodies` | Points of bodies for a protocol, by the user's own body files, regressor and maps |
 | `evaluation` | Predictions against records: errors of every hypothesis, person by person |
 | `figures` | Plots as SVG and PDF, with their data |
+| `meshes` | Records as meshes: SMPL-X with fingers and face, folded, or SMPL |
 | `page` | One HTML page of a benchmark |
 | `people` | The people of a protocol in a file of records, and the predictions that are theirs |
 | `protocol` | Protocols by name, each a TOML file in `tasks/assets/protocols` |

@@ -86,7 +86,7 @@ class Bodies:
             except (OSError, ValueError) as error:
                 raise BodyFileError(f"{path}: no array could be read ({error}). Give J_regressor_h36m.npy.") from error
         else:
-            matrix = read_matrix(path, ("J_regressor_h36m", "J_regressor"))
+            matrix = read_matrix(path, ("J_regressor_h36m", "J_regressor")).toarray()
         expected = len(REGRESSED["J_regressor_h36m"])
         off = np.abs(matrix.sum(1) - 1).max() if matrix.ndim == 2 else np.inf
         if matrix.ndim != 2 or len(matrix) != expected or off > 1e-2:
