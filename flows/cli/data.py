@@ -89,7 +89,9 @@ def data_predictions(
     files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Outputs of a model, or folders of them.")],
     kind: Annotated[
         str,
-        typer.Option("--from", metavar="MODEL", help="sam3d, romp, 4dhumans, multihmr, prompthmr, smplify-x or npz."),
+        typer.Option(
+            "--from", metavar="MODEL", help="sam3d, romp, 4dhumans, multihmr, prompthmr, smplify-x, run or npz."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write plain arrays, an .npz for each person.")

@@ -3,11 +3,13 @@
     predicted.py         the record: one model's hypotheses of one person; joined to groups; a camera from points
     mhr_map.py           vertices of SAM 3D Body's MHR to SMPL's, by the user's own copy of MHR's public maps
     sam3d.py  romp.py  fourdhumans.py  multihmr.py  prompthmr.py  smplify_x.py    one model's files each
+    run_groups.py        groups of our own runs
     arrays_npz.py        plain arrays in an .npz, for any other model
     preference_files.py  groups and pairs of GPA-HMR and ADHMR: joints and twists in the crop
 
 Each reader has `read(path) -> list[Predicted]`, runs no code from a file and raises `SourceError`. Imports
-`storage.sources` alone. To add a model: a module with `read`, a line in `READERS`, a test that writes its layout.
+`storage.sources`, and for our own runs `storage.group_store`. To add a model: a module with `read`, a line in
+`READERS`, a test that writes its layout.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ READERS = {
     "multihmr": "multihmr",
     "prompthmr": "prompthmr",
     "smplify-x": "smplify_x",
+    "run": "run_groups",
     "npz": "arrays_npz",
 }
 """Name on the command line -> module."""

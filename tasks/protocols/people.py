@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hmr.detection.boxes import matches, overlaps
 from storage.predictions import read_predictions
 from storage.predictions.predicted import Predicted, project
+from storage.predictions.run_groups import shards
 from storage.sources.record import rows_of
 from tasks.data.importing import open_records
 from tasks.protocols.protocol import NamedProtocol
@@ -95,7 +96,7 @@ def choose(file: Path, protocol: NamedProtocol) -> Chosen:
 
 def answers(kind: str, paths: Sequence[Path]) -> list[Answer]:
     """What predictions there are; every file is read once, and nothing of it is kept but its names and boxes."""
-    files = [file for path in paths for file in _files(path)]
+    files = [file for path in paths for file in (shards(path) if kind == "run" else _files(path))]
     return [
         Answer(file, place, one.image, one.person, one.model, len(one), _box(one))
         for file in files
@@ -181,15 +182,18 @@ def _by_name(paths: Sequence[str]) -> dict[str, str | None]:
     """Every way to name a picture -> its path; None where two pictures would share the name."""
     named: dict[str, str | None] = {}
     for path in dict.fromkeys(paths):
-        pure = PurePosixPath(path)
-        for key in {path, str(pure.with_suffix("")), pure.name, pure.stem}:
+        for key in _ends(path):
             named[key] = path if named.get(key, path) == path else None
     return named
 
 
 def _picture(name: str, pictures: dict[str, str | None]) -> str | None:
-    pure = PurePosixPath(name)
-    for key in (name, str(pure.with_suffix("")), pure.name, pure.stem):
-        if (found := pictures.get(key)) is not None:
-            return found
-    return None
+    """The picture by the longest end of the name that any picture has; None if none or several have it."""
+    return next((pictures[end] for end in _ends(name) if end in pictures), None)
+
+
+def _ends(path: str) -> list[str]:
+    """The path, then ever less of it from the left; each with its ending and without."""
+    parts = PurePosixPath(path).parts
+    ends = [PurePosixPath(*parts[k:]) for k in range(len(parts))]
+    return [key for end in ends for key in (str(end), str(end.with_suffix("")) if end.name else str(end))]

@@ -92,7 +92,11 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("kind", READERS)
+def test_every_reader_has_a_layout():
+    assert {*LAYOUTS, "run"} == set(READERS)  # groups of a run are tested in test_run_groups
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
 def test_each_layout_is_read(tmp_path, kind):
     write, count, topology, image = LAYOUTS[kind]
     found = read_predictions(kind, [write(tmp_path, np.random.default_rng(0))])
