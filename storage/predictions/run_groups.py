@@ -51,8 +51,16 @@ def read(path: Path) -> list[Predicted]:
 def _predicted(path: Path, gen: str, group: Group, scores: dict) -> Predicted:
     person = group.person
     return Predicted(
-        f"{path.parents[3].name} {gen}", str(path), person.photo or person.group_id,
-        person.group_id.rpartition("-p")[2], "smpl", group.pose[:, 0], group.pose[:, 1:], np.repeat(group.betas[None], len(group), 0), group.translation,
-        camera=np.asarray(person.camera, np.float64), box=np.asarray(person.box, np.float64),
+        model=f"{path.parents[3].name} {gen}",
+        file=str(path),
+        image=person.photo or person.group_id,
+        person=person.group_id.rpartition("-p")[2],
+        topology="smpl",
+        orient=group.pose[:, 0],
+        pose=group.pose[:, 1:],
+        betas=np.repeat(group.betas[None], len(group), 0),
+        transl=group.translation,
+        camera=np.asarray(person.camera, np.float64),
+        box=np.asarray(person.box, np.float64),
         scores=scores.get(person.group_id),
-    )  # fmt: skip
+    )

@@ -143,6 +143,16 @@ def as_json(found: Audit) -> str:
     }, indent=1) + "\n"  # fmt: skip
 
 
+def kept_verdict(path: Path) -> str | None:
+    """The verdict in a file of `as_json`; None if there is no file. Raises SourceError if it is damaged."""
+    try:
+        return str(json.loads(path.read_text())["verdict"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path}: no audit could be read ({error}). Write it anew: `data audit --json`.") from None
+
+
 # --- what a set is --------------------------------------------------------------------------------------------
 
 

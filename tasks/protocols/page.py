@@ -1,13 +1,13 @@
 """One HTML page of a benchmark by protocol, which needs no other file and no network."""
 
 import html
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
 from storage.finished_file import write_text
+from tasks.data.audit import kept_verdict
 from tasks.protocols.table import Table, cells, legend
 from tasks.run.settings import SettingsError
 
@@ -66,12 +66,10 @@ def _figure(svg: str) -> str:
 
 
 def _verdict(audit: Path) -> str:
-    try:
-        return str(json.loads(audit.read_text())["verdict"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{audit}: no audit could be read ({error}). Give what `data audit --json` wrote."
-        ) from None
+    found = kept_verdict(audit)
+    if found is None:
+        raise SettingsError(f"{audit}: there is no such file. Give what `hmr-align data audit --json` wrote.")
+    return found
 
 
 def _text(value: object) -> str:

@@ -128,6 +128,7 @@ def write_report(
         intervals=improvement_figure(summary, tables.estimate_names(tables.chooser(summary))),
         rounds=rounds,
         apart=drift(watched) if (watched := summary.get("monitor")) else None,
+        leakage=tables.leakage_text(summary),
         stages=_stages(summary),
         skipped=skipped,
         number=tables.number,

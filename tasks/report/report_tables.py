@@ -173,6 +173,21 @@ def photographs_text(summary: Summary) -> str:
     )
 
 
+def leakage_text(summary: Summary) -> list[str]:
+    """What the rewards knew, and the verdict of the run's audit; that there was none, if there was none."""
+    oracle = str(summary["critic"]).startswith("oracle")
+    said = ["Rewards in training: " + ("THE GROUND TRUTH, by the oracle critic." if oracle else
+            f"the critic {summary['critic']}, which sees no ground truth.")]  # fmt: skip
+    verdict = summary.get("audit")
+    if verdict:
+        return [*said, f"Audit of what training and test share: {verdict}"]
+    return [
+        *said,
+        "What training and test share was not audited. `hmr-align data audit test=... train=RUN --json RUN/audit.json` "
+        "compares them, and `hmr-align report` then shows the verdict here.",
+    ]
+
+
 def summary_table_markdown(summary: Summary) -> str:
     """A run as one page of markdown, for the dashboard."""
     rows = benchmark_rows(summary)

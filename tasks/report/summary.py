@@ -7,6 +7,7 @@ from hmr.pretraining.headroom_record import measured_headroom
 from storage.finished_file import read_again
 from tasks.benchmarking import benchmark_sampler, compare, extras, lifting_rows, quality, table, uncertainty
 from tasks.critics.monitoring import watched
+from tasks.data.audit import kept_verdict
 from tasks.groups.sampled_groups import body, model
 from tasks.rounds.train_worker import Trained, finished
 from tasks.run.plan import Plan
@@ -69,6 +70,7 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "groups": done.groups,
         "hypotheses": done.groups * settings.sample.hypotheses,
         "critic": plan.critic_name,
+        "audit": kept_verdict(plan.folder / "audit.json"),
         "verdicts": done.verdicts,
         "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
         "stages": json.loads((plan.folder / "stages.json").read_text()),

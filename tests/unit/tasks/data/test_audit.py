@@ -10,7 +10,7 @@ from storage.group_store import GroupStore
 from storage.memory_store import MemoryStore
 from storage.sources import SourceError
 from storage.sources.adapter import Choice
-from tasks.data.audit import as_json, audit, read_set
+from tasks.data.audit import as_json, audit, kept_verdict, read_set
 from tasks.data.importing import import_people
 from tasks.data.picture_hash import difference_hash, near_pairs, plain
 from tests.factories import make_person
@@ -89,6 +89,16 @@ def test_what_tells_nothing_is_never_clean_silently(imported, tmp_path):
     for wrong, said in (("tset=x", "'tset' is no role"), (str(tmp_path / "nowhere"), "no such file")):
         with pytest.raises(SourceError, match=said):
             read_set(wrong)
+
+
+def test_a_verdict_is_kept(tmp_path):
+    path = tmp_path / "audit.json"
+    assert kept_verdict(path) is None
+    path.write_text(as_json(audit([])))
+    assert kept_verdict(path) == "NOTHING TO JUDGE: no two sets of which one is test or val."
+    path.write_text("{}")
+    with pytest.raises(SourceError, match="no audit could be read"):
+        kept_verdict(path)
 
 
 def test_a_memory_that_saw_the_test_photographs(tmp_path):

@@ -104,7 +104,7 @@ def test_an_audit_stands_on_the_page(tmp_path):
     page = write_page(table, {}, tmp_path / "p.html", tmp_path / "audit.json").read_text()
     assert "LEAK: x and y share 3 subjects." in page and "a&lt;b" in page and "the line" in page
     assert "the line" in markdown(table) and "the line" in latex(table) and "a remark" in latex(table)
-    with pytest.raises(SettingsError, match="no audit could be read"):
+    with pytest.raises(SettingsError, match="there is no such file"):
         write_page(table, {}, tmp_path / "p.html", tmp_path / "nowhere.json")
 
 

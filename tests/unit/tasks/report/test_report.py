@@ -27,6 +27,7 @@ from tasks.report.report_tables import (
     duration,
     headline,
     kind_of_change,
+    leakage_text,
     number,
     percent,
     photograph_rows,
@@ -381,3 +382,11 @@ def test_what_the_monitor_saw(tmp_path, summary):
     assert "n/a" in Page(write_report(tmp_path, summary | {"monitor": rows[2:]}, [], [], [])).text
     for without in (summary, summary | {"monitor": []}):
         assert "watched" not in Page(write_report(tmp_path, without, [], [], [])).text
+
+
+def test_the_report_says_what_the_rewards_knew(summary):
+    """Without an audit that is said; with one its verdict is shown; an oracle is named as such."""
+    first, second = leakage_text(summary)
+    assert "evidence@2, which sees no ground truth" in first and "was not audited" in second
+    told = leakage_text({**summary, "critic": "oracle@1", "audit": "LEAK: a and b share 3 subjects."})
+    assert "THE GROUND TRUTH" in told[0] and told[1].endswith("LEAK: a and b share 3 subjects.")
