@@ -17,7 +17,8 @@
 | `critics/` | the critics of a run: names, memory, records, pending groups |
 | `rounds/` | the process that trains |
 | `report/`, `benchmarks/` | the report; measurements outside of a run |
-| `recovery/`, `data/` | `hmr-align recover`; `hmr-align data import` |
+| `recovery/`, `data/` | `hmr-align recover`; `hmr-align data` |
+| `protocols/` | `hmr-align benchmark --protocol`: predictions against records by published rules |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
 request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other

@@ -15,6 +15,7 @@
 | `output` | What commands print: tables and measured numbers, and files of them |
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
 | `render_bench` | What `bench render` draws: the body over a free photograph, random people before random cameras |
+| `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 
 May import: everything, but only inside of commands.
