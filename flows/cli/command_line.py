@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import protocols
+import flows.cli.protocols as protocols
 from flows.cli.bench import bench
 from flows.cli.data import data
 from flows.cli.experiment import experiment

@@ -6,6 +6,7 @@ whose right half is for normals). Both come with a registration at their sites a
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +18,7 @@ class MeshMap:
     """SMPL-X's mesh to SMPL's; raises BodyFileError if the file holds no such matrix."""
 
     def __init__(self, path: Path) -> None:
-        matrix = read_matrix(path, ("matrix", "mtx"))
+        matrix: Any = read_matrix(path, ("matrix", "mtx"))
         if matrix.shape == (SMPL_VERTICES, 2 * SMPLX_VERTICES):
             matrix = matrix[:, :SMPLX_VERTICES]
         if matrix.shape != (SMPL_VERTICES, SMPLX_VERTICES):

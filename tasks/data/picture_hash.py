@@ -10,8 +10,9 @@ from PIL import Image
 
 SIDE = 16
 WORDS = SIDE * SIDE // 64
-NEAR = 20
-"""Steps of 256 that may differ between near-duplicates; unrelated pictures differ in about 128."""
+NEAR = 40
+"""Steps of 256 that may differ between near-duplicates. Of 24 photographs, none that was shrunk to a seventh and stored
+as JPEG again differed in more than 35, cut by 3 % at two sides in 29 to 71, and no two of them in fewer than 97."""
 FLAT = 40
 """Pictures with fewer steps up than this, or down, are too plain to tell apart."""
 BLOCK = 512

@@ -27,13 +27,13 @@ COMMANDS = [
     *("loopback-vlm", "bench critic", "bench metrics", "bench bodies", "bench people", "bench store"),
     *("bench startup", "bench pipeline", "bench all", "bench compare"),
     *("reflect", "memory show", "memory export", "memory import"),
-    *("data formats", "data import", "data predictions"),
+    *("data formats", "data import", "data predictions", "data meshes", "data audit", "protocols"),
 ]
 TAKE_NO_SETTINGS = {
     *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
     *("memory show", "memory export", "memory import", "bench store", "bench startup", "bench pipeline"),
     *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
-    *("bench all", "bench compare"),
+    *("bench all", "bench compare", "data meshes", "data audit", "protocols"),
 }
 
 
