@@ -90,7 +90,7 @@ def n_mpjpe(
     given and align_all. A prediction that is all zeros stays so.
     """
     moving, fixed = _exact(predicted), _exact(true)
-    weight = np.ones(moving.shape[:-1]) if given is None or align_all else np.asarray(given, float)
+    weight = np.ones(moving.shape[:-1]) if given is None or align_all else _flags(given).astype(float)
     size = (weight * np.square(moving).sum(-1)).sum(-1)
     shared = (weight * (moving * fixed).sum(-1)).sum(-1)
     scale = np.divide(shared, size, out=np.zeros_like(size), where=size > 0)
@@ -122,7 +122,7 @@ def pa_mpjpe(
         return MM * _exact(similarity.aligned_error(x, y, None if align_all else flags, flags))
     moving, fixed = _exact(predicted), _exact(true)
     batch, joints = moving.shape[:-2], moving.shape[-2]
-    flags = None if given is None else np.asarray(given, bool).reshape(-1, joints)
+    flags = None if given is None else _flags(given).reshape(-1, joints)
     moving, fixed = (part.reshape(-1, joints, 3) for part in (moving, fixed))
     errors = aligned_errors(moving, fixed, None if align_all else flags, flags)
     return np.asarray(MM * errors.reshape(batch))
@@ -210,7 +210,7 @@ def acceleration_error(
 
 def _shares(distances: NDArray, given: Numbers | None, thresholds: NDArray, inclusive: bool) -> NDArray[np.float64]:
     """Share of the given distances within each threshold."""
-    kept = np.sort(distances[np.asarray(given, bool)] if given is not None else distances.ravel())
+    kept = np.sort(distances[_flags(given)] if given is not None else distances.ravel())
     if not len(kept):
         return np.full(len(thresholds), np.nan)
     return np.searchsorted(kept, thresholds, side="right" if inclusive else "left") / len(kept)
@@ -227,7 +227,7 @@ def keypoint_error_px(
 
 def _mean_of_given(distances: NDArray, given: Numbers) -> NDArray[np.float64]:
     """Mean along the last axis of what is given, NaN where nothing is."""
-    flags = np.asarray(given, bool)
+    flags = _flags(given)
     count = flags.sum(-1)
     total = np.where(flags, distances, 0.0).sum(-1)
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
@@ -285,7 +285,7 @@ def summarise_groups(
 
     The hypothesis from zero noise counts in all four. Raises ValueError unless every group has exactly one.
     """
-    exact, starts = _exact(errors), np.asarray(zero_start)
+    exact, starts = _exact(errors), _flags(zero_start)
     counts = starts.sum(1)
     if (counts != 1).any():
         wrong = int(np.flatnonzero(counts != 1)[0])
@@ -295,7 +295,7 @@ def summarise_groups(
     return GroupSummary(
         zero_noise=exact[starts],
         mean=exact.mean(1),
-        selected=np.take_along_axis(exact, np.asarray(selected)[:, None], axis=1)[:, 0],
+        selected=np.take_along_axis(exact, _exact(selected).astype(np.int64)[:, None], axis=1)[:, 0],
         best_of_g=exact.min(1),
     )
 
@@ -328,7 +328,7 @@ def top_ranked(
     NaN = abstained. If the critic abstained on a whole group, only the hypothesis from zero noise is returned.
     """
     chosen = []
-    for score, start in zip(_exact(scores), np.asarray(zero_start)):
+    for score, start in zip(_exact(scores), _flags(zero_start)):
         judged = np.count_nonzero(~np.isnan(score))
         ranked = np.argsort(-score, kind="stable")  # NaN comes last
         chosen.append(ranked[: min(count, judged)] if judged else np.flatnonzero(start)[:1])
@@ -491,6 +491,10 @@ def _plain(values: Numbers) -> NDArray:
     """float32 and float64 as they are: they are subtracted in double precision."""
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _flags(values: Numbers) -> NDArray[np.bool_]:
+    return np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values, bool)
 
 
 def _exact(values: Numbers) -> NDArray[np.float64]:

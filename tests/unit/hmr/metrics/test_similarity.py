@@ -46,3 +46,5 @@ def test_tensors_of_a_gpu_stay_there(clouds):
         assert_allclose(metric(x, y, flags), metric(predicted, true, given), rtol=1e-6, atol=1e-6)
     joints = torch.randn(3, 4, 29, 3, device="cuda")
     assert np.isfinite(metrics.pve(joints, joints + 1)).all()
+    assert metrics.pck(x, y, flags) == metrics.pck(predicted, true, given)
+    assert metrics.medoid(joints).tolist() == metrics.medoid(joints.cpu()).tolist()
