@@ -146,7 +146,7 @@ def test_meshes_give_what_their_parameters_give(prepared, truth, tmp_path):
 def test_the_body_s_own_joints(prepared, truth, tmp_path):
     """EMDB's way: 24 joints about the middle of the hips, without a regressor."""
     folder = write_predictions(tmp_path / "predicted", truth, np.zeros((1, 3)))
-    rules = load_protocol("emdb").rules.model_copy(update={"dataset": "3dpw"})
+    rules = load_protocol("emdb").rules.model_copy(update={"dataset": "3dpw", "split": "test"})
     _, found = measured(prepared, folder, bodies=Bodies(prepared.bodies), named=NamedProtocol("mine", rules))
     assert max(one.errors["mpjpe_mm"][0] for one in found) < 0.01 and found[0].joint_error.shape == (24,)
 
