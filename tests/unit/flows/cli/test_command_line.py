@@ -23,7 +23,7 @@ COMMANDS = [
     *("align", "recover", "pretrain", "sample", "render", "critique", "train", "benchmark", "report"),
     *("convert", "dashboard", "deploy", "doctor", "bench render", "bench sampler", "bench train"),
     *("experiment alignment", "experiment sampler", "experiment rounds", "experiment refine", "critic-benchmark"),
-    *("experiment people", "experiment photographs", "experiment detector", "experiment coverage"),
+    *("experiment people", "experiment photographs", "experiment detector", "experiment coverage", "experiment table2"),
     *("loopback-vlm", "bench critic", "bench metrics", "bench bodies", "bench people", "bench store"),
     *("bench startup", "bench pipeline", "bench all", "bench compare"),
     *("reflect", "memory show", "memory export", "memory import"),
