@@ -10,6 +10,7 @@
 | `training` | stage 5: verdicts to a better model |
 | `benchmarking` | stage 6: a model against the truth |
 | `report_groups`, `photograph_people` | the people in the report, before and after alignment |
+| `distilling` | verdicts to a small judge, and how unsure it is of each group |
 | `reflecting`, `controls` | the critic's memory; planted controls |
 | `pretraining`, `headroom` | training of the shipped bases; what true labels would gain |
 | `run/` | what every stage shares: settings, paths, locks, retries |

@@ -19,6 +19,7 @@ import typer
 
 from flows.cli.bench import bench
 from flows.cli.data import data
+from flows.cli.distill import distill
 from flows.cli.experiment import experiment
 from flows.cli.faults import is_ours, take_debug_flag, tell
 from flows.cli.flags import (
@@ -67,6 +68,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(data, name="data")
 app.add_typer(experiment, name="experiment")
 app.add_typer(memory, name="memory")
+app.command()(distill)
 
 
 def main() -> None:

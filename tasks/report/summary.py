@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from hmr.pretraining.headroom_record import measured_headroom
 from storage.finished_file import read_again
 from tasks.benchmarking import benchmark_sampler, compare, extras, lifting_rows, quality, table, uncertainty
+from tasks.critics.judges import saving_text, savings
 from tasks.critics.monitoring import watched
 from tasks.groups.sampled_groups import body, model
 from tasks.rounds.train_worker import Trained, finished
@@ -41,7 +42,7 @@ def done_by(plan: Plan) -> Done:
             raise SettingsError(f"{plan.folder}: round {number} was not trained: run `hmr-align align` again")
         rounds.append(trained)
         groups += sum(len(store.hypotheses_of(gen, shard)) for shard in store.group_shards(gen))
-        for name, count in verdict_counts(store, gen, plan.critic_name).items():
+        for name, count in verdict_counts(store, gen, plan.critic_of(gen)).items():
             verdicts[name] += count
     skipped = [(name, why) for name, why in found["skipped"]]
     return Done(found["photographs"], found["people"], skipped, groups, verdicts, rounds)
@@ -70,6 +71,8 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "hypotheses": done.groups * settings.sample.hypotheses,
         "critic": plan.critic_name,
         "verdicts": done.verdicts,
+        "cascade": savings(plan.folder),
+        "saving": saving_text(plan.folder),
         "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
         "stages": json.loads((plan.folder / "stages.json").read_text()),
         "split": "test",

@@ -79,6 +79,10 @@ class Plan:
         """Name and version under which verdicts are stored."""
         return stored_name(self.settings.critic, self.settings.run.seed, self.folder)
 
+    def critic_of(self, gen: str) -> str:
+        """Name and version under which the verdicts of a generation are stored: a cascade's judge learns on."""
+        return stored_name(self.settings.critic, self.settings.run.seed, self.folder, gen)
+
     def judged_by(self, name: str) -> "Plan":
         """The same run with another critic, and no monitor."""
         return Plan(self.settings.model_copy(update={"critic": self.settings.critic.named(name)}))
@@ -176,6 +180,11 @@ class Plan:
             with _about("[critic] monitor"):
                 self.judged_by(monitor)._make_critic()
         self.check_second_critic()
+        if self.settings.critic.name == "cascade" and self.settings.align.max_age:
+            raise SettingsError(
+                "[align] max_age: the judge of a cascade learns on from round to round, so verdicts on earlier groups "
+                "are another judge's; leave max_age at 0"
+            )
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
 
