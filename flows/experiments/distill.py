@@ -45,7 +45,7 @@ SHARE = 10
 NOISE = 1.25
 """Of the teacher `noisy`: standard deviation on the log odds of the oracle's scores."""
 
-POINTS = 6.0
+POINTS = 2.0
 """Of the teacher `loopback`: standard deviation of its errors, points."""
 
 KEY = "HMR_ALIGN_LOOPBACK_KEY"
