@@ -18,6 +18,7 @@
 | `critics/` | the critics of a run: names, memory, records, pending groups |
 | `rounds/` | the process that trains |
 | `report/`, `benchmarks/` | the report; measurements outside of a run |
+| `annotation/` | people's answers about bodies: page, questions, verdicts |
 | `recovery/`, `data/` | `hmr-align recover`; `hmr-align data import` |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one

@@ -25,21 +25,25 @@ class Ranking(NamedTuple):
 
     order: NDArray[np.intp]  # (n, g) hypotheses, the best first, those without a score last
     judged: NDArray[np.bool_]  # (n, g) in that order: whether there is a score
+    counted: NDArray[np.bool_]  # (n, g) in that order: whether its place counts, rather than who is above it alone
     first: NDArray[np.intp]  # (n, g) place of the first of those that are tied with it
     last: NDArray[np.intp]  # (n, g) place of the last of them
 
     @property
     def terms(self) -> int:
         """How many hypotheses are ranked in all."""
-        return int(self.judged.sum())
+        return int(self.counted.sum())
 
     def of(self, some: NDArray[np.intp]) -> "Ranking":
         """The rankings of some groups."""
         return Ranking(*(part[some] for part in self))
 
 
-def ranking(scores: Floats) -> Ranking:
-    """Rankings by scores (n, g), any unit, larger is better; NaN = not judged. Equal scores are ties."""
+def ranking(scores: Floats, open_end: bool = False) -> Ranking:
+    """Rankings by scores (n, g), any unit, larger is better; NaN = not judged. Equal scores are ties.
+
+    open_end: those who are tied for the last place were not compared with each other: only the others are ranked.
+    """
     order = np.argsort(np.where(np.isnan(scores), np.inf, -scores), axis=1, kind="stable")
     ranked = np.take_along_axis(scores, order, 1)
     judged = ~np.isnan(ranked)
@@ -50,7 +54,11 @@ def ranking(scores: Floats) -> Ranking:
     ends[:, :-1] = starts[:, 1:]
     first = np.maximum.accumulate(np.where(starts, places, 0), axis=1)
     last = np.minimum.accumulate(np.where(ends, places, scores.shape[1])[:, ::-1], axis=1)[:, ::-1]
-    return Ranking(order, judged, first, last)
+    counted = judged.copy()
+    if open_end:
+        end = np.where(judged, first, -1).max(1, keepdims=True)
+        counted &= (first < end) | (end == 0)
+    return Ranking(order, judged, counted, first, last)
 
 
 def surprise(worths: Floats, ranked: Ranking) -> tuple[float, Floats]:
@@ -59,11 +67,11 @@ def surprise(worths: Floats, ranked: Ranking) -> tuple[float, Floats]:
     alive = np.where(ranked.judged, sorted_worths, LOWEST)
     rest = np.logaddexp.accumulate(alive[:, ::-1], axis=1)[:, ::-1]  # log sum over this place and those after it
     field = np.take_along_axis(rest, ranked.first, 1)
-    loss = float((field - sorted_worths)[ranked.judged].sum())
+    loss = float((field - sorted_worths)[ranked.counted].sum())
     # d field_i / d u_k = exp(u_k - field_i) for each i that is not below k: those up to the last who is tied with k.
-    drawn = np.logaddexp.accumulate(np.where(ranked.judged, -field, LOWEST), axis=1)
+    drawn = np.logaddexp.accumulate(np.where(ranked.counted, -field, LOWEST), axis=1)
     chances = np.exp(np.minimum(alive + np.take_along_axis(drawn, ranked.last, 1), 700.0))
-    slope = np.where(ranked.judged, chances - 1.0, 0.0)
+    slope = np.where(ranked.judged, chances - ranked.counted, 0.0)
     gradient = np.zeros_like(worths)
     np.put_along_axis(gradient, ranked.order, slope, 1)
     return loss, gradient

@@ -2,6 +2,7 @@
 
 | file | what |
 |---|---|
+| `annotate` | `hmr-align annotate`: people say which of a group's bodies is better, and why |
 | `bench` | `hmr-align bench`: the speed of a part, as ratios in one run |
 | `command_line` | The console script `hmr-align`: flags and a settings file become `Settings` for a flow |
 | `comparison` | Compares two files of measurements: which ratios fell since the older one |
