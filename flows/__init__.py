@@ -13,7 +13,6 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `distill_judge` | a small judge learned from stored verdicts; the judge of a cascade |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
 | `pretrain`, `probe_headroom` | training of the shipped bases from scratch; what true labels would gain |
-| `annotate` | bodies shown to people on a page of this machine, whose answers are verdicts; no Prefect |
 | `recover` | the command for the user's photographs; no Prefect |
 | `experiments/` | studies of several runs |
 | `cli/` | the console script `hmr-align` |

@@ -31,7 +31,9 @@ def pairs_of(answer: Answer) -> list[tuple[int, int]]:
     return [*combinations(ranked, 2), *((one, other) for one in ranked for other in rest)]
 
 
-def accuracy(critic: str, scores: Mapping[tuple[str, str], NDArray[np.floating]], answers: Sequence[Answer]) -> Accuracy:
+def accuracy(
+    critic: str, scores: Mapping[tuple[str, str], NDArray[np.floating]], answers: Sequence[Answer]
+) -> Accuracy:
     """Share of people's pairs that a critic orders as they do; a tie counts half, a pair without scores does not.
 
     scores: by (gen, group id) (G,), 0-100, NaN = none. Each answer counts once, as the mean of its pairs, because its

@@ -38,7 +38,9 @@ def human_worths(answers: Sequence[Answer], size: int) -> Floats:
         return np.full(size, np.nan)
     told = np.stack([places(answer, size) for answer in said])
     open_ended = np.array([not answer.equal for answer in said])
-    parts = [(rows, ranking(told[rows], ends)) for ends in (True, False) if len(rows := np.flatnonzero(open_ended == ends))]
+    parts = [
+        (rows, ranking(told[rows], ends)) for ends in (True, False) if len(rows := np.flatnonzero(open_ended == ends))
+    ]
 
     def loss(worths: Floats) -> tuple[float, Floats]:
         total, slope = float(worths @ worths) / 2, worths.copy()

@@ -172,7 +172,9 @@ def explore(memory: Memory, cases: Sequence[Case], tools: Tools, settings: Refle
     kept = (*(prototype for prototype in memory.prototypes if prototype.id not in known), *added)
     worst_first = sorted((found, place) for place, found in enumerate(srcc) if np.isfinite(found))
     chosen = [place for found, place in worst_first if settings.when == "always" or found < settings.tau]
-    contexts = [group_context(verdicts[place], cases[place].quality, cases[place].notes) for place in chosen[: settings.audits]]
+    contexts = [
+        group_context(verdicts[place], cases[place].quality, cases[place].notes) for place in chosen[: settings.audits]
+    ]
     grown = replace(memory, rules=rules, prototypes=varied(kept, settings.most_prototypes))
     return Explored(grown, tools.audit(contexts) if contexts else [], srcc)
 

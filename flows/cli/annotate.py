@@ -10,7 +10,7 @@ from flows.cli.flags import JsonFile, Name, Out, SettingsFile, refuse, settings_
 from flows.cli.output import plain, tell_table
 
 if TYPE_CHECKING:
-    from flows.annotate import Annotated as Result
+    from tasks.annotation.sitting import Annotated as Result
 
 
 def annotate(
@@ -50,7 +50,7 @@ def annotate(
         refuse("beside --agreement", **how)
     if file is not None:
         refuse("beside --file", port=port, json=json_file)
-    from flows.annotate import bring_in, deck_of, serve, settle, write_file
+    from tasks.annotation.sitting import bring_in, deck_of, settle, write_file
 
     if answers is not None:
         tell_agreement(bring_in(chosen, answers), json_file)
@@ -62,6 +62,8 @@ def annotate(
     if file is not None:
         typer.echo(f"{write_file(chosen, deck, file)}   ({len(deck.questions)} questions)")
         return
+
+    from flows.server.annotation_server import serve
 
     def ready(address: str) -> None:
         typer.echo(f"{len(deck.questions)} questions: open {address}   (Ctrl-C ends it; answers are kept as they come)")

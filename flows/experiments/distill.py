@@ -117,7 +117,9 @@ def _runs(
         plan = plans[arm] = _run(settings, groups, f"{teacher}-{arm}-{seed}", chosen, seed)
         with plan.held():
             if arm == "alone":
-                names = [name for shard in plan.store.group_shards(GEN) for name in plan.store.hypotheses_of(GEN, shard)]
+                names = [
+                    name for shard in plan.store.group_shards(GEN) for name in plan.store.hypotheses_of(GEN, shard)
+                ]
                 ask(plan, plan, GEN, at_random(names, budget, seed, GEN))
                 train_policy(plan.settings, 1)
             else:
@@ -144,7 +146,9 @@ def _rows(teacher: str, found: Sequence[dict[str, Plan]], second: Plan) -> list[
     gains = {arm: np.array([_gain(plans[arm]) for plans in found]) for arm in ARMS}  # (seeds, 2)
     for arm, values in gains.items():
         for place, details in enumerate(("zero_noise", "best20")):
-            row = _row(f"distill.{teacher}.{arm}.{details}", float(values[:, place].mean()), "% less MPJPE on val", None)
+            row = _row(
+                f"distill.{teacher}.{arm}.{details}", float(values[:, place].mean()), "% less MPJPE on val", None
+            )
             rows.append(row | {"of_seeds": values[:, place].tolist()})
     for arm in ("cascade", "alone"):
         for place, details in enumerate(("gain_share", "gain_share_best20")):

@@ -32,13 +32,17 @@ class Imported(NamedTuple):
 
 
 def keep(folder: Path, answers: Sequence[Answer]) -> None:
-    """Append answers to the file of a run; when this returns, they survive a kill of the process."""
+    """Append answers to the file of a run; when this returns, they survive a kill of the process.
+
+    A last line that a kill cut short goes.
+    """
     path = folder / FILE
     make_folder(path.parent)
     text = "".join(f"{answer.model_dump_json()}\n" for answer in answers)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(text.encode())
 
 
 def kept(folder: Path) -> list[Answer]:
@@ -91,8 +95,10 @@ def to_store(store: GroupStore, run: str, answers: Sequence[Answer]) -> Imported
 
 
 def _same(before: Verdict | None, now: Verdict) -> bool:
-    return before is not None and before.comments == now.comments and all(
-        abs(one - other) < 1e-6 or one != one for one, other in zip(before.scores, now.scores)
+    return (
+        before is not None
+        and before.comments == now.comments
+        and all(abs(one - other) < 1e-6 or one != one for one, other in zip(before.scores, now.scores))
     )
 
 

@@ -1,8 +1,8 @@
 """The small judges of a run: where they lie, which one speaks for a generation, and what asking the teacher saved.
 
-    judges/<teacher>.safetensors           of `hmr-align distill`
-    judges/cascade-<gen>.safetensors       the judge of a cascade for one generation: it learned from all answers so far
-    cascade.json                           for each generation, how many groups the teacher judged and what that saved
+judges/<teacher>.safetensors           of `hmr-align distill`
+judges/cascade-<gen>.safetensors       the judge of a cascade for one generation: it learned from all answers so far
+cascade.json                           for each generation, how many groups the teacher judged and what that saved
 """
 
 import json
@@ -97,7 +97,9 @@ def named_teacher(store: GroupStore, name: str) -> str:
         found = [one for one in known if one.startswith(f"{name}-")]  # "vlm" for "vlm-<model>@..."
     if len(found) != 1:
         fault = f"several critics are called '{name}'" if found else f"no critic '{name}' has judged here"
-        raise SettingsError(f"{store.root}: {fault}; name one of {', '.join(found or known) or 'none'}, version and all")
+        raise SettingsError(
+            f"{store.root}: {fault}; name one of {', '.join(found or known) or 'none'}, version and all"
+        )
     return found[0]
 
 

@@ -1,7 +1,7 @@
-"""Bodies shown to people, on a page of this machine or as a file; no Prefect. Answers become verdicts of `human@1`.
+"""The page of `hmr-align annotate`, served to this machine alone; no Prefect.
 
-The server is bound to 127.0.0.1 and answers only requests for exactly its own address that no page of another site
-sends (`flows.server.guarded_server`).
+It is bound to 127.0.0.1 and answers only requests for exactly its own address that no page of another site sends
+(`guarded_server`). Answers are kept as they come.
 """
 
 import asyncio
@@ -9,8 +9,6 @@ import json
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,14 +16,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from critique.annotation.accuracy import Accuracy
-from critique.annotation.answers import AnswersError, newest, parse_answer, parse_answers
+from critique.annotation.answers import AnswersError, parse_answer
+from critique.annotation.questions import Question
 from flows.server.guarded_server import Doorkeeper
-from storage.finished_file import write_text
-from storage.records import DrawnGroup
-from tasks.annotation.deck import Deck, draw_question, make_deck
-from tasks.annotation.kept_answers import Imported, agreements, keep, kept, to_store
-from tasks.annotation.page import SIZE, addresses, embedded, jpeg, page_text, picture_names
+from tasks.annotation.deck import Deck
+from tasks.annotation.kept_answers import keep, kept
+from tasks.annotation.page import addresses, jpeg, page_text, picture_names
+from tasks.annotation.sitting import Annotated, draw, settle
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
 
@@ -33,56 +30,10 @@ HOST = "127.0.0.1"
 MOST_BODY = 20_000
 """Bytes of one answer."""
 
-POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-
-
-class Annotated(NamedTuple):
-    """What came of a sitting: the answers in the store, and how far critics agree with all answers so far."""
-
-    imported: Imported
-    agreements: list[Accuracy]
-
-
-def deck_of(settings: Settings, gens: list[str] | None, shown: int, count: int, seed: int) -> Deck:
-    """The questions of a run. Raises SettingsError without groups, or if none can be shown."""
-    plan = Plan(settings)
-    return make_deck(plan.store, plan.gens(gens, "annotate"), shown, count, seed)
-
-
-def settle(settings: Settings) -> Annotated:
-    """Write the answers that a run has to its store, and measure the critics by them."""
-    plan = Plan(settings)
-    answers = kept(plan.folder)
-    with plan.held():
-        imported = to_store(plan.store, settings.run.name, answers)
-    return Annotated(imported, agreements(plan.store, answers))
-
-
-def bring_in(settings: Settings, file: Path) -> Annotated:
-    """Take the answers of an exported file into a run. Raises AnswersError if it holds none, SettingsError without
-    groups.
-    """
-    plan = Plan(settings)
-    plan.gens(None, "annotate")
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise AnswersError(f"{file}: {error.strerror}; give the file that the page exported") from None
-    answers = parse_answers(content, str(file))
-    before = set(kept(plan.folder))
-    keep(plan.folder, [answer for answer in newest(answers) if answer not in before])
-    return settle(settings)
-
-
-def write_file(settings: Settings, deck: Deck, file: Path) -> Path:
-    """Write the questions as one HTML file, with their pictures, that exports its answers as JSON."""
-    plan = Plan(settings)
-
-    def pictures(number: int, question: object) -> dict[str, object]:
-        return embedded(_draw(plan, deck, number))
-
-    write_text(file, page_text(settings.run.name, deck.questions, deck.seed, pictures, served=False))
-    return file
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; frame-ancestors 'none'"
+)
 
 
 def serve(settings: Settings, deck: Deck, port: int, ready: Callable[[str], None]) -> Annotated:
@@ -121,11 +72,12 @@ def application(plan: Plan, deck: Deck) -> Starlette:
 
     @lru_cache(maxsize=64)
     def drawn(number: int) -> dict[str, bytes]:
-        return {name: jpeg(pixels) for name, pixels in picture_names(_draw(plan, deck, number)).items()}
+        pictures = picture_names(draw(plan, deck, deck.questions[number]))
+        return {name: jpeg(pixels) for name, pixels in pictures.items()}
 
     def page(request: Request) -> Response:
-        def pictures(number: int, question: object) -> dict[str, object]:
-            return addresses(f"picture/{number}", len(deck.questions[number].members))
+        def pictures(number: int, question: Question) -> dict[str, object]:
+            return addresses(f"picture/{number}", len(question.members))
 
         asked = {(one.gen, one.group_id, frozenset(one.members)) for one in deck.questions}
         answers = [answer for answer in kept(plan.folder) if answer.question in asked]
@@ -164,9 +116,3 @@ def application(plan: Plan, deck: Deck) -> Starlette:
             Route("/answers", answer, methods=["POST"]),
         ]
     )
-
-
-def _draw(plan: Plan, deck: Deck, number: int) -> DrawnGroup:
-    overlay = plan.settings.overlay
-    return draw_question(plan.store, deck, deck.questions[number], plan.body_path, overlay.backend, SIZE)
-
