@@ -144,7 +144,8 @@ def show_bodies(
 ) -> dict[str, Pictured]:
     """Judge and draw the zero-noise body of some people, by group id; results already on disk are read back.
 
-    A critic that costs money, needs truth or is a cascade is not asked: the score is then taken from groups judged for the report.
+    A critic that costs money, needs truth or is a cascade is not asked: the score is then taken from groups judged for
+    the report.
     """
     note = folder / "bodies.json"
     of = made_of(model(model_path).digest(), sample.model_dump(), section.model_dump(), overlay.model_dump(), seed,

@@ -122,9 +122,9 @@ def score_shard(
     """Have the groups of a shard judged that have no verdict, and commit the verdicts.
 
     If a temporary fault kept a group from being judged, it is pending: no verdict is stored, and the next run tries
-    again. `retry_abstained` also judges groups again whose answers could not be read. `only`: ids of groups; no other one
-    is judged. Returns how many hypotheses were
-    `scored`, `abstained` on and `pending`, and how many groups have no score because of a fault (`failed_groups`).
+    again. `retry_abstained` also judges groups again whose answers could not be read. `only`: ids of groups; no other
+    one is judged. Returns how many hypotheses were `scored`, `abstained` on and `pending`, and how many groups have no
+    score because of a fault (`failed_groups`).
     """
     store, folder = GroupStore(store_root), store_root.parent
     critic = make_critic(settings, seed, truth, folder, retry_abstained, gen)

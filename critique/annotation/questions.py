@@ -6,8 +6,8 @@ With z the scores of a critic in standard deviations of its group, a pair of mem
     one critic        exp(-|z_i - z_k|): it hardly distinguishes them
     none              1
 
-and nothing if the bodies are alike, because nobody would see a difference. The members shown are the best pair, and then
-those that add most; a group is worth the mean over its pairs. Critics' names and scores never reach the page.
+and nothing if the bodies are alike, because nobody would see a difference. The members shown are the best pair, and
+then those that add most; a group is worth the mean over its pairs. Critics' names and scores never reach the page.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,8 +2,8 @@
 
     u = argmax  sum_answers log chance(answer | u) - |u|^2 / 2,      score = 100 sigmoid(u)
 
-A member has worth 0, 50 points, before anything is known. One answer "A is better than B" puts A at 58 and B at 42; five
-put them at 74 and 26. Hypotheses that nobody was shown have no score: people abstained on them.
+A member has worth 0, 50 points, before anything is known. One answer "A is better than B" puts A at 58 and B at 42.
+Hypotheses that nobody was shown have no score: people abstained on them.
 """
 
 from collections.abc import Sequence

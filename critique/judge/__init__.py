@@ -2,7 +2,7 @@
 
 | file | what |
 |---|---|
-| `features` | the numbers that it reads of each hypothesis: the checks, the expected error, how far it lies from its group |
+| `features` | the numbers that it reads of each hypothesis: checks, expected error, distance to its group |
 | `plackett_luce` | the chance of a ranking with ties, and its gradient |
 | `network` | the networks of a judge, and their file |
 | `fitting` | learns a judge from rankings, and measures it on groups that it has not seen |

@@ -1,4 +1,4 @@
-"""Which groups the teacher of a cascade is asked about: those that the judge is least sure of, within a budget. Pure."""
+"""Which groups the teacher of a cascade is asked about: those that the judge is least sure of. Pure."""
 
 from collections.abc import Mapping, Sequence
 

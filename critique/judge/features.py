@@ -1,7 +1,7 @@
 """What a small judge reads of each hypothesis of a group: numbers that critics without a network's eyes compute anyway.
 
     10 checks           evidence x penalty / scale, the terms of the evidence critic's sum (critique/evidence.py)
-    two totals          the same summed up with the weights of the evidence critic and of the scorer (critique/scorer.py)
+    two totals          the same summed up with the weights of the evidence critic, and of the scorer (scorer.py)
     ceiling             how far the highest possible score is below 100 (critique/ceiling.py)
     distance, IoU       of keypoints to landmarks, of silhouette and mask: comparable across groups
     expected error      of the whole body and of five parts, by the scorer's regression (critique/expected_joints.py)

@@ -6,8 +6,9 @@ A network's weights w minimise, over all groups but an eighth of the photographs
 
 where w0 is the judge from which it learns on, or a start that is the same for all networks, whose line and outputs are
 zero. The pull is the one of PULLS with which three of the networks are least surprised by the photographs that they
-left out: strong where the teacher is noisy or the groups are few. Then what the networks say of the photographs that each had left out gives temperature and quality: nothing is
-measured on what was learned. L-BFGS, gradients written out; some seconds for some hundred groups.
+left out: strong where the teacher is noisy or the groups are few. Then what the networks say of the photographs that
+each had left out gives temperature and quality: nothing is measured on what was learned. L-BFGS, gradients written out;
+some seconds for some hundred groups.
 """
 
 from collections.abc import Sequence

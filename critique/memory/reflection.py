@@ -49,7 +49,8 @@ class Audit:
 def group_context(verdict: Verdict, quality: NDArray[np.floating], notes: Sequence[str] = ()) -> dict[str, Any]:
     """GROUP_CONTEXT_JSON of one judged group; `quality` (G,) is 0-1, larger is better, NaN = no truth.
 
-    notes: (G,) what people said of each hypothesis, if people were asked. Hypotheses without score or truth are left out. Nothing in it identifies the photograph or the person.
+    notes: (G,) what people said of each hypothesis, if people were asked. Hypotheses without score or truth are left
+    out. Nothing in it identifies the photograph or the person.
     """
     judged = np.flatnonzero(np.isfinite(verdict.scores) & np.isfinite(quality))
     return {

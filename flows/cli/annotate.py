@@ -10,6 +10,7 @@ from flows.cli.flags import JsonFile, Name, Out, SettingsFile, refuse, settings_
 from flows.cli.output import plain, tell_table
 
 if TYPE_CHECKING:
+    from critique.annotation.accuracy import Accuracy
     from tasks.annotation.sitting import Annotated as Result
 
 
@@ -81,20 +82,19 @@ def tell_agreement(found: "Result", file: Path | None) -> None:
     if not found.agreements:
         typer.echo("No critic has judged what people were shown: run hmr-align critique, then annotate --agreement")
     else:
-        tell_table(
-            ["critic", "agrees with people on", "95 % interval", "answers"],
-            [
-                (plain(one.critic), f"{100 * one.right:.0f} % of pairs", f"{100 * one.low:.0f} to {100 * one.high:.0f} %",
-                 str(one.answers))
-                for one in found.agreements
-            ],
-        )  # fmt: skip
+        heads = ["critic", "agrees with people on", "95 % interval", "answers"]
+        tell_table(heads, [_row(one) for one in found.agreements])
     if file is not None:
         from flows.cli.measurements import write_measurements
 
-        write_measurements(file, [
-            {"metric": f"annotate.agreement.{one.critic}", "value": one.right, "unit": "share of pairs",
-             "baseline": "chance, 0.5", "ratio": one.right / 0.5, "low": one.low, "high": one.high,
-             "answers": one.answers, "pairs": one.pairs}
-            for one in found.agreements
-        ])  # fmt: skip
+        rows = []
+        for one in found.agreements:
+            share = {"metric": f"annotate.agreement.{one.critic}", "value": one.right, "unit": "share of pairs"}
+            chance = {"baseline": "chance, 0.5", "ratio": one.right / 0.5, "low": one.low, "high": one.high}
+            rows.append({**share, **chance, "answers": one.answers, "pairs": one.pairs})
+        write_measurements(file, rows)
+
+
+def _row(one: "Accuracy") -> tuple[str, ...]:
+    right, low, high = (f"{100 * share:.0f}" for share in (one.right, one.low, one.high))
+    return plain(one.critic), f"{right} % of pairs", f"{low} to {high} %", str(one.answers)

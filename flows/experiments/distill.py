@@ -1,10 +1,9 @@
 """The study of verdict distillation: what a tenth of a teacher's verdicts and a small judge are worth.
 
-Each teacher's noise is known: `noisy` is the true error with noise, so that it ranks about as well as the paper's critic
-(SRCC about .6); `scorer` has none; `loopback` is a judge by pixels behind real HTTP that errs anew for each picture.
-Every teacher and seed has three runs on the same groups: `all` groups judged by the teacher, a `cascade` with a tenth of
-them, and the same number `alone`, chosen at random and without a judge. All is measured on `val`, where no critic reads
-a label.
+Each teacher's noise is known: `noisy` is the true error with noise, so that it ranks about as well as the paper's
+critic (SRCC about .6); `scorer` has none; `loopback` is a judge by pixels behind real HTTP that errs anew for each
+picture. Every teacher and seed has three runs on the same groups: `all` groups judged by the teacher, a `cascade` with
+a tenth of them, and the same number `alone`, chosen at random and without a judge. Gains are measured on `val`.
 """
 
 import os
@@ -140,8 +139,8 @@ def _rows(teacher: str, found: Sequence[dict[str, Plan]], second: Plan) -> list[
         judged, fresh = _verdicts(cascade, cascade.critic_of(GEN)), [name for name in whole if name not in asked]
         shares.append(mean_srcc(judged, whole, fresh))
     judge = float(np.mean(shares))
-    rows.append(_row(f"distill.{teacher}.judge_srcc", judge, "rank correlation with the teacher, groups not asked", None)
-                | {"of_seeds": shares, "asked": len(asked), "groups": len(whole)})  # fmt: skip
+    row = _row(f"distill.{teacher}.judge_srcc", judge, "rank correlation with the teacher, groups not asked", None)
+    rows.append(row | {"of_seeds": shares, "asked": len(asked), "groups": len(whole)})
     rows.append(_row(f"distill.{teacher}.srcc_share", judge / own, "of the teacher's own agreement with itself", own))
     gains = {arm: np.array([_gain(plans[arm]) for plans in found]) for arm in ARMS}  # (seeds, 2)
     for arm, values in gains.items():

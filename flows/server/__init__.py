@@ -1,4 +1,4 @@
-"""Servers of this machine: Prefect's (ours or the user's), its environment, key and deployments; and the page for people.
+"""Servers of this machine: Prefect's (ours or the user's) with key and deployments, and the page for people.
 
 | file | what |
 |---|---|

@@ -21,7 +21,8 @@ def stored_name(section: CriticSection, seed: int, run: Path | None = None, gen:
     server.
 
     run: folder of the run, whose version of the memory counts; gen: the generation that is judged, which matters to a
-    cascade, whose judge learns on; without it the newest judge counts. Raises SettingsError for a critic that does not exist.
+    cascade, whose judge learns on; without it the newest judge counts. Raises SettingsError for a critic that does not
+    exist.
     """
     if section.name == "vlm":
         vlm = validate(VlmSettings, section.vlm, "settings", "critic.vlm")

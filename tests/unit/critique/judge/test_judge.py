@@ -112,7 +112,7 @@ def test_the_file_is_the_judge(taught, tmp_path):
 
 
 def test_other_files_are_refused(taught, tmp_path):
-    with pytest.raises(JudgeError, match="x: no judge .*; make one with hmr-align distill"):
+    with pytest.raises(JudgeError, match=r"x: no judge .*; make one with hmr-align distill"):
         from_bytes(b"nothing", "x")
     with pytest.raises(JudgeError, match="No such file"):
         read_judge(tmp_path / "none")
