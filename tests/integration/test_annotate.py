@@ -116,7 +116,7 @@ def test_twenty_answers_by_keyboard(browser, run, tmp_path):
         page.close()
     finally:
         program.send_signal(signal.SIGINT)
-        said, errors = program.communicate(timeout=60)
+        said, errors = program.communicate(timeout=400)
     assert program.returncode == 0, errors
     assert "21 answers, 1 skipped; verdicts of human@1 on 21 groups written" in said
     assert re.search(r"knows@1 +100 % of pairs +8[0-9] to 100 %", said), said
@@ -131,7 +131,7 @@ def test_twenty_answers_by_keyboard(browser, run, tmp_path):
 def test_a_file_exports_what_import_takes(browser, run, tmp_path):
     file = tmp_path / "page.html"
     made = command("--groups", "5", "--show", "4", "--file", str(file), home=tmp_path)
-    said, errors = made.communicate(timeout=120)
+    said, errors = made.communicate(timeout=400)
     assert made.returncode == 0, errors
     page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
     page.goto(file.as_uri(), wait_until="load")
@@ -147,7 +147,7 @@ def test_a_file_exports_what_import_takes(browser, run, tmp_path):
     download.value.save_as(tmp_path / "answers.json")
     page.close()
     program = command("--import", str(tmp_path / "answers.json"), home=tmp_path)
-    said, errors = program.communicate(timeout=120)
+    said, errors = program.communicate(timeout=400)
     assert program.returncode == 0, errors
     assert "5 answers, 0 skipped; verdicts of human@1 on 5 groups written" in said
     for group, verdict in GroupStore(run / "store").judged("round0", NAME):
