@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from critique.critic import Critic
 from critique.endpoint.cache import read_ledger
 from critique.judge.cascade import CascadeCritic
 from critique.judge.distilled import DistilledCritic
-from critique.judge.network import Judge, JudgeError, read_judge, to_bytes, untaught
+from critique.judge.network import Judge, read_judge, to_bytes, untaught
 from storage.finished_file import read_again, write_bytes, write_text
 from storage.group_store import GroupStore
 from storage.manifest import natural
@@ -103,10 +102,13 @@ def named_teacher(store: GroupStore, name: str) -> str:
     return found[0]
 
 
-def note_saving(run: Path, gen: str, teacher: Critic | str, groups: int, asked: int, about: Mapping[str, Any]) -> None:
-    """Note what a generation's cascade asked; a later note on the same generation replaces it."""
-    name = teacher if isinstance(teacher, str) else teacher.name
-    row = {"gen": gen, "teacher": name, "groups": groups, "asked": asked, **about}
+def note_saving(run: Path, gen: str, name: str, groups: int, asked: int, about: Mapping[str, Any]) -> None:
+    """Note what a generation's cascade asked of the teacher called `name`; a later note replaces an earlier one.
+
+    groups: all of the generation; asked: those that the teacher judged; about: how well its judge does.
+    """
+    learned = {"learned_from" if key == "groups" else key: value for key, value in about.items()}
+    row = {"gen": gen, "teacher": name, "groups": groups, "asked": asked, **learned}
     kept = [one for one in savings(run) if one["gen"] != gen]
     write_text(run / SAVED, json.dumps(sorted([*kept, row], key=lambda one: natural(one["gen"])), indent=1))
 
@@ -130,9 +132,3 @@ def saving_text(run: Path) -> str:
     if (srcc := rows[-1].get("srcc")) is not None:
         text += f". On photographs that it had not seen, its rank correlation with the teacher is {srcc:.2f}"
     return f"{text}."
-
-
-__all__ = [
-    "JudgeError", "answers_of", "cascade_critic", "cascade_judge", "distilled_critic", "distilled_file", "judge_file",
-    "named_teacher", "newest_judge", "note_saving", "saving_text", "savings", "write_judge",
-]  # fmt: skip
