@@ -58,8 +58,10 @@ def command(*arguments: str, home: Path) -> subprocess.Popen:
     environment = {**os.environ, "HMR_ALIGN_HOME": str(home / "home"), "HMR_ALIGN_RUNS": str(home / "runs")}
     program = [sys.executable, "-m", "flows.cli.command_line", "annotate", "--name", "run", *arguments]
     return subprocess.Popen(
-        program, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        program, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background ignores Ctrl-C for all of its children; a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def questions_of(page) -> list[dict]:

@@ -83,7 +83,7 @@ def test_too_small_a_budget_is_told(groups, tmp_path):
     plan = run_with(
         groups, tmp_path, CriticSection(name="cascade", cascade=CASCADE | {"budget": 5}), align={"rounds": 1}
     )
-    with pytest.raises(SettingsError, match="evidence@2 teaches too little: 5 judged groups .* a judge needs 16"):
+    with pytest.raises(SettingsError, match=r"evidence@2 teaches too little: 5 judged groups .* a judge needs 16"):
         teach(plan, "round0")
 
 
