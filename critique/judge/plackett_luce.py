@@ -36,7 +36,7 @@ class Ranking(NamedTuple):
 
     def of(self, some: NDArray[np.intp]) -> "Ranking":
         """The rankings of some groups."""
-        return Ranking(*(part[some] for part in self))
+        return Ranking(self.order[some], self.judged[some], self.counted[some], self.first[some], self.last[some])
 
 
 def ranking(scores: Floats, open_end: bool = False) -> Ranking:

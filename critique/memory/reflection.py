@@ -52,7 +52,7 @@ def group_context(verdict: Verdict, quality: NDArray[np.floating], notes: Sequen
     notes: (G,) what people said of each hypothesis, if people were asked. Hypotheses without score or truth are left
     out. Nothing in it identifies the photograph or the person.
     """
-    judged = np.flatnonzero(np.isfinite(verdict.scores) & np.isfinite(quality))
+    judged = np.flatnonzero(np.isfinite(verdict.scores) & np.isfinite(quality)).tolist()
     return {
         "predictions": [
             {

@@ -132,15 +132,16 @@ def _rows(teacher: str, found: Sequence[dict[str, Plan]], second: Plan) -> list[
     again = _verdicts(second, second.critic_of(GEN))
     own = mean_srcc(whole, again, whole)
     rows = [_row(f"distill.{teacher}.self_srcc", own, "rank correlation of two askings", None)]
-    shares = []
+    shares, counts = [], []
     for plans in found:
         cascade = plans["cascade"]
         asked = answers_of(cascade.store, GEN, cascade.judged_by(cascade.settings.critic.cascade.teacher).critic_name)
         judged, fresh = _verdicts(cascade, cascade.critic_of(GEN)), [name for name in whole if name not in asked]
         shares.append(mean_srcc(judged, whole, fresh))
+        counts.append(len(asked))
     judge = float(np.mean(shares))
     row = _row(f"distill.{teacher}.judge_srcc", judge, "rank correlation with the teacher, groups not asked", None)
-    rows.append(row | {"of_seeds": shares, "asked": len(asked), "groups": len(whole)})
+    rows.append(row | {"of_seeds": shares, "asked": counts, "groups": len(whole)})
     rows.append(_row(f"distill.{teacher}.srcc_share", judge / own, "of the teacher's own agreement with itself", own))
     gains = {arm: np.array([_gain(plans[arm]) for plans in found]) for arm in ARMS}  # (seeds, 2)
     for arm, values in gains.items():

@@ -46,7 +46,7 @@ def make_deck(store: GroupStore, gens: Sequence[str], shown: int, count: int, se
             for group in store.read_groups(gen, shard):
                 name = group.person.group_id
                 sound = np.isfinite(group.joints).all((1, 2))
-                joints = np.where(sound[:, None, None], group.joints, np.nan)
+                joints = np.where(np.reshape(sound, (-1, 1, 1)), group.joints, np.nan)
                 found.append(Candidate(gen, name, joints, scores.get(name, {})))
                 places[gen, name] = shard
     chosen = questions(found, shown, count, seed)
