@@ -37,7 +37,7 @@ def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstai
     plan = Plan(settings)
     totals, faults = [], []
     wanted = plan.gens(gens)
-    for gen in wanted:
+    for gen in in_order(plan, wanted):
         try:
             totals.append(score(plan, gen, retry_abstained))
         except NotJudged as error:
@@ -50,6 +50,13 @@ def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstai
     if counts["failed_groups"]:
         return Completed(name=PARTLY, message=reasons_text(rows), data=counts)
     return counts
+
+
+def in_order(plan: Plan, gens: list[str]) -> list[str]:
+    """The order in which generations are judged: with a cascade the newest policy first, which then has what is left of
+    the teacher's budget.
+    """
+    return gens[::-1] if plan.settings.critic.name == "cascade" else gens
 
 
 def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]:

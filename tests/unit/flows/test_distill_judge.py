@@ -7,7 +7,7 @@ import pytest
 
 from critique.judge.network import read_judge
 from flows.distill_judge import distill_judge, teach
-from flows.score_groups import score
+from flows.score_groups import in_order, score
 from storage.group_store import GroupStore
 from tasks.critics.critic_record import explained
 from tasks.critics.judges import answers_of, judge_file, saving_text, savings
@@ -110,6 +110,12 @@ def test_a_judge_is_distilled_and_judges(groups, tmp_path):
 def test_who_cannot_teach_is_refused(teacher):
     with pytest.raises(ValueError, match=f"another critic than '{teacher}'"):
         CriticSection(name="cascade", cascade={"teacher": teacher})
+
+
+def test_the_newest_policy_is_asked_about_first(tmp_path):
+    for critic, order in (("cascade", ["round1", "round0"]), ("evidence", ["round0", "round1"])):
+        plan = Plan(Settings(run=Run(name="run", out=tmp_path), critic=CriticSection(name=critic)))
+        assert in_order(plan, ["round0", "round1"]) == order
 
 
 def test_older_groups_are_another_judge_s(groups, tmp_path):
