@@ -77,9 +77,7 @@ def distill(settings: Settings, seeds: int = 2, teachers: Sequence[str] = TEACHE
             score_groups(second.settings, [GEN])
         rows += _rows(teacher, found, second)
     for metric in ("srcc_share", "gain_share", "gain_share_best20"):
-        own = [row for row in rows if row["metric"].startswith("distill.") and row["metric"].endswith(f".{metric}")]
-        least = min(own, key=lambda row: row["value"])
-        rows.append({**least, "metric": f"distill.{metric}", "baseline": f"the lowest: {least['metric']}"})
+        rows += lowest(rows, metric, teachers)
     leave_table("experiment distill", list(map(cells, rows)), "a tenth of a teacher's verdicts, on val")
     return rows
 
@@ -152,10 +150,22 @@ def _rows(teacher: str, found: Sequence[dict[str, Plan]], second: Plan) -> list[
             rows.append(row | {"of_seeds": values[:, place].tolist()})
     for arm in ("cascade", "alone"):
         for place, details in enumerate(("gain_share", "gain_share_best20")):
-            share = float(gains[arm][:, place].mean() / gains["all"][:, place].mean())
-            name = f"distill.{teacher}.{details}" if arm == "cascade" else f"distill.{teacher}.alone.share_{place}"
-            rows.append(_row(name, share, "of the gain with all verdicts", float(gains["all"][:, place].mean())))
+            whole_gain = float(gains["all"][:, place].mean())
+            if whole_gain <= 0:  # the teacher's verdicts gain nothing, so there is nothing to have a share of
+                continue
+            share = float(gains[arm][:, place].mean()) / whole_gain
+            name = f"distill.{teacher}.{details}" if arm == "cascade" else f"distill.{teacher}.alone.{details}"
+            rows.append(_row(name, share, "of the gain with all verdicts", whole_gain))
     return rows
+
+
+def lowest(rows: Sequence[Mapping[str, Any]], metric: str, teachers: Sequence[str]) -> list[dict[str, Any]]:
+    """The row `distill.<metric>`: the lowest of the teachers'; none where no teacher has it."""
+    own = [row for row in rows if row["metric"] in {f"distill.{teacher}.{metric}" for teacher in teachers}]
+    if not own:
+        return []
+    least = min(own, key=lambda row: row["value"])
+    return [{**least, "metric": f"distill.{metric}", "baseline": f"the lowest: {least['metric']}"}]
 
 
 def mean_srcc(ours: Mapping[str, Verdict], theirs: Mapping[str, Verdict], names: Sequence[str] | Mapping) -> float:
