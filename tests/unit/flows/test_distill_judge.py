@@ -18,6 +18,7 @@ from tests.reflection_scene import labelled_groups
 
 GROUPS, BUDGET = 32, 52
 CASCADE = {"teacher": "evidence", "budget": BUDGET}
+ONE = {"align": {"rounds": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_cascade_asks_within_its_budget_and_learns_on(groups, tmp_path):
 
 
 def test_a_second_call_asks_and_learns_nothing(groups, tmp_path):
-    plan = run_with(groups, tmp_path, CriticSection(name="cascade", cascade=CASCADE | {"budget": 24}))
+    plan = run_with(groups, tmp_path, CriticSection(name="cascade", cascade=CASCADE | {"budget": 24}), **ONE)
     teach(plan, "round0")
     content, known = judge_file(plan.folder, "round0").read_bytes(), asked(plan, "round0")
     teach(plan, "round0")
@@ -83,6 +84,8 @@ def test_too_small_a_budget_is_told(groups, tmp_path):
     plan = run_with(
         groups, tmp_path, CriticSection(name="cascade", cascade=CASCADE | {"budget": 5}), align={"rounds": 1}
     )
+    with pytest.raises(SettingsError, match=r"budget = 5: the first of 1 rounds .* 5 groups, and a judge needs 24 to"):
+        plan.check()
     with pytest.raises(SettingsError, match=r"evidence@2 teaches too little: 5 judged groups .* a judge needs 16"):
         teach(plan, "round0")
 
