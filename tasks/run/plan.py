@@ -219,9 +219,9 @@ class Plan:
         share = allowance(section.budget, 0, 0, rounds)
         if section.judge is None and share < ENOUGH:
             raise SettingsError(
-                f"[critic.cascade] budget = {section.budget}: the first of {rounds} rounds may ask about {share} groups, "
-                f"and a judge needs {ENOUGH} to begin with: set budget to {ENOUGH * max(rounds, 1)} or more, or name a "
-                "judge of hmr-align distill"
+                f"[critic.cascade] budget = {section.budget}: the first of {rounds} rounds may ask about {share} "
+                f"groups, and a judge needs {ENOUGH} to begin with: set budget to {ENOUGH * max(rounds, 1)} or more, or "
+                "name a judge of hmr-align distill"
             )
 
     def _make_critic(self) -> Critic:
