@@ -220,8 +220,8 @@ class Plan:
         if section.judge is None and share < ENOUGH:
             raise SettingsError(
                 f"[critic.cascade] budget = {section.budget}: the first of {rounds} rounds may ask about {share} "
-                f"groups, and a judge needs {ENOUGH} to begin with: set budget to {ENOUGH * max(rounds, 1)} or more, or "
-                "name a judge of hmr-align distill"
+                f"groups, and a judge needs {ENOUGH} to begin with: set budget to {ENOUGH * max(rounds, 1)} or more, "
+                "or name a judge of hmr-align distill"
             )
 
     def _make_critic(self) -> Critic:
