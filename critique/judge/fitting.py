@@ -225,7 +225,8 @@ def _temperature(unseen: Floats, ranked: Ranking) -> float:
         return surprise(unseen / np.exp(log), ranked)[0]
 
     bounds = (np.log(FINEST), np.log(COARSEST))
-    return float(np.exp(minimize_scalar(nats, bounds=bounds, method="bounded").x))
+    found: Any = minimize_scalar(nats, bounds=bounds, method="bounded")
+    return float(np.exp(found.x))
 
 
 def provenance(fitted: Fitted, teacher: str, groups: Sequence[str]) -> dict[str, Any]:
