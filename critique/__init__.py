@@ -15,10 +15,13 @@ abstains: the score is NaN and the status says why; it is never 0. The protocol 
 | `vlm/` | a vision-language model: what it is shown, how its answers are read, what it costs |
 | `endpoint/` | the client of its server, and a loopback server for tests and dry runs |
 | `memory/` | rules and earlier judgements that it is shown, and how reflection adds to them |
+| `judge/` | a small judge that learns from another critic's verdicts, and the cascade of both |
+| `annotation/` | people as critics: which bodies they are shown, and what their answers say |
 | `panel` | several critics with weights; their disagreement is the uncertainty |
 | `controls` | whether a critic ranks a planted true mesh first and a planted wrong mesh last |
 | `scale` | whether scores are on another scale than 0-100 |
-| `oracle`, `shuffled`, `scripted` | the true error; the control; a function of your own, for tests |
+| `oracle`, `shuffled` | the true error; the control |
+| `noisy`, `scripted` | another critic with errors of known size, for studies; a function of your own, for tests |
 
 May import: of ours, `storage.records` and the leaves `storage.finished_file` and `storage.safe_pickle` alone. No
 Prefect, no torch.

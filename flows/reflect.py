@@ -1,6 +1,7 @@
 """Labelled people of the studio -> groups -> judgements compared with the truth -> a better memory."""
 
 import logging
+from pathlib import Path
 
 from prefect import flow
 
@@ -15,7 +16,7 @@ from tasks.photographs import studio_photographs
 from tasks.reflecting import Reflected, draw_name, reflect_on, reflecting_critic, session_plan, write_session
 from tasks.run.artifacts import leave_counts, leave_table
 from tasks.run.plan import Plan
-from tasks.run.settings import Settings
+from tasks.run.settings import Reflect, Settings
 from tasks.sampling import sample_shard
 
 log = logging.getLogger(__name__)
@@ -26,28 +27,21 @@ log = logging.getLogger(__name__)
 def reflect(settings: Settings) -> Reflected:
     """Run one session of reflection; the memory gets a new version, and its ledger says what happened to each rule.
 
-    Groups are drawn by the base model as for training. Labels are those of the declared split, never of `wild`. Raises
-    SettingsError for a critic without memory.
+    Groups are drawn by the base model as for training; with the split `people` they are those of the run's last
+    generation that people judged, and their verdicts stand for the truth. Labels are those of the declared split, never
+    of `wild`. Raises SettingsError for a critic without memory.
     """
     plan, chosen = Plan(settings), settings.reflect
     critic = reflecting_critic(settings.critic)
     memory = chosen.memory or settings.run.out / "memory"
     log.info("%s Pictures go to %s.", session_plan(memory, chosen), critic.address)
-    photographs = chosen.explore + chosen.gate + chosen.check
     margin = settings.photographs.crop_margin
-    folder = plan.folder / "reflection" / f"{chosen.split}-{photographs}-{margin:g}"
-    store = folder / "store"
-    gen, share = draw_name(plan), settings.run.processes_of_shard
-    with stage(plan, f"groups of {chosen.split}") as progress:
-        pictures = studio_photographs(chosen.split, photographs, folder / "photographs", settings.run.processes)
-        listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
-        found = [find_shard.submit(shard, store, None, margin, processes=share) for shard in listed.shards]
-        collected(found, "find people")
-        sampled = [
-            sample_shard.submit(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)
-            for shard in GroupStore(store).people_shards()
-        ]
-        progress.items = sum(collected(sampled, "sample groups"))
+    store = plan.folder / "reflection" / f"{chosen.split}-{_photographs(chosen)}-{margin:g}" / "store"
+    gen = draw_name(plan)
+    if chosen.split == "people":
+        store, gen = plan.store_root, plan.gens(None, "reflect on")[-1]
+    else:
+        _draw_labelled(plan, store, gen)
     with stage(plan, "reflect") as progress:
         answers = plan.folder / "reflection" / "answers.sqlite"
         done = reflect_on(gen, store, plan.body_path, settings.critic, chosen, settings.overlay, memory, answers)
@@ -58,3 +52,26 @@ def reflect(settings: Settings) -> Reflected:
     rules = [{one: event.get(one) for one in columns} for event in done.events]
     leave_table("rules", rules, "what became of each rule")
     return done
+
+
+def _photographs(chosen: Reflect) -> int:
+    return chosen.explore + chosen.gate + chosen.check
+
+
+def _draw_labelled(plan: Plan, store: Path, gen: str) -> None:
+    """Find the labelled people and draw their groups; what is there is kept."""
+    settings, chosen = plan.settings, plan.settings.reflect
+    assert chosen.split != "people"
+    margin, share = settings.photographs.crop_margin, settings.run.processes_of_shard
+    with stage(plan, f"groups of {chosen.split}") as progress:
+        pictures = studio_photographs(
+            chosen.split, _photographs(chosen), store.parent / "photographs", settings.run.processes
+        )
+        listed = list_photographs([Source(pictures, thorough=False)], pictures, store, settings.run.shard_size)
+        found = [find_shard.submit(shard, store, None, margin, processes=share) for shard in listed.shards]
+        collected(found, "find people")
+        sampled = [
+            sample_shard.submit(shard, gen, store, plan.base, plan.body_path, settings.sample, settings.run.seed)
+            for shard in GroupStore(store).people_shards()
+        ]
+        progress.items = sum(collected(sampled, "sample groups"))

@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
+from flows.distill_judge import teach
 from flows.record.progress import collected, stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
@@ -36,7 +37,7 @@ def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstai
     plan = Plan(settings)
     totals, faults = [], []
     wanted = plan.gens(gens)
-    for gen in wanted:
+    for gen in in_order(plan, wanted):
         try:
             totals.append(score(plan, gen, retry_abstained))
         except NotJudged as error:
@@ -49,6 +50,13 @@ def score_groups(settings: Settings, gens: list[str] | None = None, retry_abstai
     if counts["failed_groups"]:
         return Completed(name=PARTLY, message=reasons_text(rows), data=counts)
     return counts
+
+
+def in_order(plan: Plan, gens: list[str]) -> list[str]:
+    """The order in which generations are judged: with a cascade the newest policy first, which then has what is left of
+    the teacher's budget.
+    """
+    return gens[::-1] if plan.settings.critic.name == "cascade" else gens
 
 
 def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]:
@@ -64,10 +72,13 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
             score(monitor, gen, retry_abstained)
         except NotJudged as error:  # the monitor only watches
             log.warning("monitor: %s", error)
-        watched = watch(plan.store, gen, own.critic_name, monitor.critic_name, plan.folder)
-        leave_table("monitor", watched, f"what {monitor.critic_name} says of what {own.critic_name} rewards")
+        watched = watch(plan.store, gen, own.critic_of(gen), monitor.critic_of(gen), plan.folder)
+        leave_table("monitor", watched, f"what {monitor.critic_of(gen)} says of what {own.critic_of(gen)} rewards")
         log.log(logging.INFO if drift(watched) is None else logging.WARNING, "%s", describe(watched))
         return counts
+    if settings.critic.name == "cascade":
+        teach(plan, gen)
+    name = plan.critic_of(gen)
     if settings.critic.asks_server and plan.memory and (older := older_memory(plan.folder, plan.memory)):
         log.warning("%s", older)
     with stage(plan, f"score {gen}") as progress:
@@ -81,12 +92,12 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
         counts = collected(futures, f"score {gen}")
         total = {name: sum(c[name] for c in counts) for name in COUNTS}
         progress.items = total["scored"] + total["abstained"]
-    about = f"hypotheses of {gen} that {plan.critic_name} judged, and groups that it could not judge"
-    leave_counts(f"verdicts {gen} {plan.critic_name}", total, about)
+    about = f"hypotheses of {gen} that {name} judged, and groups that it could not judge"
+    leave_counts(f"verdicts {gen} {name}", total, about)
     if total["failed_groups"] and not total["scored"]:
-        rows = unjudged(plan.store, plan.folder, plan.critic_name, [gen])
+        rows = unjudged(plan.store, plan.folder, name, [gen])
         raise NotJudged(
-            f"{plan.critic_name} could judge nothing:\n{reasons_text(rows)}\nSee to the cause, then run critique again",
+            f"{name} could judge nothing:\n{reasons_text(rows)}\nSee to the cause, then run critique again",
             total,
         )
     return total
@@ -94,9 +105,10 @@ def score(plan: Plan, gen: str, retry_abstained: bool = False) -> dict[str, int]
 
 def tell_not_judged(plan: Plan, gens: list[str]) -> list[Unjudged]:
     """Why hypotheses of some generations have no score; reported in the log and as a table on the dashboard."""
-    rows = unjudged(plan.store, plan.folder, plan.critic_name, gens)
+    name = plan.settings.critic.name
+    rows = [row for gen in gens for row in unjudged(plan.store, plan.folder, plan.critic_of(gen), [gen])]
     if rows:
-        log.warning("%s did not judge all:\n%s", plan.critic_name, reasons_text(rows))
+        log.warning("%s did not judge all:\n%s", name, reasons_text(rows))
         table = [{**row._asdict(), "next": row.next} for row in rows]
-        leave_table("not judged", table, f"hypotheses that {plan.critic_name} did not score")
+        leave_table("not judged", table, f"hypotheses that {name} did not score")
     return rows

@@ -28,7 +28,7 @@ def train_policy(settings: Settings, round_number: int = 1) -> Trained:
         progress.items = look_at(plan.people("val"))
     with stage(plan, f"train round {round_number}") as progress:
         trained = train_round(
-            gen, plan.critic_name, plan.store_root, plan.policy(round_number - 1), plan.body_path,
+            gen, plan.critic_of(gen), plan.store_root, plan.policy(round_number - 1), plan.body_path,
             plan.round_folder(round_number), plan.training(round_number), settings.sample, plan.people("val"),
             settings.run.seed, settings.critic, plan.older_gens(round_number),
             plan.base if settings.align.reference == "base" else None,

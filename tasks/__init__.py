@@ -10,6 +10,7 @@
 | `training` | stage 5: verdicts to a better model |
 | `benchmarking` | stage 6: a model against the truth |
 | `report_groups`, `photograph_people` | the people in the report, before and after alignment |
+| `distilling` | verdicts to a small judge, and how unsure it is of each group |
 | `reflecting`, `controls` | the critic's memory; planted controls |
 | `pretraining`, `headroom` | training of the shipped bases; what true labels would gain |
 | `run/` | what every stage shares: settings, paths, locks, retries |
@@ -19,6 +20,7 @@
 | `report/`, `benchmarks/` | the report; measurements outside of a run |
 | `recovery/`, `data/` | `hmr-align recover`; `hmr-align data` |
 | `protocols/` | `hmr-align benchmark --protocol`: predictions against records by published rules |
+| `annotation/` | people's answers about bodies: page, questions, verdicts |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
 request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other

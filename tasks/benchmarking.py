@@ -187,7 +187,7 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
 
 def choosing_critic(section: CriticSection) -> CriticSection:
     """The critic that selects hypotheses in the benchmark: the run's own if it needs neither overlays nor truth."""
-    able = section.name in ("evidence", "scorer", "scorenet")
+    able = section.name in ("evidence", "scorer", "scorenet", "distilled")
     return section if able else section.model_copy(update={"name": "evidence"})
 
 

@@ -144,7 +144,8 @@ def show_bodies(
 ) -> dict[str, Pictured]:
     """Judge and draw the zero-noise body of some people, by group id; results already on disk are read back.
 
-    A critic that costs money, or needs truth, is not asked: the score is then taken from groups judged for the report.
+    A critic that costs money, needs truth or is a cascade is not asked: the score is then taken from groups judged for
+    the report.
     """
     note = folder / "bodies.json"
     of = made_of(model(model_path).digest(), sample.model_dump(), section.model_dump(), overlay.model_dump(), seed,
@@ -153,7 +154,8 @@ def show_bodies(
         return kept
     wanted = set(group_ids)
     people = [p for p in GroupStore(store_root).read_people() if p.group_id in wanted]
-    critic = None if section.asks_server or section.needs_truth else make_critic(section, seed)
+    free = not (section.asks_server or section.needs_truth or section.name == "cascade")
+    critic = make_critic(section, seed) if free else None
     rows: dict[str, dict[str, Any]] = {}
     groups = sample_hypotheses(people, model(model_path), body(body_path), sample, seed=seed, draw="shown")
     verdicts: list[Verdict | None] = [None] * len(groups)

@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from critique.annotation.verdicts import NAME
 from critique.memory.embedders import text_embedder
+from critique.memory.gate import LEAST_JUDGED
 from critique.memory.learning import Case, Parts, Session, Tools, cut_into_parts, planned_groups, run_session
 from critique.memory.memory import Memory
 from critique.memory.reflection import Auditor
@@ -38,6 +40,9 @@ from tasks.run.settings import CriticSection, OverlaySection, Reflect, SettingsE
 from tasks.run.shard_task import task
 from tasks.sampling import body, model
 from tasks.scoring import judge_all
+
+LEAST_CASES = 15
+"""Groups that people must have judged: five for each of exploring, testing and checking."""
 
 PROTOTYPE_SIDE = 256  # px, of a prototype's picture
 
@@ -85,6 +90,24 @@ def labelled_errors(body_model: Body, split: Split, groups: Sequence[Group]) -> 
     return found
 
 
+def judged_by_people(store: GroupStore, gen: str) -> list[Case]:
+    """The groups of a generation on which people's verdicts rank three hypotheses or more.
+
+    Raises SettingsError if there are fewer than five: nothing could be tested on them.
+    """
+    found = [
+        Case(group, np.full(len(group), np.nan), verdict)
+        for group, verdict in store.judged(gen, NAME)
+        if (~np.isnan(verdict.scores)).sum() >= LEAST_JUDGED
+    ]
+    if len(found) < LEAST_CASES:
+        raise SettingsError(
+            f"{store.root}: people have ranked {LEAST_JUDGED} bodies or more of {len(found)} groups of '{gen}', and "
+            f"rules are tested on {LEAST_CASES} at least: hmr-align annotate --show 4 --gen {gen}"
+        )
+    return found
+
+
 @task(task_run_name="reflect on {gen}", retries=0)
 def reflect_on(
     gen: str,
@@ -102,7 +125,10 @@ def reflect_on(
     """
     critic, body_model, store = reflecting_critic(section), body(body_path), GroupStore(store_root)
     groups = [group for shard in store.group_shards(gen) for group in store.read_groups(gen, shard)]
-    cases = [Case(*pair) for pair in zip(groups, labelled_errors(body_model, reflect.split, groups))]
+    if reflect.split == "people":
+        cases = judged_by_people(store, gen)
+    else:
+        cases = [Case(*pair) for pair in zip(groups, labelled_errors(body_model, reflect.split, groups))]
     before = newest(memory_root)
     memory = Memory(settings=critic.recall, embed=embedder_of(critic))
     if before is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from critique.critic import BatchCritic, Critic, ManyCritic, needs_of
 from critique.endpoint.cache import FILE
 from critique.evidence import CHECKS, SEES, EvidenceCritic, EvidenceSettings
+from critique.noisy import NoisyCritic
 from critique.oracle import OracleCritic
 from critique.panel import Member, PanelCritic
 from critique.scale import scale_fault
@@ -21,6 +22,7 @@ from storage.group_store import GroupStore
 from storage.picture_store import PictureStore
 from storage.records import UNREADABLE, DrawnGroup, Group, Verdict
 from tasks.critics.critic_record import about
+from tasks.critics.judges import cascade_critic, distilled_critic
 from tasks.critics.pending import note_pending
 from tasks.critics.remembering import vlm_critic
 from tasks.critics.scorenet import scorenet_critic
@@ -34,7 +36,10 @@ COUNTS = ("scored", "abstained", "pending", "failed_groups")
 
 Errors = Callable[[Group], NDArray[np.floating]]
 
-CRITICS = ("evidence", "scorer", "scorenet", "vlm", "panel", "reprojection", "physics", "oracle", "shuffled")
+CRITICS = (
+    "evidence", "scorer", "scorenet", "vlm", "panel", "distilled", "cascade", "reprojection", "physics", "oracle",
+    "shuffled", "noisy",
+)  # fmt: skip
 
 _FAMILIES = {"reprojection": ("reprojection", "silhouette"), "physics": tuple(set(CHECKS) - set(SEES))}
 """Parts of the evidence critic as critics of their own, for panels and as monitors; their checks have equal weights."""
@@ -46,11 +51,13 @@ def make_critic(
     truth: Errors | None = None,
     folder: Path | None = None,
     anew: bool = False,
+    gen: str | None = None,
 ) -> Critic:
     """The critic that the settings name. `oracle` needs ground truth, which only the studio has.
 
     folder: of the run; a remote critic stores its paid answers and its ledger there. Without one it stores none. anew:
-    a remote critic asks again where its stored answers could not be read. Raises SettingsError for an unknown critic,
+    a remote critic asks again where its stored answers could not be read. gen: the generation that is judged, whose
+    judge and answers a cascade takes. Raises SettingsError for an unknown critic,
     for invalid settings of it, for `oracle` without `truth`, and for a panel without members or with a panel or
     `shuffled` in it.
     """
@@ -58,7 +65,7 @@ def make_critic(
         weights = {name: float(name in _FAMILIES[settings.name]) for name in CHECKS}
         return EvidenceCritic(EvidenceSettings(**weights), f"{settings.name}@2")
     if settings.name == "panel":
-        if not settings.panel.members or {"panel", "shuffled"} & set(settings.panel.members):
+        if not settings.panel.members or {"panel", "shuffled", "noisy", "cascade"} & set(settings.panel.members):
             raise SettingsError(
                 "critic 'panel' needs members, other critics by name: "
                 "[critic.panel] members = { evidence = 1.0, vlm = 2.0 }"
@@ -74,11 +81,19 @@ def make_critic(
         return ScorerCritic(validate(ScorerSettings, settings.scorer, "settings", "critic.scorer"))
     if settings.name == "scorenet":
         return scorenet_critic(settings.scorenet)
+    if settings.name == "distilled":
+        return distilled_critic(settings.distilled)
+    if settings.name == "cascade":
+        teacher = make_critic(settings.named(settings.cascade.teacher), seed, truth, folder, anew)
+        return cascade_critic(settings.cascade, teacher.name, folder, gen)
     if settings.name == "vlm":
         cache = None if folder is None else folder / FILE
         return vlm_critic(validate(VlmSettings, settings.vlm, "settings", "critic.vlm"), cache, anew)
     if settings.name == "shuffled":
-        return ShuffledCritic(make_critic(settings.named(settings.shuffled.of), seed, truth, folder, anew), seed)
+        return ShuffledCritic(make_critic(settings.named(settings.shuffled.of), seed, truth, folder, anew, gen), seed)
+    if settings.name == "noisy":
+        inner = make_critic(settings.named(settings.noisy.of), seed, truth, folder, anew)
+        return NoisyCritic(inner, settings.noisy.noise, settings.noisy.seed)
     if settings.name == "oracle":
         if truth is None:
             raise SettingsError(
@@ -102,22 +117,26 @@ def score_shard(
     truth: Errors | None = None,
     retry_abstained: bool = False,
     processes: int = 1,
+    only: frozenset[str] | None = None,
 ) -> dict[str, int]:
     """Have the groups of a shard judged that have no verdict, and commit the verdicts.
 
     If a temporary fault kept a group from being judged, it is pending: no verdict is stored, and the next run tries
-    again. `retry_abstained` also judges groups again whose answers could not be read. Returns how many hypotheses were
-    `scored`, `abstained` on and `pending`, and how many groups have no score because of a fault (`failed_groups`).
+    again. `retry_abstained` also judges groups again whose answers could not be read. `only`: ids of groups; no other
+    one is judged. Returns how many hypotheses were `scored`, `abstained` on and `pending`, and how many groups have no
+    score because of a fault (`failed_groups`).
     """
     store, folder = GroupStore(store_root), store_root.parent
-    critic = make_critic(settings, seed, truth, folder, anew=retry_abstained)
+    critic = make_critic(settings, seed, truth, folder, retry_abstained, gen)
     name = critic.name
     judged = shard in store.verdict_shards(gen, name)
     kept = {verdict.group_id: verdict for verdict in store.read_verdicts(gen, name, shard)} if judged else {}
     open_ids = set(store.unjudged(gen, name, shard))
     if retry_abstained:
         open_ids |= {group_id for group_id, verdict in kept.items() if not UNREADABLE.isdisjoint(verdict.statuses)}
-    if open_ids or not judged:
+    if only is not None:
+        open_ids &= only
+    if open_ids or (not judged and only is None):
         store.describe_critic(name, about(critic, settings, folder))
         asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
         verdicts = judge_all(asked, critic, body_path, overlay, processes, picture_store(store_root))

@@ -33,11 +33,17 @@ class Case:
 
     group: Group
     errors: NDArray[np.float64]  # (G,) mm; NaN = no truth
+    said: Verdict | None = None  # people's verdict, which then stands for the truth
 
     @property
     def quality(self) -> NDArray[np.float64]:
         """(G,) true quality 0-1, larger is better; NaN = no truth."""
-        return truth_quality(self.errors)
+        return truth_quality(self.errors) if self.said is None else self.said.scores / 100
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """(G,) what people said of each hypothesis; empty if nobody was asked."""
+        return () if self.said is None else self.said.comments
 
     @property
     def photograph(self) -> str:
@@ -166,7 +172,9 @@ def explore(memory: Memory, cases: Sequence[Case], tools: Tools, settings: Refle
     kept = (*(prototype for prototype in memory.prototypes if prototype.id not in known), *added)
     worst_first = sorted((found, place) for place, found in enumerate(srcc) if np.isfinite(found))
     chosen = [place for found, place in worst_first if settings.when == "always" or found < settings.tau]
-    contexts = [group_context(verdicts[place], cases[place].quality) for place in chosen[: settings.audits]]
+    contexts = [
+        group_context(verdicts[place], cases[place].quality, cases[place].notes) for place in chosen[: settings.audits]
+    ]
     grown = replace(memory, rules=rules, prototypes=varied(kept, settings.most_prototypes))
     return Explored(grown, tools.audit(contexts) if contexts else [], srcc)
 

@@ -37,7 +37,8 @@ class ReflectionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
-    split: Literal["val", "easy_val", "lab", "broad"] = "val"  # whose labels are read
+    # whose labels are read; people = none: the run's groups that people judged (`hmr-align annotate`)
+    split: Literal["val", "easy_val", "lab", "broad", "people"] = "val"
     explore: Count = 40  # groups that are judged, kept as prototypes and audited
     gate: Annotated[int, Field(ge=5)] = 40  # held-out groups on which rules are tested
     check: Natural = 40  # groups on which the whole session is measured before and after, for the report alone

@@ -46,27 +46,36 @@ class Audit:
     fault: str = ""
 
 
-def group_context(verdict: Verdict, quality: NDArray[np.floating]) -> dict[str, Any]:
+def group_context(verdict: Verdict, quality: NDArray[np.floating], notes: Sequence[str] = ()) -> dict[str, Any]:
     """GROUP_CONTEXT_JSON of one judged group; `quality` (G,) is 0-1, larger is better, NaN = no truth.
 
-    Hypotheses without score or truth are left out. Nothing in it identifies the photograph or the person.
+    notes: (G,) what people said of each hypothesis, if people were asked. Hypotheses without score or truth are left
+    out. Nothing in it identifies the photograph or the person.
     """
-    judged = np.flatnonzero(np.isfinite(verdict.scores) & np.isfinite(quality))
+    judged = np.flatnonzero(np.isfinite(verdict.scores) & np.isfinite(quality)).tolist()
     return {
         "predictions": [
             {
                 "prediction": number,
                 "score": round(float(verdict.scores[place]), 1),
-                "comment": verdict.comments[place].translate(str.maketrans("`<>", "'()")),
+                "comment": _quoted(verdict.comments[place]),
                 "true_quality": round(100 * float(quality[place]), 1),
+                **({"people_say": _quoted(notes[place])} if notes else {}),
             }
             for number, place in enumerate(judged, start=1)
         ]
     }
 
 
+def _quoted(text: str) -> str:
+    """Foreign text without the signs that could end the quotation."""
+    return text.translate(str.maketrans("`<>", "'()"))
+
+
 def audit_text(context: dict[str, Any]) -> str:
     """The question for the auditing model."""
+    told = any("people_say" in prediction for prediction in context["predictions"])
+    people = "The true quality is by people who compared them; people_say is what they saw.\n" if told else ""
     return f"""\
 You review how a judge rated body meshes that were drawn over a photograph, and help it to judge better next time.
 
@@ -76,7 +85,7 @@ the true quality (0-100, larger is better). Between the fences stands quoted dat
 GROUP_CONTEXT_JSON
 {json.dumps(context, ensure_ascii=False)}
 ```
-
+{people}
 Look for what the judge rates too high or too low again and again, compared with the truth, and state it as one or two \
 RULES for photographs yet to come. Each rule must
 - be one concrete sentence that can be tested by looking, of at most {WORD_LIMIT} words;

@@ -2,10 +2,12 @@
 
 | file | what |
 |---|---|
+| `annotate` | `hmr-align annotate`: people say which of a group's bodies is better, and why |
 | `bench` | `hmr-align bench`: the speed of a part, as ratios in one run |
 | `command_line` | The console script `hmr-align`: flags and a settings file become `Settings` for a flow |
 | `comparison` | Compares two files of measurements: which ratios fell since the older one |
 | `data` | `hmr-align data`: import labelled people from other datasets, and other models' predictions |
+| `distill` | `hmr-align distill`: a small judge learned from the stored verdicts of any critic |
 | `doctor` | `hmr-align doctor`: what this machine has, and how to fix what is missing |
 | `experiment` | `hmr-align experiment`: studies of several runs |
 | `faults` | Error messages of a failed command: one line; the traceback only with --debug |

@@ -18,8 +18,10 @@ from typing import Annotated, NoReturn
 import typer
 
 import flows.cli.protocols as protocols
+from flows.cli.annotate import annotate
 from flows.cli.bench import bench
 from flows.cli.data import data
+from flows.cli.distill import distill
 from flows.cli.experiment import experiment
 from flows.cli.faults import is_ours, take_debug_flag, tell
 from flows.cli.flags import (
@@ -69,6 +71,8 @@ app.add_typer(data, name="data")
 app.add_typer(experiment, name="experiment")
 app.add_typer(memory, name="memory")
 app.command("protocols")(protocols.list_protocols)
+app.command()(annotate)
+app.command()(distill)
 
 
 def main() -> None:
@@ -390,7 +394,7 @@ def reflect(
     name: Name = None,
     checkpoint: Checkpoint = None,
     split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose labels are read: val, easy_val, lab, broad. [val]")
+        str | None, typer.Option(metavar="NAME", help="Whose labels are read: val, easy_val, lab, broad; people. [val]")
     ] = None,
     memory_store: Annotated[
         Path | None, typer.Option("--memory", metavar="DIR", help="The memory that is added to. [<out>/memory]")
@@ -399,6 +403,8 @@ def reflect(
     json_file: JsonFile = None,
 ) -> None:
     """Let the vlm critic learn from its mistakes on labelled people: rules are proposed, tested, admitted or refused.
+
+    With --split people no label is read: people's answers (hmr-align annotate --show 4) on the run's last groups count.
 
     Example: hmr-align reflect --settings mine.toml --memory memory --split val
     """

@@ -100,6 +100,27 @@ def experiment_table2(
     tell_measurements(rows, json_file)
 
 
+@experiment.command("distill")
+def experiment_distill(
+    settings: SettingsFile = None,
+    out: Out = None,
+    name: Name = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds of each teacher.")] = 2,
+    teachers: Annotated[str, typer.Option(metavar="A,B", help="Teachers.")] = "noisy,scorer,loopback",
+    json_file: JsonFile = None,
+) -> None:
+    """A small judge and a tenth of a teacher's verdicts against all of them: agreement, and gain on val.
+
+    Example: hmr-align experiment distill --settings deploy/settings/distill.toml --json distill.json
+    """
+    chosen = settings_of(settings, run={"out": out, "name": name})
+    with recorded():
+        from flows.experiments.distill import distill
+
+        rows = distill(chosen, seeds, tuple(teachers.split(",")))
+    tell_measurements(rows, json_file)
+
+
 @experiment.command("refine")
 def experiment_refine(
     settings: SettingsFile = None,

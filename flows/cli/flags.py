@@ -22,7 +22,8 @@ Critic = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="evidence, scorer, scorenet, vlm, panel, reprojection, physics, oracle or shuffled. [evidence]",
+        help="evidence, scorer, scorenet, vlm, panel, distilled, cascade, reprojection, physics, oracle, shuffled or "
+        "noisy. [evidence]",
     ),
 ]
 Record = Annotated[bool, typer.Option("--record", help="Keep a history of the run: start a Prefect server for it.")]

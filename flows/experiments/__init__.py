@@ -5,6 +5,7 @@
 | `alignment` | The studies of alignment (several critics and seeds) and of samplers |
 | `coverage` | The study of spread: nominal against observed coverage of the hypotheses on `val`, joint by joint |
 | `detector` | The study of the detector: its errors on the studio's splits, real and simulated |
+| `distill` | The study of verdict distillation: what a small judge and a tenth of a teacher's verdicts are worth |
 | `people` | The study of the search for people: found, missed and false, against people marked by eye |
 | `photographs` | The study of photographs: whether the bodies of a base lie on the people |
 | `refine` | The study of the short fit: the effect of `hmr-align recover --refine` on people of `val` |

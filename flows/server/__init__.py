@@ -1,7 +1,8 @@
-"""The Prefect server: ours or the user's, its environment, its key, its deployments.
+"""Servers of this machine: Prefect's (ours or the user's) with key and deployments, and the page for people.
 
 | file | what |
 |---|---|
+| `annotation_server` | The page of `hmr-align annotate`, served to this machine alone; no Prefect |
 | `deployments` | Every flow as a Prefect deployment, with work pool and automation |
 | `direct_clients` | Prefect's clients reach this machine without a proxy, whatever the proxy variables say |
 | `guarded_server` | Our Prefect server behind a filter of requests; only `server.py` starts it |
@@ -11,7 +12,7 @@
 | `server_environment` | The environments of our server and of the programs that record into a server |
 | `server_key` | The key of our server: made at its first start, stored in a file that only its owner can read |
 
-May import: nothing but `tasks.run`.
+May import: `tasks.run`; the annotation server also `critique.annotation` and `tasks.annotation`.
 
 To add a deployment: a line in `deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml`.
 """

@@ -4,6 +4,7 @@
 |---|---|
 | `critic_names` | The name and version under which a critic's verdicts are stored, found without asking its server |
 | `critic_record` | What a critic's name and version stand for: stored with its verdicts |
+| `judges` | Small judges: where they lie, which one speaks for a generation, and what asking the teacher saved |
 | `monitoring` | A second critic of another kind that training never sees |
 | `pending` | Groups that could not be judged, and why: those that are tried again |
 | `remembering` | The critic's memory between its store, its readable form and the critics that are shown it |

@@ -7,6 +7,8 @@ from typing import Any
 
 from critique.critic import Critic
 from critique.endpoint.cache import FILE, read_adaptations
+from critique.judge.cascade import CascadeCritic
+from critique.judge.distilled import DistilledCritic
 from critique.panel import PanelCritic
 from critique.shuffled import ShuffledCritic
 from critique.vlm.vlm_critic import VlmCritic
@@ -26,6 +28,10 @@ def about(critic: Critic, section: CriticSection, folder: Path | None = None) ->
         return known | {"combine": critic.combine, "members": members}
     if isinstance(critic, ShuffledCritic):
         return known | {"seed": critic.seed, "of": about(critic.inner, section, folder)}
+    if isinstance(critic, DistilledCritic | CascadeCritic):
+        learned = {key: value for key, value in critic.network.about.items() if key != "groups"}
+        judge = {"digest": critic.network.digest, "groups": len(critic.network.about.get("groups", ())), **learned}
+        return known | ({"teacher": critic.teacher} if isinstance(critic, CascadeCritic) else {}) | {"judge": judge}
     own = getattr(section, section.name, None)
     return known | ({"settings": own} if isinstance(own, Mapping) else {})
 

@@ -10,8 +10,9 @@ from critique.vlm.vlm_critic import name_of
 from critique.vlm.vlm_settings import VlmSettings
 from storage.group_store import GroupStore
 from tasks.critics.critic_names import stored_name
+from tasks.critics.judges import answers_of
 from tasks.critics.remembering import memory_of
-from tasks.run.settings import Settings, validate
+from tasks.run.settings import CriticSection, Settings, validate
 
 
 class RequestPlan(NamedTuple):
@@ -38,7 +39,7 @@ def request_plan(settings: Settings) -> RequestPlan:
     known = next((line for line in ledger if line.critic == name), None)
     groups: Counter[int] = Counter()
     for one in asked:  # a group that critic and monitor both ask about is paid for once
-        groups |= lacking_groups(GroupStore(folder / "store"), stored_name(one, settings.run.seed, folder))
+        groups |= _to_be_asked(one, settings)
     own = estimate(vlm, groups, settings.overlay.size, prototypes, known)
     rows = [_row(f"as set ({vlm.mode}, {vlm.repeats}x)", own)]
     rows += [
@@ -63,6 +64,20 @@ def lacking_groups(store: GroupStore, critic: str) -> Counter[int]:
             sizes = store.hypotheses_of(gen, shard)
             found.update(sizes[group_id] for group_id in store.unjudged(gen, critic, shard))
     return found
+
+
+def _to_be_asked(section: CriticSection, settings: Settings) -> Counter[int]:
+    """How many groups of each size a critic's server would be asked about: of a cascade, what its budget leaves."""
+    store, seed, folder = GroupStore(settings.run.folder / "store"), settings.run.seed, settings.run.folder
+    if section.name != "cascade":
+        return lacking_groups(store, stored_name(section, seed, folder))
+    teacher = stored_name(section.named(section.cascade.teacher), seed, folder)
+    left = max(section.cascade.budget - sum(len(answers_of(store, gen, teacher)) for gen in store.gens()), 0)
+    found: Counter[int] = Counter()
+    for size, count in sorted(lacking_groups(store, teacher).items(), reverse=True):
+        found[size] = min(count, left)
+        left -= found[size]
+    return +found
 
 
 def _row(name: str, found: Estimate) -> tuple[str, ...]:

@@ -209,6 +209,7 @@ def summary_table_markdown(summary: Summary) -> str:
         *([f"- {seen} Evidence, not accuracy."] if (seen := photographs_text(summary)) else []),
         f"- critic {_cell(summary['critic'])}: {verdicts.get('scored', 0):,} scored, "
         f"{verdicts.get('abstained', 0):,} abstained",
+        *([f"- {_cell(summary['saving'])}"] if summary.get("saving") else []),
         f"- critic {_cell(quality.get('critic', ''))} against ground truth: SRCC {number(quality.get('srcc'), 3)}, "
         f"KRCC {number(quality.get('krcc'), 3)}, PLCC {number(quality.get('plcc'), 3)}",
         f"- model: `{_cell(summary['checkpoint'])}`",

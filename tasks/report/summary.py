@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from hmr.pretraining.headroom_record import measured_headroom
 from storage.finished_file import read_again
 from tasks.benchmarking import benchmark_sampler, compare, extras, lifting_rows, quality, table, uncertainty
+from tasks.critics.judges import saving_text, savings
 from tasks.critics.monitoring import watched
 from tasks.data.audit import kept_verdict
 from tasks.groups.sampled_groups import body, model
@@ -42,7 +43,7 @@ def done_by(plan: Plan) -> Done:
             raise SettingsError(f"{plan.folder}: round {number} was not trained: run `hmr-align align` again")
         rounds.append(trained)
         groups += sum(len(store.hypotheses_of(gen, shard)) for shard in store.group_shards(gen))
-        for name, count in verdict_counts(store, gen, plan.critic_name).items():
+        for name, count in verdict_counts(store, gen, plan.critic_of(gen)).items():
             verdicts[name] += count
     skipped = [(name, why) for name, why in found["skipped"]]
     return Done(found["photographs"], found["people"], skipped, groups, verdicts, rounds)
@@ -72,6 +73,8 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "critic": plan.critic_name,
         "audit": kept_verdict(plan.folder / "audit.json"),
         "verdicts": done.verdicts,
+        "cascade": savings(plan.folder),
+        "saving": saving_text(plan.folder),
         "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
         "stages": json.loads((plan.folder / "stages.json").read_text()),
         "split": "test",

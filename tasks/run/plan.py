@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from critique.critic import Critic, Sight, sight_of
+from critique.judge.asking import ENOUGH, allowance
 from critique.vlm.vlm_settings import VlmSettings
 from hmr.body.body import body_digest
 from hmr.detection.pose_networks import detector_digest
@@ -78,6 +79,10 @@ class Plan:
     def critic_name(self) -> str:
         """Name and version under which verdicts are stored."""
         return stored_name(self.settings.critic, self.settings.run.seed, self.folder)
+
+    def critic_of(self, gen: str) -> str:
+        """Name and version under which the verdicts of a generation are stored: a cascade's judge learns on."""
+        return stored_name(self.settings.critic, self.settings.run.seed, self.folder, gen)
 
     def judged_by(self, name: str) -> "Plan":
         """The same run with another critic, and no monitor."""
@@ -176,6 +181,8 @@ class Plan:
             with _about("[critic] monitor"):
                 self.judged_by(monitor)._make_critic()
         self.check_second_critic()
+        if self.settings.critic.name == "cascade":
+            self._check_cascade()
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
 
@@ -200,6 +207,22 @@ class Plan:
                     f"'{name}' looks at pictures, and none are drawn of the groups of val that it would score: {fix}, "
                     "or have it watch as [critic] monitor"
                 )
+
+    def _check_cascade(self) -> None:
+        """Raises SettingsError for a cascade whose judge could not learn, or whose rounds mix several judges."""
+        section, rounds = self.settings.critic.cascade, self.settings.align.rounds
+        if self.settings.align.max_age:
+            raise SettingsError(
+                "[align] max_age: the judge of a cascade learns on from round to round, so verdicts on earlier groups "
+                "are another judge's; leave max_age at 0"
+            )
+        share = allowance(section.budget, 0, 0, rounds)
+        if section.judge is None and share < ENOUGH:
+            raise SettingsError(
+                f"[critic.cascade] budget = {section.budget}: the first of {rounds} rounds may ask about {share} "
+                f"groups, and a judge needs {ENOUGH} to begin with: set budget to {ENOUGH * max(rounds, 1)} or more, "
+                "or name a judge of hmr-align distill"
+            )
 
     def _make_critic(self) -> Critic:
         return make_critic(self.settings.critic, self.settings.run.seed, self.truth)

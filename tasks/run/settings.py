@@ -154,8 +154,8 @@ class PanelSettings(Section):
 
 
 def _has_an_order(name: str) -> str:
-    if name == "shuffled":
-        raise ValueError("Input should be another critic than 'shuffled'")
+    if name in ("shuffled", "noisy", "cascade"):
+        raise ValueError(f"Input should be another critic than '{name}'")
     return name
 
 
@@ -163,6 +163,34 @@ class ShuffledSettings(Section):
     """The control, as critic `shuffled`: scores of another critic in a random order."""
 
     of: Annotated[str, AfterValidator(_has_an_order)] = "evidence"  # the critic of the run that it is a control for
+
+
+class NoisySettings(Section):
+    """Another critic with random errors, as critic `noisy`: for studies."""
+
+    of: Annotated[str, AfterValidator(_has_an_order)] = "oracle"
+    noise: Annotated[float, Field(ge=0, le=100)] = 1.0  # standard deviation of the error of a score's log odds
+    seed: Seed = 0
+
+
+class DistilledSettings(Section):
+    """A small judge that learned from another critic, as critic `distilled`."""
+
+    judge: FullPath | None = None  # needed: a file that `hmr-align distill` wrote
+
+
+def _can_teach(name: str) -> str:
+    if name in ("cascade", "shuffled"):
+        raise ValueError(f"Input should be another critic than '{name}'")
+    return name
+
+
+class CascadeSettings(Section):
+    """A small judge and a teacher that is asked where the judge is unsure, as critic `cascade`."""
+
+    teacher: Annotated[str, AfterValidator(_can_teach)] = "vlm"  # a critic by its name, with its own sub-table
+    budget: Count = 180  # groups that the teacher judges in the whole run
+    judge: FullPath | None = None  # from which it learns on, of `hmr-align distill`; none = from nothing
 
 
 class CriticSection(Section):
@@ -175,6 +203,9 @@ class CriticSection(Section):
     scorenet: ScoreNetSettings = ScoreNetSettings()
     panel: PanelSettings = PanelSettings()
     shuffled: ShuffledSettings = ShuffledSettings()
+    noisy: NoisySettings = NoisySettings()
+    distilled: DistilledSettings = DistilledSettings()
+    cascade: CascadeSettings = CascadeSettings()
     monitor: str | None = None  # a second critic that judges too and is never trained on
 
     @model_validator(mode="after")
@@ -185,9 +216,15 @@ class CriticSection(Section):
 
     @property
     def judges(self) -> tuple[str, ...]:
-        """The critics that judge: the members of a panel, the one that is shuffled, or the one that is named."""
+        """The critics that judge: the members of a panel, the one that is shuffled or made noisy, the teacher of a
+        cascade, or the one that is named.
+        """
         if self.name == "shuffled":
             return self.named(self.shuffled.of).judges
+        if self.name == "noisy":
+            return self.named(self.noisy.of).judges
+        if self.name == "cascade":
+            return self.named(self.cascade.teacher).judges
         return tuple(self.panel.members) if self.name == "panel" else (self.name,)
 
     @property

@@ -70,6 +70,12 @@ BY_OTHER_TESTS = {
     # In test_align.py:
     "hmr-align experiment rounds --settings deploy/settings/rounds_parts.toml --parts --json rounds_val.json",
     "hmr-align critique --name mine --explain vlm@e81ed27d",  # in test_critique_faults.py
+    "hmr-align distill --teacher vlm --name mine",  # its flow, in test_distill_judge.py
+    # By a scripted annotator, in test_annotate.py:
+    "hmr-align annotate --name mine --groups 20",
+    "hmr-align annotate --name mine --file page.html",
+    "hmr-align annotate --name mine --import answers-mine.json",
+    "hmr-align reflect --name mine --split people --settings mine.toml",  # its cases, in test_annotation.py
     # With a loopback VLM, in test_reflect.py:
     "hmr-align reflect --settings mine.toml --memory memory",
     "hmr-align memory show memory --ledger",

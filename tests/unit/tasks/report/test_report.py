@@ -171,6 +171,12 @@ def rounds(tmp_path):
     return records
 
 
+def test_a_cascade_says_what_it_saved(tmp_path, summary, person, rounds):
+    told = summary | {"saving": "vlm@1 judged 60 of 600 groups, the small judge the other 540."}
+    assert told["saving"] in summary_table_markdown(told)
+    assert told["saving"] in write_report(tmp_path / "run", told, [person], rounds, []).read_text()
+
+
 def test_the_page_needs_no_other_file_and_no_network(tmp_path, summary, person, rounds):
     path = write_report(tmp_path / "run", summary, [person], rounds, [("cat.png", "nobody was found in it")])
     assert path == tmp_path / "run" / "report.html"
