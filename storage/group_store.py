@@ -36,7 +36,6 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.finished_file import read_again, write_bytes
@@ -204,12 +203,12 @@ class GroupStore:
         Groups may be in any order, the hypotheses of one follow each other. Raises StoreError if a file is damaged.
         """
         wanted = dict.fromkeys(["group_id", *names])
-        found = [pa.schema([TABLES["scores"].field(name) for name in wanted]).empty_table()]
+        found, seen = [pa.schema([TABLES["scores"].field(name) for name in wanted]).empty_table()], set[str]()
         for part in self._parts_of(gen, critic, shard):
             rows = _read(part.manifest, "scores", part.name, *wanted)
-            for newer in found[1:]:
-                rows = rows.filter(pc.invert(pc.is_in(rows["group_id"], newer["group_id"].combine_chunks())))
-            found.append(rows)
+            keys = rows["group_id"].to_pylist()
+            found.append(rows.filter(pa.array([key not in seen for key in keys], pa.bool_())) if seen else rows)
+            seen |= set(keys)
         return self._held(pa.concat_tables(found)).select(list(names))
 
     def _held(self, rows: pa.Table) -> pa.Table:

@@ -20,6 +20,7 @@
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 | `view` | `hmr-align view`: a run in the browser, on this machine alone |
+| `view_benchmark` | Speed of `hmr-align view` over many made-up groups, in a real browser |
 
 May import: everything, but only inside of commands.
 

@@ -42,6 +42,20 @@ def bench_bodies(
     tell_measurements(measure_bodies(body, hypotheses=hypotheses, rounds=rounds), json_file)
 
 
+@bench.command("view")
+def bench_view(
+    groups: Annotated[int, typer.Option(metavar="N", min=100, help="Groups of the made-up run.")] = 10_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Seconds to the viewer's first page and of a filter, and the page's memory, in a real browser (Chromium).
+
+    Example: hmr-align bench view --json view.json
+    """
+    from flows.cli.view_benchmark import measure_viewer
+
+    tell_measurements(measure_viewer(groups), json_file)
+
+
 @bench.command("sampler")
 def bench_sampler(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,

@@ -38,7 +38,6 @@ def view(
         sys.stdout.flush()
         if not no_browser:
             threading.Timer(0.5, webbrowser.open, [f"http://{place}"]).start()
-        threading.Thread(target=_prepared, args=[runs[0]], daemon=True).start()
         settings = uvicorn.Config(Doorkeeper(application(runs), place), log_level="warning", proxy_headers=False)
         uvicorn.Server(settings).run(sockets=[listening])
 
@@ -64,12 +63,3 @@ def _listening(port: int | None) -> socket.socket:
             if port is not None:
                 raise typer.BadParameter(f"{port} cannot be used ({error.strerror}); choose another") from error
     raise AssertionError("port 0 is always free")
-
-
-def _prepared(run) -> None:
-    """Load what the first picture needs while the user looks at the list."""
-    run.painter.draw(run.group(*_first(run)), "card", 0, 64)
-
-
-def _first(run) -> tuple[str, str]:
-    return run.gallery.table["gen"][0].as_py(), run.gallery.table["group_id"][0].as_py()

@@ -6,14 +6,15 @@
 | `selection` | Which groups are shown, in which order: filters, ranges, words and a sort key |
 | `group_page` | All that is known of one group: verdicts of every critic, rules, raw answers |
 | `mesh` | Vertices, joints and faces for the browser; spread of the joints |
+| `stored_crop` | The small picture of a person that the store keeps |
 | `picture` | Photograph, overlay, side and top view, drawn when they are asked for |
 | `run_page` | Stages, learning curves and results of a run |
 | `comparison` | Two opinions on the same groups: who changed rank, by how much |
 | `server` | The pages and answers: a Starlette application over one run, or two |
-| `view_benchmark` | Seconds to the first page and of a filter, memory of the browser, over a store of 10,000 groups |
+| `made_up_run` | A run with any number of made-up groups, for measuring and testing |
 | `site/` | The page: plain modules, no build step; three.js (MIT) in `site/vendor` |
 
-`gallery` and `selection` import no torch: the page is there before the first mesh is drawn.
+`server` and what it shows at first import no torch: the page is there before the first mesh is drawn.
 
 May import: `tasks.groups`, `tasks.report`, starlette; never prefect.
 

@@ -99,5 +99,5 @@ def _points(x: NDArray, y: NDArray) -> list[list[float]]:
     return np.stack([x[some], y[some]], 1).round(2).tolist()
 
 
-def _known(value: float) -> float | None:
+def _known(value: Any) -> float | None:
     return round(float(value), 3) if np.isfinite(value) else None

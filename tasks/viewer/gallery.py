@@ -8,11 +8,14 @@ No mesh and no picture is read: of each hypothesis only its keypoints and its sc
 | hypotheses, temperature | how many were drawn, and how boldly |
 | distance | 2-D distance of the zero-noise hypothesis to the landmarks, px of a 256 px crop |
 | diversity | mean distance of keypoints to their mean over the group, mm, hips aligned |
-| disagreement | of the critics: 1 - mean rank correlation of their scores; 0 = the same order, 1 = unrelated, 2 = reversed |
+| disagreement | 1 - mean rank correlation of the critics; 0 = the same order, 1 = unrelated, 2 = reversed |
 | error, best_error | MPJPE of the zero-noise and of the best hypothesis, mm, where the `oracle` critic judged |
 
 and for each critic the mean, best score and spread (standard deviation) of the group, points, and its status.
 """
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported, unseen by type checkers)
 
 import re
 from collections.abc import Mapping, Sequence
@@ -87,10 +90,10 @@ def gallery(store: GroupStore, gens: Sequence[str] | None = None) -> Gallery:
     shards = [(gen, shard) for gen in chosen for shard in store.group_shards(gen)]
     critics = sorted({critic for gen in chosen for critic in store.critics(gen)})
     with ThreadPoolExecutor(4) as pool:  # Arrow reads without Python's lock
-        groups = list(pool.map(lambda place: _groups(store, *place), shards))
+        groups = list(pool.map(lambda place: _groups(store, place[0], place[1]), shards))
         judged = {
             critic: list(
-                pool.map(lambda k, critic=critic: _scores(store, critic, *shards[k], groups[k]), range(len(shards)))
+                pool.map(lambda k, critic=critic: _scores(store, critic, shards[k], groups[k]), range(len(shards)))
             )
             for critic in critics
         }
@@ -156,7 +159,7 @@ def _in_picture(points: NDArray, camera: NDArray) -> NDArray[np.float64]:
 
 
 def _diversity(keypoints: NDArray, sizes: NDArray) -> Floats:
-    """(n,) mean distance of keypoints to their mean over each group, mm, hips aligned; keypoints (sum of sizes, k, 3)."""
+    """(n,) mean distance of keypoints (sum of sizes, k, 3) to their mean over each group, mm, hips aligned."""
     if not len(sizes):
         return np.empty(0)
     from_hips = keypoints - keypoints[:, _HIPS].mean(1, keepdims=True)
@@ -167,7 +170,7 @@ def _diversity(keypoints: NDArray, sizes: NDArray) -> Floats:
 
 
 class _Scores(NamedTuple):
-    """One critic's verdicts on one shard, row by row: place of the group in the shard, hypothesis, and what was said."""
+    """One critic's verdicts on one shard, row by row: place of the group, hypothesis, and what was said."""
 
     rows: int  # groups of the shard
     group: NDArray[np.int64]
@@ -177,7 +180,8 @@ class _Scores(NamedTuple):
     comment: pa.Array
 
 
-def _scores(store: GroupStore, critic: str, gen: str, shard: str, groups: pa.Table) -> _Scores:
+def _scores(store: GroupStore, critic: str, place_of_shard: tuple[str, str], groups: pa.Table) -> _Scores:
+    gen, shard = place_of_shard
     names = ("group_id", "hypothesis", "score", "status", "comment")
     found = store.verdict_columns(gen, critic, shard, *names)
     place = pc.index_in(found["group_id"], groups["group_id"].combine_chunks())

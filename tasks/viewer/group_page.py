@@ -64,11 +64,11 @@ def group_page(
 
 def verdicts_on(store: GroupStore, gen: str, shard: str, group_id: str) -> dict[str, Verdict]:
     """The newest verdict of each critic on a group."""
-    found = {}
+    found: dict[str, Verdict] = {}
     for critic in store.critics(gen):
         if shard in store.verdict_shards(gen, critic):
             every = store.read_verdicts(gen, critic, shard)
-            found |= {critic: verdict for verdict in every if verdict.group_id == group_id}
+            found.update((critic, verdict) for verdict in every if verdict.group_id == group_id)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Meshes for the browser: vertices and joints of a hypothesis as float32 bytes, faces once, the group's joint spread."""
+"""Meshes for the browser: vertices and joints of a hypothesis as float32 bytes, faces once, spread of the joints."""
 
 from typing import Any
 

@@ -1,10 +1,9 @@
-"""Pictures of the viewer, drawn when they are asked for: photograph, and a hypothesis over it, from the side, from above.
+"""Pictures of the viewer, drawn when they are asked for: a hypothesis over its photograph, from the side, from above.
 
 Drawing one takes some hundredths of a second, so nothing is drawn ahead and nothing is stored. Where the photograph is
 gone, or has changed, the small crop that the store keeps takes its place.
 """
 
-import io
 from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
@@ -21,13 +20,11 @@ from hmr.rendering.renderers import open_renderer
 from storage.records import Group, Person
 from tasks.groups.overlays import camera_of_crop, frame_about, framed, photograph_of
 from tasks.viewer.mesh import vertices_of
+from tasks.viewer.stored_crop import Pixels, jpeg, resized
 
-View = Literal["photograph", "front", "side", "top", "crop", "card"]
-"""`crop`: the person's picture as it is stored, small and quick; `card`: a hypothesis over it. `photograph` and `crop`
-show no hypothesis.
-"""
+View = Literal["photograph", "front", "side", "top", "card"]
+"""`card`: a hypothesis over the person's picture as it is stored, small and quick; `photograph` shows no hypothesis."""
 
-Pixels = NDArray[np.uint8]
 _EMPTY = 232  # grey where a stored crop does not reach
 
 
@@ -41,16 +38,16 @@ class Painter:
 
     def jpeg(self, group: Group, view: View, hypothesis: int, size: int) -> bytes:
         """One picture of `size` px as a JPEG file."""
-        return _jpeg(self.draw(group, view, hypothesis, size))
+        return jpeg(self.draw(group, view, hypothesis, size))
 
     def draw(self, group: Group, view: View, hypothesis: int, size: int) -> Pixels:
         """One picture, RGB (size, size, 3)."""
         person = group.person
-        if view in ("crop", "card"):
+        if view == "card":
             backdrop, frame = resized(person.picture, size), person.crop
         else:
             backdrop, frame = self._framed(_Once(person), size), frame_about(person.crop, person.height, person.width)
-        if view in ("crop", "photograph"):
+        if view == "photograph":
             return backdrop
         body = self._body()
         vertices = vertices_of(body, group, hypothesis)
@@ -83,7 +80,7 @@ class _Once:
 
 
 def framed_or_stored(one: _Once, size: int) -> Pixels:
-    """The square part of the photograph that overlays show, RGB (size, size, 3); made of the stored crop if it is gone."""
+    """The part of the photograph that overlays show, RGB (size, size, 3); made of the stored crop if it is gone."""
     person = one.person
     try:
         return framed(photograph_of(person), person, size)[0]
@@ -102,18 +99,7 @@ def stored_frame(person: Person, size: int) -> Pixels:
     return np.asarray(picture)
 
 
-def resized(pixels: Pixels, size: int) -> Pixels:
-    """A square picture at another size."""
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
-
-
 def from_above(vertices: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vertices (V, 3) turned so that their side view is the view from above, with the camera at the lower edge."""
     x, y, z = vertices.T
     return np.stack([-y, -z, x], axis=1)
-
-
-def _jpeg(pixels: Pixels) -> bytes:
-    sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, "jpeg", quality=86)
-    return sink.getvalue()

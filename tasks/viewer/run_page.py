@@ -18,7 +18,7 @@ MOST_POINTS = 400
 
 
 def contents(name: str, gallery: Gallery) -> dict[str, Any]:
-    """What a run holds, for the choices of the page: counts, generations, datasets, critics with their statuses, ranges."""
+    """What a run holds, for the choices of the page: counts, generations, datasets, critics, sort keys."""
     table = gallery.table
     return {
         "name": name,

@@ -1,5 +1,8 @@
 """Which groups of a gallery are shown, in which order: filters, ranges, words and a sort key."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported, unseen by type checkers)
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -4,7 +4,9 @@
     /api/run                                what the runs hold
     /api/groups?run=0&sort=mean&words=...   some rows of the gallery, see `selection.Selection`
     /api/group/RUN/GEN/GROUP                one group, as `group_page`
-    /api/picture/RUN/GEN/GROUP/VIEW/K       a JPEG of hypothesis K: front, side, top, card; photograph, crop
+    /api/picture/RUN/GEN/GROUP/VIEW/K       a JPEG of hypothesis K: front, side, top, card; or photograph
+    /api/crop/RUN/GEN/GROUP                 the stored crop of the person: all that can be shown before ...
+    /api/ready                              ... the body and the renderer are loaded, which this begins
     /api/mesh/RUN/GEN/GROUP/K, /api/faces, /api/joints/RUN/GEN/GROUP
     /api/details                            stages, learning curves and results of each run
     /api/compare?a=RUN,GEN,CRITIC&b=...     two opinions, as `comparison`
@@ -18,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 
 import numpy as np
@@ -34,15 +37,17 @@ from tasks.viewer.comparison import ComparisonError, Side, compared
 from tasks.viewer.gallery import Gallery, gallery
 from tasks.viewer.run_page import contents, run_page
 from tasks.viewer.selection import SORTS, Selection, SelectionError, selected
+from tasks.viewer.stored_crop import crops, jpeg, resized
 
 MOST_ROWS = 240
 """Rows of the gallery in one answer."""
 
-VIEWS = ("photograph", "front", "side", "top", "crop", "card")  # as `picture.View`, which imports torch
+VIEWS = ("photograph", "front", "side", "top", "card")  # as `picture.View`, which imports torch
+CROP = 256  # px
 SIZES = (64, 1024)  # px, the smallest and largest side of a picture
 _KEEP = {"cache-control": "private, max-age=600"}
 _SAFE = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
@@ -66,11 +71,14 @@ class ViewedRun:
             )
         self.gallery = gallery(self.store)
         self.group = lru_cache(maxsize=64)(self._group)
+        self.crops = lru_cache(maxsize=16)(lambda gen, shard: crops(self.store, gen, shard))
+        self._loading: Thread | None = None
 
     def read_again(self) -> None:
         """Take in what has been added to the run since."""
         self.gallery = gallery(GroupStore(self.folder / "store"))
         self.group.cache_clear()
+        self.crops.cache_clear()
 
     def _group(self, gen: str, group_id: str) -> Group:
         """One group; raises HTTPException if there is none."""
@@ -82,6 +90,17 @@ class ViewedRun:
         if row is None:
             raise HTTPException(404, f"there is no group {group_id} in {gen}")
         return self.gallery.table["shard"][row].as_py()
+
+    def ready(self) -> bool:
+        """Whether pictures can be drawn at once; if not, what they need is loaded meanwhile: a second or two."""
+        if self._loading is None:
+            self._loading = Thread(target=self._load, daemon=True)
+            self._loading.start()
+        return not self._loading.is_alive()
+
+    def _load(self) -> None:
+        first = self.gallery.table.slice(0, 1).to_pylist()[0]
+        self.painter.draw(self.group(first["gen"], first["group_id"]), "card", 0, SIZES[0])
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -152,6 +171,14 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
         drawn = run.painter.jpeg(*_hypothesis(run, request, view), size)
         return Response(drawn, media_type="image/jpeg", headers=_KEEP)
 
+    def crop(request: Request) -> Response:
+        run, (gen, group_id) = one(request), _named(request)
+        pixels = run.crops(gen, run.shard(gen, group_id))[group_id]
+        return Response(jpeg(resized(pixels, CROP)), media_type="image/jpeg", headers=_KEEP)
+
+    def ready(request: Request) -> Response:
+        return _json({"ready": all([run.ready() for run in runs])})
+
     def mesh(request: Request) -> Response:
         from tasks.viewer.mesh import mesh_bytes
 
@@ -185,6 +212,8 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
             Route("/api/groups", groups),
             Route(f"/api/group/{place}", group),
             Route(f"/api/picture/{place}/{{view}}/{{hypothesis:int}}", picture),
+            Route(f"/api/crop/{place}", crop),
+            Route("/api/ready", ready),
             Route(f"/api/mesh/{place}/{{hypothesis:int}}", mesh),
             Route(f"/api/joints/{place}", joints),
             Route("/api/faces/{run:int}", faces),

@@ -37,7 +37,7 @@ export function scatter(points, a, b) {
       h("text", { x: x(tick), y: side - BOTTOM + 14, "text-anchor": "middle" }, String(tick)), h("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, String(tick)));
   }
   svg.append(h("line", { class: "axis", "stroke-dasharray": "4 4", x1: x(0), y1: y(0), x2: x(100), y2: y(100) }));
-  for (const [p, q] of points) svg.append(h("circle", { cx: x(p).toFixed(1), cy: y(q).toFixed(1), r: 3, fill: colour(0), "fill-opacity": 0.35 }));
+  for (const [p, q] of points) svg.append(h("circle", { cx: x(p).toFixed(1), cy: y(q).toFixed(1), r: 3, class: "dot" }));
   svg.append(h("text", { x: (LEFT + side) / 2, y: side - 2, "text-anchor": "middle" }, `A: ${a}`),
     h("text", { x: 11, y: side / 2, "text-anchor": "middle", transform: `rotate(-90 11 ${side / 2})` }, `B: ${b}`));
   return h("figure", { class: "plot2" }, svg);

@@ -63,7 +63,7 @@ function shown(found, sides, runs) {
   const [a, b] = [sides.a, sides.b].map((side) => (runs.length > 1 ? `${runs[side.run].name}, ` : "") + `${side.gen}, ${side.critic}`);
   const facts = [["groups compared", whole(found.groups.length)], ["mean score, B − A", signed(found.mean_change)],
     ...(found.same_meshes ? [["rank correlation", number(found.correlation, 2)], ["same favourite", found.same_favourite === undefined ? "–" : `${Math.round(100 * found.same_favourite)} %`]] : [])];
-  const heads = ["", "group", "A", "B", "B − A", ...(found.same_meshes ? ["rank correlation", "favourite of A, B", "furthest mover"] : ["2-D distance, px", "true error, mm"])];
+  const heads = ["group", "A", "B", "B − A", ...(found.same_meshes ? ["rank correlation", "favourite of A, B", "furthest mover"] : ["2-D distance, px", "true error, mm"])];
   const body = h("tbody", {});
   let count = 0;
   const more = h("button", { type: "button", onclick: add }, "Show more");
@@ -83,9 +83,9 @@ function row(group, same, sides) {
   const side = sides.b;
   const change = (value, digits) => h("td", { class: value > 0 ? "up" : value < 0 ? "down" : "" }, signed(value, digits));
   const link = address("group", [String(side.run), side.gen, group.group_id], { critic: side.critic, ...(same ? { h: group.mover } : {}) });
-  return h("tr", {}, h("td", {}, h("img", { src: picture(side.run, side.gen, group.group_id, "card", group.favourites?.[1] ?? 0, 128), alt: "", loading: "lazy", width: 52, height: 52 })),
-    h("th", { scope: "row", class: "text" }, h("a", { href: link }, group.group_id)), h("td", {}, number(group.a)), h("td", {}, number(group.b)), change(group.change),
+  return h("tr", {}, h("th", { scope: "row" }, h("a", { class: "who", href: link },
+    h("img", { src: picture(side.run, side.gen, group.group_id, "card", group.favourites?.[1] ?? 0, 128), alt: "", loading: "lazy", width: 52, height: 52 }), group.group_id)), h("td", {}, number(group.a)), h("td", {}, number(group.b)), change(group.change),
     same ? [h("td", {}, number(group.correlation, 2)), h("td", {}, group.favourites.map((place) => `#${place + 1}`).join(", ")),
-      h("td", { class: "text" }, group.from === null ? "–" : `#${group.mover + 1}: rank ${number(group.from, 0)} → ${number(group.to, 0)}`)]
+      h("td", {}, group.from === null ? "–" : `#${group.mover + 1}: rank ${number(group.from, 0)} → ${number(group.to, 0)}`)]
       : [h("td", {}, signed(group.distance)), h("td", {}, signed(group.error))]);
 }

@@ -37,7 +37,9 @@ export function number(value, digits = 1) {
 
 /** The same with its sign. */
 export function signed(value, digits = 1) {
-  return value === null || value === undefined ? "–" : (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
+  if (value === null || value === undefined) return "–";
+  const text = Math.abs(value).toFixed(digits);
+  return (Number(text) === 0 ? "" : value > 0 ? "+" : "−") + text;
 }
 
 export const whole = (value) => value.toLocaleString("en");
@@ -46,6 +48,9 @@ export const whole = (value) => value.toLocaleString("en");
 export function picture(run, gen, id, view, hypothesis = 0, size = 512) {
   return `/api/picture/${run}/${encodeURIComponent(gen)}/${encodeURIComponent(id)}/${view}/${hypothesis}?size=${size}`;
 }
+
+/** Address of the stored crop of a person. */
+export const crop = (run, gen, id) => `/api/crop/${run}/${encodeURIComponent(gen)}/${encodeURIComponent(id)}`;
 
 /** Page and parameters of an address: "#group/0/round0/ID?h=3" -> {page: "group", path: [...], given: URLSearchParams}. */
 export function parse(hash) {

@@ -1,8 +1,9 @@
 // All groups as cards: filtered, sorted and searched by the server; only cards near the window exist.
 
-import { address, ask, choice, colour, h, number, picture, remember, say, whole } from "./dom.js";
+import { address, ask, choice, crop, h, number, picture, remember, say, whole } from "./dom.js";
 import { onPage } from "./keys.js";
 
+let ready = false; // whether the server can draw meshes
 const PAGE = 60; // rows in one question to the server
 const KEPT = 12; // answers that are kept
 const QUESTION = ["run", "critic", "gen", "dataset", "status", "words", "sort"];
@@ -20,6 +21,7 @@ export async function show(main, { given }, runs) {
   const run = runs[where];
   let asked = question(given, run);
   let matched = 0, columns = 1, height = 1, bare = false;
+  let left = false;
   let cursor = Number(given.get("at") ?? 0);
   let pages = new Map();
   let turn = 0;
@@ -87,6 +89,7 @@ export async function show(main, { given }, runs) {
     matched = first.matched;
     count.textContent = matched === run.groups ? `${whole(matched)} groups` : `${whole(matched)} of ${whole(run.groups)} groups`;
     list.replaceChildren();
+    list.dataset.answers = turn;
     if (!matched) list.append(h("p", { class: "none" }, "No group fits. ", h("a", { href: "#groups" }, "Show all")));
     place();
   }
@@ -133,6 +136,7 @@ export async function show(main, { given }, runs) {
       if (mine !== turn) return;
       if (list.querySelector(`[data-at="${at}"]`)) continue;
       const card = cardOf(page.rows[at - page.start], at);
+      card.row = page.rows[at - page.start];
       put(card);
       list.append(card);
     }
@@ -147,7 +151,7 @@ export async function show(main, { given }, runs) {
     return h("div", { role: "listitem", class: "slot", "data-at": at },
       h("a", { class: "card", href: link, onfocus: () => { cursor = at; } },
         h("span", { class: "shot" },
-          h("img", { src: picture(where, row.gen, row.group_id, bare ? "crop" : "card", row.favourite ?? 0, 256), alt: "", width: 256, height: 256,
+          h("img", { src: shot(row), alt: "", width: 256, height: 256,
             decoding: "async" }),
           row.status && row.status !== "ok" ? h("span", { class: "chip" }, row.status.replaceAll("_", " ")) : null,
           Object.keys(run.gens).length > 1 ? h("span", { class: "chip gen" }, row.gen) : null),
@@ -155,6 +159,21 @@ export async function show(main, { given }, runs) {
         strip(row),
         h("span", { class: "facts" }, facts.map(([what, value, unit, digits]) =>
           h("span", {}, `${what} `, h("b", {}, number(value, digits)), unit ? ` ${unit}` : "")))));
+  }
+
+  /** The crop that is stored, until meshes can be drawn over it. */
+  function shot(row) {
+    return bare || !ready ? crop(where, row.gen, row.group_id) : picture(where, row.gen, row.group_id, "card", row.favourite ?? 0, 256);
+  }
+
+  async function meshes() {
+    while (!ready && !left) {
+      await new Promise((done) => setTimeout(done, 400));
+      if ([...list.querySelectorAll("img")].every((image) => image.complete)) ready = (await ask("/api/ready")).ready;
+    }
+    if (left || bare) return;
+    for (const slot of list.children) if (slot.row) slot.querySelector("img").src = shot(slot.row);
+    list.dataset.meshes = "drawn";
   }
 
   function strip(row) {
@@ -213,7 +232,8 @@ export async function show(main, { given }, runs) {
   controls();
   await read();
   if (cursor > 0) go(0);
-  return () => { removeEventListener("scroll", moved); sized.disconnect(); };
+  meshes();
+  return () => { left = true; removeEventListener("scroll", moved); sized.disconnect(); };
 }
 
 /** File name without its ending, and which person in it. */

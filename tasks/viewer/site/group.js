@@ -32,7 +32,7 @@ export async function show(main, { path, given }, runs) {
   main.append(
     h("div", { class: "crumb" }, h("a", { class: "button", href: back() }, "← All groups"), h("h1", {}, `${name} ${person}`),
       h("span", { class: "soft" }, [runs.length > 1 ? run.name : null, gen, `${group.hypotheses.length} hypotheses`, `temperature ${number(group.temperature, 1)}`].filter(Boolean).join(" · ")), neighbours),
-    h("div", { class: "group" }, h("div", {}, tools, pictures, meshes, table(), answers()), bodies.detail));
+    h("div", { class: "group" }, h("div", { class: "seen" }, tools, pictures), bodies.detail, h("div", { class: "more" }, meshes, table(), answers())));
   if (!group.photo_is_there) tools.before(h("p", { class: "hint" }, `${group.photo || "The photograph"} is not there any more; the stored crop takes its place.`));
 
   function ordered() {

@@ -7,7 +7,7 @@ export async function panel(parent, { where, gen, id, group, order, chosen }) {
   const canvas = h("canvas", { tabIndex: 0, role: "img", "aria-label": "Meshes in 3-D: drag or arrow keys turn, wheel or + and − zoom, shift and drag moves" });
   const told = h("p", {}, "Loading …");
   const tools = h("div", { class: "toolbar" });
-  const box = h("div", {}, tools, h("div", { class: "scene" }, canvas, told), h("p", { class: "hint" }, "Drag or arrow keys turn, wheel zooms, shift and drag moves. The first picture is what the camera saw."));
+  const box = h("div", {}, tools, h("div", { class: "scene" }, canvas, told), h("p", { class: "hint" }, "Drag or arrow keys turn, wheel zooms, shift and drag moves. It opens as the camera saw it."));
   parent.append(box);
   const state = { a: chosen(), b: null, how: "over", wire: false, board: true, joints: false, spread: false };
   let scene;

@@ -69,10 +69,10 @@ export class Scene {
   }
 
   part(body, tint, state, place) {
-    const through = state.joints || state.spread || (state.b !== null && state.how === "over");
+    const seen = state.joints || state.spread ? 0.5 : place === 1 && state.how === "over" ? 0.6 : 1;
     const part = new THREE.Group();
     part.add(new THREE.Mesh(body.geometry, new THREE.MeshStandardMaterial({
-      color: tint, roughness: 0.75, wireframe: state.wire, transparent: through, opacity: through ? 0.6 : 1, depthWrite: !through || place === 0,
+      color: tint, roughness: 0.75, wireframe: state.wire, transparent: seen < 1, opacity: seen,
     })));
     if (state.joints) part.add(...this.skeleton(body.joints, tint));
     if (state.spread && place === 0) part.add(...this.ellipsoids(body.joints));
@@ -95,10 +95,10 @@ export class Scene {
 
   /** Of each joint, one standard deviation over the group, about its mean; pelvises lie on that of the first mesh. */
   ellipsoids(joints) {
-    const material = new THREE.MeshStandardMaterial({ color: 0xd55e00, transparent: true, opacity: 0.55, depthTest: false, roughness: 1 });
+    const material = new THREE.MeshStandardMaterial({ color: 0xb8327f, transparent: true, opacity: 0.6, depthTest: false, roughness: 1 });
     const shape = new THREE.SphereGeometry(1, 20, 14);
     return this.spread.mean.map((mean, j) => {
-      const axes = this.spread.axes[j].map(([x, y, z]) => new THREE.Vector3(x, -y, -z).addScalar(0));
+      const axes = this.spread.axes[j].map(([x, y, z]) => new THREE.Vector3(x, -y, -z));
       axes.forEach((axis) => { if (axis.length() < 0.002) axis.setLength(0.002); });
       const ball = new THREE.Mesh(shape, material);
       ball.matrixAutoUpdate = false;
