@@ -4,13 +4,14 @@
     report/people-2.html ...  more people, PEOPLE_A_PAGE each
     report/<group id>.html    all hypotheses of one person
     report/pictures/          thumbnails, which pages load when they come into view
+    report/plots/             plots for papers, see `paper_plots`
 
 `report_template.html.j2` is the first page, `report_people.html.j2` the others; `report_figures` makes plots,
 `report_tables` numbers and texts, `thumbnails` the pictures. Paths are relative: the two can be moved or sent together.
 Comments, file names and settings come from outside: the template escapes everything except our own SVG.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isnan
@@ -106,11 +107,12 @@ def write_report(
     rounds: Sequence[RoundRecord],
     skipped: Sequence[tuple[str, str]],
     photographs: Sequence[PhotographPerson] = (),
+    plots: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `folder/report.html` and the folder `report` beside it.
 
     It begins with `photographs` in their order; the first of `shown` is shown large. skipped: (photograph, reason)
-    pairs.
+    pairs. plots: file names, without ending, in `report/plots`, and their titles.
     """
     small = Thumbnails(folder)
     bodies = [_bodies(one, BODY if k < LARGE_BODIES else SMALL_BODY, small) for k, one in enumerate(photographs)]
@@ -141,6 +143,7 @@ def write_report(
         leakage=tables.leakage_text(summary),
         stages=_stages(summary),
         skipped=skipped,
+        plots=plots or {},
         number=tables.number,
         percent=tables.percent,
         kind_of_change=tables.kind_of_change,

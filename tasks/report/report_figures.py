@@ -34,6 +34,8 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
 }
+"""How all plots look."""
+
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#1f6f8b", "#d9822b", "#1a7f4b", "#b3372f", "#8a94a1"
 
 
