@@ -179,5 +179,5 @@ def _draw_scatter(axes: Axes, table: pd.DataFrame) -> None:
         rows["score"], rows["error_mm"], "o", markersize=2.5, alpha=0.35, markeredgewidth=0, color=_COLOURS["before"],
         rasterized=len(rows) > 5000,
     )  # fmt: skip
-    axes.set_xlabel("score")
+    axes.set_xlabel(f"score ({rows['model'].iloc[0]})" if len(rows) else "score")
     axes.set_ylabel("MPJPE, mm")
