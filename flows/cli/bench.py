@@ -45,15 +45,19 @@ def bench_bodies(
 @bench.command("view")
 def bench_view(
     groups: Annotated[int, typer.Option(metavar="N", min=100, help="Groups of the made-up run.")] = 10_000,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the made-up run there for another time.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Seconds to the viewer's first page and of a filter, and the page's memory, in a real browser (Chromium).
+    """The viewer and the report in a real browser: first page, filter, memory, size, groups written a second.
 
     Example: hmr-align bench view --json view.json
     """
+    from flows.cli.report_benchmark import measure_report
     from flows.cli.view_benchmark import measure_viewer
 
-    tell_measurements(measure_viewer(groups), json_file)
+    tell_measurements([*measure_viewer(groups, folder), *measure_report()], json_file)
 
 
 @bench.command("sampler")

@@ -42,15 +42,16 @@ class BrowserError(Exception):
 def measure_viewer(groups: int = GROUPS, folder: Path | None = None) -> list[dict[str, Any]]:
     """All measurements, each with metric, value and unit.
 
-    folder: where the store is made, a temporary one if none is given.
+    folder: of the made-up run, which is made if it is not there; a temporary one if none is given.
     """
     from storage.group_store import GroupStore
     from tasks.viewer.gallery import gallery
     from tasks.viewer.made_up_run import make_run
 
-    with TemporaryDirectory(dir=folder) as made:
-        root = Path(made)
-        make_run(root, groups)
+    with TemporaryDirectory() as made:
+        root = folder or Path(made)
+        if not (root / "store").exists():
+            make_run(root, groups)
         start = time.perf_counter()
         found = len(gallery(GroupStore(root / "store")))
         index = time.perf_counter() - start
@@ -111,13 +112,21 @@ def browser_flags() -> list[str]:
     return ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 
 
-def _in_browser(address: str) -> dict[str, float]:
+@contextmanager
+def opened_browser() -> Iterator[Any]:
+    """A browser without a window. Raises BrowserError if there is none, or nothing to drive it with."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         raise BrowserError("playwright drives the browser: pip install playwright") from None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
+        yield browser
+        browser.close()
+
+
+def _in_browser(address: str) -> dict[str, float]:
+    with opened_browser() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         start = time.perf_counter()
         page.goto(address)
@@ -145,7 +154,6 @@ def _in_browser(address: str) -> dict[str, float]:
         page.keyboard.press("m")
         page.wait_for_selector("canvas[data-drawn]")
         memory = _page_process(os.getpid())
-        browser.close()
     return {"first": first, "meshes": meshes, "filter": median(filtered), "sort": median(sorts), "memory": memory}
 
 

@@ -26,7 +26,7 @@ from tasks.report import report_tables as tables
 from tasks.report.photograph_agreement import Agreement
 from tasks.report.report_figures import RoundRecord, improvement_figure, learning_curves
 from tasks.report.report_tables import Summary, benchmark_rows, summary_table_markdown
-from tasks.report.thumbnails import FOLDER, GRID, GRID_SIDE, MIDDLE, Box, Thumbnails, photograph_box
+from tasks.report.thumbnails import FOLDER, GRID, GRID_SIDE, MIDDLE, Box, Thumbnails, photograph_box, put
 
 __all__ = [
     "PhotographPerson",
@@ -170,7 +170,7 @@ def _write_people(folder: Path, summary: Summary, shown: Sequence[ShownPerson], 
     people = [_person(person, small) for person in shown]
 
     def write(name: str, **given: Any) -> None:
-        write_text(folder / FOLDER / name, page.render(pictures="pictures", **known, **given))
+        put(folder / FOLDER / name, page.render(pictures="pictures", **known, **given).encode())
         written.add(name)
 
     for person in people:

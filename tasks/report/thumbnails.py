@@ -5,6 +5,7 @@ The report's pages load them when they come into view, so that a page stays smal
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from storage.finished_file import make_folder, write_bytes
+from storage.finished_file import UNFINISHED
 
 FOLDER = "report"
 """Folder beside `report.html` with its further pages and, in `pictures`, the thumbnails."""
@@ -55,9 +56,8 @@ class Thumbnails:
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.jpg"
         if name not in self.used:
             self.used.add(name)
-            if not (self.folder / name).exists():
-                make_folder(self.folder)
-                write_bytes(self.folder / name, small(path, size, quality, box))
+            if not _whole(self.folder / name):
+                put(self.folder / name, small(path, size, quality, box))
         return name
 
     def sweep(self) -> None:
@@ -73,6 +73,22 @@ def prepare(run: Path, photograph: Path, overlays: list[Path], sides: list[Path]
     for overlay, side in zip(overlays, sides):
         thumbnails.of(overlay, GRID, box=box)
         thumbnails.of(side, GRID_SIDE)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file that can be made again: whole under its name, but not flushed to the disk, which takes longest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def _whole(path: Path) -> bool:
+    """Whether a thumbnail is there; after a power cut it may be empty."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def small(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> bytes:
