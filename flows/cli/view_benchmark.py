@@ -128,6 +128,7 @@ def opened_browser() -> Iterator[Any]:
 def _in_browser(address: str) -> dict[str, float]:
     with opened_browser() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(180_000)  # ms; a busy machine may need a minute to import torch
         start = time.perf_counter()
         page.goto(address)
         page.wait_for_function(_SHOWN)
