@@ -83,6 +83,7 @@ export async function show(main, { given }, runs) {
 
   async function read() {
     const mine = ++turn;
+    for (const card of list.children) dropped(card); // pictures that nobody will see must not keep the answer waiting
     pages = new Map();
     const first = await rows(0);
     if (mine !== turn) return;
@@ -104,6 +105,14 @@ export async function show(main, { given }, runs) {
     return pages.get(page);
   }
 
+  /** Stop loading the picture of a card. */
+  function dropped(card) {
+    const image = card.querySelector("img");
+    if (image && !image.complete) image.removeAttribute("src");
+    return card;
+  }
+  const drop = (card) => dropped(card).remove();
+
   function measure() {
     const width = list.clientWidth;
     const least = innerWidth < 520 ? 150 : 196;
@@ -122,7 +131,7 @@ export async function show(main, { given }, runs) {
     const last = Math.min(matched, Math.ceil((innerHeight - top + 300) / height) * columns);
     for (const card of [...list.children]) {
       const at = Number(card.dataset.at);
-      if (at < first || at >= last) card.remove();
+      if (at < first || at >= last) drop(card);
     }
     const there = new Map([...list.children].map((card) => [Number(card.dataset.at), card]));
     const mine = turn;
@@ -221,7 +230,7 @@ export async function show(main, { given }, runs) {
   }
 
   function swap() {
-    list.replaceChildren();
+    [...list.children].forEach(drop);
     place();
   }
 
