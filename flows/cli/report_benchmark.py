@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 PEOPLE, HYPOTHESES = 60, 20
+_LOADED = """() => [...document.images].filter((one) => one.getBoundingClientRect().top < 2 * innerHeight)
+  .every((one) => one.complete && one.naturalWidth > 0)"""
 _COMMENT = "left wrist bent 61 degrees past its limit"
 
 
@@ -115,5 +117,5 @@ def _loaded(page: Path) -> int:
         shown = browser.new_page(viewport={"width": 1440, "height": 900})
         shown.on("request", lambda request: asked.add(unquote(urlparse(request.url).path)))
         shown.goto(page.as_uri())
-        shown.wait_for_timeout(2000)  # lazy pictures come after the page is complete
+        shown.wait_for_function(_LOADED)  # lazy pictures come after the page is complete
     return sum(Path(path).stat().st_size for path in asked if Path(path).is_file())
