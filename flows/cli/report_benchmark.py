@@ -58,8 +58,9 @@ def _drawn(run: Path, people: int) -> tuple[list[Any], float]:
     from PIL import Image, ImageOps
 
     from hmr.body.body import load_body
-    from hmr.rendering.overlay import NumbaRenderer, side_view
-    from tasks.groups.overlays import save_jpeg
+    from hmr.rendering.overlay import NumbaRenderer
+    from hmr.rendering.views import side_view
+    from tasks.groups.overlays import mesh_of, save_jpeg
     from tasks.report.report import ShownGroup, ShownHypothesis, ShownPerson
     from tasks.report.thumbnails import Thumbnails, prepare
 
@@ -72,16 +73,17 @@ def _drawn(run: Path, people: int) -> tuple[list[Any], float]:
         with path.open("rb") as file:
             photographs.append(np.asarray(ImageOps.fit(Image.open(file).convert("RGB"), (512, 512))))
     pictures = []
-    with NumbaRenderer() as renderer:
-        for number, pixels in enumerate(photographs):
-            place = run / "drawn" / str(number)
-            save_jpeg(pixels, place / "photograph.jpg")
-            for k in range(HYPOTHESES):
-                vertices = upright + random.normal(0, 0.1, 3).astype(np.float32)
-                drawn = renderer.render(vertices, body.faces, np.float32([600, 600, 256, 256]), pixels).image
-                save_jpeg(drawn, place / f"overlay_{k:02d}.jpg")
-                save_jpeg(side_view(vertices, body.faces, 512, renderer=renderer), place / f"side_{k:02d}.jpg")
-            pictures.append(place)
+    renderer = NumbaRenderer()
+    for number, pixels in enumerate(photographs):
+        place = run / "drawn" / str(number)
+        save_jpeg(pixels, place / "photograph.jpg")
+        for k in range(HYPOTHESES):
+            vertices = upright + random.normal(0, 0.1, 3).astype(np.float32)
+            mesh = mesh_of(body, vertices, f"hypothesis {k}")
+            drawn = renderer.draw([mesh], np.float32([600, 600, 256, 256]), pixels).image
+            save_jpeg(drawn, place / f"overlay_{k:02d}.jpg")
+            save_jpeg(side_view([mesh], 512, renderer=renderer), place / f"side_{k:02d}.jpg")
+        pictures.append(place)
 
     def group(when: str, number: int) -> ShownGroup:
         place = run / "overlays" / when / f"made-up-{number:03d}-p0"

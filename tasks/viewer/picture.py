@@ -10,15 +10,14 @@ from threading import Lock
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from hmr.body.body import Body
 from hmr.detection.photograph import PhotographError
-from hmr.rendering.overlay import side_view
 from hmr.rendering.renderers import open_renderer
+from hmr.rendering.views import side_view, top_view
 from storage.records import Group, Person
-from tasks.groups.overlays import camera_of_crop, frame_about, framed, photograph_of
+from tasks.groups.overlays import camera_of_crop, frame_about, framed, mesh_of, photograph_of
 from tasks.viewer.mesh import vertices_of
 from tasks.viewer.stored_crop import Pixels, jpeg, resized
 
@@ -50,13 +49,13 @@ class Painter:
         if view == "photograph":
             return backdrop
         body = self._body()
-        vertices = vertices_of(body, group, hypothesis)
+        mesh = mesh_of(body, vertices_of(body, group, hypothesis), f"hypothesis {hypothesis}")
         with self._lock:
             if view in ("side", "top"):
-                turned = vertices if view == "side" else from_above(vertices)
-                return side_view(turned, body.faces, size, renderer=self._renderer)
+                look = side_view if view == "side" else top_view
+                return look([mesh], size, renderer=self._renderer)
             camera = camera_of_crop(person.camera, frame, size)
-            return self._renderer.render(vertices, body.faces, camera, backdrop).image
+            return self._renderer.draw([mesh], camera, backdrop).image
 
     @property
     def _renderer(self):
@@ -97,9 +96,3 @@ def stored_frame(person: Person, size: int) -> Pixels:
     picture = Image.new("RGB", (size, size), (_EMPTY, _EMPTY, _EMPTY))
     picture.paste(Image.fromarray(resized(person.picture, side)), (int(left), int(top)))
     return np.asarray(picture)
-
-
-def from_above(vertices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vertices (V, 3) turned so that their side view is the view from above, with the camera at the lower edge."""
-    x, y, z = vertices.T
-    return np.stack([-y, -z, x], axis=1)

@@ -13,7 +13,6 @@ from tasks.groups.overlays import group_vertices
 from tasks.viewer.group_page import advantages
 from tasks.viewer.made_up_run import make_run
 from tasks.viewer.mesh import joint_spread
-from tasks.viewer.picture import from_above
 from tasks.viewer.server import ViewedRun, ViewError, application
 
 HYPOTHESES = 5
@@ -121,13 +120,6 @@ def test_the_mesh_is_the_body_of_the_hypothesis(client, group):
     assert np.array_equal(values[-29:], group.joints[2])
     faces = np.frombuffer(client.get("/api/faces/0").content, "<u4")
     assert faces.max() == len(values) - 29 - 1
-
-
-def test_from_above_the_camera_is_at_the_lower_edge():
-    """`side_view` shows z to the right, y downwards, and what has the larger x in front."""
-    nearer_high_right = from_above(np.float32([[0.5, -1.0, 2.0]]))[0]  # x right, y down, z away from the camera
-    right, down, towards = nearer_high_right[2], nearer_high_right[1], nearer_high_right[0]
-    assert right == 0.5 and down == -2.0 and towards == 1.0  # far = up in the picture, high = near the eye
 
 
 def test_the_spread_of_joints_by_hand():
