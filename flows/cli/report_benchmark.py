@@ -65,7 +65,7 @@ def _drawn(run: Path, people: int) -> tuple[list[Any], float]:
     from tasks.report.thumbnails import Thumbnails, prepare
 
     random, body = np.random.default_rng(0), load_body()
-    upright = body.template * np.array([1, -1, -1], dtype=np.float32) + np.float32([0, 0, 3])
+    upright = body.template * np.array([1, -1, -1], dtype=np.float32) + np.array([0, 0, 3], np.float32)
     names = sorted(path.name for path in (resources.files("tasks") / "assets" / "photographs").iterdir())
     free = [resources.files("tasks") / "assets" / "photographs" / name for name in names if name.endswith(".jpg")]
     photographs = []
@@ -80,7 +80,7 @@ def _drawn(run: Path, people: int) -> tuple[list[Any], float]:
         for k in range(HYPOTHESES):
             vertices = upright + random.normal(0, 0.1, 3).astype(np.float32)
             mesh = mesh_of(body, vertices, f"hypothesis {k}")
-            drawn = renderer.draw([mesh], np.float32([600, 600, 256, 256]), pixels).image
+            drawn = renderer.draw([mesh], np.array([600, 600, 256, 256], np.float32), pixels).image
             save_jpeg(drawn, place / f"overlay_{k:02d}.jpg")
             save_jpeg(side_view([mesh], 512, renderer=renderer), place / f"side_{k:02d}.jpg")
         pictures.append(place)

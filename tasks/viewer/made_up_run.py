@@ -57,15 +57,15 @@ def _group(
     random: np.random.Generator, number: int, size: int, bodies: dict[str, NDArray], pictures: list[NDArray]
 ) -> Group:
     drawn = random.integers(0, POSES, size)
-    place = np.float32([0, 0.1, 5.0]) + random.normal(0, 0.05, (size, 3)).astype(np.float32)
+    place = np.array([0, 0.1, 5.0], np.float32) + random.normal(0, 0.05, (size, 3)).astype(np.float32)
     keypoints = bodies["keypoints"][drawn] + place[:, None]
-    camera = np.float32([_SIDE * 1.4, _SIDE * 1.4, _SIDE / 2, _SIDE / 2])
+    camera = np.array([_SIDE * 1.4, _SIDE * 1.4, _SIDE / 2, _SIDE / 2], np.float32)
     centre = camera[2:] + camera[:2] * place[0, :2] / place[0, 2]
     landmarks = np.column_stack([random.normal(centre, 60, (33, 2)), np.zeros(33), random.uniform(0.4, 1, 33)])
     person = Person(
         group_id=f"street_{number:05d}-{number:08x}-p0", photo=f"street/street_{number:05d}.jpg", photo_sha256="0" * 64,
-        width=_SIDE, height=_SIDE, box=np.float32([*(centre - 150), *(centre + 150)]), detection=0.9,
-        crop=np.float32([*centre, _CROP]), camera=camera, landmarks=landmarks.astype(np.float32),
+        width=_SIDE, height=_SIDE, box=np.array([*(centre - 150), *(centre + 150)], np.float32), detection=0.9,
+        crop=np.array([*centre, _CROP], np.float32), camera=camera, landmarks=landmarks.astype(np.float32),
         world_landmarks=np.zeros((33, 3), np.float32), mask=np.zeros((64, 64), np.uint8),
         picture=pictures[number % len(pictures)],
     )  # fmt: skip
