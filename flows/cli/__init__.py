@@ -18,10 +18,8 @@
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
 | `render_bench` | What `bench render` draws: the body over a free photograph, random people before random cameras |
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
-| `report_benchmark` | Size and speed of the static report with many people |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
-| `view` | `hmr-align view`: a run in the browser, on this machine alone |
-| `view_benchmark` | Speed of `hmr-align view` over many made-up groups, in a real browser |
+| `viewer/` | `hmr-align view`, and its measurements |
 
 May import: everything, but only inside of commands.
 

@@ -54,8 +54,8 @@ def bench_view(
 
     Example: hmr-align bench view --json view.json
     """
-    from flows.cli.report_benchmark import measure_report
-    from flows.cli.view_benchmark import measure_viewer
+    from flows.cli.viewer.report_benchmark import measure_report
+    from flows.cli.viewer.view_benchmark import measure_viewer
 
     tell_measurements([*measure_viewer(groups, folder), *measure_report()], json_file)
 

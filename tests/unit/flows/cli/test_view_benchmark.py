@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.cli.view_benchmark import BrowserError, browser_path, measure_viewer
+from flows.cli.viewer.view_benchmark import BrowserError, browser_path, measure_viewer
 
 pytestmark = pytest.mark.slow
 

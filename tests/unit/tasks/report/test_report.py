@@ -177,7 +177,6 @@ def test_a_cascade_says_what_it_saved(tmp_path, summary, person, rounds):
     assert told["saving"] in write_report(tmp_path / "run", told, [person], rounds, []).read_text()
 
 
-def test_the_page_needs_no_other_file_and_no_network(tmp_path, summary, person, rounds):
 def test_the_pages_need_the_folder_beside_them_and_no_network(tmp_path, summary, person, rounds):
     path = write_report(tmp_path / "run", summary, [person], rounds, [("cat.png", "nobody was found in it")])
     assert path == tmp_path / "run" / "report.html"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 
-from flows.cli.view import _listening
-from flows.cli.view_benchmark import BrowserError, browser_flags, browser_path
+from flows.cli.viewer.view import _listening
+from flows.cli.viewer.view_benchmark import BrowserError, browser_flags, browser_path
 from flows.server.guarded_server import Doorkeeper
 from tasks.viewer.made_up_run import make_run
 from tasks.viewer.server import ViewedRun, application

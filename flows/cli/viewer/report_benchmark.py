@@ -112,7 +112,7 @@ def _loaded(page: Path) -> int:
     """Bytes of all files that a browser asks for when it opens a page of this disk."""
     from urllib.parse import unquote, urlparse
 
-    from flows.cli.view_benchmark import opened_browser
+    from flows.cli.viewer.view_benchmark import opened_browser
 
     asked: set[str] = set()
     with opened_browser() as browser:
