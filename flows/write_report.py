@@ -20,10 +20,12 @@ from tasks.photograph_people import (
     show_bodies,
     shown_groups,
 )
+from tasks.report.paper_plots import PLOTS, write_plots
 from tasks.report.report import PhotographPerson, RoundRecord, ShownPerson
 from tasks.report.report import write_report as write_page
 from tasks.report.report_tables import benchmark_rows, summary_table_markdown
 from tasks.report.summary import Done, done_by, summarise
+from tasks.report.thumbnails import FOLDER
 from tasks.report_groups import NamedGroup, show_groups
 from tasks.run.artifacts import leave_page, leave_table
 from tasks.run.plan import Plan
@@ -46,7 +48,9 @@ def write_report(settings: Settings) -> str:
     shown = show(plan, measured)
     pictured = show_photographs(plan, measured, shown)
     summary = summarise(plan, done) | {"photographs": photograph_summary(*measured)}
-    write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured)
+    results = {when: plan.benchmark(when) for when in ("before", "after")}
+    write_plots(plan.folder / FOLDER / "plots", results)
+    write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured, PLOTS)
     path = plan.folder / "summary.json"
     write_text(path, json.dumps(summary, indent=1))
     leave_table("benchmark", benchmark_rows(summary), "before and after alignment, test split")

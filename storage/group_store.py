@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -182,6 +182,41 @@ class GroupStore:
         hyps = _read_rows(manifest, "hyps", shard, ends[place] - drawn[group_id], ends[place])
         (group,) = groups_of_rows(groups, hyps)
         return replace(group, person=images.placed(group.person))
+
+    def columns(self, table: Literal["groups", "hyps"], gen: str, shard: str, *names: str) -> pa.Table:
+        """Some columns of a shard's groups or hypotheses, in order, as Arrow: for lists of very many groups.
+
+        Of the file only these columns are read, so its checksums are not; raises StoreError if that fails.
+        """
+        manifest, path = self._groups(gen), self._groups(gen).file(table, shard)
+        if manifest.stored(table, shard) is None:
+            return pa.schema([TABLES[table].field(name) for name in names]).empty_table()
+        try:
+            found = pq.ParquetFile(path).read(list(dict.fromkeys(["group_id", *names])), use_threads=False)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); `GroupStore.verify` says what is damaged") from error
+        return self._held(found).select(list(names))
+
+    def verdict_columns(self, gen: str, critic: str, shard: str, *names: str) -> pa.Table:
+        """Some columns of `scores`, of the newest verdict on each group of a shard, as Arrow; empty without verdicts.
+
+        Groups may be in any order, the hypotheses of one follow each other. Raises StoreError if a file is damaged.
+        """
+        wanted = dict.fromkeys(["group_id", *names])
+        found, seen = [pa.schema([TABLES["scores"].field(name) for name in wanted]).empty_table()], set[str]()
+        for part in self._parts_of(gen, critic, shard):
+            rows = _read(part.manifest, "scores", part.name, *wanted)
+            keys = rows["group_id"].to_pylist()
+            found.append(rows.filter(pa.array([key not in seen for key in keys], pa.bool_())) if seen else rows)
+            seen |= set(keys)
+        return self._held(pa.concat_tables(found)).select(list(names))
+
+    def _held(self, rows: pa.Table) -> pa.Table:
+        """Without the rows of photographs that have changed or gone."""
+        images = self.images
+        if not images.exceptions:
+            return rows
+        return rows.filter(pa.array([images.holds(key) for key in rows["group_id"].to_pylist()], pa.bool_()))
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """The number of hypotheses of each group of a shard, in order."""

@@ -21,6 +21,7 @@
 | `recovery/`, `data/` | `hmr-align recover`; `hmr-align data` |
 | `protocols/` | `hmr-align benchmark --protocol`: predictions against records by published rules |
 | `annotation/` | people's answers about bodies: page, questions, verdicts |
+| `viewer/` | `hmr-align view` |
 
 A task is one stage on one shard of images (64 by default): at least some seconds of work, never one image or one
 request. It takes paths, ids and settings, and returns paths and counts; meshes and scores go through the store. Other

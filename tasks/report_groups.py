@@ -15,6 +15,7 @@ from hmr.detection.photograph import whole_picture
 from storage.group_store import GroupStore
 from tasks.rendering import drawn_groups, save_pictures
 from tasks.report.report import ShownGroup, ShownHypothesis
+from tasks.report.thumbnails import prepare
 from tasks.run.kept_note import made_of, read_note, write_note
 from tasks.run.settings import CriticSection, OverlaySection, Sample
 from tasks.run.shard_task import task
@@ -65,7 +66,8 @@ def show_groups(
     for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), processes=processes):
         group, verdict = drawn.group, critic.judge(drawn)
         place = group.person.group_id
-        save_pictures(drawn, folder / place)
+        photograph, *pictures = save_pictures(drawn, folder / place)
+        prepare(folder.parents[1], photograph, pictures[: len(group)], pictures[len(group) :])
         advantages = group_advantages(
             torch.from_numpy(verdict.scores)[None], **{**advantage.model_dump(), "min_std": 0.0}
         ).values[0]

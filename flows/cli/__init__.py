@@ -19,6 +19,7 @@
 | `render_bench` | What `bench render` draws: the body over a free photograph, random people before random cameras |
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
+| `viewer/` | `hmr-align view`, and its measurements |
 
 May import: everything, but only inside of commands.
 

@@ -42,6 +42,24 @@ def bench_bodies(
     tell_measurements(measure_bodies(body, hypotheses=hypotheses, rounds=rounds), json_file)
 
 
+@bench.command("view")
+def bench_view(
+    groups: Annotated[int, typer.Option(metavar="N", min=100, help="Groups of the made-up run.")] = 10_000,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the made-up run there for another time.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """The viewer and the report in a real browser: first page, filter, memory, size, groups written a second.
+
+    Example: hmr-align bench view --json view.json
+    """
+    from flows.cli.viewer.report_benchmark import measure_report
+    from flows.cli.viewer.view_benchmark import measure_viewer
+
+    tell_measurements([*measure_viewer(groups, folder), *measure_report()], json_file)
+
+
 @bench.command("sampler")
 def bench_sampler(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,

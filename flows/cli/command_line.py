@@ -52,6 +52,7 @@ from flows.cli.output import (
     tell_results,
     tell_table,
 )
+from flows.cli.viewer.view import view
 from flows.record.recording import recorded, unrecorded
 
 MISUSE = 2  # exit code for what the user can fix
@@ -73,6 +74,7 @@ app.add_typer(memory, name="memory")
 app.command("protocols")(protocols.list_protocols)
 app.command()(annotate)
 app.command()(distill)
+app.command()(view)
 
 
 def main() -> None:

@@ -4,10 +4,12 @@
 |---|---|
 | `arms_page` | The page of the study of objectives: a table of its arms and the curves of best-of-M |
 | `photograph_agreement` | How well bodies match people in photographs without ground truth: evidence, not accuracy |
-| `report` | The report of a run: one HTML file that needs no other file and no network |
-| `report_figures` | Pictures of the report, ready for a page: photographs as JPEG data URIs, plots as inline SVG |
+| `paper_plots` | Plots that papers show, as SVG and PDF with their data beside them |
+| `report` | The report of a run: `report.html` and the folder `report` beside it; no network |
+| `report_figures` | Plots of the report as inline SVG |
 | `report_tables` | A run's numbers for people: one sentence, rows of a table, a markdown page |
 | `summary` | All numbers of a run, as in `summary.json`, from the files in its folder |
+| `thumbnails` | Small copies of pictures beside the report, made once |
 
 May import: `tasks.groups`.
 

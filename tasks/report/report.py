@@ -1,24 +1,32 @@
-"""The report of a run: one HTML file that needs no other file and no network.
+"""The report of a run: `report.html`, and beside it the folder `report` with more people and all pictures. No network.
 
-`report_template.html.j2` is the page, `report_figures` makes its pictures, `report_tables` its numbers and texts.
+    report.html               results, some people, plots; of constant size
+    report/people-2.html ...  more people, PEOPLE_A_PAGE each
+    report/<group id>.html    all hypotheses of one person
+    report/pictures/          thumbnails, which pages load when they come into view
+    report/plots/             plots for papers, see `paper_plots`
+
+`report_template.html.j2` is the first page, `report_people.html.j2` the others; `report_figures` makes plots,
+`report_tables` numbers and texts, `thumbnails` the pictures. Paths are relative: the two can be moved or sent together.
 Comments, file names and settings come from outside: the template escapes everything except our own SVG.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from functools import lru_cache
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from storage.finished_file import write_text
 from tasks.critics.monitoring import drift
 from tasks.report import report_tables as tables
 from tasks.report.photograph_agreement import Agreement
-from tasks.report.report_figures import Box, RoundRecord, improvement_figure, learning_curves, photograph_box, picture
+from tasks.report.report_figures import RoundRecord, improvement_figure, learning_curves
 from tasks.report.report_tables import Summary, benchmark_rows, summary_table_markdown
+from tasks.report.thumbnails import FOLDER, GRID, GRID_SIDE, MIDDLE, Box, Thumbnails, photograph_box, put
 
 __all__ = [
     "PhotographPerson",
@@ -32,12 +40,10 @@ __all__ = [
     "write_report",
 ]
 
-LARGE, MIDDLE = 420, 256  # px of the large pictures, and of those for comparison
-GRID = (200, 168, 144, 120, 96, 80, 64)  # px of an overlay in the grid of a group: the largest that fits
-GRID_BYTES = 5_000_000
+LARGE = 420  # px of the large pictures
+PEOPLE_A_PAGE = 12
 BODY, SMALL_BODY = 384, 224  # px of the photographs that the page begins with: of the first, and of the others
 LARGE_BODIES = 8  # the first
-BYTES_PER_PIXEL = 0.36  # of an overlay and its side view in the page, measured on photographs
 
 
 @dataclass(frozen=True)
@@ -101,26 +107,32 @@ def write_report(
     rounds: Sequence[RoundRecord],
     skipped: Sequence[tuple[str, str]],
     photographs: Sequence[PhotographPerson] = (),
+    plots: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write `folder/report.html`. It begins with `photographs` in their order; the first of `shown` is shown large.
+    """Write `folder/report.html` and the folder `report` beside it.
 
-    skipped: (photograph, reason) pairs.
+    It begins with `photographs` in their order; the first of `shown` is shown large. skipped: (photograph, reason)
+    pairs. plots: file names, without ending, in `report/plots`, and their titles.
     """
-    source = resources.files("tasks.report").joinpath("report_template.html.j2").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        source
-    )
-    text = page.render(
+    small = Thumbnails(folder)
+    bodies = [_bodies(one, BODY if k < LARGE_BODIES else SMALL_BODY, small) for k, one in enumerate(photographs)]
+    first = _first(shown[0], small) if shown else None
+    _write_people(folder, summary, shown, small)
+    text = _page("report_template.html.j2").render(
+        pictures=f"{FOLDER}/pictures",
+        pages=f"{FOLDER}/",
         summary=summary,
         headline=tables.headline(summary),
-        bodies=[_bodies(one, BODY if k < LARGE_BODIES else SMALL_BODY) for k, one in enumerate(photographs)],
+        bodies=bodies,
         large_bodies=LARGE_BODIES,
         on_photographs=tables.photograph_rows(summary),
         photographs_text=tables.photographs_text(summary),
         benchmark=_benchmark(summary),
         chooser=tables.chooser(summary),
-        people=_people(shown),
-        first=_first(shown[0]) if shown else None,
+        count=len(shown),
+        people=[_person(person, small) for person in shown[:PEOPLE_A_PAGE]],
+        turns=_turns(len(shown), 1),
+        first=first,
         curves=learning_curves(rounds),
         protocol=tables.PROTOCOLS[summary.get("protocol", "fit")],
         unsure=tables.unsure_joints(summary),
@@ -131,6 +143,7 @@ def write_report(
         leakage=tables.leakage_text(summary),
         stages=_stages(summary),
         skipped=skipped,
+        plots=plots or {},
         number=tables.number,
         percent=tables.percent,
         kind_of_change=tables.kind_of_change,
@@ -138,7 +151,47 @@ def write_report(
     )
     path = folder / "report.html"
     write_text(path, text)
+    small.sweep()
     return path
+
+
+@lru_cache(maxsize=2)
+def _page(name: str) -> Template:
+    """A template of this folder."""
+    loader = PackageLoader("tasks.report", "")
+    whole = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return whole.get_template(name)
+
+
+def _write_people(folder: Path, summary: Summary, shown: Sequence[ShownPerson], small: Thumbnails) -> None:
+    """The pages beside the first: one for each person, and further lists of people. Others' pages are removed."""
+    page, known = _page("report_people.html.j2"), {"run": summary["run"], "critic": summary["critic"]}
+    written = set()
+    people = [_person(person, small) for person in shown]
+
+    def write(name: str, **given: Any) -> None:
+        put(folder / FOLDER / name, page.render(pictures="pictures", **known, **given).encode())
+        written.add(name)
+
+    for person in people:
+        write(person["page"], person=person, title=person["photo"], back="#people")
+    for number in range(2, len(_turns(len(people), 1)) + 1):
+        part = people[(number - 1) * PEOPLE_A_PAGE : number * PEOPLE_A_PAGE]
+        turns = _turns(len(people), number)
+        write(f"people-{number}.html", person=None, people=part, title=f"people {number}", turns=turns, back="#people")
+    for path in (folder / FOLDER).glob("*.html"):
+        if path.name not in written:
+            path.unlink()
+
+
+def _turns(people: int, here: int) -> list[dict[str, Any]]:
+    """The lists of people: name, address in the folder `report`, and whether it is the one that is shown."""
+    count = -(-people // PEOPLE_A_PAGE)
+    names = [f"{k * PEOPLE_A_PAGE + 1}–{min((k + 1) * PEOPLE_A_PAGE, people)}" for k in range(count)]
+    addresses = ["../report.html#people", *(f"people-{k}.html" for k in range(2, count + 1))]
+    return [
+        {"name": name, "href": address, "here": k == here} for k, (name, address) in enumerate(zip(names, addresses), 1)
+    ]
 
 
 def _benchmark(summary: Summary) -> dict[str, Any]:
@@ -182,18 +235,18 @@ def _stages(summary: Summary) -> list[dict[str, Any]]:
     return [{"name": name, **one, "percent": 100 * one["seconds"] / longest} for name, one in stages.items()]
 
 
-def _bodies(person: PhotographPerson, size: int) -> dict[str, Any]:
+def _bodies(person: PhotographPerson, size: int, small: Thumbnails) -> dict[str, Any]:
     """A photograph with the body before and after, as the template shows them."""
     box = photograph_box(person.before.photograph)
     return {
         "photo": person.photo,
         "whole": person.before.agreement.whole,
         "moved": tables.number(person.moved_px),
-        "photograph": picture(person.before.photograph, size, box=box),
+        "photograph": small.of(person.before.photograph, size, box=box),
         "sides": [
             {
                 "when": when,
-                "overlay": picture(one.overlay, size, box=box),
+                "overlay": small.of(one.overlay, size, box=box),
                 "score": one.status.replace("_", " ") if isnan(one.score) else tables.number(one.score),
                 "scored": not isnan(one.score),
                 "distance": tables.number(one.agreement.second_px),
@@ -205,7 +258,7 @@ def _bodies(person: PhotographPerson, size: int) -> dict[str, Any]:
     }
 
 
-def _first(person: ShownPerson) -> dict[str, Any]:
+def _first(person: ShownPerson, small: Thumbnails) -> dict[str, Any]:
     """The large photograph, with the critic's first, the zero-noise and the critic's last hypothesis."""
     labels: dict[int, list[str]] = {}
     group = person.before.hypotheses
@@ -219,47 +272,40 @@ def _first(person: ShownPerson) -> dict[str, Any]:
     box = photograph_box(person.before.photograph)
     return {
         "photo": person.photo,
-        "photograph": picture(person.before.photograph, LARGE, 86, box),
+        "photograph": small.of(person.before.photograph, LARGE, 86, box),
         "picks": [
-            {"label": " and ".join(said), **_hypothesis(group[k], box, LARGE, LARGE // 2, 86)}
+            {"label": " and ".join(said), **_hypothesis(group[k], box, LARGE, LARGE // 2, small, 86)}
             for k, said in labels.items()
         ],
     }
 
 
-def _people(shown: Sequence[ShownPerson]) -> list[dict[str, Any]]:
-    groups = [group for person in shown for group in (person.before, person.after) if group]
-    size = _grid_size(sum(len(group.hypotheses) for group in groups))
-    return [_person(person, photograph_box(person.before.photograph), size) for person in shown]
-
-
-def _person(person: ShownPerson, box: Box, size: int) -> dict[str, Any]:
+def _person(person: ShownPerson, small: Thumbnails) -> dict[str, Any]:
+    box = photograph_box(person.before.photograph)
     return {
         "group_id": person.group_id,
+        "page": f"{person.group_id}.html",
         "photo": person.photo,
-        "photograph": picture(person.before.photograph, MIDDLE, box=box),
-        "before": _group(person.before, box, size),
-        "after": _group(person.after, box, size) if person.after else None,
-        "pairs": _pairs(person, box),
+        "photograph": small.of(person.before.photograph, MIDDLE, box=box),
+        "before": _group(person.before, box, small),
+        "after": _group(person.after, box, small) if person.after else None,
+        "pairs": _pairs(person, box, small),
     }
 
 
-def _grid_size(count: int) -> int:
-    """The largest picture size, px, of the grids with which the page stays small enough to send by e-mail."""
-    return next((size for size in GRID if count * size**2 * BYTES_PER_PIXEL < GRID_BYTES), GRID[-1])
-
-
-def _group(group: ShownGroup, box: Box, size: int) -> dict[str, Any]:
+def _group(group: ShownGroup, box: Box, small: Thumbnails) -> dict[str, Any]:
     scores = [one.score for one in group.hypotheses if not isnan(one.score)]
     return {
         "size": len(group.hypotheses),
         "mean": tables.number(sum(scores) / len(scores) if scores else None),
         "abstained": len(group.hypotheses) - len(scores),
-        "hypotheses": [_hypothesis(group.hypotheses[k], box, size, size * 2 // 3) for k in _in_order(group.hypotheses)],
+        "hypotheses": [
+            _hypothesis(group.hypotheses[k], box, GRID, GRID_SIDE, small) for k in _in_order(group.hypotheses)
+        ],
     }
 
 
-def _pairs(person: ShownPerson, box: Box) -> list[dict[str, Any]]:
+def _pairs(person: ShownPerson, box: Box, small: Thumbnails) -> list[dict[str, Any]]:
     """The zero-noise hypothesis and the critic's first, each before and after alignment."""
     groups = {"before": person.before, **({"after": person.after} if person.after else {})}
     chosen = {name: (_zero_noise(group), _favourite(group)) for name, group in groups.items()}
@@ -267,7 +313,7 @@ def _pairs(person: ShownPerson, box: Box) -> list[dict[str, Any]]:
         {
             "label": label,
             "sides": [
-                (name, _hypothesis(one, box, MIDDLE, 0))
+                (name, _hypothesis(one, box, MIDDLE, 0, small))
                 for name, picks in chosen.items()
                 if (one := picks[place]) is not None
             ],
@@ -290,12 +336,14 @@ def _in_order(group: Sequence[ShownHypothesis]) -> list[int]:
     return sorted(range(len(group)), key=lambda k: (group[k].rank is None, group[k].rank or 0, k))
 
 
-def _hypothesis(one: ShownHypothesis, box: Box, size: int, side: int, quality: int = 78) -> dict[str, Any]:
+def _hypothesis(
+    one: ShownHypothesis, box: Box, size: int, side: int, small: Thumbnails, quality: int = 80
+) -> dict[str, Any]:
     """A hypothesis as the template shows it, its overlay cut to `box`; side = 0 leaves its side view out."""
     scored = not isnan(one.score)
     return {
-        "overlay": picture(one.overlay, size, quality, box),
-        "side": picture(one.side, side, quality) if side else "",
+        "overlay": small.of(one.overlay, size, quality, box),
+        "side": small.of(one.side, side, quality) if side else "",
         "bar": one.score if scored else None,
         "score": tables.number(one.score) if scored else one.status.replace("_", " "),
         "rank": f"#{one.rank}" if one.rank is not None else "unranked",

@@ -1,12 +1,11 @@
-"""Pictures of the report, ready for a page: photographs as JPEG data URIs, plots as inline SVG."""
+"""Plots of the report as inline SVG."""
 
-import base64
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +13,6 @@ import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from tasks.report.report_tables import known
 
@@ -36,6 +34,8 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
 }
+"""How all plots look."""
+
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#1f6f8b", "#d9822b", "#1a7f4b", "#b3372f", "#8a94a1"
 
 
@@ -54,45 +54,6 @@ class RoundRecord:
         """Path, relative to the run's folder, of the page that says why the round stopped; None if there is none."""
         path = self.curves.with_name("why_it_stopped.html")
         return "/".join(path.parts[-3:]) if path.exists() else None
-
-
-class Box(NamedTuple):
-    """A square part of a square picture, as shares (0..1) of its side."""
-
-    left: float
-    top: float
-    side: float
-
-
-WHOLE = Box(0.0, 0.0, 1.0)
-
-
-def photograph_box(path: Path) -> Box:
-    """The smallest square that holds the photograph: a frame that extends past its border is black there."""
-    with Image.open(path) as opened:
-        opened.draft("L", (256, 256))
-        bright = np.asarray(opened.convert("L")) > 24  # JPEG leaves some noise in black
-    rows, columns = (np.flatnonzero(bright.any(axis)) / len(bright) for axis in (1, 0))
-    if not len(rows):
-        return WHOLE
-    side = min(1.0, max(np.ptp(rows), np.ptp(columns)) + 1 / len(bright))
-    left, top = (min(max((line[0] + line[-1] - side) / 2, 0.0), 1.0 - side) for line in (columns, rows))
-    return Box(float(left), float(top), float(side))
-
-
-def picture(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
-    """A square part of a picture as a JPEG data URI of at most `size` px. quality: of the JPEG, 1-100."""
-    with Image.open(path) as opened:
-        wanted = int(size / box.side)
-        opened.draft("RGB", (wanted, wanted))  # a JPEG may be decoded at a fraction of its size
-        whole = opened.width
-        right, bottom = box.left + box.side, box.top + box.side
-        limits = (whole * box.left, whole * box.top, whole * right, whole * bottom)
-        small = opened.convert("RGB").crop(limits)
-    small.thumbnail((size, size), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=quality, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def improvement_figure(summary: Mapping[str, Any], estimates: Mapping[str, str]) -> Markup | None:

@@ -63,6 +63,9 @@ BY_OTHER_TESTS = {
     "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
     "hmr-align bench people --json people_speed.json",  # test_people_benchmark.py
     "hmr-align bench store --json store.json",  # test_store_benchmark.py
+    "hmr-align view runs/default",  # test_site.py
+    "hmr-align view runs/default --against runs/other",
+    "hmr-align bench view --json view.json",  # test_view_benchmark.py
     "hmr-align bench startup --json startup.json",  # test_startup_benchmark.py
     "hmr-align bench pipeline --json pipeline.json",  # test_pipeline_benchmark.py
     "hmr-align bench all --json all.json",  # its parts one by one

@@ -22,7 +22,6 @@ from tasks.report.report import (
     summary_table_markdown,
     write_report,
 )
-from tasks.report.report_figures import photograph_box
 from tasks.report.report_tables import (
     duration,
     headline,
@@ -35,6 +34,7 @@ from tasks.report.report_tables import (
     uncertainty_text,
     unsure_joints,
 )
+from tasks.report.thumbnails import Box, Thumbnails, photograph_box
 
 ATTACK = "<script>alert('arm')</script> & <img src=http://evil.example/x>"
 
@@ -177,17 +177,55 @@ def test_a_cascade_says_what_it_saved(tmp_path, summary, person, rounds):
     assert told["saving"] in write_report(tmp_path / "run", told, [person], rounds, []).read_text()
 
 
-def test_the_page_needs_no_other_file_and_no_network(tmp_path, summary, person, rounds):
+def test_the_pages_need_the_folder_beside_them_and_no_network(tmp_path, summary, person, rounds):
     path = write_report(tmp_path / "run", summary, [person], rounds, [("cat.png", "nobody was found in it")])
     assert path == tmp_path / "run" / "report.html"
-    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
-    page = Page(path)
-    for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "iframe", "object", "base")
-        for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
-            assert re.match(r"data:image/jpeg;base64,|#", attributes.get(name) or "#"), (tag, name)
-    assert "url(http" not in path.read_text() and "@import" not in path.read_text()
-    assert sum(tag == "svg" for tag, _ in page.tags) == 2  # intervals and learning curves
+    assert sorted(file.name for file in path.parent.iterdir()) == ["report", "report.html"]
+    pages = [path, path.parent / "report" / "street-0a1b2c3d-p0.html"]
+    assert sorted(path.parent.glob("report/*.html")) == pages[1:]
+    shown = set()
+    for each in pages:
+        for tag, attributes in Page(each).tags:
+            assert tag not in ("script", "link", "iframe", "object", "base")
+            for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                target = (attributes.get(name) or "#").partition("#")[0]
+                assert not re.match(r"[a-z]+:|/", target) and (each.parent / target).exists(), (tag, name, target)
+                shown |= {(each.parent / target).resolve()} if tag == "img" and name == "src" else set()
+            assert tag != "img" or attributes["loading"] == "lazy"
+        assert "url(http" not in each.read_text() and "@import" not in each.read_text()
+    assert shown == {file.resolve() for file in path.parent.glob("report/pictures/*")}
+    assert sum(tag == "svg" for tag, _ in Page(path).tags) == 2  # intervals and learning curves
+
+
+def test_the_first_page_does_not_grow_with_the_people(tmp_path, summary, person):
+    def pages(count):
+        shown = [replace(person, group_id=f"street-{k:08x}-p0") for k in range(count)]
+        return write_report(tmp_path, summary, shown, [], [])
+
+    few = pages(12).stat().st_size
+    many = pages(40)
+    assert many.stat().st_size < few + 1000  # a line of links more
+    further = [f"people-{number}.html" for number in (2, 3, 4)]
+    assert [path.name for path in sorted(tmp_path.glob("report/people-*.html"))] == further
+    listed = [Page(path).text.count("mean score") for path in (many, *sorted(tmp_path.glob("report/people-*.html")))]
+    assert listed == [12, 12, 12, 4] and {a.get("href") for _, a in Page(many).tags} >= {f"report/{f}" for f in further}
+    pages(1)  # what is no longer shown goes
+    assert [path.name for path in tmp_path.glob("report/*.html")] == ["street-00000000-p0.html"]
+
+
+def test_a_thumbnail_is_made_once_and_again_if_its_picture_changed(tmp_path, pictures):
+    thumbnails = Thumbnails(tmp_path)
+    name = thumbnails.of(pictures[0], 32, box=Box(0, 0, 0.5))
+    with Image.open(thumbnails.folder / name) as made:
+        assert made.size == (32, 32) and min(made.convert("L").getextrema()) > 24  # the black is cut off
+    written = (thumbnails.folder / name).stat().st_mtime_ns
+    assert Thumbnails(tmp_path).of(pictures[0], 32, box=Box(0, 0, 0.5)) == name
+    assert (thumbnails.folder / name).stat().st_mtime_ns == written
+    Image.new("RGB", (90, 90), "red").save(pictures[0])
+    other = Thumbnails(tmp_path)
+    assert other.of(pictures[0], 32, box=Box(0, 0, 0.5)) != name
+    other.sweep()
+    assert len(list(other.folder.iterdir())) == 1
 
 
 def test_the_page_opens_with_photographs_before_and_after(tmp_path, summary, person, standing):
@@ -278,7 +316,7 @@ def test_a_group_that_nobody_scored(tmp_path, summary, person):
     group = replace(person.before, hypotheses=silent)
     page = Page(write_report(tmp_path, summary, [replace(person, before=group, after=None)], [], []))
     assert "rate limited" in page.text and "the critic scored none" in page.text
-    assert "mean score n/a" in page.text and "after alignment, " not in page.text
+    assert "mean score n/a" in page.text and "All 3 hypotheses before, 3 after" not in page.text
 
 
 def test_a_run_that_did_nothing(tmp_path, summary):
