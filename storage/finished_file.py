@@ -17,7 +17,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -26,9 +26,12 @@ __all__ = [
     "UNFINISHED",
     "finished_file",
     "finished_folder",
+    "flush",
     "make_folder",
+    "put_in_place",
     "read_again",
     "remove_strays",
+    "unfinished_file",
     "write_bytes",
     "write_text",
 ]
@@ -46,12 +49,26 @@ def finished_file(path: Path) -> Iterator[Path]:
 
     Missing folders are made. After an exception the old file at `path` is still there, and nothing else is left.
     """
+    with unfinished_file(path) as unfinished:
+        yield unfinished
+        flush(unfinished)
+        put_in_place({unfinished: path})
+
+
+@contextmanager
+def unfinished_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; removed when the block ends, unless `put_in_place` has moved it."""
     make_folder(path.parent)
     with _claimed(path.parent, path.suffix) as unfinished:
         yield unfinished
-        _flush(unfinished)
+
+
+def put_in_place(files: Mapping[Path, Path]) -> None:
+    """Move flushed files to their final paths, which they replace; each folder is flushed once."""
+    for unfinished, path in files.items():
         os.replace(unfinished, path)
-        _flush(path.parent)
+    for folder in {path.parent for path in files.values()}:
+        flush(folder)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -79,11 +96,11 @@ def finished_folder(path: Path) -> Iterator[Path]:
         try:
             yield unfinished
             for part in (*unfinished.rglob("*"), unfinished):
-                _flush(part)
+                flush(part)
             if path.exists():
                 os.rename(path, old)
             os.rename(unfinished, path)
-            _flush(path.parent)
+            flush(path.parent)
         finally:
             if old.exists() and not path.exists():
                 os.rename(old, path)
@@ -119,7 +136,7 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+        flush(folder.parent)
 
 
 @contextmanager
@@ -160,7 +177,7 @@ def _remove_if_dead(path: Path) -> bool:
         os.close(handle)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Flush a file's bytes or a folder's names to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

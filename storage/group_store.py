@@ -27,9 +27,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -38,12 +37,15 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.finished_file import read_again, write_bytes
+from storage.entries import StoredShard, natural, new_file
+from storage.finished_file import read_again
 from storage.image_list import ImageList, read_images, write_images
-from storage.manifest import Manifest, NewFile, PartlyRead, StoredShard, natural, new_file
+from storage.manifest import Manifest, PartlyRead, opened
 from storage.records import PASSING, Group, Person, Verdict
+from storage.remote_path import Place, tables_of, write_whole
 from storage.rows import (
     content_digest,
+    earlier_content_digest,
     groups_of_rows,
     people_of_rows,
     rows_of_groups,
@@ -65,8 +67,6 @@ _SETS = {
 
 _ORDER, _PENDING = "order", "pending"
 """Notes in manifests. Of groups: a digest of which there are. Of verdicts: how many have a temporary fault."""
-
-_LARGE = 1_000_000  # bytes from which threads are worth starting
 
 
 class VerdictSummary(NamedTuple):
@@ -96,7 +96,12 @@ class GroupStore:
     a shard is not in the store.
     """
 
-    root: Path
+    root: Place  # a folder, which may name another place for its tables, or a prefix in an object store
+
+    @cached_property
+    def place(self) -> Any:
+        """Where the tables lie: a `Place`."""
+        return tables_of(self.root)
 
     def write_people(self, shard: str, people: Sequence[Person]) -> None:
         """Add the people found in one shard of the photographs (none, if none were found).
@@ -109,11 +114,11 @@ class GroupStore:
     @property
     def images(self) -> ImageList:
         """The photographs; an empty list if the store keeps none."""
-        return read_images(self.root) or ImageList(Path(), ())
+        return read_images(self.place) or ImageList(Path(), ())
 
     def write_images(self, images: ImageList) -> None:
         """Replace the list of photographs; rows of removed photographs are hidden from then on."""
-        write_images(self.root, images)
+        write_images(self.place, images)
 
     def people_shards(self) -> list[str]:
         """The shards of people, without those whose photographs have all changed or gone."""
@@ -142,8 +147,8 @@ class GroupStore:
 
     def gens(self) -> list[str]:
         """The generations that have groups."""
-        found = self.root.glob("groups/gen=*/_manifest.json")
-        return sorted((path.parent.name.removeprefix("gen=") for path in found), key=natural)
+        found = [path.name.removeprefix("gen=") for path in self.place.glob("groups/gen=*")]
+        return sorted((gen for gen in found if self._groups(gen).begun()), key=natural)
 
     def group_shards(self, gen: str) -> list[str]:
         """The shards of groups of a generation, without those whose photographs have all changed or gone."""
@@ -270,7 +275,7 @@ class GroupStore:
         path = self._about(critic)
         content = json.dumps(about, indent=1, sort_keys=True).encode()
         if not path.exists() or path.read_bytes() != content:
-            write_bytes(path, content)
+            write_whole(path, content)
 
     def critic_description(self, critic: str) -> dict[str, Any] | None:
         """The description that `describe_critic` wrote; None if there is none, as in older stores."""
@@ -278,10 +283,10 @@ class GroupStore:
 
     def all_critics(self) -> list[str]:
         """The critics that have judged, or were about to judge, groups of any generation."""
-        return sorted({unquote(path.name.removeprefix("critic=")) for path in self.root.glob("scores/critic=*")})
+        return sorted({unquote(path.name.removeprefix("critic=")) for path in self.place.glob("scores/critic=*")})
 
-    def _about(self, critic: str) -> Path:
-        return self.root / "scores" / _critic(critic) / "_about.json"
+    def _about(self, critic: str) -> Any:
+        return self.place / "scores" / _critic(critic) / "_about.json"
 
     def _check_names(self, gen: str, critic: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         strangers = sorted({verdict.critic for verdict in verdicts} - {critic})
@@ -316,7 +321,7 @@ class GroupStore:
 
     def critics(self, gen: str) -> list[str]:
         """The critics that have judged groups of a generation."""
-        found = self.root.glob(f"scores/critic=*/gen={_name('generation', gen)}")
+        found = self.place.glob(f"scores/critic=*/gen={_name('generation', gen)}")
         return sorted({unquote(path.parent.name.removeprefix("critic=")) for path in found})
 
     def verdict_shards(self, gen: str, critic: str) -> list[str]:
@@ -331,7 +336,7 @@ class GroupStore:
         parts = self._parts_of(gen, critic, shard)
         if not parts:
             raise StoreError(
-                f"{self.root}: no verdicts of critic '{critic}' on shard '{shard}' of '{gen}'; score it first"
+                f"{self.place}: no verdicts of critic '{critic}' on shard '{shard}' of '{gen}'; score it first"
             )
         images = self.images
         return [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]
@@ -388,22 +393,23 @@ class GroupStore:
 
     def verify(self) -> list[str]:
         """Faults of the store's files, one sentence each; reads all files."""
-        return [problem for manifest in self._manifests() for problem in manifest.all_damage()]
+        return [problem for manifest in self.manifests() for problem in manifest.all_damage()]
 
-    def sweep(self, damaged: bool = False) -> list[Path]:
+    def sweep(self, damaged: bool = False) -> list[Any]:
         """Remove the files that no manifest knows, left by killed writers, and return their paths.
 
         With `damaged`, shards with a damaged or lost file are removed too, so that the next run makes them again.
         """
-        return [path for manifest in self._manifests() for path in manifest.sweep(damaged)]
+        return [path for manifest in self.manifests() for path in manifest.sweep(damaged)]
 
     def _write_verdicts(self, manifest: Manifest, name: str, verdicts: Sequence[Verdict]) -> None:
         pending = sum(verdict.pending for verdict in verdicts)
         self._write(manifest, name, rows_of_verdicts(verdicts), {_PENDING: pending})
 
     def _write(self, manifest: Manifest, shard: str, tables: dict[str, pa.Table], noted: Mapping[str, Any]) -> None:
-        content, files = _encoded(tables)
-        manifest.commit(_name("shard", shard), content, files, noted)
+        files = {name: lambda table=table: new_file(encode(table)) for name, table in tables.items() if len(table)}
+        content, earlier = content_digest(tables), partial(earlier_content_digest, tables)
+        manifest.commit(_name("shard", shard), content, files, noted, earlier)
 
     def _verdicts(self, gen: str, critic: str, shard: str, parts: Sequence[_Part]) -> list[Verdict]:
         """The newest verdict on each group, in the groups' order. `parts`: newest first."""
@@ -459,7 +465,7 @@ class GroupStore:
 
     def _runs(self, gen: str, critic: str) -> list[tuple[str, Manifest]]:
         """The runs in which a critic judged groups of a generation."""
-        runs = self.root.glob(f"scores/{_critic(critic)}/gen={_name('generation', gen)}/run=*")
+        runs = self.place.glob(f"scores/{_critic(critic)}/gen={_name('generation', gen)}/run=*")
         return [(run, self._scores(critic, gen, run)) for run in (path.name.removeprefix("run=") for path in runs)]
 
     def _shown(self, manifest: Manifest) -> list[str]:
@@ -478,18 +484,18 @@ class GroupStore:
         return self._manifest(("scores", "replies"), version)
 
     def _manifest(self, tables: tuple[str, ...], version: str) -> Manifest:
-        return Manifest({table: self.root / table / version for table in tables})
+        return Manifest({table: self.place / table / version for table in tables})
 
-    def _manifests(self) -> list[Manifest]:
+    def manifests(self) -> list[Manifest]:
         """All manifests, also those never written because their first writer was killed."""
         return [
             self._manifest(tables, version)
             for tables, pattern in _SETS.items()
             for version in sorted(
                 {
-                    str(folder.relative_to(self.root / table))
+                    str(folder.relative_to(self.place / table))
                     for table in tables
-                    for folder in self.root.glob(f"{table}/{pattern}")
+                    for folder in self.place.glob(f"{table}/{pattern}")
                     if folder.is_dir()
                 }
             )
@@ -499,17 +505,6 @@ class GroupStore:
 def _digest(content: str, hidden: Sequence[str]) -> str:
     """Digest of a shard's content and of what is hidden of it."""
     return hashlib.sha256("/".join([content, *sorted(hidden)]).encode()).hexdigest() if hidden else content
-
-
-def _encoded(tables: dict[str, pa.Table]) -> tuple[str, dict[str, NewFile]]:
-    """Digest of the content, and the file of each table that has rows; large tables keep all cores busy."""
-    filled = {name: table for name, table in tables.items() if len(table)}
-    if sum(table.nbytes for table in filled.values()) < _LARGE:
-        return content_digest(tables), {name: new_file(encode(table)) for name, table in filled.items()}
-    with ThreadPoolExecutor() as pool:
-        content = pool.submit(content_digest, tables)
-        files = pool.map(lambda table: new_file(encode(table)), filled.values())
-        return content.result(), dict(zip(filled, files))
 
 
 def _read(manifest: Manifest, table: str, shard: str, *columns: str) -> pa.Table:
@@ -563,9 +558,10 @@ def _order(drawn: Mapping[str, int]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _groups_in(path: Path, order: str) -> dict[str, int]:
+def _groups_in(path: Place, order: str) -> dict[str, int]:
     """Groups of a file and their sizes, from two small columns, checked against the digest in the manifest."""
-    table = pq.ParquetFile(path).read(["group_id", "hypotheses"], use_threads=False)
+    with opened(path) as file:
+        table = pq.ParquetFile(file).read(["group_id", "hypotheses"], use_threads=False)
     drawn = _sizes(table)
     if _order(drawn) != order:
         raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")

@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.finished_file import write_bytes
 from storage.records import Person
+from storage.remote_path import Place, RemotePath, write_whole
 from storage.schema import VERSION, StoreError
 
 FILE = "images.parquet"
@@ -92,23 +92,27 @@ def image_of(group_id: str) -> str:
     return group_id.rpartition("-p")[0]
 
 
-def write_images(store: Path, found: ImageList) -> None:
+def write_images(store: Place, found: ImageList) -> None:
     """Replace the list of a store's photographs."""
     columns = zip(*found.images) if found.images else ([] for _ in SCHEMA)
     metadata = {
         _VERSION: str(VERSION).encode(),
         _ROOT: os.fsencode(found.root),
-        _FROM_STORE: os.fsencode(os.path.relpath(found.root, store)),
     }
+    if isinstance(store, Path):
+        metadata[_FROM_STORE] = os.fsencode(os.path.relpath(found.root, store))
     table = pa.table([pa.array(column, pa.string()) for column in columns], SCHEMA.with_metadata(metadata))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_bytes(store / FILE, sink.getvalue().to_pybytes())
+    write_whole(store / FILE, sink.getvalue().to_pybytes())
 
 
-def read_images(store: Path) -> ImageList | None:
+def read_images(store: Place) -> ImageList | None:
     """The photographs of a store; None if it has no list, as in version 0.1. Raises StoreError if it is damaged."""
     try:
+        if isinstance(store, RemotePath):
+            content = (store / FILE).read_bytes()
+            return _parsed(store, content)
         state = (store / FILE).stat()
     except FileNotFoundError:
         return None
@@ -118,19 +122,24 @@ def read_images(store: Path) -> ImageList | None:
 @lru_cache(maxsize=8)
 def _read(store: Path, inode: int, changed_ns: int, size: int) -> ImageList:
     """The list, read once per file: a new file has other numbers here, since it replaces the old one whole."""
+    return _parsed(store, (store / FILE).read_bytes())
+
+
+@lru_cache(maxsize=8)
+def _parsed(store: Place, content: bytes) -> ImageList:
     path = store / FILE
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(content))
         metadata = table.schema.metadata
         rows = zip(*(table[name].to_pylist() for name in SCHEMA.names))
-        absolute, relative = Path(os.fsdecode(metadata[_ROOT])), os.fsdecode(metadata[_FROM_STORE])
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError) as error:
+        absolute, relative = Path(os.fsdecode(metadata[_ROOT])), os.fsdecode(metadata.get(_FROM_STORE, b""))
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}: not a list of photographs ({error}); restore it from a copy, or remove it: the next `hmr-align "
             "sample` writes it anew"
         ) from error
     # A run that was moved together with its photographs finds them beside it.
-    beside = Path(os.path.normpath(store / relative))
+    beside = Path(os.path.normpath(store / relative)) if isinstance(store, Path) and relative else absolute
     return ImageList(beside if beside.is_dir() and not absolute.is_dir() else absolute, [Image(*row) for row in rows])
 
 

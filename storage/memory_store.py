@@ -19,7 +19,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.manifest import Manifest, new_file
+from storage.entries import new_file
+from storage.manifest import Manifest
 from storage.schema import StoreError, decode, encode
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -94,7 +95,7 @@ class MemoryStore:
             name: pa.Table.from_pylist([dict(row) for row in rows.get(name, ())], schema=schema)
             for name, schema in MEMORY_TABLES.items()
         }
-        files = {name: new_file(encode(table)) for name, table in tables.items() if len(table)}
+        files = {name: lambda table=table: new_file(encode(table)) for name, table in tables.items() if len(table)}
         try:
             self._manifest().commit(version, _digest(tables), files, {})
         except StoreError as error:

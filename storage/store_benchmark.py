@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from storage.entries import NewFile, new_file
 from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.journal import write_journal
-from storage.manifest import Manifest, NewFile, new_file
+from storage.manifest import Manifest
 from storage.records import Group, Person, Verdict
 from storage.rows import rows_of_verdicts
 from storage.schema import GROUPS, HYPS, Encoded, shape_of
@@ -97,9 +98,10 @@ def _one_of(root: Path, many: int, rounds: int) -> Row:
 def _commits(root: Path, rounds: int) -> list[Row]:
     """Milliseconds of a commit to an empty manifest and to a large one, and seconds until a large one is open."""
     content = np.random.default_rng(2).bytes(20_000)
-    files, noted = {"scores": new_file(Encoded(1280, memoryview(content), (len(content),)))}, {"pending": 0}
+    file, noted = new_file(Encoded(1280, memoryview(content), (len(content),))), {"pending": 0}
+    files = {"scores": lambda: file}
     empty, large = (Manifest({"scores": root / name}) for name in ("empty", "large"))
-    _fill(root / "large", files["scores"], noted)
+    _fill(root / "large", file, noted)
     one: list[float] = []
     many: list[float] = []
     for k in range(rounds):

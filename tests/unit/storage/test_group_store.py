@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.group_store import GroupStore, StoreError
-from storage.rows import content_digest, rows_of_groups, rows_of_people, rows_of_verdicts
+from storage.rows import earlier_content_digest, rows_of_groups, rows_of_people, rows_of_verdicts
 from tests.factories import make_group, make_person, make_reply, make_verdict, same
 
 CRITIC = "scripted@1"
@@ -357,8 +357,8 @@ def test_contents_of_equal_records_are_those_of_version_0_1():
         make_verdict(groups[1], [5.5], uncertainty=np.array([0.5]), rules=("r1", "r2"), cost=0.5),
         make_verdict(groups[2], seconds=9.0),
     ]
-    assert content_digest(rows_of_people([group.person for group in groups])).startswith("9ff30ab2f6291b74")
-    assert content_digest(rows_of_groups(groups)).startswith("0acb5125a0be8c7b")
-    assert content_digest(rows_of_verdicts(verdicts)).startswith("e5fb98b59f187039")
-    assert content_digest(rows_of_groups([])).startswith("f6f232f67ff926da")
-    assert content_digest(rows_of_verdicts([])).startswith("ed829ef26b8b0ce8")
+    assert earlier_content_digest(rows_of_people([group.person for group in groups])).startswith("9ff30ab2f6291b74")
+    assert earlier_content_digest(rows_of_groups(groups)).startswith("0acb5125a0be8c7b")
+    assert earlier_content_digest(rows_of_verdicts(verdicts)).startswith("e5fb98b59f187039")
+    assert earlier_content_digest(rows_of_groups([])).startswith("f6f232f67ff926da")
+    assert earlier_content_digest(rows_of_verdicts([])).startswith("ed829ef26b8b0ce8")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -14,10 +15,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from storage import manifest as manifests
+from storage import local_log
+from storage.entries import new_file
 from storage.finished_file import UNFINISHED
 from storage.group_store import GroupStore, StoreError
-from storage.manifest import Manifest, new_file
+from storage.manifest import Manifest
 from storage.records import Group, Verdict
 from storage.schema import HYPS, TABLES, encode
 from tests.factories import make_group, make_reply, make_verdict, same
@@ -251,7 +253,7 @@ def test_a_store_of_version_0_1_is_read_and_goes_on(tmp_path):
     store = GroupStore(tmp_path)
     write_shards(tmp_path, range(3))
     as_version_0_1(tmp_path)
-    manifests._readings.clear()
+    local_log._readings.clear()
     assert_complete(store, 3)
     group = groups_of(2)[1]
     assert same(store.read_group("round0", "2", group.person.group_id), group)
@@ -288,7 +290,7 @@ def test_a_damaged_journal_is_one_clear_error(tmp_path, damage):
         path.unlink()
     else:
         path.write_bytes(whole[:400] if damage == "cut short" else whole[:400] + bytes([whole[400] ^ 1]) + whole[401:])
-    manifests._readings.clear()
+    local_log._readings.clear()
     for use in (store.people_shards, store.read_people, lambda: store.write_people("9", []), store.sweep):
         with pytest.raises(StoreError, match=f"{path}: (lost|changed or cut short) since it was written; restore it"):
             use()
@@ -324,7 +326,7 @@ def test_any_order_of_writers_kills_and_sweeps(tmp_path_factory, steps):
     for what, number, rows in steps:
         name = f"shard{number}"
         if what == "forget":
-            manifests._readings.clear()
+            local_log._readings.clear()
         elif what == "tail":
             for journal in manifest.path.parent.glob("_journal-*"):
                 with open(journal, "ab") as file:
@@ -338,7 +340,7 @@ def test_any_order_of_writers_kills_and_sweeps(tmp_path_factory, steps):
             damaged.add(name)
         elif what == "commit":
             content = f"content of {rows}"
-            files = {"hyps": new_file(encode(hypotheses(rows)))} if rows else {}
+            files = {"hyps": partial(new_file, encode(hypotheses(rows)))} if rows else {}
             if model.get(name, content) != content:
                 with pytest.raises(StoreError, match="with other content"):
                     manifest.commit(name, content, files, {})

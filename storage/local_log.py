@@ -1,0 +1,195 @@
+"""Commits in a folder of this machine or of a shared disk: a journal, and a lock around each commit.
+
+    _manifest.json      {"schema": 2, "journal": 1}
+    _journal-1.jsonl    see `storage.journal`; its lines are those of `storage.entries`
+
+A commit appends a line to the journal, which takes the same time for any number of shards. A lock held from reading the
+manifest to the end of the commit keeps two writers from losing each other's shards; it is released when the process
+ends, in any way. To remove shards, a new journal is written, and the manifest is replaced by one that names it.
+
+Version 0.1 kept the shards themselves in `_manifest.json`. That is read too; the next commit turns it into a journal.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from storage.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
+from storage.finished_file import (
+    UNFINISHED,
+    flush,
+    make_folder,
+    put_in_place,
+    remove_strays,
+    unfinished_file,
+    write_text,
+)
+from storage.journal import append, lines_since, read_head, write_journal
+from storage.schema import StoreError
+
+# Readers of a folder of Parquet files (pandas, Spark) ignore files with a leading underscore.
+MANIFEST = "_manifest.json"
+_LOCK, _TEMPORARY = "_lock", "_tmp-"  # the last by programs of version 0.1
+_ALL_IN_ONE, _FORMAT = 1, 2  # the first is of version 0.1
+
+_readings: dict[Path, Reading] = {}
+_MOST_READINGS = 64
+
+
+@dataclass(frozen=True)
+class LocalLog:
+    """The commits of one version of a set of tables; the first of the folders has the manifest."""
+
+    folders: dict[str, Path]
+
+    @property
+    def path(self) -> Path:
+        """The manifest's file."""
+        return next(iter(self.folders.values())) / MANIFEST
+
+    def file(self, table: str, shard: str, stored: StoredFile | None) -> Path:
+        """The path of a shard's Parquet file."""
+        return self.folders[table] / f"{shard}.parquet"
+
+    def begun(self) -> bool:
+        """Whether anything was committed."""
+        return self.path.exists()
+
+    def forget(self) -> None:
+        """The next reading is one of the disk alone."""
+        _readings.pop(self.path, None)
+
+    def reading(self) -> Reading:
+        """The present content; if the journal has grown since the last reading, only new lines are read."""
+        try:
+            details = self.path.read_bytes()
+        except FileNotFoundError:
+            return Reading.empty(0)
+        said = _said(self.path, details)
+        if isinstance(said, Reading):
+            return said
+        journal, before = self._journal(said), _readings.get(self.path, Reading.empty(said))
+        head = read_head(journal)
+        if head and (said, head) == (before.number, before.head):
+            return before
+        for known in (before, Reading.empty(said)) if before.number == said else (Reading.empty(said),):
+            found = lines_since(journal, head, known.counted)
+            if found:
+                read = self._with_lines(known._replace(head=head, counted=found[0]), found[1])
+                self._remember(read)
+                return read
+        if self.path.read_bytes() == details and read_head(journal) == head:
+            raise _damaged_journal(journal)
+        return self.reading()  # someone wrote to it while we read
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the one lock of this manifest."""
+        for folder in self.folders.values():
+            make_folder(folder)
+        with open(self.path.with_name(_LOCK), "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def written(self, path: Path, content: bytes | memoryview) -> Iterator[Path]:
+        """The bytes on disk beside their place; gone after the block, unless `put` moved them there."""
+        with unfinished_file(path) as unfinished:
+            unfinished.write_bytes(content)
+            flush(unfinished)
+            yield unfinished
+
+    def put(self, files: Mapping[Path, Path]) -> None:
+        """Move written files to their places."""
+        put_in_place(files)
+
+    def add(self, known: Reading, name: str, shard: StoredShard) -> bool:
+        """Commit a shard; for the holder of the lock, who knows what is there. Always true."""
+        if not known.number:
+            self.replace(known, known.shards | {name: shard})
+            return True
+        journal = self._journal(known.number)
+        appended = append(journal, known.head, known.counted, lines_of({name: shard}))
+        if appended is None:
+            raise _damaged_journal(journal)
+        known.hold(name, shard)
+        self._remember(known._replace(head=appended[0], counted=appended[1]))
+        return True
+
+    def replace(self, known: Reading, shards: Mapping[str, StoredShard]) -> bool:
+        """Commit these shards in place of those that are known to be there; for the holder of the lock."""
+        number = known.number + 1
+        write_journal(self._journal(number), lines_of(shards))
+        write_text(self.path, json.dumps({"schema": _FORMAT, "journal": number}))
+        if known.number:
+            self._journal(known.number).unlink(missing_ok=True)
+        return True
+
+    def strays(self, known: Reading, older_than: float) -> dict[Path, int]:
+        """Files of no shard that were written before this time (seconds since 1970), and their bytes."""
+        kept = {self.file(table, name, None) for name, shard in known.shards.items() for table in shard.files}
+        kept.add(self._journal(known.number))
+        patterns = ("*.parquet", f"{_TEMPORARY}*", "_journal-*.jsonl")
+        found = {path for folder in self.folders.values() for like in patterns for path in folder.glob(like)}
+        sizes = {path: path.lstat() for path in sorted(found - kept) if not path.name.startswith(UNFINISHED)}
+        return {path: about.st_size for path, about in sizes.items() if about.st_mtime < older_than}
+
+    def remove_unfinished(self) -> list[Path]:
+        """Remove what killed writers left half done."""
+        return [path for folder in self.folders.values() for path in remove_strays(folder)]
+
+    def _journal(self, number: int) -> Path:
+        return self.path.with_name(f"_journal-{number}.jsonl")
+
+    def _remember(self, reading: Reading) -> None:
+        if len(_readings) >= _MOST_READINGS:
+            _readings.clear()
+        _readings[self.path] = reading
+
+    def _with_lines(self, reading: Reading, lines: bytes) -> Reading:
+        try:
+            return with_lines(reading, lines)
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"{self.path}: lines of its journal are no shards ({error!r}); restore both from a copy"
+            ) from error
+
+
+def _damaged_journal(path: Path) -> StoreError:
+    return StoreError(
+        f"{path}: {'changed or cut short' if path.exists() else 'lost'} since it was written; restore it from a copy, "
+        f"together with {MANIFEST}, or rebuild both from the files beside them (`hmr-align store repair`)"
+    )
+
+
+@lru_cache(maxsize=64)
+def _said(path: Path, details: bytes) -> int | Reading:
+    """The content of `_manifest.json`: the number of the journal or, in version 0.1, the shards themselves."""
+    try:
+        said = json.loads(details)
+        if said["schema"] == _FORMAT:
+            return int(said["journal"])
+        if said["schema"] != _ALL_IN_ONE:
+            raise StoreError(
+                f"{path}: schema version {said['schema']}, this program reads versions {_ALL_IN_ONE} and {_FORMAT}; "
+                "use the program that wrote it, or let this one write to a new store"
+            )
+        reading = Reading.empty(0)
+        for name, shard in said["shards"].items():
+            reading.hold(name, _of_version_0_1(**shard))
+        return reading
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{path}: not a manifest ({error!r}); restore it from a copy, or rebuild it from the files beside it "
+            "(`hmr-align store repair`)"
+        ) from error
+
+
+def _of_version_0_1(content: str, written_ns: int, files: dict[str, dict[str, Any]]) -> StoredShard:
+    stored = {table: StoredFile(**file).as_list() for table, file in files.items()}
+    return StoredShard(content, written_ns, stored, {})

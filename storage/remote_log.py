@@ -1,0 +1,184 @@
+"""Commits in an object store, where nothing can be appended to and nobody holds a lock: one numbered object each.
+
+    _commits/00000001.jsonl       the lines of `storage.entries` that commit 1 added
+    _commits/00000256.all.jsonl   all lines up to 256, so that a reader need not fetch each
+    _commits/newest.json          {"all": 256}: where to begin; only a hint
+
+A writer uploads its files, then creates the object after the last one that it knows. Object stores let exactly one
+writer create it; whoever was second reads what the first one wrote and tries the next number. So two writers lose
+nothing, and no lock is left behind by one that was killed: its files belong to no commit, and no reader looks at them.
+Files carry a part of their digest in their names, so no file is ever replaced by another.
+
+A server that does not know such exclusive writes (`If-None-Match: *`) would let writers lose each other's shards. So
+the first commit of a process tries it, and refuses to write if they do not hold.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from storage.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
+from storage.remote_path import RemotePath
+from storage.schema import StoreError
+
+_AT_ONCE, _EVERY = 32, 256  # commits fetched together; commits from one summary to the next
+
+_readings: dict[RemotePath, Reading] = {}
+_exclusive: set[str] = set()
+"""Services that were found to hold exclusive writes."""
+
+
+@dataclass(frozen=True)
+class RemoteLog:
+    """The commits of one version of a set of tables; the first of the prefixes has them."""
+
+    folders: dict[str, RemotePath]
+
+    @property
+    def path(self) -> RemotePath:
+        """The prefix of the commits."""
+        return next(iter(self.folders.values())) / "_commits"
+
+    def file(self, table: str, shard: str, stored: StoredFile | None) -> RemotePath:
+        """The object of a shard's Parquet file."""
+        part = f"-{stored.sha256[:16]}" if stored else ""
+        return self.folders[table] / f"{shard}{part}.parquet"
+
+    def begun(self) -> bool:
+        """Whether anything was committed."""
+        return self._commit(1).exists() or bool(self._summary())
+
+    def forget(self) -> None:
+        """The next reading is one of the object store alone."""
+        _readings.pop(self.path, None)
+
+    def reading(self) -> Reading:
+        """The present content; of what was read before only the commits behind it are asked for."""
+        before = _readings.get(self.path)
+        known = before or self._from_summary()
+        wanted = 1 if before else _AT_ONCE
+        while True:
+            numbers = range(known.number + 1, known.number + 1 + wanted)
+            found = self.path.read_many([_name(number) for number in numbers])
+            for number in numbers:
+                if (lines := found.get(_name(number))) is None:
+                    _readings[self.path] = known
+                    return known
+                if known is before:  # others still use it
+                    known = known._replace(shards=known.shards.copy(), parts={k: {**v} for k, v in known.parts.items()})
+                known = self._with(known, lines, number)
+            wanted = _AT_ONCE
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody is kept out: `add` says whether somebody else was first."""
+        yield
+
+    @contextmanager
+    def written(self, path: RemotePath, content: bytes | memoryview) -> Iterator[RemotePath]:
+        """The bytes in their place, where no reader looks before the commit."""
+        self._check_exclusive()
+        path.write_bytes(content)
+        yield path
+
+    def put(self, files: Mapping[RemotePath, RemotePath]) -> None:
+        """They are in their places."""
+
+    def add(self, known: Reading, name: str, shard: StoredShard) -> bool:
+        """Commit a shard after what is known to be there; false if somebody else has committed meanwhile."""
+        return self._add(known, lines_of({name: shard}))
+
+    def replace(self, known: Reading, shards: Mapping[str, StoredShard]) -> bool:
+        """Commit these shards in place of those that are known to be there; false as in `add`."""
+        gone = [(name, None) for name in known.shards if name not in shards]
+        new = [(name, shard) for name, shard in shards.items() if known.shards.get(name) != shard]
+        if not self._add(known, lines_of([*gone, *new])):
+            return False
+        self._summarise(self.reading())
+        return True
+
+    def strays(self, known: Reading, older_than: float) -> dict[RemotePath, int]:
+        """Objects of no shard, and commits that a summary covers, written before this time; and their bytes."""
+        kept = {
+            self.file(table, name, shard.file(table)) for name, shard in known.shards.items() for table in shard.files
+        }
+        summary = self._summary()
+        found: dict[RemotePath, int] = {}
+        for folder in self.folders.values():
+            for path, (size, written) in folder.files().items():
+                if written >= older_than or path in kept:
+                    continue
+                covered = path.parent == self.path and path.name.endswith(".jsonl") and int(path.name[:8]) <= summary
+                newest = path.name == f"{summary:08d}.all.jsonl"
+                if (covered and not newest) or (path.parent == folder and path.name.endswith(".parquet")):
+                    found[path] = size
+        return found
+
+    def remove_unfinished(self) -> list[RemotePath]:
+        """Nothing is ever half done in an object store."""
+        return []
+
+    def _add(self, known: Reading, lines: bytes) -> bool:
+        self._check_exclusive()
+        number = known.number + 1
+        if not self._commit(number).create(lines):
+            return False
+        if number % _EVERY == 0:
+            self._summarise(self.reading())
+        return True
+
+    def _commit(self, number: int) -> RemotePath:
+        return self.path / _name(number)
+
+    def _with(self, known: Reading, lines: bytes, number: int) -> Reading:
+        try:
+            return with_lines(known, lines)._replace(number=number)
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self._commit(number)}: no commit ({error!r}); restore it from a copy") from error
+
+    def _summarise(self, known: Reading) -> None:
+        (self.path / f"{known.number:08d}.all.jsonl").write_bytes(lines_of(known.shards))
+        (self.path / "newest.json").write_bytes(json.dumps({"all": known.number}).encode())
+
+    def _summary(self) -> int:
+        """The number of the newest summary; 0 = there is none."""
+        try:
+            return int(json.loads((self.path / "newest.json").read_bytes())["all"])
+        except FileNotFoundError:
+            return 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.path / 'newest.json'}: not what we wrote ({error!r}); remove it: the commits are enough"
+            ) from error
+
+    def _from_summary(self) -> Reading:
+        number = self._summary()
+        if not number:
+            return Reading.empty(0)
+        path = self.path / f"{number:08d}.all.jsonl"
+        try:
+            return self._with(Reading.empty(0), path.read_bytes(), number)
+        except FileNotFoundError:
+            raise StoreError(f"{path}: lost; restore it from a copy, or remove newest.json beside it") from None
+
+    def _check_exclusive(self) -> None:
+        service = self.path.uri.split("/", 3)
+        if (server := "/".join(service[:3])) in _exclusive:
+            return
+        probe = self.path / f"probe-{time.time_ns()}-{secrets.token_hex(4)}"
+        try:
+            if not probe.create(b"1") or probe.create(b"2"):
+                raise StoreError(
+                    f"{server}: this server overwrites what it was asked only to create (it ignores `If-None-Match`), "
+                    "so two writers would lose each other's shards; use a newer server, or a store in a folder"
+                )
+        finally:
+            probe.unlink(missing_ok=True)
+        _exclusive.add(server)
+
+
+def _name(number: int) -> str:
+    return f"{number:08d}.jsonl"
