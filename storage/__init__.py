@@ -4,12 +4,17 @@
     schema.py         the one Parquet schema of each table: units, shapes, meanings in its fields
     rows.py           records to tables and back
     manifest.py       the atomic commit: files first, then their line; readers use only the manifest
-    journal.py        the file of these lines, which grows and states how much of it is valid
+    entries.py        these lines: what is known of a shard
+    local_log.py      where they are in a folder: in a journal, with a lock
+    journal.py        the file of lines, which grows and states how much of it is valid
+    remote_log.py     where they are in an object store: in numbered objects, each created by one writer
+    remote_path.py    a place in an object store, used like a path; where a store may lie
     group_store.py    GroupStore: append and read
     image_list.py     the photographs: our names for them, where they are, which are gone
     picture_store.py  PictureStore: drawn pictures, under the digest of what they show
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
     store_benchmark.py  speed of the store beside that of pyarrow alone
+    upkeep/           list, mend, pack, clear away and hand on a store; the tables under the names of the field
     sources/          readers of datasets' files, one module a format
     predictions/      readers of other models' outputs
     picture_file.py   pictures as WebP, PNG or JPEG within a bound of bytes, named by content; GIF

@@ -15,7 +15,7 @@ from zlib import crc32
 from storage.journal import START, Count, parsed
 from storage.schema import Encoded
 
-__all__ = ["NewFile", "Reading", "StoredFile", "StoredShard", "line", "natural", "new_file", "placed", "with_lines"]
+__all__ = ["Reading", "StoredFile", "StoredShard", "entry_of", "line", "lines_of", "natural", "placed", "with_lines"]
 
 _PART = re.compile(r"(.+)\+[0-9]+")
 
@@ -55,13 +55,6 @@ class StoredShard(NamedTuple):
             return None
         rows, sha256, *blocks = self.files[table]
         return StoredFile(rows, sha256, tuple(zip(blocks[::2], blocks[1::2])))
-
-
-class NewFile(NamedTuple):
-    """A file to commit."""
-
-    content: bytes | memoryview
-    stored: StoredFile
 
 
 class Reading(NamedTuple):
@@ -110,14 +103,13 @@ def lines_of(shards: Mapping[str, StoredShard] | Iterable[tuple[str, StoredShard
     return b"".join(line(*one) for one in (shards.items() if isinstance(shards, Mapping) else shards))
 
 
-def new_file(encoded: Encoded) -> NewFile:
-    """The file of a table, with its entry for the manifest."""
+def entry_of(encoded: Encoded) -> StoredFile:
+    """The entry of a file, with its checksums."""
     blocks, start = [], 0
     for size in encoded.blocks:
         blocks.append((size, crc32(encoded.content[start : start + size])))
         start += size
-    sha256 = hashlib.sha256(encoded.content).hexdigest()
-    return NewFile(encoded.content, StoredFile(encoded.rows, sha256, tuple(blocks)))
+    return StoredFile(encoded.rows, hashlib.sha256(encoded.content).hexdigest(), tuple(blocks))
 
 
 def placed(stored: StoredFile) -> list[tuple[int, int, int]]:

@@ -40,6 +40,7 @@ UNFINISHED = ".unfinished-"
 """How the names of unfinished files and folders begin; a process id and a random part follow."""
 
 T = TypeVar("T")
+P = TypeVar("P")
 log = logging.getLogger(__name__)
 
 
@@ -114,7 +115,7 @@ def remove_strays(folder: Path) -> list[Path]:
     return [path for path in found if _remove_if_dead(path)]
 
 
-def read_again(path: Path, read: Callable[[Path], T]) -> T | None:
+def read_again(path: P, read: Callable[[P], T]) -> T | None:
     """The result of `read` for a file that can be made again; None if there is none, or it is damaged.
 
     A damaged file is reported in the log, and the caller makes it again. Do not use this for files that cannot be made

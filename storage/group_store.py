@@ -27,6 +27,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import accumulate
@@ -37,7 +38,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.entries import StoredShard, natural, new_file
+from storage.entries import StoredShard, natural
 from storage.finished_file import read_again
 from storage.image_list import ImageList, read_images, write_images
 from storage.manifest import Manifest, PartlyRead, opened
@@ -65,8 +66,9 @@ _SETS = {
 }
 
 
-_ORDER, _PENDING = "order", "pending"
-"""Notes in manifests. Of groups: a digest of which there are. Of verdicts: how many have a temporary fault."""
+_ORDER, _PENDING, _COVERS = "order", "pending", "covers"
+"""Notes in manifests. Of groups: a digest of which there are. Of verdicts: how many have a temporary fault, and whether
+merged parts cover all groups."""
 
 
 class VerdictSummary(NamedTuple):
@@ -86,6 +88,7 @@ class _Part(NamedTuple):
     name: str
     manifest: Manifest
     final: bool  # by the manifest, all its verdicts are final
+    covers: bool  # it has a verdict on every group of the shard
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,8 @@ class GroupStore:
     def read_groups(self, gen: str, shard: str) -> list[Group]:
         """The groups of one shard, in order; raises StoreError if the shard is unknown or damaged."""
         manifest = self._groups(gen)
-        groups, hyps = (_read(manifest, table, shard) for table in manifest.folders)
+        with ThreadPoolExecutor(2) as pool:
+            groups, hyps = pool.map(lambda table: _read(manifest, table, shard), manifest.folders)
         images = self.images
         return [
             replace(group, person=images.placed(group.person))
@@ -188,6 +192,7 @@ class GroupStore:
         (group,) = groups_of_rows(groups, hyps)
         return replace(group, person=images.placed(group.person))
 
+<<<<<<< HEAD
     def columns(self, table: Literal["groups", "hyps"], gen: str, shard: str, *names: str) -> pa.Table:
         """Some columns of a shard's groups or hypotheses, in order, as Arrow: for lists of very many groups.
 
@@ -222,6 +227,11 @@ class GroupStore:
         if not images.exceptions:
             return rows
         return rows.filter(pa.array([images.holds(key) for key in rows["group_id"].to_pylist()], pa.bool_()))
+=======
+    def group_rows(self, gen: str, shard: str) -> pa.Table:
+        """Table `groups` of a shard as it is stored, rows of removed photographs too."""
+        return _read(self._groups(gen), "groups", shard)
+>>>>>>> 18e2ad8 (Store in object stores by address; hmr-align store ls, verify, repair, compact, vacuum, export)
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """The number of hypotheses of each group of a shard, in order."""
@@ -326,7 +336,7 @@ class GroupStore:
 
     def verdict_shards(self, gen: str, critic: str) -> list[str]:
         """The shards of which this critic has judged a group in any run."""
-        return list(self._parts(gen, critic))
+        return list(self.parts(gen, critic))
 
     def read_verdicts(self, gen: str, critic: str, shard: str) -> list[Verdict]:
         """The newest verdict on each group of one shard, in the groups' order; groups without one are left out.
@@ -343,7 +353,7 @@ class GroupStore:
 
     def lacking(self, gen: str, critic: str) -> list[str]:
         """The shards with groups that this critic has not judged yet."""
-        parts, all_shown = self._parts(gen, critic), not self.images.exceptions
+        parts, all_shown = self.parts(gen, critic), not self.images.exceptions
         return [
             shard
             for shard in self.group_shards(gen)
@@ -364,7 +374,7 @@ class GroupStore:
         for part in parts:
             if not part.final:
                 break
-            if part.name == shard:  # it and the newer ones have a final verdict on every group
+            if part.covers:  # it and the newer ones have a final verdict on every group
                 return []
         judged: dict[str, bool] = {}
         for part in parts:
@@ -377,19 +387,39 @@ class GroupStore:
 
     def judged(self, gen: str, critic: str) -> Iterator[tuple[Group, Verdict]]:
         """Every judged group with its newest verdict; one shard is in memory at a time. Raises as `read_verdicts`."""
-        for shard, parts in self._parts(gen, critic).items():
+        for shard, parts in self.parts(gen, critic).items():
             yield from self._pairs(gen, shard, parts, critic)
 
     def verdict_summary(self, gen: str, critic: str) -> VerdictSummary:
         """Counts over the newest verdicts of a critic."""
         groups, statuses, images = 0, Counter(), self.images
-        for shard, parts in self._parts(gen, critic).items():
+        for shard, parts in self.parts(gen, critic).items():
             for verdict in self._verdicts(gen, critic, shard, parts):
                 if not images.holds(verdict.group_id):
                     continue
                 groups += 1
                 statuses.update(verdict.statuses)
         return VerdictSummary(groups, statuses["ok"], statuses.total() - statuses["ok"], dict(statuses))
+
+    def merge_verdicts(self, gen: str, critic: str, run: str, shard: str, names: Sequence[str]) -> Manifest:
+        """Commit the newest verdict on each group of some parts of a run as one more part, as old as their newest.
+
+        Returns the manifest of the run, which still has the old parts. Raises StoreError if they are damaged.
+        """
+        manifest = self._scores(critic, gen, run)
+        parts = sorted(
+            (part for part in self._parts_of(gen, critic, shard) if part.run == run and part.name in names),
+            key=lambda part: part[:2],
+            reverse=True,
+        )
+        verdicts = self._verdicts(gen, critic, shard, parts)
+        number = max(int(name.rpartition("+")[2]) for name in manifest.numbered(shard) if name != shard) + 1
+        noted = {
+            _PENDING: sum(verdict.pending for verdict in verdicts),
+            _COVERS: len(verdicts) == len(self._drawn(gen, shard)),
+        }
+        self._write(manifest, f"{shard}+{number}", rows_of_verdicts(verdicts), noted, parts[0].written_ns)
+        return manifest
 
     def verify(self) -> list[str]:
         """Faults of the store's files, one sentence each; reads all files."""
@@ -406,14 +436,21 @@ class GroupStore:
         pending = sum(verdict.pending for verdict in verdicts)
         self._write(manifest, name, rows_of_verdicts(verdicts), {_PENDING: pending})
 
-    def _write(self, manifest: Manifest, shard: str, tables: dict[str, pa.Table], noted: Mapping[str, Any]) -> None:
-        files = {name: lambda table=table: new_file(encode(table)) for name, table in tables.items() if len(table)}
-        content, earlier = content_digest(tables), partial(earlier_content_digest, tables)
-        manifest.commit(_name("shard", shard), content, files, noted, earlier)
+    def _write(
+        self,
+        manifest: Manifest,
+        shard: str,
+        tables: dict[str, pa.Table],
+        noted: Mapping[str, Any],
+        written_ns: int | None = None,
+    ) -> None:
+        files = {name: lambda table=table: encode(table) for name, table in tables.items() if len(table)}
+        content, earlier = partial(content_digest, tables), partial(earlier_content_digest, tables)
+        manifest.commit(_name("shard", shard), content, files, noted, earlier, written_ns)
 
     def _verdicts(self, gen: str, critic: str, shard: str, parts: Sequence[_Part]) -> list[Verdict]:
         """The newest verdict on each group, in the groups' order. `parts`: newest first."""
-        if len(parts) == 1 and parts[0].name == shard:
+        if len(parts) == 1 and parts[0].covers:
             return _verdicts_in(parts[0], critic)
         drawn, found = self._drawn(gen, shard), dict[str, Verdict]()
         for part in parts:
@@ -436,14 +473,15 @@ class GroupStore:
                 raise _drawn_again(parts[0], gen)
             yield group, verdict
 
-    def _parts(self, gen: str, critic: str) -> dict[str, list[_Part]]:
+    def parts(self, gen: str, critic: str) -> dict[str, list[_Part]]:
         """For each shard of which the critic judged a group, the files with its verdicts, newest first."""
         groups, emptied = self._groups(gen), self.images.emptied
         drawn = groups.shards().keys() - emptied
         found: dict[str, list[_Part]] = {}
         for run, manifest in self._runs(gen, critic):
             for name, shard in manifest.shards().items():
-                found.setdefault(name if name in drawn else _whole(name), []).append(_part(run, name, manifest, shard))
+                of = name if name in drawn else _whole(name)
+                found.setdefault(of, []).append(_part(run, name, of, manifest, shard))
         for parts in found.values():
             parts.sort(key=lambda part: part[:2], reverse=True)
         return {name: found[name] for name in sorted(found, key=natural) if name not in emptied}
@@ -456,7 +494,7 @@ class GroupStore:
             return groups.find(name) is not None and name not in emptied
 
         found = [
-            _part(run, name, manifest, stored)
+            _part(run, name, shard, manifest, stored)
             for run, manifest in self._runs(gen, critic)
             for name in manifest.numbered(shard)
             if shard == (name if drawn(name) else _whole(name)) and (stored := manifest.find(name))
@@ -531,6 +569,15 @@ def _read_rows(manifest: Manifest, table: str, shard: str, start: int, stop: int
     return decode_part(file, touched, TABLES[table])[start - begins[touched[0]] : stop - begins[touched[0]]]
 
 
+def notes_of(tables: Mapping[str, pa.Table]) -> dict[str, Any]:
+    """What the writer of these tables notes in the manifest."""
+    if "groups" in tables:
+        return {_ORDER: _order(_sizes(tables["groups"]))}
+    if "scores" in tables:
+        return {_PENDING: sum(one.pending for one in verdicts_of_rows(tables["scores"], tables["replies"], ""))}
+    return {}
+
+
 def _verdicts_in(part: _Part, critic: str) -> list[Verdict]:
     scores, replies = (_read(part.manifest, table, part.name) for table in part.manifest.folders)
     return verdicts_of_rows(scores, replies, critic)
@@ -543,8 +590,10 @@ def _drawn_again(part: _Part, gen: str) -> StoreError:
     )
 
 
-def _part(run: str, name: str, manifest: Manifest, shard: StoredShard) -> _Part:
-    return _Part(shard.written_ns, run, name, manifest, final=shard.noted.get(_PENDING) == 0)
+def _part(run: str, name: str, of: str, manifest: Manifest, shard: StoredShard) -> _Part:
+    """of: the shard whose groups the file is about."""
+    noted = shard.noted
+    return _Part(shard.written_ns, run, name, manifest, noted.get(_PENDING) == 0, noted.get(_COVERS, name == of))
 
 
 def _whole(name: str) -> str:

@@ -87,6 +87,14 @@ class LocalLog:
             raise _damaged_journal(journal)
         return self.reading()  # someone wrote to it while we read
 
+    def known(self, shard: str) -> StoredShard | None:
+        """One shard, or None."""
+        return self.reading().shards.get(shard)
+
+    def start(self) -> Reading:
+        """What to commit after."""
+        return self.reading()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the one lock of this manifest."""
@@ -129,6 +137,20 @@ class LocalLog:
         if known.number:
             self._journal(known.number).unlink(missing_ok=True)
         return True
+
+    def wordy(self, known: Reading) -> bool:
+        """Whether the log says more than which shards there are, or says it as version 0.1 did."""
+        if not known.number:
+            return bool(known.shards)
+        return len(self._journal(known.number).read_bytes().splitlines()) > len(known.shards) + 2
+
+    def gaps(self) -> list[str]:
+        """Nothing: what a journal lacks is an error already when it is read."""
+        return []
+
+    def renumber(self, known: Reading) -> list[Path]:
+        """Nothing: there are no numbers."""
+        return []
 
     def strays(self, known: Reading, older_than: float) -> dict[Path, int]:
         """Files of no shard that were written before this time (seconds since 1970), and their bytes."""

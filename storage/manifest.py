@@ -15,18 +15,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from mmap import mmap
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
-from storage.entries import NewFile, Reading, StoredFile, StoredShard, natural, placed
+from storage.entries import StoredFile, StoredShard, entry_of, natural, placed
 from storage.local_log import LocalLog
 from storage.remote_log import RemoteLog
 from storage.remote_path import Place, RemotePath
-from storage.schema import StoreError
+from storage.schema import Encoded, StoreError
 
-__all__ = ["Manifest", "PartlyRead"]
+__all__ = ["Manifest", "PartlyRead", "opened"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Manifest:
 
     def find(self, shard: str) -> StoredShard | None:
         """One shard, or None; as fast with many shards as with few. Raises StoreError if the manifest is damaged."""
-        return self.log.reading().shards.get(shard)
+        return self.log.known(shard)
 
     def numbered(self, shard: str) -> list[str]:
         """The shard's own name, if it is there, and those of its parts (shard+1, shard+2)."""
@@ -92,8 +94,11 @@ class Manifest:
         if stored is None:
             raise StoreError(f"{path}: the shard has no rows in this table, so it has no file")
         try:
-            with opened(path) as file:
-                content = file.read()
+            if isinstance(path, RemotePath):
+                content = path.read_bytes()
+            else:
+                with opened(path) as file:
+                    content = file.read()
         except FileNotFoundError:
             raise damaged(path, "lost") from None
         if not stored.fits(content):
@@ -103,42 +108,43 @@ class Manifest:
     def commit(
         self,
         shard: str,
-        content: str,
-        files: Mapping[str, Callable[[], NewFile]],
+        content: Callable[[], str],
+        files: Mapping[str, Callable[[], Encoded]],
         noted: Mapping[str, Any],
         earlier: Callable[[], str] | None = None,
+        written_ns: int | None = None,
     ) -> bool:
         """Add a shard, given how to make the file of each table that has rows; False if it is there already.
 
-        content: digest of its records; earlier: the digest that older versions gave them. Raises StoreError if a shard
+        content: digest of its records; earlier: the digest that older versions gave them; written_ns:
+        its time, now by default. Raises StoreError if a shard
         with other content has that name, or if the disk is full or read-only. One with equal content and damaged files
         is written again.
         """
         log = self.log
-        if self._there(log.reading(), shard, content, earlier):
-            return False
         with _told(self.path.parent), ExitStack() as stack:
+            if (known := self.find(shard)) and self._there(known, shard, content(), earlier):
+                return False
+            pool = stack.enter_context(ThreadPoolExecutor()) if len(files) > 1 else None
+            digest = _started(pool, content)
 
-            def write(table: str) -> tuple[str, list, Any, Any]:
-                new = files[table]()
-                place: Any = log.file(table, shard, new.stored)
-                return table, new.stored.as_list(), stack.enter_context(log.written(place, new.content)), place
+            def write(table: str) -> tuple[Callable[[], StoredFile], Any, Any]:
+                encoded = files[table]()
+                entry = _started(pool, lambda: entry_of(encoded))  # while the disk is busy
+                place: Any = log.file(table, shard, None if isinstance(log, LocalLog) else entry())
+                return entry, stack.enter_context(log.written(place, encoded.content)), place
 
-            written = _each(write, [*files])
+            written = dict(zip(files, pool.map(write, files) if pool else map(write, files)))
+            entries = {table: entry().as_list() for table, (entry, *_) in written.items()}
             while True:
                 with log.alone():
-                    reading = log.reading()
-                    if self._there(reading, shard, content, earlier):
-                        return False
-                    log.put({unfinished: place for _, _, unfinished, place in written})
+                    reading = log.start()
                     known = reading.shards.get(shard)
-                    committed = StoredShard(
-                        known.content if known else content,
-                        known.written_ns if known else time.time_ns(),
-                        {table: stored for table, stored, *_ in written},
-                        dict(noted),
-                    )
-                    if log.add(reading, shard, committed):
+                    if known and self._there(known, shard, digest(), earlier):
+                        return False
+                    log.put({unfinished: place for _, unfinished, place in written.values()})
+                    kept = (known.content, known.written_ns) if known else (digest(), written_ns or time.time_ns())
+                    if log.add(reading, shard, StoredShard(*kept, entries, dict(noted))):
                         return True
 
     def replace(self, change: Callable[[dict[str, StoredShard]], dict[str, StoredShard]]) -> None:
@@ -150,6 +156,12 @@ class Manifest:
                     after = change(dict(reading.shards))
                     if after == reading.shards or self.log.replace(reading, after):
                         return
+
+    def tidy(self) -> bool:
+        """Write the log anew without lines that no longer count; False if there are none."""
+        with self.log.alone(), _told(self.path.parent):
+            reading = self.log.reading()
+            return self.log.wordy(reading) and self.log.replace(reading, reading.shards)
 
     def damage(self, shard: str) -> list[str]:
         """Faults of a shard's files, one sentence each; raises StoreError only if the manifest itself is damaged."""
@@ -167,7 +179,8 @@ class Manifest:
         """Faults of the manifest, as it is on disk now, and of the files of all its shards."""
         self.log.forget()
         try:
-            return [problem for shard in self.shards() for problem in self.damage(shard)]
+            found = [problem for shard in self.shards() for problem in self.damage(shard)]
+            return [*self.log.gaps(), *found]
         except StoreError as error:
             return [str(error)]
 
@@ -188,11 +201,8 @@ class Manifest:
                 path.unlink()
             return strays + self.log.remove_unfinished()
 
-    def _there(self, reading: Reading, shard: str, content: str, earlier: Callable[[], str] | None) -> bool:
-        """Whether a shard is there, whole; raises StoreError if it has other content."""
-        known = reading.shards.get(shard)
-        if known is None:
-            return False
+    def _there(self, known: StoredShard, shard: str, content: str, earlier: Callable[[], str] | None) -> bool:
+        """Whether a known shard is whole; raises StoreError if it has other content."""
         if known.content != content and not (earlier and known.content == earlier()):
             raise StoreError(
                 f"{self.path.parent}: shard '{shard}' is there already, with other content; the store "
@@ -252,12 +262,9 @@ def opened(path: Place) -> Any:
         raise
 
 
-def _each(work: Callable[[str], Any], names: Sequence[str]) -> list[Any]:
-    """Its results in order; large files keep the cores and the disk busy at once."""
-    if len(names) < 2:
-        return [work(name) for name in names]
-    with ThreadPoolExecutor(len(names)) as pool:
-        return list(pool.map(work, names))
+def _started(pool: ThreadPoolExecutor | None, work: Callable[[], T]) -> Callable[[], T]:
+    """How to get the result of work that a pool has begun; without a pool it is done when first asked for."""
+    return pool.submit(work).result if pool else lru_cache(maxsize=1)(work)
 
 
 @contextmanager

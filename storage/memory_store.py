@@ -19,7 +19,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.entries import new_file
 from storage.manifest import Manifest
 from storage.schema import StoreError, decode, encode
 
@@ -95,9 +94,9 @@ class MemoryStore:
             name: pa.Table.from_pylist([dict(row) for row in rows.get(name, ())], schema=schema)
             for name, schema in MEMORY_TABLES.items()
         }
-        files = {name: lambda table=table: new_file(encode(table)) for name, table in tables.items() if len(table)}
+        files = {name: lambda table=table: encode(table) for name, table in tables.items() if len(table)}
         try:
-            self._manifest().commit(version, _digest(tables), files, {})
+            self._manifest().commit(version, lambda: _digest(tables), files, {})
         except StoreError as error:
             raise StoreError(
                 f"{self.root}: the memory has changed since version {after or 'none'} was read; run again ({error})"

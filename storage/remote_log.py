@@ -72,6 +72,15 @@ class RemoteLog:
                 known = self._with(known, lines, number)
             wanted = _AT_ONCE
 
+    def known(self, shard: str) -> StoredShard | None:
+        """One shard; the commits are asked only if it is not among those that were read. It cannot have changed."""
+        before = _readings.get(self.path)
+        return before.shards.get(shard) if before and shard in before.shards else self.reading().shards.get(shard)
+
+    def start(self) -> Reading:
+        """What to commit after: what was read last, since `add` says whether that was all."""
+        return _readings.get(self.path) or self.reading()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody is kept out: `add` says whether somebody else was first."""
@@ -95,10 +104,33 @@ class RemoteLog:
         """Commit these shards in place of those that are known to be there; false as in `add`."""
         gone = [(name, None) for name in known.shards if name not in shards]
         new = [(name, shard) for name, shard in shards.items() if known.shards.get(name) != shard]
-        if not self._add(known, lines_of([*gone, *new])):
+        if (gone or new) and not self._add(known, lines_of([*gone, *new])):
             return False
         self._summarise(self.reading())
         return True
+
+    def wordy(self, known: Reading) -> bool:
+        """Whether readers have commits to fetch that no summary holds."""
+        return known.number > self._summary()
+
+    def gaps(self) -> list[str]:
+        """Commits that are lost: no reader sees those behind them."""
+        summary, found = self._summary(), [path.name for path in self.path.glob("*.jsonl")]
+        numbers = {int(name[:8]) for name in found if len(name) == len(_name(0))}
+        lost = sorted(set(range(summary + 1, max(numbers, default=0))) - numbers)
+        return [
+            f"{self._commit(number)}: lost; restore it from a copy, or call `hmr-align store repair`" for number in lost
+        ]
+
+    def renumber(self, known: Reading) -> list[RemotePath]:
+        """Commit again what lies behind a lost commit; returns the commits whose lines are in new ones now."""
+        found = {int(path.name[:8]): path for path in self.path.glob("*.jsonl") if len(path.name) == len(_name(0))}
+        behind = [found[number] for number in sorted(found) if number > known.number]
+        lines = [path.read_bytes() for path in behind]
+        for number, one in enumerate(lines, known.number + 1):
+            self._commit(number).write_bytes(one)
+        _readings.pop(self.path, None)
+        return [path for path in behind if int(path.name[:8]) > known.number + len(lines)]
 
     def strays(self, known: Reading, older_than: float) -> dict[RemotePath, int]:
         """Objects of no shard, and commits that a summary covers, written before this time; and their bytes."""
@@ -125,9 +157,12 @@ class RemoteLog:
         self._check_exclusive()
         number = known.number + 1
         if not self._commit(number).create(lines):
+            self.reading()
             return False
+        shards, parts = known.shards.copy(), {name: {**numbers} for name, numbers in known.parts.items()}
+        _readings[self.path] = with_lines(known._replace(number=number, shards=shards, parts=parts), lines)
         if number % _EVERY == 0:
-            self._summarise(self.reading())
+            self._summarise(_readings[self.path])
         return True
 
     def _commit(self, number: int) -> RemotePath:

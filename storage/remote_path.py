@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from storage.finished_file import write_bytes
@@ -54,13 +54,18 @@ class RemotePath:
         """The prefix that it lies under."""
         return RemotePath(posixpath.dirname(self.uri))
 
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, with its dot."""
+        return posixpath.splitext(self.uri)[1]
+
     def with_name(self, name: str) -> "RemotePath":
         """Another object beside it."""
         return self.parent / name
 
     def relative_to(self, other: "RemotePath") -> str:
         """The names between a prefix and this object."""
-        return self.uri.removeprefix(f"{other.uri}/")
+        return "" if self == other else self.uri.removeprefix(f"{other.uri}/")
 
     def exists(self) -> bool:
         """Whether there is an object, or one below this prefix."""
@@ -80,7 +85,7 @@ class RemotePath:
             starts, ends = [start for start, _ in ranges], [start + size for start, size in ranges]
             return service.cat_ranges([key] * len(ranges), starts, ends, on_error="raise")
 
-    def open(self, mode: str = "rb") -> IO[bytes]:
+    def open(self, mode: str = "rb") -> Any:
         """The object as a file to read."""
         with self._told() as (service, key):
             return service.open(key, mode)
@@ -111,7 +116,7 @@ class RemotePath:
     def glob(self, pattern: str) -> list["RemotePath"]:
         """Objects and prefixes below this one whose names fit, in order."""
         with self._told() as (service, key):
-            found = service.glob(f"{glob.escape(key)}/{pattern}")
+            found = service.glob(f"{glob.escape(key)}/{pattern}".rstrip("/"))
             return sorted(self / name[len(key) + 1 :] for name in found)
 
     def files(self) -> dict["RemotePath", tuple[int, float]]:

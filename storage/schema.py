@@ -10,7 +10,7 @@ other change raises VERSION.
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,28 +148,37 @@ class Encoded(NamedTuple):
 def encode(table: pa.Table) -> Encoded:
     """The Parquet file of a table: zstd 1, byte-stream-split arrays, dictionaries only for words.
 
-    Row groups have a few MB, so that a single group of hypotheses is read within milliseconds.
+    Row groups have about one MB, so that a single group of hypotheses is read within milliseconds.
     """
-    arrays = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
-    words = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    size = 32 if "picture" in table.schema.names else 1024 if arrays else 8192
+    arrays = any(pa.types.is_fixed_size_list(field.type) for field in table.schema)
+    size = 16 if "picture" in table.schema.names else 512 if arrays else 8192
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata({_VERSION_KEY: str(VERSION)}),
         sink,
         compression="zstd",
         compression_level=1,
-        use_dictionary=words,  # type: ignore[arg-type]  # a list of names is documented, the stubs say bool
-        column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in arrays},
         row_group_size=size,
+        **encodings(table.schema),
     )
     content = sink.getvalue()
-    return Encoded(len(table), memoryview(content), _blocks(content) if len(table) > size else (content.size,))
+    return Encoded(len(table), memoryview(content), blocks_of(content))
 
 
-def _blocks(content: pa.Buffer) -> tuple[int, ...]:
+def encodings(schema: pa.Schema) -> dict[str, Any]:
+    """How pyarrow's writer should encode columns: arrays byte-stream-split, dictionaries only for words."""
+    arrays = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
+    return {
+        "use_dictionary": [field.name for field in schema if pa.types.is_string(field.type)],
+        "column_encoding": {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in arrays},
+    }
+
+
+def blocks_of(content: pa.Buffer) -> tuple[int, ...]:
     """Bytes of each row group and of the footer; a file of one row group is one block."""
     details = pq.read_metadata(pa.BufferReader(content))
+    if details.num_row_groups < 2:
+        return (content.size,)
     footer = content.size - 8 - details.serialized_size
     columns = [details.row_group(number).column(0) for number in range(1, details.num_row_groups)]
     starts = [0, *(column.dictionary_page_offset or column.data_page_offset for column in columns), footer]

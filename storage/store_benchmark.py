@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.entries import NewFile, new_file
+from storage.entries import StoredFile, entry_of
 from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.journal import write_journal
@@ -98,15 +98,15 @@ def _one_of(root: Path, many: int, rounds: int) -> Row:
 def _commits(root: Path, rounds: int) -> list[Row]:
     """Milliseconds of a commit to an empty manifest and to a large one, and seconds until a large one is open."""
     content = np.random.default_rng(2).bytes(20_000)
-    file, noted = new_file(Encoded(1280, memoryview(content), (len(content),))), {"pending": 0}
+    file, noted = Encoded(1280, memoryview(content), (len(content),)), {"pending": 0}
     files = {"scores": lambda: file}
     empty, large = (Manifest({"scores": root / name}) for name in ("empty", "large"))
-    _fill(root / "large", file, noted)
+    _fill(root / "large", entry_of(file), noted)
     one: list[float] = []
     many: list[float] = []
     for k in range(rounds):
-        one.append(_seconds(empty.commit, f"new-{k}", "c" * 64, files, noted))
-        many.append(_seconds(large.commit, f"new-{k}", "c" * 64, files, noted))
+        one.append(_seconds(empty.commit, f"new-{k}", lambda: "c" * 64, files, noted))
+        many.append(_seconds(large.commit, f"new-{k}", lambda: "c" * 64, files, noted))
     shutil.copytree(root / "large", root / "unknown")  # readings of the first are cached
     opened = _seconds(Manifest({"scores": root / "unknown"}).shards)
     ratio = median(one) / median(many)
@@ -116,9 +116,9 @@ def _commits(root: Path, rounds: int) -> list[Row]:
     ]
 
 
-def _fill(folder: Path, file: NewFile, noted: Row) -> None:
+def _fill(folder: Path, file: StoredFile, noted: Row) -> None:
     """A manifest of many shards, as its docstring describes it; their files do not exist."""
-    numbers = [file.stored.rows, file.stored.sha256, *file.stored.blocks[0]]
+    numbers = file.as_list()
     lines = [
         json.dumps([f"free-{k:05d}", f"{k:064x}", 1_795_957_495_577_572_834 + k, {"scores": numbers}, noted]) + "\n"
         for k in range(MANY)

@@ -20,6 +20,7 @@
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 | `viewer/` | `hmr-align view`, and its measurements |
+| `store` | `hmr-align store`: list, verify, repair, compact, vacuum and export a store |
 
 May import: everything, but only inside of commands.
 

@@ -203,6 +203,14 @@ def picture_store(store_root: Path) -> PictureStore:
     return PictureStore(store_root / "pictures")
 
 
+def kept_pictures(
+    group: Group, body_path: Path | None, overlay: OverlaySection, sight: Sight, store_root: Path
+) -> tuple[str, Path]:
+    """Digest and file of a group's pictures; the file need not exist."""
+    digest = picture_digest(_Drawing(group, body_path, overlay.backend, overlay.size, sight, None))
+    return digest, picture_store(store_root).file(digest)
+
+
 _body_digest = lru_cache(maxsize=2)(body_digest)  # the file of a body may be large
 
 

@@ -321,10 +321,10 @@ def test_names_and_sizes_of_groups_come_from_two_columns(store, rng):
 
 
 def test_one_group_of_many(store, rng):
-    """The fourth begins in one row group and ends in the next."""
+    """The fourth begins in one row group and ends in another."""
     groups = [make_group(rng, size) for size in (1, 700, 3, 900, 2)]
     store.write_groups("round0", "0", groups)
-    assert pq.ParquetFile(store.root / "hyps/gen=round0/0.parquet").num_row_groups == 2
+    assert pq.ParquetFile(store.root / "hyps/gen=round0/0.parquet").num_row_groups == 4
     for group in groups:
         assert same(store.read_group("round0", "0", group.person.group_id), group)
     with pytest.raises(StoreError, match="shard '0' has no group 'nobody'"):

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 
 from storage import local_log
-from storage.entries import new_file
 from storage.finished_file import UNFINISHED
 from storage.group_store import GroupStore, StoreError
 from storage.manifest import Manifest
@@ -340,12 +339,13 @@ def test_any_order_of_writers_kills_and_sweeps(tmp_path_factory, steps):
             damaged.add(name)
         elif what == "commit":
             content = f"content of {rows}"
-            files = {"hyps": partial(new_file, encode(hypotheses(rows)))} if rows else {}
+            files = {"hyps": partial(encode, hypotheses(rows))} if rows else {}
             if model.get(name, content) != content:
                 with pytest.raises(StoreError, match="with other content"):
-                    manifest.commit(name, content, files, {})
+                    manifest.commit(name, lambda content=content: content, files, {})
             else:
-                assert manifest.commit(name, content, files, {}) == (name not in model or name in damaged)
+                new = name not in model or name in damaged
+                assert manifest.commit(name, lambda content=content: content, files, {}) == new
                 model[name] = content
                 damaged.discard(name)
         assert {known: shard.content for known, shard in manifest.shards().items()} == model
