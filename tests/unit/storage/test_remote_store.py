@@ -120,7 +120,7 @@ def test_a_server_that_overwrites_is_refused(place, monkeypatch):
 def test_two_writers_lose_nothing_on_s3(s3):
     """Each writes its own shard and one that the other writes too, at once."""
     place, spawn = new_bucket(), multiprocessing.get_context("spawn")
-    turns = [range(0, 2), range(1, 3)]
+    turns = [range(2), range(1, 3)]
     writers = [spawn.Process(target=write_shards, args=(place, turn)) for turn in turns]
     for writer in writers:
         writer.start()
@@ -158,7 +158,7 @@ def die_before(writes: int) -> None:
 
 @pytest.mark.slow
 def test_a_writer_killed_in_the_middle_leaves_a_readable_store(s3):
-    """Killed before a commit, and between the files of two tables; then one run to the end gives what an unharmed run gives."""
+    """Killed before a commit, and between two tables' files; one run to the end then gives what an unharmed one gives."""
     place, root = new_bucket(), Path(__file__).parents[3]
     store = GroupStore(place)
     for writes in (6, 8):
