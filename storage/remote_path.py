@@ -181,12 +181,12 @@ def tables_of(root: Place) -> Place:
         raise StoreError(f"{root / _ELSEWHERE}: names no address ({error!r}); restore it from a copy") from error
 
 
-def keep_tables_at(root: Path, uri: str | None) -> None:
-    """Have the tables of a store lie at an address (None = in its folder).
+def keep_tables_at(root: Path, uri: str) -> None:
+    """Have the tables of the store in a folder lie at an address.
 
     Raises StoreError if the store has begun to lie elsewhere.
     """
-    begun, now = tables_of(root), place_of(uri) if uri else root
+    begun, now = tables_of(root), place_of(uri)
     if begun == now:
         return
     if begun != root or any(root.glob("*/**/_manifest.json")):

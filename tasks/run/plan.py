@@ -16,6 +16,7 @@ from hmr.detection.pose_networks import detector_digest
 from hmr.studio.studio import VERSION, Split
 from storage.finished_file import remove_strays, write_text
 from storage.group_store import GroupStore
+from storage.remote_path import keep_tables_at
 from tasks.benchmarking import StudioPeople, wild_errors
 from tasks.critics.critic_names import stored_name
 from tasks.critics.remembering import pin_memory
@@ -240,6 +241,8 @@ class Plan:
         """
         with held(self.folder):
             remove_strays(self.folder)
+            if self.settings.store.uri is not None:
+                keep_tables_at(self.store_root, self.settings.store.uri)
             if self.memory is not None:
                 pin_memory(self.folder, self.memory)
             yield

@@ -15,9 +15,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 
 from critique.memory.memory_settings import ReflectionSettings
+from storage.remote_path import RemotePath, place_of
+from storage.schema import StoreError
 
 Values = Mapping[str, Mapping[str, Any]]
 """Settings as read: section -> key -> value."""
@@ -76,6 +78,23 @@ class Run(Section):
     def folder(self) -> Path:
         """Where everything of this run lies."""
         return self.out / self.name
+
+
+class StoreSection(Section):
+    """Where people, groups and verdicts lie."""
+
+    uri: str | None = None  # s3://bucket/prefix, gs://, az://; none = in the run's folder
+
+    @field_validator("uri")
+    @classmethod
+    def _a_place(cls, uri: str | None) -> str | None:
+        if uri is not None:
+            try:
+                place = place_of(uri)
+            except StoreError as error:
+                raise ValueError(str(error)) from None
+            return str(place) if isinstance(place, RemotePath) else str(place.expanduser().absolute())
+        return uri
 
 
 class Photographs(Section):
@@ -376,6 +395,7 @@ class Settings(Section):
     """All settings of one run."""
 
     run: Run = Field(default_factory=Run)  # where it writes depends on the environment at the time
+    store: StoreSection = StoreSection()
     photographs: Photographs = Photographs()
     base: Base = Base()
     sample: Sample = Sample()
@@ -421,8 +441,8 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
         raise SettingsError("\n".join(lines)) from None
 
 
-_LEFT_OUT: Any = {"run": {"name", "out", "processes", "runner", "cluster"}, "instances": True, "recover": True}
-"""Settings that cannot change a run's results: name, folder, where it runs, and other commands' sections."""
+_LEFT_OUT: Any = {"run": {"name", "out", "processes", "runner", "cluster"}, "store": True, "instances": True, "recover": True}
+"""Settings that cannot change a run's results: name, folder, where it runs and stores, and other commands' sections."""
 
 
 def changed_since(kept: Mapping[str, Mapping[str, Any]], settings: Settings) -> Iterator[str]:

@@ -191,13 +191,11 @@ def test_a_folder_may_name_another_place_for_its_tables(tmp_path, s3):
     assert_complete(GroupStore(root), 1)
     assert [path.name for path in root.iterdir()] == ["_elsewhere.json"]
     assert "test-secret" not in (root / "_elsewhere.json").read_text()
-    for other in (None, "memory://elsewhere"):
-        with pytest.raises(StoreError, match=f"{root}: the tables of this store lie at {place}, not at "):
-            keep_tables_at(root, other)
+    with pytest.raises(StoreError, match=f"{root}: the tables of this store lie at {place}, not at memory://else"):
+        keep_tables_at(root, "memory://elsewhere")
 
 
 def test_a_begun_store_stays_in_its_folder(tmp_path):
-    keep_tables_at(tmp_path, None)
     GroupStore(tmp_path).write_people("0", [])
     with pytest.raises(StoreError, match=f"the tables of this store lie at {tmp_path}, not at memory://x"):
         keep_tables_at(tmp_path, "memory://x")
