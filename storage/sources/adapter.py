@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -80,13 +80,19 @@ def texts(values: Any) -> list[str]:
 
 
 def check_paths(file: object, key: str, paths: Sequence[str]) -> None:
-    """Raise SourceError if a picture path is empty or has a ".." that could leave the user's folder."""
+    """Raise SourceError if a picture path is empty, absolute, or has a ".." that could leave the user's folder.
+
+    A file of annotations may come from anybody: what it names is opened, drawn and put on pages. Windows' paths count
+    too.
+    """
     for path in paths:
-        pure = PurePosixPath(path)
-        if ".." in pure.parts or not pure.parts:
+        posix, windows = PurePosixPath(path), PureWindowsPath(path)
+        leaves = posix.is_absolute() or bool(windows.anchor) or ".." in posix.parts or ".." in windows.parts
+        if leaves or not posix.parts or "\0" in path:
             raise unexpected(
-                file, key, f"the path '{path}'", "a path within the folder of pictures", "Correct or leave out the row."
-            )
+                file, key, f"the path '{path}'", "a path within the folder of pictures, relative to it",
+                "Make paths relative and give the folder with --photos, or leave out the row.",
+            )  # fmt: skip
 
 
 def relative_paths(file: object, key: str, values: Any) -> list[str]:

@@ -15,7 +15,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from critique.memory.memory_settings import ReflectionSettings
 from storage.remote_path import RemotePath, place_of
@@ -441,7 +450,12 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
         raise SettingsError("\n".join(lines)) from None
 
 
-_LEFT_OUT: Any = {"run": {"name", "out", "processes", "runner", "cluster"}, "store": True, "instances": True, "recover": True}
+_LEFT_OUT: Any = {
+    "run": {"name", "out", "processes", "runner", "cluster"},
+    "store": True,
+    "instances": True,
+    "recover": True,
+}
 """Settings that cannot change a run's results: name, folder, where it runs and stores, and other commands' sections."""
 
 

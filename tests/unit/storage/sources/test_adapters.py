@@ -357,3 +357,19 @@ def test_arrays_of_other_lengths_are_refused_before_a_row_is_read(tmp_path, name
     np.savez(file, **{**arrays, "scale": arrays["scale"][:-1]})
     with pytest.raises(SourceError, match=r"'scale': found shape .*expected \d+ rows, as 'imgname' has"):
         next(iter(read_source(name, file, CHOICE)))
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "a/../../b.jpg", "..\\b.jpg", "C:\\b.jpg", "\\\\host\\b.jpg", ""])
+@pytest.mark.parametrize("name", ["coco", "mpii"])
+def test_a_picture_s_path_stays_in_the_folder_of_pictures(tmp_path, name, path):
+    scene = people_scene(2, 3)
+    if name == "coco":
+        file = coco(scene, tmp_path)
+        held = json.loads(file.read_text())
+        held["images"][0]["file_name"] = path
+    else:
+        file = tmp_path / "mpii.json"
+        held = [{"image": path, "joints": [[9.0, 9.0]] * 16, "joints_vis": [1] * 16, "center": [9, 9], "scale": 1.0}]
+    file.write_text(json.dumps(held))
+    with pytest.raises(SourceError, match="expected a path within the folder of pictures, relative to it"):
+        list(read_source(name, file, Choice()))

@@ -1,6 +1,8 @@
 import io
 import json
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -51,17 +53,18 @@ def test_pandas_duckdb_and_polars_read_a_data_set(store, tmp_path):
         parquet_dataset(tables_of_store(store), tmp_path / "out", "a test")
 
 
-def test_pandas_duckdb_and_polars_read_the_store_itself(store):
-    """The lines of docs/operating.md."""
-    verdicts = pd.read_parquet(store.root / "scores")
-    assert set(verdicts["gen"]) == {"round0"}
-    counted = duckdb.sql(
-        f"select critic, count(score) from read_parquet('{store.root}/scores/**/*.parquet', hive_partitioning = true) "
-        "group by critic"
-    ).fetchall()
-    assert counted == [(CRITIC, int(verdicts["score"].count()))]
-    people = pl.scan_parquet(f"{store.root}/people/*.parquet").collect()
-    assert len(people) == 4 and people["box"].dtype == pl.Array(pl.Float32, 4)
+def test_the_lines_of_the_docs_read_the_store(store, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[4] / "docs/operating.md").read_text()
+    lines = page.split("### Read by others", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "runs/default").mkdir(parents=True)
+    (tmp_path / "runs/default/store").symlink_to(store.root)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(lines, found)
+    assert set(found["scores"]["critic"]) == {CRITIC} and set(found["scores"]["gen"]) == {"round0"}
+    ids = {group.person.group_id for shard in range(2) for group in groups_of(shard)}
+    assert dict(found["best"]) == dict.fromkeys(ids, 100)
+    assert set(found["people"]["group_id"]) == ids and found["people"]["box"].dtype == pl.Array(pl.Float32, 4)
 
 
 def test_a_tar_of_people(store, tmp_path):
