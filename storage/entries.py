@@ -7,7 +7,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -98,9 +98,9 @@ def line(name: str, shard: StoredShard | None) -> bytes:
     return json.dumps([name, *(shard or ())]).encode() + b"\n"
 
 
-def lines_of(shards: Mapping[str, StoredShard] | Iterable[tuple[str, StoredShard | None]]) -> bytes:
+def lines_of(shards: Iterable[tuple[str, StoredShard | None]]) -> bytes:
     """Shards as lines."""
-    return b"".join(line(*one) for one in (shards.items() if isinstance(shards, Mapping) else shards))
+    return b"".join(line(name, shard) for name, shard in shards)
 
 
 def entry_of(encoded: Encoded) -> StoredFile:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class LocalLog:
 
     folders: dict[str, Path]
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The manifest's file."""
         return next(iter(self.folders.values())) / MANIFEST
@@ -116,23 +116,24 @@ class LocalLog:
         """Move written files to their places."""
         put_in_place(files)
 
-    def add(self, known: Reading, name: str, shard: StoredShard) -> bool:
-        """Commit a shard; for the holder of the lock, who knows what is there. Always true."""
+    def add(self, known: Reading, shards: Mapping[str, StoredShard]) -> bool:
+        """Commit shards; for the holder of the lock, who knows what is there. Always true."""
         if not known.number:
-            self.replace(known, known.shards | {name: shard})
+            self.replace(known, {**known.shards, **shards})
             return True
         journal = self._journal(known.number)
-        appended = append(journal, known.head, known.counted, lines_of({name: shard}))
+        appended = append(journal, known.head, known.counted, lines_of(shards.items()))
         if appended is None:
             raise _damaged_journal(journal)
-        known.hold(name, shard)
+        for name, shard in shards.items():
+            known.hold(name, shard)
         self._remember(known._replace(head=appended[0], counted=appended[1]))
         return True
 
     def replace(self, known: Reading, shards: Mapping[str, StoredShard]) -> bool:
         """Commit these shards in place of those that are known to be there; for the holder of the lock."""
         number = known.number + 1
-        write_journal(self._journal(number), lines_of(shards))
+        write_journal(self._journal(number), lines_of(shards.items()))
         write_text(self.path, json.dumps({"schema": _FORMAT, "journal": number}))
         if known.number:
             self._journal(known.number).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,25 @@ from storage.schema import Encoded, StoreError
 __all__ = ["Manifest", "PartlyRead", "opened"]
 
 T = TypeVar("T")
+
+
+@dataclass
+class _Commit:
+    """A shard whose files are written, and what came of it."""
+
+    shard: str
+    digest: Callable[[], str]
+    earlier: Callable[[], str] | None
+    written_ns: int | None
+    entries: dict[str, list]
+    noted: dict[str, Any]
+    places: dict[Any, Any]  # unfinished file -> where it goes
+    added: bool = False
+    error: BaseException | None = None
+
+
+_queues: dict[Any, deque[_Commit]] = {}
+"""By manifest: what threads of this process want to commit."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +143,7 @@ class Manifest:
         """
         log = self.log
         with _told(self.path.parent), ExitStack() as stack:
-            if (known := self.find(shard)) and self._there(known, shard, content(), earlier):
+            if (known := log.reading().shards.get(shard)) and self._there(known, shard, content(), earlier):
                 return False
             pool = stack.enter_context(ThreadPoolExecutor()) if len(files) > 1 else None
             digest = _started(pool, content)
@@ -136,16 +156,51 @@ class Manifest:
 
             written = dict(zip(files, pool.map(write, files) if pool else map(write, files)))
             entries = {table: entry().as_list() for table, (entry, *_) in written.items()}
-            while True:
-                with log.alone():
-                    reading = log.start()
-                    known = reading.shards.get(shard)
-                    if known and self._there(known, shard, digest(), earlier):
-                        return False
-                    log.put({unfinished: place for _, unfinished, place in written.values()})
-                    kept = (known.content, known.written_ns) if known else (digest(), written_ns or time.time_ns())
-                    if log.add(reading, shard, StoredShard(*kept, entries, dict(noted))):
-                        return True
+            places = {unfinished: place for _, unfinished, place in written.values()}
+            return self._wait_for(_Commit(shard, digest, earlier, written_ns, entries, dict(noted), places))
+
+    def _wait_for(self, mine: "_Commit") -> bool:
+        """Commit together with what other threads have ready by then: the disk is flushed once for all of them."""
+        queue = _queues.setdefault(self.path, deque())
+        queue.append(mine)
+        with self.log.alone():
+            batch = [queue.popleft() for _ in range(len(queue))]
+            try:
+                if batch:
+                    self._commit_all(batch)
+            except BaseException as error:
+                for one in batch:
+                    one.error = one.error or error
+        if mine.error:
+            raise mine.error
+        return mine.added
+
+    def _commit_all(self, batch: Sequence["_Commit"]) -> None:
+        """For the holder of the lock."""
+        while True:
+            reading, new = self.log.start(), dict[str, StoredShard]()
+            if any(one.shard in reading.shards for one in batch):  # others may have removed it since
+                reading = self.log.reading()
+            places = dict[Any, Any]()
+            for one in batch:
+                known = new.get(one.shard) or reading.shards.get(one.shard)
+                try:
+                    if known and self._there(known, one.shard, one.digest(), one.earlier, one.shard in new):
+                        continue
+                except StoreError as error:
+                    one.error = error
+                    continue
+                kept = (known.content, known.written_ns) if known else (one.digest(), one.written_ns or time.time_ns())
+                new[one.shard] = StoredShard(*kept, one.entries, one.noted)
+                one.added = True
+                places |= one.places
+            if not new:
+                return
+            self.log.put(places)
+            if self.log.add(reading, new):
+                return
+            for one in batch:
+                one.added, one.error = False, None
 
     def replace(self, change: Callable[[dict[str, StoredShard]], dict[str, StoredShard]]) -> None:
         """Commit what `change` makes of the shards, all at once; it may be called again if others write meanwhile."""
@@ -201,14 +256,16 @@ class Manifest:
                 path.unlink()
             return strays + self.log.remove_unfinished()
 
-    def _there(self, known: StoredShard, shard: str, content: str, earlier: Callable[[], str] | None) -> bool:
-        """Whether a known shard is whole; raises StoreError if it has other content."""
+    def _there(
+        self, known: StoredShard, shard: str, content: str, earlier: Callable[[], str] | None, new: bool = False
+    ) -> bool:
+        """Whether a known shard is whole; raises StoreError if it has other content. new: it is being committed."""
         if known.content != content and not (earlier and known.content == earlier()):
             raise StoreError(
                 f"{self.path.parent}: shard '{shard}' is there already, with other content; the store "
                 "only grows: write under another shard, run or generation name"
             )
-        return not self.damage(shard)
+        return new or not self.damage(shard)
 
 
 class PartlyRead:

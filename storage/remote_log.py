@@ -96,9 +96,9 @@ class RemoteLog:
     def put(self, files: Mapping[RemotePath, RemotePath]) -> None:
         """They are in their places."""
 
-    def add(self, known: Reading, name: str, shard: StoredShard) -> bool:
-        """Commit a shard after what is known to be there; false if somebody else has committed meanwhile."""
-        return self._add(known, lines_of({name: shard}))
+    def add(self, known: Reading, shards: Mapping[str, StoredShard]) -> bool:
+        """Commit shards after what is known to be there; false if somebody else has committed meanwhile."""
+        return self._add(known, lines_of(shards.items()))
 
     def replace(self, known: Reading, shards: Mapping[str, StoredShard]) -> bool:
         """Commit these shards in place of those that are known to be there; false as in `add`."""
@@ -133,25 +133,23 @@ class RemoteLog:
         return [path for path in behind if int(path.name[:8]) > known.number + len(lines)]
 
     def strays(self, known: Reading, older_than: float) -> dict[RemotePath, int]:
-        """Objects of no shard, and commits that a summary covers, written before this time; and their bytes."""
+        """Objects of no shard and summaries before the newest, written before this time; and their bytes.
+
+        Commits stay, also those that a summary covers: a number that is free again would be taken by a writer that has
+        not looked for long, and nobody would see what it wrote.
+        """
         kept = {
             self.file(table, name, shard.file(table)) for name, shard in known.shards.items() for table in shard.files
         }
-        summary = self._summary()
+        kept.add(self.path / f"{self._summary():08d}.all.jsonl")
         found: dict[RemotePath, int] = {}
         for folder in self.folders.values():
             for path, (size, written) in folder.files().items():
-                if written >= older_than or path in kept:
-                    continue
-                covered = path.parent == self.path and path.name.endswith(".jsonl") and int(path.name[:8]) <= summary
-                newest = path.name == f"{summary:08d}.all.jsonl"
-                if (covered and not newest) or (path.parent == folder and path.name.endswith(".parquet")):
+                ours = path.parent == folder and path.suffix == ".parquet"
+                old = path.parent == self.path and (path.name.endswith(".all.jsonl") or path.name.startswith("probe-"))
+                if (ours or old) and path not in kept and written < older_than:
                     found[path] = size
         return found
-
-    def remove_unfinished(self) -> list[RemotePath]:
-        """Nothing is ever half done in an object store."""
-        return []
 
     def _add(self, known: Reading, lines: bytes) -> bool:
         self._check_exclusive()
@@ -175,7 +173,7 @@ class RemoteLog:
             raise StoreError(f"{self._commit(number)}: no commit ({error!r}); restore it from a copy") from error
 
     def _summarise(self, known: Reading) -> None:
-        (self.path / f"{known.number:08d}.all.jsonl").write_bytes(lines_of(known.shards))
+        (self.path / f"{known.number:08d}.all.jsonl").write_bytes(lines_of(known.shards.items()))
         (self.path / "newest.json").write_bytes(json.dumps({"all": known.number}).encode())
 
     def _summary(self) -> int:

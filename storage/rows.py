@@ -201,7 +201,7 @@ def _compared(tables: dict[str, pa.Table]) -> Iterator[tuple[str, pa.Field, pa.A
             yield name, field, column
 
 
-def _parts(column: pa.Array, nullable: bool) -> Iterator[NDArray[np.generic] | memoryview]:
+def _parts(column: pa.Array, nullable: bool) -> Iterator[NDArray[Any] | memoryview]:
     """The values of a column as bytes: which are there, how long each is, and what they hold."""
     kind = column.type
     if nullable:

@@ -162,7 +162,7 @@ def encode(table: pa.Table) -> Encoded:
         **encodings(table.schema),
     )
     content = sink.getvalue()
-    return Encoded(len(table), memoryview(content), blocks_of(content))
+    return Encoded(len(table), memoryview(content), blocks_of(content) if len(table) > size else (content.size,))
 
 
 def encodings(schema: pa.Schema) -> dict[str, Any]:

@@ -27,11 +27,13 @@ from storage.group_store import GroupStore
 from storage.journal import write_journal
 from storage.manifest import Manifest
 from storage.records import Group, Person, Verdict
+from storage.remote_path import RemotePath
 from storage.rows import rows_of_verdicts
 from storage.schema import GROUPS, HYPS, Encoded, shape_of
 
-HYPOTHESES, SHARDS, GROUPS_A_SHARD, MANY = 20, 1250, 64, 33_000
-"""A default group; 1.6 million rows of scores; the shards of 2.1 million photographs."""
+HYPOTHESES, SHARDS, GROUPS_A_SHARD, MANY, THREADS = 20, 1250, 64, 33_000, 8
+"""A default group; 1.6 million rows of scores; the shards of 2.1 million photographs; writers of verdicts, as a
+disk flushes many files in the time of one."""
 
 CRITIC = "made-up@1"
 
@@ -52,6 +54,41 @@ def measure_store(*, folder: Path | None = None, rounds: int = 7, share: float =
             *_commits(root / "commits", 10 * rounds),
             _rescoring(root / "rescoring", max(1, round(SHARDS * share)), share),
         ]
+
+
+def measure_remote(place: RemotePath, *, rounds: int = 7) -> list[Row]:
+    """Groups written to and read from a new store at an address, and a commit, against the same bytes sent alone."""
+    store, groups = GroupStore(place), made_up(np.random.default_rng(0), GROUPS_A_SHARD)
+    ours: dict[str, list[float]] = {"write": [], "read": [], "commit": []}
+    plain: dict[str, list[float]] = {"write": [], "read": [], "commit": []}
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{table}.parquet" for table in ("groups", "hyps")]
+        for k in range(rounds):
+            objects = [place / f"plain/{k}-{file.name}" for file in files]
+
+            def send(objects: list[RemotePath] = objects) -> None:
+                write_plainly(groups, *files)
+                for file, one in zip(files, objects):
+                    one.write_bytes(file.read_bytes())
+
+            def fetch(objects: list[RemotePath] = objects) -> list[dict[str, NDArray]]:
+                return [_arrays(pq.ParquetFile(pa.BufferReader(one.read_bytes())).read()) for one in objects]
+
+            plain["write"].append(_seconds(send))
+            ours["write"].append(_seconds(store.write_groups, "round0", str(k), groups))
+            plain["read"].append(_seconds(fetch))
+            ours["read"].append(_seconds(store.read_groups, "round0", str(k)))
+            plain["commit"].append(_seconds((place / f"plain/{k}.jsonl").create, b"x" * 300))
+            ours["commit"].append(_seconds(store.write_people, str(k), []))
+    ratios = {what: median(plain[what]) / median(ours[what]) for what in ours}
+    rates = {what: len(groups) / median(ours[what]) for what in ("write", "read")}
+    return [
+        *(
+            _row(f"store.remote_{what}", rates[what], f"groups of {HYPOTHESES}/s", "the same bytes sent alone", ratio)
+            for what, ratio in ratios.items() if what != "commit"
+        ),
+        _row("store.remote_commit_ms", 1000 * median(ours["commit"]), "ms", "one object created", ratios["commit"]),
+    ]  # fmt: skip
 
 
 def _row(metric: str, value: float, unit: str, baseline: str | None = None, ratio: float | None = None) -> Row:
@@ -128,7 +165,7 @@ def _fill(folder: Path, file: StoredFile, noted: Row) -> None:
 
 
 def _rescoring(root: Path, shards: int, share: float) -> Row:
-    """Seconds to list what a critic has not judged, to write its verdicts from two threads, and to list again.
+    """Seconds to list what a critic has not judged, to write its verdicts from some threads, and to list again.
 
     The groups' pictures are black and their numbers zeros: a re-score reads none of them.
     """
@@ -141,7 +178,7 @@ def _rescoring(root: Path, shards: int, share: float) -> Row:
 
     def ours() -> None:
         lacking = store.lacking("round0", CRITIC)
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda shard: store.write_verdicts("round0", CRITIC, "r", shard, drawn[shard]), lacking))
         left = store.lacking("round0", CRITIC)
         if len(lacking) != shards or left:
@@ -152,7 +189,7 @@ def _rescoring(root: Path, shards: int, share: float) -> Row:
     def plainly() -> None:
         folder = root / "plain"
         folder.mkdir()
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda shard: _write_table(tables[shard], folder / f"{shard}.parquet"), tables))
 
     plain, took = _seconds(plainly), _seconds(ours)

@@ -178,6 +178,9 @@ def bench_store(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="Whose disk to measure.")
     ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="URI", help="Instead measure an object store: s3://bucket/new-prefix.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Groups written and read per second against pyarrow alone; time for one group of many, for commits, for judging
@@ -185,8 +188,12 @@ def bench_store(
 
     Example: hmr-align bench store --json store.json
     """
-    from storage.store_benchmark import measure_store
+    from storage.remote_path import RemotePath, place_of
+    from storage.store_benchmark import measure_remote, measure_store
 
+    if at is not None and isinstance(place := place_of(at), RemotePath):
+        tell_measurements(measure_remote(place, rounds=rounds), json_file)
+        return
     tell_measurements(measure_store(folder=folder, rounds=rounds, share=share), json_file)
 
 

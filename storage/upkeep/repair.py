@@ -24,7 +24,7 @@ from storage.local_log import LocalLog
 from storage.manifest import Manifest, opened
 from storage.remote_path import Place, write_whole
 from storage.rows import content_digest, earlier_content_digest, groups_of_rows, people_of_rows, rows_of_people
-from storage.schema import TABLES, StoreError, decode, encode
+from storage.schema import TABLES, Encoded, StoreError, blocks_of, decode, encode
 
 __all__ = ["QUARANTINE", "Mended", "repair"]
 
@@ -143,7 +143,7 @@ def _read(manifest: Manifest, name: str) -> StoredShard | None:
     written = 0
     try:
         for table in manifest.folders:
-            path = manifest.log.file(table, name, None)
+            path: Any = manifest.log.file(table, name, None)
             if not path.exists():
                 if table in _main(manifest):
                     return None
@@ -163,8 +163,6 @@ def _read(manifest: Manifest, name: str) -> StoredShard | None:
 
 
 def _entry(content: bytes, rows: int) -> StoredFile:
-    from storage.schema import Encoded, blocks_of
-
     return entry_of(Encoded(rows, memoryview(content), blocks_of(pa.py_buffer(content))))
 
 

@@ -103,7 +103,7 @@ def test_readers_start_from_a_summary(place, monkeypatch):
     assert store.people_shards() == [str(number) for number in range(10)]
     assert asked[0] == "00000009.jsonl"
     old = [path for manifest in store.manifests() for path in manifest.sweep(older_than=float("inf"))]
-    assert {path.name for path in old} == {f"0000000{number}.jsonl" for number in range(1, 9)} | {"00000004.all.jsonl"}
+    assert [path.name for path in old] == ["00000004.all.jsonl"]
     remote_log._readings.clear()
     assert store.people_shards() == [str(number) for number in range(10)]
 
@@ -158,7 +158,7 @@ def die_before(writes: int) -> None:
 
 @pytest.mark.slow
 def test_a_writer_killed_in_the_middle_leaves_a_readable_store(s3):
-    """Killed before a commit, and between two tables' files; one run to the end then gives what an unharmed one gives."""
+    """Killed before a commit, and between two tables' files; a run to the end gives what an unharmed one gives."""
     place, root = new_bucket(), Path(__file__).parents[3]
     store = GroupStore(place)
     for writes in (6, 8):

@@ -1,7 +1,15 @@
 import numpy as np
 
 from storage.group_store import GroupStore
-from storage.store_benchmark import made_up, measure_store, read_one_plainly, read_plainly, write_plainly
+from storage.remote_path import RemotePath
+from storage.store_benchmark import (
+    made_up,
+    measure_remote,
+    measure_store,
+    read_one_plainly,
+    read_plainly,
+    write_plainly,
+)
 
 
 def test_the_store_is_measured(tmp_path):
@@ -12,6 +20,12 @@ def test_the_store_is_measured(tmp_path):
     ]
     assert all(row["value"] > 0 for row in rows.values()) and not list(tmp_path.iterdir())
     assert [name for name, row in rows.items() if row["ratio"] is None] == ["store.open_33000_s"]
+
+
+def test_an_object_store_is_measured():
+    rows = measure_remote(RemotePath("memory://measured/store"), rounds=1)
+    assert [row["metric"] for row in rows] == ["store.remote_write", "store.remote_read", "store.remote_commit_ms"]
+    assert all(row["value"] > 0 and row["ratio"] > 0 for row in rows)
 
 
 def test_the_baselines_read_what_the_store_holds(tmp_path):

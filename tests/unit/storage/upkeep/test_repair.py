@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from storage import local_log
+from storage import local_log, remote_log
 from storage.group_store import GroupStore, StoreError
 from storage.manifest import Manifest
 from storage.remote_path import place_of
@@ -117,6 +117,19 @@ def test_a_lost_commit_in_an_object_store():
     assert store.people_shards() == ["0", "2", "3"] and store.verify() == []
     write_shards(place, range(4))
     assert_complete(store, 4)
+
+
+def test_a_writer_that_has_not_seen_a_repair_writes_again(monkeypatch):
+    place = place_of("memory://not-seen/store")
+    write_shards(place, range(2))
+    (path,) = (place / "hyps/gen=round0").glob("1-*.parquet")
+    before = dict(remote_log._readings)
+    path.write_bytes(b"PAR1")
+    (mended,) = repair(GroupStore(place))
+    assert "set aside" in mended.what
+    monkeypatch.setattr(remote_log, "_readings", before)  # as another process has it
+    write_shards(place, range(2))
+    assert_complete(GroupStore(place), 2)
 
 
 def test_verdicts_in_parts_become_one_file_and_say_the_same(tmp_path):
