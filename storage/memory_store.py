@@ -26,32 +26,54 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Table -> rows -> column -> value."""
 
 
-def _columns(**types: pa.DataType) -> list[pa.Field]:
-    return [pa.field(name, type_, metadata={"about": "", "unit": ""}) for name, type_ in types.items()]
+def _columns(**about: tuple[pa.DataType, str]) -> list[pa.Field]:
+    return [pa.field(name, type_, metadata={"about": said, "unit": ""}) for name, (type_, said) in about.items()]
 
 
-_TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
+_TEXT, _TEXTS, _COUNT, _REAL = pa.string(), pa.list_(pa.string()), pa.int64(), pa.float64()
 
 MEMORY_TABLES = {
     "rules": pa.schema(
         _columns(
-            id=_TEXT, text=_TEXT, tags=_TEXTS, state=_TEXT, uses=pa.int64(), successes=pa.int64(), lift=pa.float64(),
-            origin=_TEXT, created=_TEXT,
+            id=(_TEXT, "of the rule; unique in a memory"),
+            text=(_TEXT, "the sentence that the critic is shown"),
+            tags=(_TEXTS, "what it is about"),
+            state=(_TEXT, "admitted, candidate or retired; only admitted ones are shown"),
+            uses=(_COUNT, "in how many judgements it was shown"),
+            successes=(_COUNT, "in how many of them the critic was right"),
+            lift=(_REAL, "mean gain of SRCC on held-out groups; NULL = not tested"),
+            origin=(_TEXT, "where it came from"),
+            created=(_TEXT, "when, ISO 8601"),
         )
     ),
     "prototypes": pa.schema(
         _columns(
-            id=_TEXT, rationale=_TEXT, score=pa.float64(), tags=_TEXTS, embedding=pa.list_(pa.float64()),
-            embedder=_TEXT, overlay=_TEXT, picture=pa.binary(), created=_TEXT,
+            id=(_TEXT, "of the exemplar; unique in a memory"),
+            rationale=(_TEXT, "why it has its score"),
+            score=(_REAL, "0..100"),
+            tags=(_TEXTS, "what it is about"),
+            embedding=(pa.list_(pa.float64()), "its place among the others"),
+            embedder=(_TEXT, "what placed it"),
+            overlay=(_TEXT, "digest of the picture"),
+            picture=(pa.binary(), "the picture, JPEG or PNG"),
+            created=(_TEXT, "when, ISO 8601"),
         )
     ),
     "events": pa.schema(
         _columns(
-            what=_TEXT, rule=_TEXT, text=_TEXT, detail=_TEXT, lift=pa.float64(), low=pa.float64(), groups=pa.int64(),
-            critic=_TEXT, session=_TEXT, time=_TEXT,
+            what=(_TEXT, "what happened to a rule"),
+            rule=(_TEXT, "its id"),
+            text=(_TEXT, "its sentence then"),
+            detail=(_TEXT, "why"),
+            lift=(_REAL, "measured gain on held-out groups"),
+            low=(_REAL, "lower end of its interval"),
+            groups=(_COUNT, "on how many groups"),
+            critic=(_TEXT, "name and version"),
+            session=(_TEXT, "of reflection"),
+            time=(_TEXT, "when, ISO 8601"),
         )
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

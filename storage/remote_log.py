@@ -151,6 +151,10 @@ class RemoteLog:
                     found[path] = size
         return found
 
+    def remove_unfinished(self) -> list[RemotePath]:
+        """Nothing is ever half done in an object store."""
+        return []
+
     def _add(self, known: Reading, lines: bytes) -> bool:
         self._check_exclusive()
         number = known.number + 1
