@@ -201,20 +201,20 @@ def _compared(tables: dict[str, pa.Table]) -> Iterator[tuple[str, pa.Field, pa.A
             yield name, field, column
 
 
-def _parts(column: pa.Array, nullable: bool) -> Iterator[NDArray[Any] | memoryview]:
+def _parts(column: pa.Array, nullable: bool) -> Iterator[memoryview]:
     """The values of a column as bytes: which are there, how long each is, and what they hold."""
     kind = column.type
     if nullable:
-        yield column.is_valid().to_numpy(zero_copy_only=False)
+        yield column.is_valid().to_numpy(zero_copy_only=False).data
     if pa.types.is_list(kind):
-        yield column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        yield column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).data
         yield from _parts(column.flatten(), True)
     elif pa.types.is_fixed_size_list(kind):
         yield from _parts(column.flatten(), False)
     elif pa.types.is_string(kind):
         _, places, text = column.buffers()
         ends = np.frombuffer(places, np.int32)[column.offset : column.offset + len(column) + 1] if len(column) else []
-        yield np.diff(ends)
+        yield np.diff(ends).data
         if text is not None and len(column):
             yield memoryview(text)[ends[0] : ends[-1]]
     elif pa.types.is_fixed_size_binary(kind):
@@ -222,7 +222,7 @@ def _parts(column: pa.Array, nullable: bool) -> Iterator[NDArray[Any] | memoryvi
         yield memoryview(column.buffers()[1] or b"")[column.offset * size : (column.offset + len(column)) * size]
     else:
         known = column.fill_null(False if pa.types.is_boolean(kind) else 0) if column.null_count else column
-        yield np.ascontiguousarray(known.to_numpy(zero_copy_only=False))
+        yield np.ascontiguousarray(known.to_numpy(zero_copy_only=False)).data
 
 
 def _plain(column: pa.Array) -> list:

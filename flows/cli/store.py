@@ -23,7 +23,7 @@ store = typer.Typer(
 FAULTY = 2  # exit code of `verify` when something is wrong
 
 At = Annotated[
-    str | None, typer.Argument(metavar="[STORE]", help="A folder, or s3://, gs://, az://. [the store of --name]")
+    str | None, typer.Argument(metavar="STORE", help="A folder, or s3://, gs://, az://. [the store of --name]")
 ]
 
 
