@@ -43,7 +43,7 @@ from storage.finished_file import read_again
 from storage.image_list import ImageList, read_images, write_images
 from storage.manifest import Manifest, PartlyRead, opened
 from storage.records import PASSING, Group, Person, Verdict
-from storage.remote_path import Place, tables_of, write_whole
+from storage.remote_path import Place, RemotePath, tables_of, write_whole
 from storage.rows import (
     content_digest,
     earlier_content_digest,
@@ -610,7 +610,9 @@ def _order(drawn: Mapping[str, int]) -> str:
 def _groups_in(path: Place, order: str) -> dict[str, int]:
     """Groups of a file and their sizes, from two small columns, checked against the digest in the manifest."""
     with opened(path) as file:
-        table = pq.ParquetFile(file).read(["group_id", "hypotheses"], use_threads=False)
+        # Not through Python: it would be called for each column of each row group.
+        source = file if isinstance(path, RemotePath) else pa.OSFile(f"/dev/fd/{file.fileno()}")
+        table = pq.ParquetFile(source).read(["group_id", "hypotheses"], use_threads=False)
     drawn = _sizes(table)
     if _order(drawn) != order:
         raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")
