@@ -49,10 +49,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             _text("view", "front or side"),
             _text("digest", "of all that the group's pictures depend on"),
             pa.field(
-                "png",
+                "picture",
                 pa.binary(),
                 False,
-                {"about": "RGB, or RGBA: transparent where it equals the photograph", "unit": "0..255"},
+                {
+                    "about": "lossless WebP or PNG; overlays are transparent where they equal the photograph",
+                    "unit": "0..255",
+                },
             ),
         ]
     ),

@@ -47,11 +47,11 @@ def _overlays(plan: Plan) -> Iterator[pa.Table]:
             rows = []
             for group in store.read_groups(gen, shard):
                 digest, file = kept_pictures(group, plan.body_path, plan.settings.overlay, sight, plan.store_root)
-                for name, png in (read_again(file, _pngs) or {}).items():
-                    view, _, number = name.removesuffix(".png").partition("_")
+                for name, content in (read_again(file, _files) or {}).items():
+                    view, _, number = Path(name).stem.partition("_")
                     rows.append(
                         {
-                            "gen": gen, "group_id": group.person.group_id, "digest": digest, "png": png,
+                            "gen": gen, "group_id": group.person.group_id, "digest": digest, "picture": content,
                             "hypothesis": int(number) if number else None,
                             "view": "side" if view == "side" else "front",
                         }
@@ -59,7 +59,7 @@ def _overlays(plan: Plan) -> Iterator[pa.Table]:
             yield _table("overlays", rows)
 
 
-def _pngs(path: Path) -> dict[str, bytes]:
+def _files(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

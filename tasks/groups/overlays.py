@@ -207,7 +207,7 @@ def kept_pictures(
     group: Group, body_path: Path | None, overlay: OverlaySection, sight: Sight, store_root: Path
 ) -> tuple[str, Path]:
     """Digest and file of a group's pictures; the file need not exist."""
-    digest = picture_digest(_Drawing(group, body_path, overlay.backend, overlay.size, sight, None))
+    digest = picture_digest(_Drawing(group, body_path, overlay, sight, None))
     return digest, picture_store(store_root).file(digest)
 
 

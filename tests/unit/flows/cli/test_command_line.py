@@ -28,7 +28,6 @@ COMMANDS = [
     *("bench startup", "bench pipeline", "bench all", "bench compare"),
     *("reflect", "memory show", "memory export", "memory import"),
     *("data formats", "data import", "data predictions", "data meshes", "data audit", "protocols"),
-    *("data formats", "data import", "data predictions"),
     *("store ls", "store verify", "store repair", "store compact", "store vacuum", "store export"),
 ]
 TAKE_NO_SETTINGS = {
@@ -36,7 +35,6 @@ TAKE_NO_SETTINGS = {
     *("memory show", "memory export", "memory import", "bench store", "bench startup", "bench pipeline"),
     *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
     *("bench all", "bench compare", "data meshes", "data audit", "protocols"),
-    *("bench all", "bench compare"),
     *("store ls", "store verify", "store repair", "store compact", "store vacuum"),
 }
 
