@@ -192,7 +192,6 @@ class GroupStore:
         (group,) = groups_of_rows(groups, hyps)
         return replace(group, person=images.placed(group.person))
 
-<<<<<<< HEAD
     def columns(self, table: Literal["groups", "hyps"], gen: str, shard: str, *names: str) -> pa.Table:
         """Some columns of a shard's groups or hypotheses, in order, as Arrow: for lists of very many groups.
 
@@ -202,7 +201,7 @@ class GroupStore:
         if manifest.stored(table, shard) is None:
             return pa.schema([TABLES[table].field(name) for name in names]).empty_table()
         try:
-            found = pq.ParquetFile(path).read(list(dict.fromkeys(["group_id", *names])), use_threads=False)
+            found = _columns_of(path, list(dict.fromkeys(["group_id", *names])))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise StoreError(f"{path}: cannot be read ({error}); `GroupStore.verify` says what is damaged") from error
         return self._held(found).select(list(names))
@@ -227,11 +226,10 @@ class GroupStore:
         if not images.exceptions:
             return rows
         return rows.filter(pa.array([images.holds(key) for key in rows["group_id"].to_pylist()], pa.bool_()))
-=======
+
     def group_rows(self, gen: str, shard: str) -> pa.Table:
         """Table `groups` of a shard as it is stored, rows of removed photographs too."""
         return _read(self._groups(gen), "groups", shard)
->>>>>>> 18e2ad8 (Store in object stores by address; hmr-align store ls, verify, repair, compact, vacuum, export)
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """The number of hypotheses of each group of a shard, in order."""
@@ -609,14 +607,19 @@ def _order(drawn: Mapping[str, int]) -> str:
 @lru_cache(maxsize=64)
 def _groups_in(path: Place, order: str) -> dict[str, int]:
     """Groups of a file and their sizes, from two small columns, checked against the digest in the manifest."""
-    with opened(path) as file:
-        # Not through Python: it would be called for each column of each row group.
-        source = file if isinstance(path, RemotePath) else pa.OSFile(f"/dev/fd/{file.fileno()}")
-        table = pq.ParquetFile(source).read(["group_id", "hypotheses"], use_threads=False)
+    table = _columns_of(path, ["group_id", "hypotheses"])
     drawn = _sizes(table)
     if _order(drawn) != order:
         raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")
     return drawn
+
+
+def _columns_of(path: Place, names: list[str]) -> pa.Table:
+    """Some columns of a file, as they are there: unchecked."""
+    with opened(path) as file:
+        # Not through Python: it would be called for each column of each row group.
+        source = file if isinstance(path, RemotePath) else pa.OSFile(f"/dev/fd/{file.fileno()}")
+        return pq.ParquetFile(source).read(names, use_threads=False)
 
 
 def _sizes(groups: pa.Table) -> dict[str, int]:
