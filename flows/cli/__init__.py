@@ -15,10 +15,8 @@
 | `measurements` | The format in which every measuring command writes its numbers (`--json FILE`) |
 | `memory` | `hmr-align memory`: show a critic's memory, export it, import rules |
 | `output` | What commands print: tables and measured numbers, and files of them |
-| `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
-| `render_bench` | What `bench render` draws: the body over a free photograph, random people before random cameras |
+| `measuring/` | Benchmarks that need commands and flows: the pipeline, start-up, rendering |
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
-| `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 | `viewer/` | `hmr-align view`, and its measurements |
 | `store` | `hmr-align store`: list, verify, repair, compact, vacuum and export a store |
 

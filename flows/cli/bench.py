@@ -21,7 +21,7 @@ def bench_render(
 
     Example: hmr-align bench render --json render.json
     """
-    from flows.cli.render_bench import measure_render
+    from flows.cli.measuring.render_bench import measure_render
 
     tell_measurements(measure_render(size, body), json_file)
 
@@ -133,7 +133,7 @@ def bench_startup(
 
     Example: hmr-align bench startup --json startup.json
     """
-    from flows.cli.startup_benchmark import measure_startup
+    from flows.cli.measuring.startup_benchmark import measure_startup
 
     tell_measurements(measure_startup(rounds), json_file)
 
@@ -148,7 +148,7 @@ def bench_pipeline(
 
     Example: hmr-align bench pipeline --json pipeline.json
     """
-    from flows.cli.pipeline_benchmark import measure_pipeline
+    from flows.cli.measuring.pipeline_benchmark import measure_pipeline
 
     tell_measurements(measure_pipeline(photographs, rounds), json_file)
 
@@ -207,9 +207,9 @@ def bench_all(json_file: JsonFile = None) -> None:
     from importlib import resources
     from typing import Any
 
-    from flows.cli.pipeline_benchmark import measure_pipeline
-    from flows.cli.render_bench import measure_render
-    from flows.cli.startup_benchmark import measure_startup
+    from flows.cli.measuring.pipeline_benchmark import measure_pipeline
+    from flows.cli.measuring.render_bench import measure_render
+    from flows.cli.measuring.startup_benchmark import measure_startup
     from hmr.alignment.train_benchmark import measure_reference
     from hmr.body.body_benchmark import measure_bodies
     from hmr.detection.people_benchmark import measure_people

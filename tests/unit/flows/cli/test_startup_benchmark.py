@@ -1,7 +1,7 @@
 """The seconds of a start: every command is run once to warm up and then once a round, and medians are reported."""
 
-import flows.cli.startup_benchmark as startup
-from flows.cli.startup_benchmark import PARTS, measure_startup
+import flows.cli.measuring.startup_benchmark as startup
+from flows.cli.measuring.startup_benchmark import PARTS, measure_startup
 
 
 def test_the_first_round_only_warms_up_and_medians_count(monkeypatch):

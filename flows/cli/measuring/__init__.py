@@ -1,0 +1,10 @@
+"""Measurements that need commands and flows; those of a single room lie in it.
+
+| file | what |
+|---|---|
+| `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
+| `render_bench` | What `bench render` measures |
+| `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
+
+May import: everything, but only inside of commands.
+"""
