@@ -57,6 +57,9 @@ class Person:
     # (33, 7) what a second, larger network saw of the same person, which no base model reads: x, y, z (px of the
     # photograph), visibility 0..1, then the world landmark in metres; None = it was not run
     second_look: Floats | None = None
+    # (33, 3) a dataset's own 2-D keypoints by BlazePose's numbers: x, y (px of the photograph), confidence (0 = none),
+    # which critics believe and no base model reads; None = the person comes without
+    labels: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

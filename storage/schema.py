@@ -70,6 +70,13 @@ _PERSON = [
         "px, px, px, 0..1, m, m, m",
         nullable=True,
     ),
+    _array(
+        "labels",
+        (33, 3),
+        "a dataset's 2-D keypoints by BlazePose's numbers: x, y, confidence; NULL = it gives none",
+        "px, px, 0..1",
+        nullable=True,
+    ),
 ]
 
 PEOPLE = pa.schema(_PERSON)

@@ -1,13 +1,18 @@
-"""`hmr-align data`: labelled people of other datasets as records, a page about an import, what two sets share.
+"""Data of others in a run: datasets become records, records people, and other models' outputs hypotheses.
 
 | file | what |
 |---|---|
 | `audit` | Leakage: what training, memory and test share, and which rewards knew the truth |
 | `import_page` | A page about an import: counts, and ten pictures with points, if the pictures are available |
+| `imported_people` | The user's own people in the place of a split of the studio, and their truth |
 | `importing` | Labelled people of another dataset's file, written as one Parquet file of records |
 | `picture_hash` | Pictures that look alike: a hash of brightness steps, and pairs of near hashes |
+| `labelled_points` | A record's points by our names: 2-D keypoints as landmarks for critics, joints in space as truth |
+| `record_people` | The people of imported records, found in their pictures: a store, and their records beside it |
+| `selection` | Which records of imported datasets a run takes: several files, one in so many, mixed by weights |
+| `truth` | The truth of found people: bodies if the body in use can pose all of them, else joints |
 
-May import: `tasks.run`.
+May import: `tasks.run`, `tasks.groups`.
 
 To add a column of the page: a function in `import_page`.
 """
