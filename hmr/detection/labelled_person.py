@@ -9,12 +9,14 @@ from hmr.detection.boxes import overlaps
 from hmr.detection.keypoint_person import square_about
 from hmr.detection.people import CROP_MARGIN, SMALLEST_CROP, FoundPerson, found_person, placed_look
 from hmr.detection.pose_networks import Square, pose_networks
-from hmr.detection.tile_search import LEAST_PERSON, near
+from hmr.detection.tile_search import near
 
 WIDER = 1.25
 """Side of the square that is looked at over the longer side of the box."""
 LEAST_OVERLAP = 0.3
 """Intersection over union with the record's box from which on the person found there is the record's."""
+LEAST_SURE = 0.2
+"""The landmark network's score below which nobody is there; lower than in a search, since somebody marked the person."""
 LEAST_MARKS = 6
 """Keypoints from which on they say where to look, rather than the box."""
 
@@ -36,17 +38,20 @@ def labelled_person(
     networks = pose_networks()
     given = 0 if marks is None else int((marks[:, 2] > 0).sum())
     square = _about_box(box) if marks is None or given < LEAST_MARKS else square_about(_as_landmarks(marks))
-    seen = networks.landmarks(pixels, square)
-    if seen.person >= LEAST_PERSON and not near(square, seen.better) and seen.better.side >= SMALLEST_CROP / 2:
-        again = networks.landmarks(pixels, seen.better)
-        seen = again if again.person >= seen.person else seen
-    if seen.person < LEAST_PERSON:
+    looks = [networks.landmarks(pixels, square)]
+    if not near(square, looks[0].better) and looks[0].better.side >= SMALLEST_CROP / 2:
+        looks.append(networks.landmarks(pixels, looks[0].better))
+    sure = [seen for seen in looks if seen.person >= LEAST_SURE]
+    if not sure:
         return NOBODY
-    person = found_person(seen.person, seen, 1.0, pixels.shape, margin)
-    if overlaps(person.box[None].astype(float), box[None].astype(float))[0, 0] < LEAST_OVERLAP:
+    people = [found_person(seen.person, seen, 1.0, pixels.shape, margin) for seen in sure]
+    shared = overlaps(np.stack([one.box for one in people]).astype(float), box[None].astype(float))[:, 0]
+    best = int(shared.argmax())  # a second look may have gone over to a neighbour
+    if shared[best] < LEAST_OVERLAP:
         return ELSEWHERE
-    there = seen.better if near(seen.square, seen.better) else seen.square
-    return replace(person, second_look=placed_look(pose_networks(heavy=True).landmarks(pixels, there, mask=False), 1.0))
+    there = sure[best].better if near(sure[best].square, sure[best].better) else sure[best].square
+    second = pose_networks(heavy=True).landmarks(pixels, there, mask=False)
+    return replace(people[best], second_look=placed_look(second, 1.0))
 
 
 def _about_box(box: Float[np.ndarray, " 4"]) -> Square:
