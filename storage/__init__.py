@@ -7,6 +7,7 @@
     journal.py        the file of these lines, which grows and states how much of it is valid
     group_store.py    GroupStore: append and read
     image_list.py     the photographs: our names for them, where they are, which are gone
+    mesh_store.py     MeshStore: meshes of hypotheses that have no pose of ours
     picture_store.py  PictureStore: drawn pictures, under the digest of what they show
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
     store_benchmark.py  speed of the store beside that of pyarrow alone
