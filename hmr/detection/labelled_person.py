@@ -16,7 +16,7 @@ WIDER = 1.25
 LEAST_OVERLAP = 0.3
 """Intersection over union with the record's box from which on the person found there is the record's."""
 LEAST_SURE = 0.2
-"""The landmark network's score below which nobody is there; lower than in a search, since somebody marked the person."""
+"""The landmark network's score below which nobody is there; lower than in a search, since somebody marked them."""
 LEAST_MARKS = 6
 """Keypoints from which on they say where to look, rather than the box."""
 

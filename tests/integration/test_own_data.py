@@ -1,4 +1,4 @@
-"""The walk-through of docs/bring-your-own.md on a small data set of drawn people: its commands, as written, in order."""
+"""The walk-through of docs/bring-your-own.md on a small data set of drawn people: its commands, as written."""
 
 import json
 import re
