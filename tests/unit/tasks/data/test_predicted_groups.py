@@ -38,7 +38,8 @@ def person() -> Person:
 
 def posed_prediction(model: str = "other", count: int = 2, **given) -> Predicted:
     rng = np.random.default_rng(1)
-    orient, pose = rng.normal(0, 0.1, (count, 3)) + [np.pi, 0, 0], rng.normal(0, 0.1, (count, 23, 3))
+    orient, pose = rng.normal(0, 0.1, (count, 3)), rng.normal(0, 0.1, (count, 23, 3))
+    orient[:, 0] += np.pi
     fields = {
         "model": model, "file": "street.npz", "image": "street.jpg", "person": "0", "topology": LIGHT.name,
         "orient": orient, "pose": pose, "betas": rng.normal(0, 0.5, (count, 10)),
@@ -79,8 +80,10 @@ def test_nobody_is_dropped_in_silence(person):
     found, unmatched = match([posed_prediction(), far, lost, blind], [person])
     assert [group_id for _, group_id in found] == [person.group_id]
     assert [(file, why[:20]) for file, _, why in unmatched] == [
-        ("far.npz", "nobody of the run is"), ("lost.npz", "no picture of the ru"), ("blind.npz", "it tells neither box"),
-    ]  # fmt: skip
+        ("far.npz", "nobody of the run is"),
+        ("lost.npz", "no picture of the ru"),
+        ("blind.npz", "it tells neither box"),
+    ]
 
 
 def test_a_shift_undoes_another_cameras_focal_length(person):

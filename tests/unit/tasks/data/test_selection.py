@@ -12,7 +12,7 @@ from tasks.run.settings import Records, SettingsError, WeightedRecords
 
 def write_records(path, count: int, **columns) -> None:
     """Records of one picture each, with boxes, and joints in space in every second one."""
-    space = np.where(np.arange(count)[:, None, None] % 2, np.nan, np.zeros((count, 2, 3)) + [0, 0, 3.0])
+    space = np.where(np.arange(count)[:, None, None] % 2, np.nan, np.full((count, 2, 3), 3.0))
     given = {
         "sample_id": [f"{path.stem}/{k}" for k in range(count)], "dataset": path.stem,
         "image_path": [f"{k:03d}.png" for k in range(count)], "bbox_xywh": np.ones((count, 4)) * [0, 0, 9, 9],
