@@ -333,7 +333,7 @@ def save_encoded(drawn: DrawnGroup, folder: Path, encoding: Encoding, turntable:
 
 def turntable_of(body_model: Body, group: Group, size: int, style: Style = DEFAULT_STYLE) -> bytes:
     """The bytes of a GIF file in which a group's first mesh turns about itself."""
-    mesh = mesh_of(body_model, group_vertices(body_model, group)[0], "hypothesis 0")
+    mesh = meshes_of(body_model, group, group_vertices(body_model, group))[0]
     return animated(turntable([mesh], size, style=style))
 
 
