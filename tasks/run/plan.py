@@ -199,7 +199,7 @@ class Plan:
         return self.folder / "training" / f"round{round_number}"
 
     def check(self) -> None:
-        """Check body, models and critic before any work.
+        """Check body, models, critic and the user's records before any work.
 
         Raises SettingsError, or the error of the reader of a file, if one of them cannot be used.
         """
@@ -213,6 +213,9 @@ class Plan:
         self.check_second_critic()
         if self.settings.critic.name == "cascade":
             self._check_cascade()
+        for people in (self.people("val"), self.people("test")):
+            if isinstance(people, ImportedPeople):
+                selected(people)
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
 

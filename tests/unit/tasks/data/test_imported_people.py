@@ -9,12 +9,16 @@ import torch
 from critique.checks.landmarks import LANDMARK, heard
 from hmr.body.body import load_body
 from hmr.metrics.evaluation import TrueBodies, TrueJoints, joint_errors
+from hmr.pretraining.label_tuning import HeadroomSettings
 from storage.group_store import GroupStore
 from storage.sources.adapter import Choice
 from tasks.benchmarking import benchmark_model, draw_people, evaluate_people, known, measured_against, table
+from tasks.benchmarks.critic_benchmark import model_groups, perturbed_groups
 from tasks.data.imported_people import ImportedPeople, look_at_records, measurable_people, selected
 from tasks.data.importing import import_people
 from tasks.data.record_people import find_records, record_shards
+from tasks.headroom import probe_headroom
+from tasks.reflecting import labelled_errors, take_labelled
 from tasks.run.plan import Plan
 from tasks.run.settings import (
     Benchmark,
@@ -25,6 +29,7 @@ from tasks.run.settings import (
     Run,
     Sample,
     Settings,
+    SettingsError,
     WeightedRecords,
 )
 from tasks.sampling import model
@@ -132,6 +137,23 @@ def test_critics_believe_labels_and_lack_nothing_else():
     others = np.arange(23) != wrist
     np.testing.assert_array_equal(after.places[others], before.places[others])
     np.testing.assert_array_equal(after.seen[others], before.seen[others])
+
+
+def test_critics_and_reflection_take_them_and_what_needs_bodies_says_so(people, tmp_path):
+    light, base = load_body(), model("lab")
+    made = model_groups(base, light, people, hypotheses=3)
+    assert (made.errors > 0).all() and all(
+        group.person.photo for group in made.groups
+    )  # a critic that looks finds them
+    with pytest.raises(SettingsError, match="only joints are known"):
+        perturbed_groups(light, people, hypotheses=3)
+    with pytest.raises(SettingsError, match="needs true bodies"):
+        probe_headroom("lab", light, people, people, people, 3, HeadroomSettings())
+    assert take_labelled.fn(people, None, 2, tmp_path, 0) == 2
+    taken = {person.group_id for person in GroupStore(tmp_path).read_people()}
+    some = [(group, errors) for group, errors in zip(made.groups, made.errors) if group.person.group_id in taken]
+    told = labelled_errors(light, "test", [group for group, _ in some], people)
+    np.testing.assert_allclose(np.stack(told), np.stack([errors for _, errors in some]), rtol=1e-5)
 
 
 def test_a_plan_takes_the_users_people_where_they_are_named(data, tmp_path):
