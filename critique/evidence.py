@@ -43,7 +43,7 @@ from critique.checks.reprojection import reprojection
 from critique.checks.silhouette import silhouette
 from critique.checks.world_distance import world_distance
 from critique.critic import as_verdict
-from storage.records import DrawnGroup, Verdict
+from storage.records import DrawnGroup, Group, Verdict
 
 Floats = NDArray[np.float64]
 Check = Callable[[DrawnGroup], Finding]
@@ -65,6 +65,12 @@ CHECKS: dict[str, Check] = {
 
 SEES = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
 """Checks that use the photograph's evidence; if some are on and none has any evidence, the critic abstains."""
+
+OURS = ("limb_lengths",)
+"""Checks of hypotheses that our sampler drew."""
+
+POSED = ("joint_limits", "penetration", "balance")
+"""Checks that need all joints and their rotations."""
 
 SCALES = {name: fitted().scales.get(name, 1.0) for name in CHECKS}
 """Standard deviation of a penalty inside a group; constant, so that a verdict depends on one group alone."""
@@ -125,7 +131,7 @@ class EvidenceCritic:
         judged = np.flatnonzero(sound)
         if len(judged):
             some = group if sound.all() else members(group, judged)
-            weights = self.settings.active()
+            weights = comparable(self.settings.active(), some.group)
             findings = {name: CHECKS[name](some) for name in weights}
             seeing = [findings[name] for name in SEES if name in findings]
             if not seeing or any(finding.evidence > 0 for finding in seeing):
@@ -137,6 +143,16 @@ class EvidenceCritic:
             for index, comment in zip(judged, details):
                 comments[index] = comment
         return as_verdict(group.group, self.name, scores, comments)
+
+
+def comparable(weights: dict[str, float], group: Group) -> dict[str, float]:
+    """The checks that judge all hypotheses of a group alike, with their weights.
+
+    How far a sampler stretched its joints is told of our own hypotheses alone, and a mesh has no pose.
+    """
+    left_out = OURS if group.made_by else ()
+    left_out = (*left_out, *POSED) if not group.posed.all() else left_out
+    return {name: weight for name, weight in weights.items() if name not in left_out}
 
 
 def check_table(group: DrawnGroup) -> dict[str, Floats]:
@@ -184,15 +200,23 @@ def in_words(findings: dict[str, Finding], misses: list[str]) -> list[str]:
 
 
 def finite(group: DrawnGroup) -> NDArray[np.bool_]:
-    """(G,) whether all values of a hypothesis's pose, translation, joints and keypoints are finite."""
+    """(G,) whether pose, translation, joints and keypoints of a hypothesis are all finite; of a mesh, its keypoints."""
     arrays = (group.group.pose, group.group.translation, group.group.joints, group.group.keypoints)
-    return np.all([np.isfinite(array).reshape(len(array), -1).all(1) for array in arrays], axis=0)
+    sound = [np.isfinite(array).reshape(len(array), -1).all(1) for array in arrays]
+    return np.where(group.group.posed, np.all(sound, axis=0), sound[-1])
 
 
 def members(group: DrawnGroup, chosen: NDArray[np.intp]) -> DrawnGroup:
     """The drawn group reduced to the hypotheses with indices `chosen` (n,), in that order; all units stay the same."""
     names = ("seeds", "zero_start", "synthetic", "latents", "pose", "translation", "joints", "keypoints")
-    fewer = replace(group.group, **{name: getattr(group.group, name)[chosen] for name in names})
+    whole = group.group
+    fewer = replace(
+        whole,
+        **{name: getattr(whole, name)[chosen] for name in names},
+        made_by=tuple(whole.made_by[k] for k in chosen) if whole.made_by else (),
+        shapes=None if whole.shapes is None else whole.shapes[chosen],
+        meshes=tuple(whole.meshes[k] for k in chosen) if whole.meshes else (),
+    )
     return replace(
         group,
         group=fewer,

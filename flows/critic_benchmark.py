@@ -16,12 +16,14 @@ from flows.record.run_labels import labelled
 from flows.run_benchmark import SPLITS
 from hmr.studio.studio import Split
 from storage.records import Group
+from tasks.benchmarking import known as known_people_of
 from tasks.benchmarks.critic_benchmark import (
     KINDS,
     Judged,
     Kind,
     KnownGroups,
     ablated,
+    can_be_perturbed,
     judge_drawn,
     measure,
     model_groups,
@@ -31,6 +33,7 @@ from tasks.benchmarks.critic_benchmark import (
     photographed,
     stacked,
 )
+from tasks.data.imported_people import ImportedPeople
 from tasks.groups.instances import SeenInstances, details, find_instances, instance_store, place, seen_instances, shards
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
@@ -66,7 +69,8 @@ def critic_benchmark(
 ) -> list[dict[str, Any]]:
     """Judge `perturbed` groups, `model` groups or both (`kind` None) and measure the critic; returns measurement rows.
 
-    The people are those of [instances] if it names a file, else of a split of the studio. A critic that looks at
+    The people are those of [instances] if it names a file, else of [data] if it names that split, else of a split of
+    the studio. A critic that looks at
     pictures is shown their photographs; paid answers of a remote one are stored in the run's folder. ablations: also
     without each kind of evidence, as `critic.without_<what>.srcc` and the like. people: only the first so many groups;
     they are the same groups as without it.
@@ -92,13 +96,14 @@ def critic_benchmark(
     if brought:
         made = _of_instances(plan, kinds, temperature)
     else:
-        made = _of_studio(plan, kinds, cast(Split, split), temperature)
+        made = _of_split(plan, kinds, kind is None, cast(Split, split), temperature)
+    drawn = not brought and not isinstance(plan.people(cast(Split, split)), ImportedPeople)
     rows: list[dict[str, Any]] = []
     for each, all_known, about in made:
         known = all_known.first(people)
         truth.update(known.by_person())
         if critics[""].needs_pictures:  # it has no parts to leave out, so it is the only one
-            if not brought:
+            if drawn:
                 known = photographed(known, cast(Split, split), plan.folder / "critic-benchmark" / split)
             judged = {"": _judged_by_sight(plan, each, known.groups, critics[""])}
         else:
@@ -121,10 +126,16 @@ def _judged_by_sight(plan: Plan, kind: Kind, groups: list[Group], critic: Critic
     return stacked([v for part in shown for v in judge_all(part, critic, plan.body_path, settings.overlay, drawn_by)])
 
 
-def _of_studio(plan: Plan, kinds: tuple[Kind, ...], split: Split, temperature: float) -> Iterator[_Made]:
-    """Groups of the people of a split, kind by kind."""
+def _of_split(plan: Plan, kinds: tuple[Kind, ...], any_kind: bool, split: Split, temperature: float) -> Iterator[_Made]:
+    """Groups of the people of a split, kind by kind; of the user's own people the kinds that their truth allows."""
     body_model, people, size = body(plan.body_path), plan.people(split), plan.settings.benchmark.hypotheses
-    about = {"split": split, "hypotheses": size}
+    about: dict[str, Any] = {"split": split, "hypotheses": size}
+    if isinstance(people, ImportedPeople):
+        data = known_people_of(body_model, people)
+        about |= {"people": people.name, **data.about}
+        if any_kind and not can_be_perturbed(data):
+            log.warning("%s: only joints are known, so there are no perturbed groups", people.name)
+            kinds = ("model",)
     for kind in kinds:
         if kind == "perturbed":
             yield _Made(kind, perturbed_groups(body_model, people, hypotheses=size), about)

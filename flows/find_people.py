@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from dataclasses import asdict
 
 from prefect import flow
@@ -12,11 +13,13 @@ from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner
 from hmr.detection.photograph import PhotographError
 from storage.finished_file import write_text
+from tasks.data.imported_people import ImportedPeople, find_record_shard, selected
+from tasks.data.record_people import record_shards
 from tasks.finding import Found, Listed, find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import free_photographs, studio_photographs
 from tasks.run.artifacts import leave_counts, leave_table
-from tasks.run.plan import FREE, Plan
+from tasks.run.plan import DATA, FREE, Plan
 from tasks.run.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,9 +30,11 @@ MOST_TOLD = 20  # changed or missing photographs named in the log
 @flow(name="find-people", task_runner=ShardRunner(), **labelled("find people"))
 @alone_in_its_folder
 def find_people(settings: Settings) -> Found:
-    """Find the people in all photographs of a run. Raises PhotographError if nobody is found in any of them."""
+    """Find the people in all photographs of a run, or of its records. Raises PhotographError if nobody is found."""
     plan, how = Plan(settings), settings.photographs
     plan.claim()
+    if settings.data.train:
+        return find_labelled(plan)
     with stage(plan, "find people") as progress:
         listed = photographs(plan)
         tell_changes(listed, plan.trained)
@@ -51,6 +56,35 @@ def find_people(settings: Settings) -> Found:
     if not found.people:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
+    write_text(plan.people_found, json.dumps(asdict(found) | {"photographs": progress.items}, indent=1))
+    return found
+
+
+def find_labelled(plan: Plan) -> Found:
+    """Find the people of the run's records in their pictures. Raises PhotographError if nobody is found."""
+    people = plan.labelled
+    assert isinstance(people, ImportedPeople)
+    chosen = selected(people)
+    for name, count in chosen.counts.items():
+        log.info("%s: %d people", name, count)
+    with stage(plan, "find people") as progress:
+        shards = record_shards(chosen, plan.settings.run.shard_size, DATA)
+        futures = [
+            find_record_shard.submit(people, name, tuple(rows), plan.folder, plan.settings.run.processes_of_shard)
+            for name, rows in shards
+        ]
+        lost = sum((Counter(one) for one in collected(futures, "find people")), Counter(chosen.skipped))
+        progress.items = len(set(chosen.photos))
+    count = len(plan.store.read_people())
+    skipped = tuple((f"{many} {'record' if many == 1 else 'records'}", why) for why, many in lost.items())
+    leave_counts("people found", {"people": count, "records": len(chosen.photos)}, "what finding people came to")
+    leave_table("skipped", [{"file": name, "why": why} for name, why in skipped], "records that could not be used")
+    for many, why in skipped:
+        log.warning("left out %s %s", many, why)
+    if not count:
+        reasons = "; ".join(f"{many} {why}" for many, why in skipped)
+        raise PhotographError(f"nobody was found for any of the {len(chosen.photos)} records ({reasons})")
+    found = Found(people=count, skipped=skipped)
     write_text(plan.people_found, json.dumps(asdict(found) | {"photographs": progress.items}, indent=1))
     return found
 

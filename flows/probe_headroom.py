@@ -1,4 +1,4 @@
-"""Labels of `wild` -> the headroom of a base: the only flow that reads these labels, at the user's request."""
+"""True labels of a run's people -> the headroom of its base: the only flow that reads them, at the user's request."""
 
 import json
 from typing import Any
@@ -21,14 +21,15 @@ from tasks.sampling import body
 @flow(name="probe-headroom", **labelled("probe headroom"))
 @alone_in_its_folder
 def probe_headroom(settings: Settings) -> list[dict[str, Any]]:
-    """Measure the headroom of the run's base by supervised fine-tuning on the true labels of `wild`, which this reads.
+    """Measure the headroom of the run's base by supervised fine-tuning on true labels, which this reads: of `wild`, or
+    of the records that the run trains on.
 
-    Returns measurement rows.
+    Returns measurement rows. Raises SettingsError for records without true bodies.
     """
     plan = Plan(settings)
     with stage(plan, "probe headroom"):
         found = probe(
-            plan.base, body(plan.body_path), plan.people("wild"), plan.people("val"), plan.people("test"),
+            plan.base, body(plan.body_path), plan.labelled, plan.people("val"), plan.people("test"),
             settings.benchmark.hypotheses, HeadroomSettings(seed=settings.run.seed),
         )  # fmt: skip
     path = plan.folder / "headroom.json"

@@ -1,4 +1,4 @@
-"""A model against the ground truth of the embedded benchmark."""
+"""A model against the truth of people: of the embedded benchmark, or of the user's own val and test."""
 
 import hashlib
 import json
@@ -13,7 +13,18 @@ from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from hmr.models.weights_file import SHIPPED
 from hmr.studio.studio import Split
-from tasks.benchmarking import benchmark_model, extras, floor_rows, look_at, quality, sure_rows, table, uncertainty
+from tasks.benchmarking import (
+    benchmark_model,
+    extras,
+    floor_rows,
+    look_at,
+    measured_against,
+    quality,
+    sure_rows,
+    table,
+    uncertainty,
+)
+from tasks.data.imported_people import ImportedPeople
 from tasks.report.report_tables import METRICS, PROTOCOLS, estimate_names
 from tasks.run.artifacts import leave_table
 from tasks.run.plan import Plan
@@ -42,6 +53,8 @@ def measure(plan: Plan, name: str, model_path: str, split: Split) -> Path:
             settings.critic,
             settings.overlay,
             plan.benchmark(name),
+            plan.folder,
+            settings.run.processes,
         )
 
 
@@ -70,9 +83,12 @@ def run_benchmark(
         floor = plan.base if plan.base in SHIPPED else "default"
         found |= {"floor": floor_rows(floor, body_model, people), "sure": sure_rows(floor, body_model, people, result)}
     critic, protocol = quality(result)["critic"], settings.benchmark.protocol
+    against, measured_on = measured_against(result), plan.people(cast(Split, split))
+    judged = against.pop("judged_percent")
+    whose = {"people": measured_on.name, **against} if isinstance(measured_on, ImportedPeople) else {}
     rows = [
-        {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol}
-        | ({"critic": critic} if estimate in CHOSEN else {})
+        {**measured(f"benchmark.{estimate}.{metric}", value), "protocol": protocol, **whose}
+        | ({"critic": critic, "judged_percent": judged} if estimate in CHOSEN else {})
         for estimate, metrics in found.items()
         for metric, value in metrics.items()
     ]
@@ -90,7 +106,8 @@ def run_benchmark(
 def _how(settings: Settings) -> str:
     """Digest of what a measurement depends on besides model and split, so that no other one is read back."""
     wanted: dict[str, Any] = {
-        "base": {"body"}, "sample": True, "critic": True, "benchmark": {"hypotheses", "protocol"}, "studio": True,
+        "base": {"body"}, "sample": True, "critic": True, "benchmark": {"hypotheses", "protocol", "critic"},
+        "studio": True, "data": {"val", "test"}, "photographs": {"crop_margin", "focal_px"},
     }  # fmt: skip
     values = settings.model_dump(mode="json", include=wanted)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]

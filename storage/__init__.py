@@ -11,9 +11,9 @@
     remote_path.py    a place in an object store, used like a path; where a store may lie
     group_store.py    GroupStore: append and read
     image_list.py     the photographs: our names for them, where they are, which are gone
+    mesh_store.py     MeshStore: meshes of hypotheses that have no pose of ours
     picture_store.py  PictureStore: drawn pictures, under the digest of what they show
     memory_store.py   MemoryStore: a critic's rules, prototypes and ledger, version by version
-    store_benchmark.py  speed of the store beside that of pyarrow alone
     upkeep/           list, mend, pack, clear away and hand on a store; the tables under the names of the field
     sources/          readers of datasets' files, one module a format
     predictions/      readers of other models' outputs

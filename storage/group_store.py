@@ -4,6 +4,7 @@
     people/<shard>.parquet
     groups/gen=V/<shard>.parquet                  one row per group: the person, and what its hypotheses share
     hyps/gen=V/<shard>.parquet                    one row per hypothesis, in the order of `groups`
+    meshes/                                       of hypotheses without a pose: see `storage.mesh_store`
     scores/critic=C/gen=V/run=R/<shard>.parquet   one row per hypothesis, in the order of `hyps`
     replies/critic=C/gen=V/run=R/<shard>.parquet  one row per call to a remote critic
     scores/critic=C/_about.json                   what the critic's name and version stand for
@@ -42,6 +43,7 @@ from storage.entries import StoredShard, natural
 from storage.finished_file import read_again
 from storage.image_list import ImageList, read_images, write_images
 from storage.manifest import Manifest, PartlyRead, opened
+from storage.mesh_store import MeshStore
 from storage.records import PASSING, Group, Person, Verdict
 from storage.remote_path import Place, RemotePath, tables_of, write_whole
 from storage.rows import (
@@ -144,6 +146,8 @@ class GroupStore:
         Raises StoreError if the shard is there with other content, or if arrays do not fit the schema.
         """
         images = self.images
+        for mesh in (mesh for group in groups for mesh in group.meshes if mesh is not None):
+            self._meshes.write(mesh)
         stored = [replace(group, person=images.as_stored(group.person)) for group in groups]
         drawn = {group.person.group_id: len(group) for group in groups}
         self._write(self._groups(gen), shard, rows_of_groups(stored), {_ORDER: _order(drawn)})
@@ -174,7 +178,7 @@ class GroupStore:
         images = self.images
         return [
             replace(group, person=images.placed(group.person))
-            for group in groups_of_rows(groups, hyps)
+            for group in groups_of_rows(groups, hyps, self._meshes.read)
             if images.holds(group.person.group_id)
         ]
 
@@ -189,7 +193,7 @@ class GroupStore:
         place, ends = list(drawn).index(group_id), list(accumulate(drawn.values()))
         groups = _read_rows(manifest, "groups", shard, place, place + 1)
         hyps = _read_rows(manifest, "hyps", shard, ends[place] - drawn[group_id], ends[place])
-        (group,) = groups_of_rows(groups, hyps)
+        (group,) = groups_of_rows(groups, hyps, self._meshes.read)
         return replace(group, person=images.placed(group.person))
 
     def columns(self, table: Literal["groups", "hyps"], gen: str, shard: str, *names: str) -> pa.Table:
@@ -230,6 +234,10 @@ class GroupStore:
     def group_rows(self, gen: str, shard: str) -> pa.Table:
         """Table `groups` of a shard as it is stored, rows of removed photographs too."""
         return _read(self._groups(gen), "groups", shard)
+
+    @property
+    def _meshes(self) -> MeshStore:
+        return MeshStore(self.root / "meshes")
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """The number of hypotheses of each group of a shard, in order."""

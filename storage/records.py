@@ -57,11 +57,23 @@ class Person:
     # (33, 7) what a second, larger network saw of the same person, which no base model reads: x, y, z (px of the
     # photograph), visibility 0..1, then the world landmark in metres; None = it was not run
     second_look: Floats | None = None
+    # (33, 3) a dataset's own 2-D keypoints by BlazePose's numbers: x, y (px of the photograph), confidence (0 = none),
+    # which critics believe and no base model reads; None = the person comes without
+    labels: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """The surface of a hypothesis that has no pose of the body in use."""
+
+    vertices: Floats  # (V, 3) metres, camera frame
+    faces: NDArray[np.int32]  # (F, 3)
+    topology: str  # mhr, smpl, smplx, ...
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The hypotheses drawn for one person by one model; G below is their number."""
+    """The hypotheses for one person, drawn by one model or brought by several; G below is their number."""
 
     person: Person
     model_digest: str  # first 16 hex digits of the sha256 of the weights that drew it
@@ -75,6 +87,20 @@ class Group:
     translation: Floats  # (G, 3) metres
     joints: Floats  # (G, 29, 3) posed joints, metres, camera frame (translation included)
     keypoints: Floats  # (G, 23, 3) posed COCO-17 + feet, metres, camera frame (translation included)
+    made_by: tuple[str, ...] = ()  # (G,) the model of each, where other models' answers are among them; () = all ours
+    shapes: Floats | None = None  # (G, 10) shape of each, where they differ; None = `betas`
+    # (G,) where some are meshes: these have NaN for pose, latents, and joints that their model does not tell
+    meshes: tuple[Mesh | None, ...] = ()
+
+    @property
+    def each_shape(self) -> Floats:
+        """(G, 10) shapes, or (1, 10) if all have the same."""
+        return self.betas[None] if self.shapes is None else self.shapes
+
+    @property
+    def posed(self) -> NDArray[np.bool_]:
+        """(G,) whether a hypothesis has a pose of the body in use, instead of a mesh."""
+        return np.array([mesh is None for mesh in self.meshes or (None,) * len(self)], bool)
 
     def __len__(self) -> int:
         return len(self.seeds)

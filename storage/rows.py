@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.records import Group, Person, Reply, Verdict
+from storage.mesh_store import mesh_digest
+from storage.records import Group, Mesh, Person, Reply, Verdict
 from storage.schema import GROUPS, HYPS, PEOPLE, REPLIES, SCORES, StoreError, shape_of
 
 _FREE_TEXT = ("comment", "text", "finish_reason", "model")
@@ -59,23 +60,37 @@ def rows_of_groups(groups: Sequence[Group]) -> dict[str, pa.Table]:
         "zero_start": [bool(flag) for group in groups for flag in group.zero_start],
         "synthetic": [bool(flag) for group in groups for flag in group.synthetic],
         **{name: [getattr(group, name) for group in groups] for name in _HYPOTHESIS_ARRAYS},
+        "made_by": [maker for group in groups for maker in group.made_by or (None,) * len(group)],
+        "shape": [shape for group in groups for shape in _shapes(group)],
+        "mesh": [None if one is None else mesh_digest(one) for g in groups for one in g.meshes or (None,) * len(g)],
     }
     return {"groups": _table(GROUPS, per_group), "hyps": _table(HYPS, per_hypothesis)}
 
 
-def groups_of_rows(groups: pa.Table, hyps: pa.Table) -> list[Group]:
-    """The groups of one shard. Rows are paired by position; raises StoreError if their ids do not agree."""
+def _shapes(group: Group) -> list[NDArray | None]:
+    return [None] * len(group) if group.shapes is None else [shape[None] for shape in group.shapes]
+
+
+def groups_of_rows(groups: pa.Table, hyps: pa.Table, mesh_of: Callable[[str], Mesh] | None = None) -> list[Group]:
+    """The groups of one shard. Rows are paired by position; raises StoreError if their ids do not agree.
+
+    mesh_of: reads a mesh by its name; needed where there are any.
+    """
     sizes = groups["hypotheses"].to_numpy()
     ids = np.repeat(groups["group_id"].to_numpy(), sizes)
     if ids.tolist() != hyps["group_id"].to_pylist():
         raise StoreError("the rows of `hyps` are not those that `groups` names; restore both from a copy")
     columns = {name: _values(hyps, name) for name in ("seed", "zero_start", "synthetic", *_HYPOTHESIS_ARRAYS)}
+    makers, meshes = hyps["made_by"].to_pylist(), hyps["mesh"].to_pylist()
+    shapes = _values(hyps, "shape")
     model_digests, temperatures = _values(groups, "model_digest"), _values(groups, "temperature")
     betas = _values(groups, "betas")
     ends = np.cumsum(sizes)
     found = []
     for row, person in enumerate(people_of_rows(groups)):
-        own = {name: values[ends[row] - sizes[row] : ends[row]].copy() for name, values in columns.items()}
+        mine = slice(ends[row] - sizes[row], ends[row])
+        own = {name: values[mine].copy() for name, values in columns.items()}
+        own |= _brought(makers[mine], shapes[mine], meshes[mine], mesh_of)
         found.append(
             Group(
                 person=person,
@@ -86,6 +101,22 @@ def groups_of_rows(groups: pa.Table, hyps: pa.Table) -> list[Group]:
                 **own,
             )
         )
+    return found
+
+
+def _brought(
+    makers: list[str | None], shapes: NDArray, meshes: list[str | None], mesh_of: Callable[[str], Mesh] | None
+) -> dict[str, Any]:
+    """The fields of a group that only other models' answers need."""
+    found: dict[str, Any] = {}
+    if any(makers):
+        found["made_by"] = tuple(maker or "" for maker in makers)
+    if all(shape is not None for shape in shapes):
+        found["shapes"] = np.stack(list(shapes)).astype(np.float32)
+    if any(meshes):
+        if mesh_of is None:
+            raise StoreError("the group has meshes, which are read through the store alone")
+        found["meshes"] = tuple(None if name is None else mesh_of(name) for name in meshes)
     return found
 
 

@@ -70,6 +70,13 @@ _PERSON = [
         "px, px, px, 0..1, m, m, m",
         nullable=True,
     ),
+    _array(
+        "labels",
+        (33, 3),
+        "a dataset's 2-D keypoints by BlazePose's numbers: x, y, confidence; NULL = it gives none",
+        "px, px, 0..1",
+        nullable=True,
+    ),
 ]
 
 PEOPLE = pa.schema(_PERSON)
@@ -96,6 +103,9 @@ HYPS = pa.schema(
         _array("translation", (3,), "of the body in the camera frame", "m"),
         _array("joints", (29, 3), "posed joints in the camera frame", "m"),
         _array("keypoints", (23, 3), "posed COCO-17 + feet in the camera frame", "m"),
+        _column("made_by", pa.string(), "the model; NULL = that of `model_digest`", nullable=True),
+        _array("shape", (10,), "of this hypothesis; NULL = the group's betas", "standard deviations", nullable=True),
+        _column("mesh", pa.string(), "file in meshes/ of one without a pose; NULL = it has one", nullable=True),
     ]
 )
 

@@ -1,7 +1,9 @@
-"""Stage 6: errors of a model on the embedded benchmark, and those of plain lifting for comparison."""
+"""Stage 6: errors of a model on people with truth, and those of plain lifting for comparison."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from hmr.body.body import Body
 from hmr.body.skeleton import JOINT_NAMES
+from hmr.detection.photograph import read_photograph
 from hmr.diffusion.condition import Condition
 from hmr.diffusion.latent import Decoding
 from hmr.diffusion.sampler import SamplerSettings, draw_latents, group_seeds
@@ -21,12 +24,14 @@ from hmr.metrics.evaluation import (
     Evaluation,
     Framing,
     PosedGroups,
-    TrueBodies,
+    TrueJoints,
     evaluate_groups,
     in_parts,
     joined,
     joint_errors,
     pose_groups,
+    some_of,
+    true_joints,
 )  # fmt: skip
 from hmr.metrics.pose_metrics import bootstrap_improvement, rank_correlations, spread_correlations
 from hmr.models.base_model import HmrModel
@@ -37,8 +42,11 @@ from hmr.studio.observation import SeenPeople, landmarks_in_crop, see_split, sur
 from hmr.studio.studio import SIZE, Purpose, Split, truths
 from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
+from tasks.data.imported_people import ImportedPeople, look_at_records, measurable_people
+from tasks.data.record_people import read_found
+from tasks.photographs import save_scenes
 from tasks.run.devices import compute_for
-from tasks.run.settings import Benchmark, CriticSection, OverlaySection, Sample
+from tasks.run.settings import Benchmark, CriticSection, OverlaySection, Sample, SettingsError
 from tasks.run.shard_task import task
 from tasks.sampling import body, groups_from, model, observe, sampler_settings
 from tasks.scoring import judge_all, make_critic
@@ -53,16 +61,29 @@ class StudioPeople(NamedTuple):
     processes: int = 1
 
 
+BenchmarkPeople = StudioPeople | ImportedPeople
+"""People with truth: of the studio, or the user's own."""
+
+
 class Known(NamedTuple):
-    """People of a split with their ground truth, for measuring only."""
+    """People with their ground truth, for measuring only; n rows."""
 
     seen: SeenPeople
     truth: KnownPeople
+    people: list[Person]  # as critics may see them
+    ids: list[str]  # that their noise is drawn by
+    chosen: int  # scenes or records that they were found in
+    about: dict[str, str]  # what they are measured against
 
     def rows(self, some: slice) -> "Known":
         """The people of a slice."""
-        bodies = TrueBodies(*(part[some] for part in self.truth.bodies))
-        return Known(SeenPeople._make(part[some] for part in self.seen), KnownPeople(bodies, self.truth.camera[some]))
+        truth = KnownPeople(some_of(self.truth.bodies, some), self.truth.camera[some])
+        seen = SeenPeople._make(part[some] for part in self.seen)
+        return self._replace(seen=seen, truth=truth, people=self.people[some], ids=self.ids[some])
+
+    def placed(self, camera: torch.Tensor) -> list[Person]:
+        """The people as seen by other cameras (n, 4), px."""
+        return [replace(person, camera=camera[k].numpy().copy()) for k, person in enumerate(self.people)]
 
 
 class DrawnPeople(NamedTuple):
@@ -81,21 +102,61 @@ Protocol = Literal["fit", "published"]
 ON_CPU = Compute()
 EVERYBODY = slice(None)
 
-_KNOWN: dict[tuple[str, int, str], Known] = {}
+_KNOWN: dict[tuple[Any, ...], tuple[Body, Known]] = {}
 
 
-def known(body_model: Body, people: StudioPeople, purpose: Purpose = "benchmark") -> Known:
-    """Detections and true bodies of a split, kept in memory for the process."""
-    key = (people.split, people.count, str(people.cache))
+def known(body_model: Body, people: BenchmarkPeople, purpose: Purpose = "benchmark") -> Known:
+    """Detections and truth of people, kept in memory for the process.
+
+    Raises SettingsError for the user's own people if none of them can be measured.
+    """
+    key = (people, id(body_model)) if isinstance(people, ImportedPeople) else (*people[:2], str(people.cache))
     if key not in _KNOWN:
-        seen = see_split(people.split, people.count, people.cache, processes=people.processes)
-        _KNOWN[key] = Known(seen, known_people(body_model, people.split, seen, purpose=purpose))
-    return _KNOWN[key]
+        _KNOWN[key] = body_model, _known(body_model, people, purpose)  # the body is held, so that its id stays its own
+    return _KNOWN[key][1]
+
+
+def _known(body_model: Body, people: BenchmarkPeople, purpose: Purpose) -> Known:
+    if isinstance(people, ImportedPeople):
+        found = measurable_people(body_model, people)
+        ids = [person.group_id for person in found.people]
+        return Known(seen_of(found.people), found.truth, found.people, ids, found.found.chosen, found.about)
+    seen = see_split(people.split, people.count, people.cache, processes=people.processes)
+    return known_of_studio(people, seen, known_people(body_model, people.split, seen, purpose=purpose))
+
+
+def known_of_studio(people: StudioPeople, seen: SeenPeople, truth: KnownPeople) -> Known:
+    """People of a split as they were seen, with their truth."""
+    ids = [f"{people.split}-{k}" for k in seen.index]
+    about = {"truth": "bodies (studio)", "root": "pelvis", "joints": "14"}
+    return Known(seen, truth, person_records(people, seen), ids, people.count, about)
+
+
+def seen_of(people: Sequence[Person]) -> SeenPeople:
+    """What detection saw of people, as arrays; their index is their place."""
+    unseen = np.full((33, 7), np.nan, np.float32)
+    return SeenPeople(
+        np.arange(len(people)),
+        np.stack([person.picture for person in people]),
+        np.stack([person.mask for person in people]),
+        np.stack([person.landmarks for person in people]),
+        np.stack([person.world_landmarks for person in people]),
+        np.stack([person.crop for person in people]),
+        np.stack([person.camera for person in people]),
+        np.stack([unseen if person.second_look is None else person.second_look for person in people]),
+    )
 
 
 @task(task_run_name="look at {people.split}")
-def look_at(people: StudioPeople) -> int:
-    """Draw a split's photographs and detect the people in them; returns how many were found."""
+def look_at(people: BenchmarkPeople) -> int:
+    """Detect the people in a split's photographs, which are drawn first if they are the studio's; returns how many
+    were found.
+
+    Raises SettingsError for records that cannot be used.
+    """
+    if isinstance(people, ImportedPeople):
+        found = look_at_records(people)
+        return len(read_found(found.folder, found.shards)[0])
     return len(see_split(people.split, people.count, people.cache, processes=people.processes).index)
 
 
@@ -104,28 +165,35 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, body_model: Body, 
 
     `fit` uses the camera guessed from the picture and fits the root's depth. `published` takes camera and root depth
     from the ground truth, as the published evaluations do: that much of the answer is given away. betas: (n, 10) shape
-    coefficients.
+    coefficients. Raises SettingsError for `published` if camera or depth of somebody are not known.
     """
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
         return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
-    return Framing(betas, known.truth.camera, crop, how, body_model.points(*known.truth.bodies).joints[:, 0, 2])
+    truth, depth = known.truth, true_joints(body_model, known.truth.bodies)[:, 0, 2]
+    away = isinstance(truth.bodies, TrueJoints) and not bool(truth.bodies.placed.all())
+    if away or not bool(truth.camera.isfinite().all() & depth.isfinite().all()):
+        raise SettingsError(
+            "[benchmark] protocol = 'published' places bodies with the true camera and root depth, and these records "
+            "do not tell them for everybody: set protocol = 'fit'"
+        )
+    return Framing(betas, truth.camera, crop, how, depth)
 
 
-def encode_split(base: HmrModel, body_model: Body, people: StudioPeople, compute: Compute = ON_CPU) -> Condition:
+def encode_split(base: HmrModel, body_model: Body, people: BenchmarkPeople, compute: Compute = ON_CPU) -> Condition:
     """The encoder's output for the people of a split; alignment with a frozen encoder never changes it."""
-    return _encoded(base, people, known(body_model, people).seen, compute)
+    return _encoded(base, known(body_model, people), compute)
 
 
-def _encoded(base: HmrModel, people: StudioPeople, seen: SeenPeople, compute: Compute) -> Condition:
-    return encode(base, observe(person_records(people, seen), base.picture_side), compute)
+def _encoded(base: HmrModel, data: Known, compute: Compute) -> Condition:
+    return encode(base, observe(data.people, base.picture_side), compute)
 
 
 @torch.no_grad()
 def draw_people(
-    base: HmrModel, body_model: Body, people: StudioPeople, *, hypotheses: int, sampler: SamplerSettings | None = None,
-    protocol: Protocol = "fit", compute: Compute = ON_CPU, condition: Condition | None = None,
-    some: slice = EVERYBODY,
+    base: HmrModel, body_model: Body, people: BenchmarkPeople, *, hypotheses: int,
+    sampler: SamplerSettings | None = None, protocol: Protocol = "fit", compute: Compute = ON_CPU,
+    condition: Condition | None = None, some: slice = EVERYBODY,
 ) -> DrawnPeople:  # fmt: skip
     """Draw groups for a split, always from the same noise, and pose them (metres, camera frame).
 
@@ -133,10 +201,9 @@ def draw_people(
     computed here. some: a slice of the people.
     """
     data = known(body_model, people).rows(some)
-    details = _encoded(base, people, data.seen, compute) if condition is None else condition
-    ids = [f"{people.split}-{i}" for i in data.seen.index]
+    details = _encoded(base, data, compute) if condition is None else condition
     sampler = base.sampler if sampler is None else sampler
-    seeds = torch.from_numpy(group_seeds(0, "benchmark", ids, hypotheses))
+    seeds = torch.from_numpy(group_seeds(0, "benchmark", data.ids, hypotheses))
     zero = torch.zeros(seeds.shape, dtype=torch.bool)
     zero[:, 0] = True
     latents = draw_latents(
@@ -185,10 +252,12 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
     ]
 
 
-def choosing_critic(section: CriticSection) -> CriticSection:
-    """The critic that selects hypotheses in the benchmark: the run's own if it needs neither overlays nor truth."""
-    able = section.name in ("evidence", "scorer", "scorenet", "distilled")
-    return section if able else section.model_copy(update={"name": "evidence"})
+def choosing_critic(section: CriticSection, chosen: str | None = None) -> CriticSection:
+    """The critic that selects hypotheses in the benchmark: `chosen`, else the run's own; evidence instead of one that
+    knows the truth.
+    """
+    section = section.named(chosen or section.name)
+    return section.named("evidence") if section.needs_truth else section
 
 
 def benchmark_sampler(sample: Sample, base: HmrModel) -> SamplerSettings:
@@ -201,37 +270,49 @@ def benchmark_model(
     name: str,
     model_path: str,
     body_path: Path | None,
-    people: StudioPeople,
+    people: BenchmarkPeople,
     section: Benchmark,
     sample: Sample,
     critic_section: CriticSection,
     overlay: OverlaySection,
     result: Path,
+    folder: Path | None = None,
+    processes: int = 1,
 ) -> Path:
     """Measure a model on a split and write per-person errors (mm) to `result` (.npz); an existing result is kept.
 
-    Groups are drawn with the solver, device and precision of `sample`, at temperature 1.
+    Groups are drawn with the solver, device and precision of `sample`, at temperature 1. The critic that chooses is
+    asked within its budget; where it could not answer for a passing reason, the next call asks again. folder: of the
+    run, where paid answers are kept, and pictures of the studio for a critic that looks.
     """
-    if read_again(result, _arrays) is not None:
+    kept = read_again(result, _arrays)
+    if kept is not None and not kept.get("pending", np.zeros(1)).any():
         return result
     base, body_model = model(model_path), body(body_path)
     sampler = benchmark_sampler(sample, base)
-    critic = make_critic(choosing_critic(critic_section), seed=0)
+    critic = make_critic(choosing_critic(critic_section, section.critic), seed=0, folder=folder)
+    pending = 0
 
     def measured(some: slice) -> tuple[Evaluation, NDArray[np.float64]]:
         drawn = draw_people(
             base, body_model, people, hypotheses=section.hypotheses, sampler=sampler, protocol=section.protocol,
             compute=compute_for(sample), some=some,
         )  # fmt: skip
-        seen, view = drawn.known.seen, drawn.framing
+        view, records = drawn.framing, drawn.known.placed(drawn.framing.camera)
+        if critic.needs_pictures and isinstance(people, StudioPeople):
+            records = with_scenes(people.split, records, (folder or result.parent) / "scenes")
         groups = groups_from(
-            person_records(people, seen._replace(camera=view.camera.numpy())), drawn.latents, drawn.posed, view.betas,
-            body_model, base.digest(), sampler.temperature, drawn.seeds.numpy(),
+            records, drawn.latents, drawn.posed, view.betas, body_model, base.digest(), sampler.temperature,
+            drawn.seeds.numpy(),
         )  # fmt: skip
-        scores = np.stack([v.scores for v in judge_all(groups, critic, body_path, overlay)])
+        verdicts = judge_all(groups, critic, body_path, overlay, processes)
+        nonlocal pending
+        pending += sum(verdict.pending for verdict in verdicts)
+        scores = np.stack([verdict.scores for verdict in verdicts])
         return evaluate_people(body_model, drawn, vertices=True, scores=scores), scores
 
-    index = known(body_model, people).seen.index
+    data = known(body_model, people)
+    index = data.seen.index
     parts = [
         measured(some) for some in in_parts(len(index), section.hypotheses, MEASURED)
     ]  # groups of few people at a time
@@ -244,9 +325,20 @@ def benchmark_model(
             joint_spread_mm=found.joint_spread_mm, joint_error_mm=found.joint_error_mm,
             srcc=quality.srcc, krcc=quality.krcc, plcc=quality.plcc, group_mpjpe_mm=found.group.mpjpe_mm,
             group_pa_mpjpe_mm=found.group.pa_mpjpe_mm, group_pve_mm=found.group.pve_mm, index=index,
-            scenes=people.count, critic=critic.name, digest=base.digest(), scores=scores, protocol=section.protocol,
+            scenes=data.chosen, critic=critic.name, digest=base.digest(), scores=scores, protocol=section.protocol,
+            pending=pending, about=json.dumps(data.about),
         )  # fmt: skip
     return result
+
+
+def with_scenes(split: Split, people: list[Person], folder: Path) -> list[Person]:
+    """Studio people with their scenes drawn as files, for critics that look."""
+    save_scenes(split, [int(person.group_id.rsplit("-", 1)[1]) for person in people], folder)
+    paths = [folder / f"{person.group_id}.png" for person in people]
+    return [
+        replace(person, photo=str(path.absolute()), photo_sha256=read_photograph(path).sha256)
+        for person, path in zip(people, paths)
+    ]
 
 
 def _arrays(path: Path) -> dict[str, NDArray]:
@@ -256,15 +348,29 @@ def _arrays(path: Path) -> dict[str, NDArray]:
 
 
 def table(result: Path) -> dict[str, dict[str, float]]:
-    """Means over people of a result file: {estimate: {metric: mm}}."""
+    """Means over people of a result file: {estimate: {metric: mm}}, of the metrics that the truth allows."""
     with np.load(result) as kept:
-        return {e: {m: float(kept[f"{e}/{m}"].mean()) for m in METRICS} for e in ESTIMATES}
+        return {e: {m: float(kept[f"{e}/{m}"].mean()) for m in _measured(kept)} for e in ESTIMATES}
+
+
+def measured_against(result: Path) -> dict[str, Any]:
+    """What the errors of a result file are taken to, and how many people the choosing critic could judge."""
+    with np.load(result) as kept:
+        about = json.loads(str(kept["about"])) if "about" in kept else {}
+        judged = float(np.isfinite(kept["scores"]).any(1).mean()) if "scores" in kept else 1.0
+        return {**about, "judged_percent": 100 * judged}
+
+
+def _measured(kept: Mapping[str, NDArray]) -> list[str]:
+    return [metric for metric in METRICS if not np.isnan(kept[f"zero_noise/{metric}"]).any()]
 
 
 def compare(before: Path, after: Path, resamples: int) -> dict[str, dict[str, dict[str, float]]]:
     """Improvement in percent with a 95 % bootstrap interval over people: {estimate: {metric: {value, low, high}}}."""
     with np.load(before) as old, np.load(after) as new:
-        return {e: {m: _interval(old[f"{e}/{m}"], new[f"{e}/{m}"], resamples) for m in METRICS} for e in ESTIMATES}
+        return {
+            e: {m: _interval(old[f"{e}/{m}"], new[f"{e}/{m}"], resamples) for m in _measured(old)} for e in ESTIMATES
+        }
 
 
 def _interval(before: NDArray, after: NDArray, resamples: int) -> dict[str, float]:
@@ -279,20 +385,24 @@ def quality(result: Path) -> dict[str, Any]:
     undefined.
     """
     with np.load(result) as kept:
-        found = {name: float(np.nanmean(kept[name])) for name in ("srcc", "krcc", "plcc")}
+        found = {name: _mean(kept[name]) for name in ("srcc", "krcc", "plcc") if np.isfinite(kept[name]).any()}
         return {**found, "critic": str(kept["critic"]), "groups": len(kept["index"])}
 
 
 def extras(result: Path) -> dict[str, float]:
     """The other numbers of a result file."""
     with np.load(result) as kept:
-        return {
-            "keypoint_px": float(kept["keypoint_px"].mean()),
+        pixels = {"keypoint_px": _mean(kept["keypoint_px"])} if np.isfinite(kept["keypoint_px"]).any() else {}
+        return pixels | {
             "diversity_mm": float(kept["diversity_mm"].mean()),
             "spread_mm": float(kept["group_mpjpe_mm"].std(1).mean()),
             "people": len(kept["index"]),
             "detected_percent": 100 * len(kept["index"]) / int(kept["scenes"]),
         }
+
+
+def _mean(values: NDArray) -> float:
+    return float(np.nanmean(values))
 
 
 def uncertainty(result: Path) -> dict[str, Any]:
@@ -312,7 +422,7 @@ def uncertainty(result: Path) -> dict[str, Any]:
     }
 
 
-def lifting_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict[str, float]:
+def lifting_rows(base_name: str, body_model: Body, people: BenchmarkPeople) -> dict[str, float]:
     """MPJPE, mm, of methods without diffusion: the mean pose and both linear liftings fitted on the base's training
     data.
     """
@@ -321,14 +431,14 @@ def lifting_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict
     return {name: float(values.mean()) for name, values in errors.mpjpe_mm.items()}
 
 
-def floor_rows(base_name: str, body_model: Body, people: StudioPeople) -> dict[str, float]:
+def floor_rows(base_name: str, body_model: Body, people: BenchmarkPeople) -> dict[str, float]:
     """The rows of `lifting_rows`, and the same with PA-MPJPE: {"name.metric": mm}."""
     data = known(body_model, people)
     errors = lifting_errors(load_liftings(base_name), body_model, data.seen, data.truth)._asdict()
     return {f"{name}.{metric}": float(v.mean()) for metric, by in errors.items() for name, v in by.items()}
 
 
-def sure_rows(base_name: str, body_model: Body, people: StudioPeople, result: Path) -> dict[str, float]:
+def sure_rows(base_name: str, body_model: Body, people: BenchmarkPeople, result: Path) -> dict[str, float]:
     """MPJPE, mm, on the people whose detection is sure, and the percentage of such people."""
     data = known(body_model, people)
     sure = sure_detections(data.seen)

@@ -1,4 +1,4 @@
-"""The headroom of a base: the gain from fine-tuning on the true labels of `wild`, an upper bound for a critic."""
+"""The headroom of a base: the gain from fine-tuning on the true labels of its people, an upper bound for a critic."""
 
 import logging
 from typing import Any
@@ -6,27 +6,34 @@ from typing import Any
 import numpy as np
 
 from hmr.body.body import Body
+from hmr.metrics.evaluation import TrueBodies
 from hmr.metrics.pose_metrics import bootstrap_improvement
 from hmr.models.model_file import load_model
 from hmr.pretraining.label_tuning import HeadroomSettings, fine_tune_on_labels
-from hmr.pretraining.labels import labelled_people
-from hmr.studio.observation import see_split
-from tasks.benchmarking import StudioPeople, draw_people, encode_split, evaluate_people
+from hmr.pretraining.labels import labelled
+from tasks.benchmarking import BenchmarkPeople, draw_people, encode_split, evaluate_people, known
+from tasks.run.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
 
 def probe_headroom(
-    model_path: str, body_model: Body, wild: StudioPeople, val: StudioPeople, test: StudioPeople,
+    model_path: str, body_model: Body, wild: BenchmarkPeople, val: BenchmarkPeople, test: BenchmarkPeople,
     hypotheses: int, settings: HeadroomSettings,
 ) -> dict[str, Any]:  # fmt: skip
     """Headroom H, percent: improvement of MPJPE on `test` by supervised fine-tuning on the true labels of `wild`.
 
-    Reads the labels of `wild`, to which the user agrees by running it. The step is chosen on `val`.
+    wild: the studio's, or the records that a run trains on. Reads their labels, to which the user agrees by running it.
+    The step is chosen on `val`. Raises SettingsError for records without true bodies or camera.
     """
     base = load_model(model_path)
-    seen = see_split(wild.split, wild.count, wild.cache, processes=wild.processes)
-    people = labelled_people(body_model, wild.split, seen, purpose="headroom probe")
+    told = known(body_model, wild, purpose="headroom probe")
+    if not isinstance(told.truth.bodies, TrueBodies) or not bool(told.truth.camera.isfinite().all()):
+        raise SettingsError(
+            "the headroom of a base needs true bodies: of these records only joints are known, or no camera. Give "
+            "[data] train records with parameters of the body in use ([base] body) and a camera"
+        )
+    people = labelled(body_model, told.truth, told.seen)
 
     details = encode_split(base, body_model, val)
 
@@ -45,7 +52,7 @@ def probe_headroom(
         for m in (base, tuned)
     )
     found: dict[str, Any] = {
-        "digest": base.digest(), "scenes": wild.count, "wild": len(people.betas), "test": len(before.keypoint_px),
+        "digest": base.digest(), "scenes": told.chosen, "wild": len(people.betas), "test": len(before.keypoint_px),
     }  # fmt: skip
     for estimate in ("zero_noise", "best_of_g"):
         old, new = (e.errors[estimate]["mpjpe_mm"] for e in (before, after))

@@ -1,4 +1,4 @@
-"""Reflection: labelled groups of the studio are judged, audited and tested, and a memory gets a new version."""
+"""Reflection: groups of labelled people are judged, audited and tested, and a memory gets a new version."""
 
 import hashlib
 import io
@@ -25,7 +25,7 @@ from critique.memory.reflection import Auditor
 from critique.vlm.vlm_critic import VlmCritic, name_of
 from critique.vlm.vlm_settings import VlmSettings
 from hmr.body.body import Body
-from hmr.metrics.evaluation import joint_errors
+from hmr.metrics.evaluation import joint_errors, some_of, true_joints
 from hmr.rendering.overlay import OverlayRenderer
 from hmr.rendering.renderers import open_renderer
 from hmr.studio.studio import Split, truths
@@ -33,6 +33,7 @@ from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
 from tasks.critics.remembering import embedder_of, load_memory, newest, save_memory
+from tasks.data.imported_people import ImportedPeople, measurable_people
 from tasks.groups.overlays import mesh_of
 from tasks.rendering import framed_photograph, group_vertices
 from tasks.run.plan import Plan
@@ -73,12 +74,16 @@ def draw_name(plan: Plan) -> str:
     return f"{model(plan.base).digest()}-{hashlib.sha256(repr(shaping).encode()).hexdigest()[:8]}"
 
 
-def labelled_errors(body_model: Body, split: Split, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
-    """MPJPE (G,), mm, of the hypotheses of each group.
+def labelled_errors(
+    body_model: Body, split: Split, groups: Sequence[Group], people: ImportedPeople | None = None
+) -> list[NDArray[np.float64]]:
+    """MPJPE (G,), mm, of the hypotheses of each group; people: the user's own, None = the studio's.
 
     Raises SealedLabelsError for a split whose labels reflection may not read, SettingsError for a photograph that is
     not of the split.
     """
+    if people is not None:
+        return _told_errors(body_model, people, groups)
     scenes = [re.fullmatch(rf"{split}-(\d+)", Path(group.person.photo).stem) for group in groups]
     found = []
     for group, scene in zip(groups, scenes):
@@ -108,6 +113,26 @@ def judged_by_people(store: GroupStore, gen: str) -> list[Case]:
     return found
 
 
+def _told_errors(body_model: Body, people: ImportedPeople, groups: Sequence[Group]) -> list[NDArray[np.float64]]:
+    told = measurable_people(body_model, people)
+    place = {person.group_id: k for k, person in enumerate(told.people)}
+    rows = torch.tensor([place[group.person.group_id] for group in groups], dtype=torch.int64)
+    true = true_joints(body_model, some_of(told.truth.bodies, rows))
+    joints = torch.from_numpy(np.stack([group.joints for group in groups]))
+    return [np.asarray(errors, np.float64) for errors in joint_errors(joints, true)[0]]
+
+
+@task(task_run_name="take labelled people")
+def take_labelled(people: ImportedPeople, body_path: Path | None, count: int, store_root: Path, seed: int) -> int:
+    """Write `count` of the user's people with truth into a store, always the same; returns how many there are."""
+    told, store = measurable_people(body(body_path), people).people, GroupStore(store_root)
+    some = np.sort(np.random.default_rng(seed).permutation(len(told))[:count])
+    for start in range(0, len(some), people.shard_size):
+        part = some[start : start + people.shard_size]
+        store.write_people(f"{people.split}-{start // people.shard_size:04d}", [told[k] for k in part])
+    return len(some)
+
+
 @task(task_run_name="reflect on {gen}", retries=0)
 def reflect_on(
     gen: str,
@@ -118,17 +143,19 @@ def reflect_on(
     overlay: OverlaySection,
     memory_root: Path,
     answers: Path | None,
+    people: ImportedPeople | None = None,
 ) -> Reflected:
     """One session on all groups of a generation; commits the memory's next version.
 
-    Answers are stored in the file `answers`, so that a killed session, run again, pays only for what it had not asked.
+    people: whose groups they are, if they are the user's own. Answers are stored in the file `answers`, so that a
+    killed session, run again, pays only for what it had not asked.
     """
     critic, body_model, store = reflecting_critic(section), body(body_path), GroupStore(store_root)
     groups = [group for shard in store.group_shards(gen) for group in store.read_groups(gen, shard)]
     if reflect.split == "people":
         cases = judged_by_people(store, gen)
     else:
-        cases = [Case(*pair) for pair in zip(groups, labelled_errors(body_model, reflect.split, groups))]
+        cases = [Case(*pair) for pair in zip(groups, labelled_errors(body_model, reflect.split, groups, people))]
     before = newest(memory_root)
     memory = Memory(settings=critic.recall, embed=embedder_of(critic))
     if before is not None:

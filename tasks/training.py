@@ -18,7 +18,7 @@ from prefect.artifacts import update_progress_artifact
 
 from hmr.alignment.trainer import TrainError
 from storage.finished_file import write_text
-from tasks.benchmarking import StudioPeople
+from tasks.benchmarking import BenchmarkPeople
 from tasks.rounds.train_worker import RoundSpec, Tell, Trained, finished, refuse_other, train, train_settings
 from tasks.run.artifacts import begin_progress
 from tasks.run.settings import CriticSection, Sample, SettingsError, Train
@@ -47,7 +47,7 @@ def train_round(
     folder: Path,
     section: Train,
     sample: Sample,
-    val: StudioPeople,
+    val: BenchmarkPeople,
     seed: int,
     judge: CriticSection | None = None,
     older: tuple[str, ...] = (),

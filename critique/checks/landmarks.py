@@ -3,7 +3,8 @@
 Keypoints are COCO-17, then big toe, small toe and heel of the left and the right foot (23). The detector gives 33
 BlazePose landmarks (Bazarevsky et al. 2020): no small toe, and a foot index that lies near the big toe. One or two
 networks may have looked: the detector, whose landmarks the base models read too, and a larger one
-(`Person.second_look`), which no base reads. `heard` combines them; every check uses the result.
+(`Person.second_look`), which no base reads. `heard` combines them; every check uses the result. A dataset's own
+keypoints (`Person.labels`), which no base reads either, are believed where there are any.
 """
 
 from typing import NamedTuple
@@ -66,8 +67,26 @@ def heard(person: Person) -> Witness:
 
     with visibilities v, and b = SECOND_LOOK. agreement = 1 - min(v1, v2) d^2 / (d^2 + APART^2), with d the distance of
     the two points as a share of the crop's side: a point that the two see in different places counts as unseen. A
-    network that does not see a point does not count.
+    network that does not see a point does not count. Labels take the place of what the networks saw.
     """
+    return _with_labels(person, _networks(person))
+
+
+def _with_labels(person: Person, found: Witness) -> Witness:
+    """The findings with a dataset's keypoints in their place, where it gives any inside the photograph."""
+    if person.labels is None:
+        return found
+    told = person.labels[LANDMARK].astype(np.float64)
+    x, y = told[:, 0], told[:, 1]
+    inside = (x >= 0) & (x <= person.width) & (y >= 0) & (y <= person.height)
+    known = inside & np.isfinite(told).all(1) & (told[:, 2] > 0)
+    return found._replace(
+        places=np.where(known[:, None], told[:, :2], found.places),
+        seen=np.where(known, np.clip(told[:, 2], 0.0, 1.0), found.seen),
+    )
+
+
+def _networks(person: Person) -> Witness:
     first = _witness(person, person.landmarks, person.world_landmarks)
     if person.second_look is None:
         return first

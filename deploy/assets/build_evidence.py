@@ -91,7 +91,7 @@ def offsets(body_model: Body, known: Known) -> dict[str, list]:
     """Offsets (23, 3), metres, from what `heard` tells to our keypoints: in the trunk's axes, and the rest in the
     camera's; medians over people and their mirror images, so alike on both sides."""
     with torch.no_grad():
-        keypoints = body_model(*known.truth.bodies).keypoints.double().numpy()
+        keypoints = body_model(*known.truth.whole).keypoints.double().numpy()
     people = person_records(StudioPeople("broad", 0, Path()), known.seen._replace(camera=known.truth.camera.numpy()))
     about = keypoints - keypoints[:, [11, 12]].mean(1, keepdims=True)
     true = np.stack([points @ turn_to_crop(person).T for points, person in zip(about, people)])

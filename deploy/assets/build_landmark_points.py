@@ -27,7 +27,7 @@ def main(cache: Path) -> None:
     """Fit the points and write them with the distance that is left."""
     body, seen = load_body(), see_split("lab", SCENES, cache)
     known = known_people(body, "lab", seen, purpose="pretrain")
-    bodies = known.bodies
+    bodies = known.whole
     posed = forward_kinematics(bodies.rotations, body.rest_joints(bodies.betas), bodies.translation)
     fit = fit_landmark_points(posed.joints.numpy(), posed.rotations.numpy(), known.camera.numpy(), seen.landmarks)
     places = landmark_places(posed.joints, posed.rotations, torch.from_numpy(fit.astype(np.float32)))

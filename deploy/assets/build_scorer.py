@@ -71,8 +71,8 @@ def main(cache: Path) -> None:
 def people(body_model: Body, seen: SeenPeople) -> tuple[Floats, Floats]:
     """Inputs (n, 231) and true joints (n, 29, 3) as the crop sees them, and mirror images of all after them."""
     truth = known_people(body_model, "broad", seen, purpose="pretrain")
-    rest = body_model.rest_joints(truth.bodies.betas)
-    joints = forward_kinematics(truth.bodies.rotations, rest, truth.bodies.translation).joints.numpy()
+    rest = body_model.rest_joints(truth.whole.betas)
+    joints = forward_kinematics(truth.whole.rotations, rest, truth.whole.translation).joints.numpy()
     by_true_camera = person_records(PEOPLE, seen._replace(camera=truth.camera.numpy()))
     details = np.stack([inputs(person) for person in by_true_camera]).reshape(-1, 33, 7)
     true = np.stack([seen_by_the_crop(*each) for each in zip(joints, by_true_camera)])

@@ -124,6 +124,20 @@ def bench_metrics(
     tell_measurements(measure_metrics(rounds=rounds, share=share), json_file)
 
 
+@bench.command("import")
+def bench_import(
+    records: Annotated[int, typer.Option(metavar="N", min=1000, help="In the file.")] = 100_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Records a second of `data import` from a HumanData file that is made up before, and whether memory grows.
+
+    Example: hmr-align bench import --json import.json
+    """
+    from tasks.benchmarks.import_benchmark import measure_import
+
+    tell_measurements(measure_import(records), json_file)
+
+
 @bench.command("startup")
 def bench_startup(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
@@ -189,7 +203,7 @@ def bench_store(
     Example: hmr-align bench store --json store.json
     """
     from storage.remote_path import RemotePath, place_of
-    from storage.store_benchmark import measure_remote, measure_store
+    from storage.upkeep.store_benchmark import measure_remote, measure_store
 
     if at is not None and isinstance(place := place_of(at), RemotePath):
         tell_measurements(measure_remote(place, rounds=rounds), json_file)
@@ -215,8 +229,9 @@ def bench_all(json_file: JsonFile = None) -> None:
     from hmr.detection.people_benchmark import measure_people
     from hmr.metrics.metrics_benchmark import measure_metrics
     from hmr.published.sampler_benchmark import measure_sampler
-    from storage.store_benchmark import measure_store
+    from storage.upkeep.store_benchmark import measure_store
     from tasks.benchmarks.client_benchmark import measure_client
+    from tasks.benchmarks.import_benchmark import measure_import
 
     photographs = resources.files("tasks") / "assets" / "photographs"
     rows: list[dict[str, Any]] = []
@@ -230,6 +245,7 @@ def bench_all(json_file: JsonFile = None) -> None:
             "store": lambda: measure_store(rounds=3, share=0.02),
             "metrics": lambda: measure_metrics(rounds=3, share=0.02),
             "render": lambda: measure_render(512, rounds=5, views=60),
+            "import": lambda: measure_import(20_000),
             "sampler": lambda: measure_sampler(rounds=3),
             "train": lambda: measure_reference(rounds=20),
             "critic": lambda: measure_client((0.3,), 32, 64),

@@ -286,6 +286,7 @@ def render(
     size: Annotated[int | None, typer.Option(metavar="PX", help="Side of an overlay. [512]")] = None,
     groups: Annotated[int | None, typer.Option(metavar="N", help="How many groups. [12]")] = None,
     turntable: Annotated[bool | None, typer.Option("--turntable", help="Also a GIF of each first mesh.")] = None,
+    gen: Annotated[str | None, typer.Option("--of", metavar="NAME", help="Which groups. [the newest]")] = None,
     record: Record = False,
 ) -> None:
     """Draw the meshes of a run's sampled groups over their photographs.
@@ -301,12 +302,12 @@ def render(
         with recorded():
             from flows.save_pictures import save_pictures
 
-            folder = save_pictures(chosen)
+            folder = save_pictures(chosen, gen)
     else:
         with unrecorded():
             from flows.save_pictures import save_pictures
 
-            folder = save_pictures.fn(chosen)
+            folder = save_pictures.fn(chosen, gen)
     typer.echo(folder)
 
 

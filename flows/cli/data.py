@@ -1,11 +1,12 @@
 """`hmr-align data`: import labelled people from other datasets, and other models' predictions."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.cli.flags import JsonFile
+from flows.cli.flags import JsonFile, refuse, settings_of_run
 from flows.cli.output import plain, tell_measurements, tell_table
 
 data = typer.Typer(
@@ -102,19 +103,29 @@ def data_predictions(
     smplx_map: Annotated[
         Path | None, typer.Option(metavar="FILE.pkl", help="smplx2smpl.pkl: meshes of SMPL-X become SMPL's.")
     ] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Folder of a run: they become hypotheses of its groups.")
+    ] = None,
+    gen: Annotated[str, typer.Option("--as", metavar="NAME", help="What these groups are called.")] = "predictions",
+    beside: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Groups of the run that they join, as round0. [alone]")
+    ] = None,
 ) -> None:
     """Read the outputs of other models: bodies, meshes or joints in camera space, as hypotheses.
 
+    With --into they are matched to the people of a run by picture and box, and judged, drawn and compared like ours.
     The maps come from tools/mhr_smpl_conversion/assets of github.com/facebookresearch/MHR (Apache-2.0).
 
-    Example: hmr-align data predictions outputs --from sam3d --mhr-maps assets --out predicted
+    Example: hmr-align data predictions outputs --from sam3d --mhr-maps assets --into runs/mine --beside round0
     """
     from storage.predictions import read_predictions
     from storage.predictions.arrays_npz import write
     from storage.predictions.mhr_map import read_mhr_map, to_topology
 
+    if into is None:
+        refuse("without --into", beside=beside)
     found = read_predictions(kind, files)
-    if mhr_maps is not None:
+    if into is None and mhr_maps is not None:
         mesh_map = read_mhr_map(mhr_maps)
         found = [to_topology(one, mesh_map) for one in found]
     if smplx_map is not None:
@@ -129,6 +140,8 @@ def data_predictions(
             else one
             for one in found
         ]
+    if into is not None:
+        _bring(into, found, gen, beside, mhr_maps)
     rows = []
     for one in found:
         parts = {"parameters": one.orient, "vertices": one.vertices, "joints": one.joints}
@@ -206,3 +219,78 @@ def data_audit(
         write_text(json_file, as_json(found))
     if not found.clean:
         raise typer.Exit(3)
+
+
+def _bring(into: Path, found: list[Any], gen: str, beside: str | None, mhr_maps: Path | None) -> None:
+    """Write predictions as groups of a run, and say what became of each."""
+    from hmr.body.body import load_arrays
+    from storage.predictions.mhr_map import read_mhr_map
+    from tasks.data.predicted_groups import BodyInUse, bring
+    from tasks.run.plan import Plan
+    from tasks.sampling import body
+
+    plan = Plan(settings_of_run(None, run={"out": into.parent, "name": into.name}))
+    model = body(plan.body_path)
+    maps = None if mhr_maps is None else read_mhr_map(mhr_maps, "smplx" if model.name == "smplx" else "smpl")
+    with plan.held():
+        done = bring(plan.store, BodyInUse(model, load_arrays(plan.body_path), maps), found, gen, beside)
+    for file, person, why in done.unmatched:
+        typer.echo(f"not used   {file}, person {person}: {why}")
+    made = ", ".join(f"{count} of {name}" for name, count in done.made_by.items())
+    meshes = f"; {done.meshes} are meshes without a pose, which cannot be trained on" if done.meshes else ""
+    typer.echo(f"{gen}: {done.groups} groups with {done.hypotheses} hypotheses ({made}){meshes}")
+    if done.off_px:
+        typer.echo(f"their cameras differ from the run's: moved so that keypoints lie within {done.off_px:.1f} px")
+
+
+@data.command("ranking")
+def data_ranking(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    gen: Annotated[str, typer.Option("--groups", metavar="NAME", help="Which groups.")] = "predictions",
+    critic: Annotated[str, typer.Option(metavar="NAME", help="Whose verdicts.")] = "evidence",
+    first: Annotated[int, typer.Option("--first", metavar="N", min=1, help="So many of each group.")] = 3,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write the first of each group as .obj.")] = None,
+) -> None:
+    """Show which hypotheses of a run's groups a critic ranks first, and who made them.
+
+    Example: hmr-align data ranking runs/mine --groups predictions --out best
+    """
+    from tasks.data.ranking import ranked, write_first
+    from tasks.run.plan import Plan
+
+    plan = Plan(settings_of_run(None, run={"out": run.parent, "name": run.name}, critic={"name": critic}))
+    rows = ranked(plan.store, gen, plan.critic_name, first)
+    tell_table(
+        ["person", "rank", "made by", "score", "comment"],
+        [(plain(r.person), str(r.rank), plain(r.made_by), f"{r.score:.1f}", plain(r.comment)) for r in rows],
+    )
+    for path in [] if out is None else write_first(plan, gen, plan.critic_name, out):
+        typer.echo(path)
+
+
+@data.command("errors")
+def data_errors(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run on records with joints in space.")],
+    gen: Annotated[str, typer.Option("--groups", metavar="NAME", help="Which groups.")] = "predictions",
+    critic: Annotated[str | None, typer.Option(metavar="NAME", help="Also what this critic chose. [none]")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure the hypotheses of a run's groups against its people's true joints, by who made them: mm.
+
+    Example: hmr-align data errors runs/mine --groups predictions --critic evidence
+    """
+    from tasks.data.prediction_errors import prediction_errors
+    from tasks.run.plan import Plan
+    from tasks.sampling import body
+
+    flags = {"run": {"out": run.parent, "name": run.name}, "critic": {"name": critic}}
+    plan = Plan(settings_of_run(None, **flags))
+    rows = prediction_errors(plan, body(plan.body_path), gen, None if critic is None else plan.critic_name)
+    heads = ["hypotheses", "people", "MPJPE", "PA-MPJPE", "joints", "root", "truth"]
+    order = ["hypotheses", "people", "mpjpe_mm", "pa_mpjpe_mm", "joints", "root", "truth"]
+    texts = [tuple(plain(f"{row[k]:.1f}" if isinstance(row[k], float) else row[k]) for k in order) for row in rows]
+    tell_table(heads, texts)
+    if json_file:
+        from storage.finished_file import write_text
+
+        write_text(json_file, json.dumps(rows, indent=1))

@@ -72,7 +72,7 @@ def alignment(settings: Settings, seeds: int = 3, critics: tuple[str, ...] = CRI
 def sampler(settings: Settings, bases: tuple[str, ...] = ("lab", "default")) -> list[dict[str, Any]]:
     """Measure each base with each of SAMPLERS on `val`, always from the same seeds; returns measurement rows."""
     plan = Plan(settings)
-    people = plan.people("val")
+    people = plan.studio("val")
     look_at(people)
     rows: list[dict[str, Any]] = []
     for base in bases:

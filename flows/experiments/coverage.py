@@ -68,7 +68,7 @@ def observed(
     body_model = body(None)
     drawn = draw_people(base, body_model, people, hypotheses=HYPOTHESES + 1, sampler=sampler)
     joints = drawn.posed.joints[:, 1:].numpy()  # the first starts from zero noise: it is no sample
-    truth = body_model.points(*drawn.known.truth.bodies).joints.detach().numpy()
+    truth = body_model.points(*drawn.known.truth.whole).joints.detach().numpy()
     joints, truth = joints - joints[:, :, :1], truth - truth[:, :1]
     return {level: coverage(joints[:, :, 1:], truth[:, 1:], level) for level in LEVELS}
 

@@ -26,7 +26,7 @@ def detector(settings: Settings, annotations: Path | None = None, folder: Path |
     """
     frame, plan, rows = body(None), Plan(settings), []
     for split in SPLITS:
-        people = plan.people(split)
+        people = plan.studio(split)
         if split in ("lab", "broad"):
             count = getattr(settings.studio, split)
             people = StudioPeople(split, count, studio_cache(settings.run.out), settings.run.processes)

@@ -30,7 +30,7 @@ def refine(settings: Settings) -> list[dict[str, Any]]:
     """Fit the zero-noise hypothesis of each person with each of STRENGTHS; returns measurement rows."""
     plan = Plan(settings)
     base, frame = model(settings.base.checkpoint or "default"), body(None)  # the studio is of the embedded body
-    drawn = draw_people(base, frame, plan.people("val"), hypotheses=2)
+    drawn = draw_people(base, frame, plan.studio("val"), hypotheses=2)
     rows: list[dict[str, Any]] = []
     for name, chosen in STRENGTHS.items():
         found = refined_errors(frame, drawn, chosen)

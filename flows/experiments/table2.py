@@ -194,7 +194,7 @@ def _coverage_rows(plan: Plan, arms: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     for name, path in names.items():
         sampler = benchmark_sampler(plan.settings.sample, model(path))
-        shares = observed(model(path), plan.people("val"), sampler)
+        shares = observed(model(path), plan.studio("val"), sampler)
         rows += [
             _row(f"table2.{name}.coverage_{100 * level:.0f}", 100 * float(shares[level].mean()), "% of val people",
                  f"nominal {100 * level:.0f}")

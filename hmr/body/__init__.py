@@ -8,6 +8,7 @@
 | `camera` | Pinhole geometry without ground truth |
 | `ground` | People on the ground: where a floor lies under a body, and how a body comes to rest on it |
 | `kinematics` | Forward kinematics, and the analytic inverse: bone directions and twists to joint rotations |
+| `mesh_points` | Joints and keypoints from the vertices of a body's own mesh, by the regressors of its file |
 | `landmark_points` | Where BlazePose places its 33 landmarks on a body: points fixed to joints' frames |
 | `mesh_map` | From SMPL-X's mesh to SMPL's by the user's own matrix |
 | `penetration` | How deep body parts pass through each other, from the joints alone: capsules about the limbs |

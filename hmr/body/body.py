@@ -19,17 +19,13 @@ from torch import Tensor, nn
 
 from hmr.body.body_file import BodyArrays, BodyFileError, read_body_file
 from hmr.body.kinematics import forward_kinematics
+from hmr.body.mesh_points import FACE, FEET, LIMBS
 from hmr.body.skeleton import JOINT_NAMES, PARENTS, SMPL_JOINTS
 from hmr.body.skinning import BlendShapes, SparseSkin, carried_by_joints, joint_table, skin_mixtures
 
 __all__ = ["Body", "BodyFileError", "BodyOutput", "BodyPoints", "body_digest", "load_arrays", "load_body"]
 
 _SHIPPED = resources.files("hmr") / "assets" / "body_light.npz"
-
-# SMPL's keypoints, in the order of KEYPOINT_NAMES: surface points of face and feet, joints for the limbs.
-_FACE = ("nose", "leye", "reye", "lear", "rear")
-_LIMBS = (16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
-_FEET = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
 
 
 class BodyOutput(NamedTuple):
@@ -141,8 +137,8 @@ class Body(nn.Module):
 
 def _with_limbs(surface: Float[Tensor, "batch 11 *part"], joints: Float[Tensor, "batch 24 *part"]) -> Tensor:
     """All 23 keypoints from those of face and feet and from the joints, of which twelve are keypoints themselves."""
-    face, feet = surface.split([len(_FACE), len(_FEET)], 1)
-    return torch.cat([face, joints[:, list(_LIMBS)], feet], 1)
+    face, feet = surface.split([len(FACE), len(FEET)], 1)
+    return torch.cat([face, joints[:, list(LIMBS)], feet], 1)
 
 
 def _of_joints(arrays: BodyArrays, places: Float[np.ndarray, "vertex ..."]) -> Float[np.ndarray, "29 ..."]:
@@ -154,7 +150,7 @@ def _of_joints(arrays: BodyArrays, places: Float[np.ndarray, "vertex ..."]) -> F
 def _carried(arrays: BodyArrays) -> BlendShapes:
     """The part that each joint carries of the leaves, and of the keypoints that are mixtures of vertices."""
     regressor, template = arrays.keypoint_regressor, arrays.v_template
-    surface = [arrays.vertex_ids[name] for name in _FACE + _FEET] if regressor is None else []
+    surface = [arrays.vertex_ids[name] for name in FACE + FEET] if regressor is None else []
     single = [*arrays.leaf_vertex_ids, *surface]
     mixtures = np.zeros((len(single), len(template)))
     mixtures[range(len(single)), single] = 1

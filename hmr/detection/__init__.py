@@ -7,6 +7,7 @@
 | `brought_keypoints` | Keypoints that the user brings take the place of the detector's landmarks, person by person |
 | `keypoint_file` | Reads a user's own 2-D keypoints of one picture, as JSON, in the layouts that tools write |
 | `keypoint_person` | A person whom the user's keypoints name and the detector missed |
+| `labelled_person` | A person whom a dataset points at: the detector looks where the record says |
 | `people` | Finds the people in a photograph: box, landmarks in the picture and in metres, mask, square crop |
 | `people_benchmark` | Photographs per second of the search for people, against one through every square |
 | `photograph` | Photographs: read from a file as they are meant to be seen, and cropped to squares |

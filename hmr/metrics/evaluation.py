@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -50,6 +50,27 @@ class TrueBodies(NamedTuple):
     translation: Float[Tensor, "n 3"]
 
 
+class TrueJoints(NamedTuple):
+    """Ground truth of n people of whom joints alone are known; metres, camera frame."""
+
+    joints: Float[Tensor, "n 29 3"]  # NaN = no label
+    placed: Bool[Tensor, " n"]  # whether they lie where they are, instead of about a root
+
+
+Truth = TrueBodies | TrueJoints
+"""What is known of n people."""
+
+
+def some_of(truth: Truth, part: slice | Tensor) -> Truth:
+    """The truth of some of the people."""
+    return type(truth)(*(values[part] for values in truth))  # type: ignore[return-value]
+
+
+def true_joints(body: Body, truth: Truth) -> Float[Tensor, "n 29 3"]:
+    """The true joints, metres, camera frame; NaN = no label."""
+    return body.points(*truth).joints if isinstance(truth, TrueBodies) else truth.joints
+
+
 class Framing(NamedTuple):
     """What is needed to turn the diffused vectors of n people into bodies; camera and crop in px."""
 
@@ -86,10 +107,10 @@ class Evaluation(NamedTuple):
 
     errors: dict[str, dict[str, NDArray[np.float64]]]  # estimate -> metric -> (image,); best_of_g: per-metric minimum
     group: Errors  # of every hypothesis
-    keypoint_px: NDArray[np.float64]  # mean 2-D error of the zero-noise hypothesis' 14 joints, px
+    keypoint_px: NDArray[np.float64]  # mean 2-D error of the zero-noise hypothesis' 14 joints, px; NaN = not known
     diversity_mm: NDArray[np.float64]  # mean distance of joints to the group's mean joint, pelvis removed
     joint_spread_mm: NDArray[np.float64]  # (image, 29) the same joint by joint: how unsure the group is of each
-    joint_error_mm: NDArray[np.float64]  # (image, 29) of the zero-noise hypothesis, pelvis removed
+    joint_error_mm: NDArray[np.float64]  # (image, 29) of the zero-noise hypothesis, root removed; NaN = no label
 
     def means(self) -> dict[str, dict[str, float]]:
         """Means over images: {estimate: {metric: mm}}."""
@@ -121,16 +142,30 @@ def pose_groups(body: Body, latents: Float[Tensor, "n g 133"], framing: Framing,
 def joint_errors(
     joints: Float[Tensor, "n g 29 3"], true: Float[Tensor, "n 29 3"]
 ) -> tuple[Float[np.ndarray, "n g"], Float[np.ndarray, "n g"]]:
-    """MPJPE and PA-MPJPE of hypotheses, mm, from joints in metres with any translation."""
-    seen = (joints - joints[:, :, :1])[:, :, _EVAL]
-    want = (true - true[:, :1])[:, None, _EVAL].expand(seen.shape)
-    return mpjpe(seen, want), pa_mpjpe(seen, want)
+    """MPJPE and PA-MPJPE of hypotheses, mm, from joints in metres with any translation.
+
+    NaN = no label: such joints are left out, and where the pelvis has none the middle of the hips stands for it. NaN
+    where neither is known.
+    """
+    seen = (joints - root_of(joints, true[:, None]))[:, :, _EVAL]
+    want = (true - root_of(true, true))[:, None, _EVAL].expand(seen.shape)
+    if not bool(want.isnan().any()):
+        return mpjpe(seen, want), pa_mpjpe(seen, want)
+    given = want.isfinite().all(-1)
+    clean = want.where(given[..., None], 0.0)
+    return mpjpe(seen, clean, given), pa_mpjpe(seen, clean, given)
+
+
+def root_of(joints: Float[Tensor, "*some 29 3"], true: Float[Tensor, "*other 29 3"]) -> Float[Tensor, "*some 1 3"]:
+    """The pelvis; the middle of the hips where the truth has no pelvis."""
+    pelvis, hips = joints[..., :1, :], joints[..., 1:3, :].mean(-2, keepdim=True)
+    return pelvis.where(~true[..., :1, :].isnan(), hips)
 
 
 @torch.no_grad()
 def group_errors(
     body: Body,
-    truth: TrueBodies,
+    truth: Truth,
     posed: PosedGroups,
     betas: Float[Tensor, "n 10"],
     *,
@@ -139,16 +174,16 @@ def group_errors(
 ) -> Errors:
     """Errors of all hypotheses of n images.
 
-    vertices=False leaves PVE as NaN and saves most of the time. chunk: bodies whose vertices are made at once; a group
-    is never split.
+    vertices=False leaves PVE as NaN and saves most of the time; without true bodies it is NaN too. chunk:
+    bodies whose vertices are made at once; a group is never split.
     """
     count, size = posed.joints.shape[:2]
     found = Errors(*(np.full((count, size), np.nan) for _ in METRICS))
     for part in in_parts(count, size, chunk):
-        people = TrueBodies(*(x[part] for x in truth))
-        true = body.points(*people).joints
+        people = some_of(truth, part)
+        true = true_joints(body, people)
         found.mpjpe_mm[part], found.pa_mpjpe_mm[part] = joint_errors(posed.joints[part], true)
-        if vertices:
+        if vertices and isinstance(people, TrueBodies):
             rotations, translation, joints = (x[part].flatten(0, 1) for x in posed)
             mesh = body(rotations, betas[part], translation - joints[:, 0]).vertices  # about the pelvis
             mesh = mesh.unflatten(0, (-1, size))
@@ -160,7 +195,7 @@ def group_errors(
 @torch.no_grad()
 def evaluate_groups(
     body: Body,
-    truth: TrueBodies,
+    truth: Truth,
     latents: Float[Tensor, "n g 133"],
     posed: PosedGroups,
     framing: Framing,
@@ -182,7 +217,7 @@ def evaluate_groups(
     return joined(
         [
             _evaluate(
-                body, TrueBodies(*(x[part] for x in truth)), latents[part], PosedGroups(*(x[part] for x in posed)),
+                body, some_of(truth, part), latents[part], PosedGroups(*(x[part] for x in posed)),
                 framing.rows(part), true_camera[part], None if scores is None else scores[part], vertices,
             )
             for part in in_parts(count, size, MEASURED)
@@ -205,7 +240,7 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
 
 
 def _evaluate(
-    body: Body, truth: TrueBodies, latents: Tensor, posed: PosedGroups, framing: Framing, true_camera: Tensor,
+    body: Body, truth: Truth, latents: Tensor, posed: PosedGroups, framing: Framing, true_camera: Tensor,
     scores: NDArray[np.float64] | None, vertices: bool,
 ) -> Evaluation:  # fmt: skip
     zero_start = np.zeros(latents.shape[:2], bool)
@@ -228,20 +263,27 @@ def _evaluate(
         for estimate, column in zip(made, averaged.T):
             errors[estimate][metric] = column
         errors["best_of_g"][metric] = values.min(1)
-    true = body.points(*truth).joints
+    true = true_joints(body, truth)
     spread = joint_spread(centred)
+    about, goal = posed.joints[:, 0] - root_of(posed.joints[:, 0], true), true - root_of(true, true)
     return Evaluation(
         errors=errors,
         group=group,
         keypoint_px=keypoint_error_px(
             project(posed.joints[:, 0, _EVAL], framing.camera),
-            project(true[:, _EVAL], true_camera),
-            np.ones((len(true), len(_EVAL)), bool),
+            project(true[:, _EVAL].nan_to_num(1.0), true_camera),
+            _seen_by_camera(truth, true, true_camera).numpy(),
         ),
         diversity_mm=spread[:, _EVAL].mean(1),
         joint_spread_mm=spread,
-        joint_error_mm=1000 * (centred[:, 0] - (true - true[:, :1])).norm(dim=-1).double().cpu().numpy(),
+        joint_error_mm=1000 * (about - goal).norm(dim=-1).double().cpu().numpy(),
     )
+
+
+def _seen_by_camera(truth: Truth, true: Tensor, camera: Tensor) -> Bool[Tensor, "n 14"]:
+    """Which of the 14 joints have a true place in the picture."""
+    known = true[:, _EVAL].isfinite().all(-1) & camera.isfinite().all(-1, keepdim=True)
+    return known if isinstance(truth, TrueBodies) else known & truth.placed[:, None]
 
 
 def in_parts(count: int, size: int, bodies: int) -> list[slice]:

@@ -458,12 +458,17 @@ class SpreadCorrelations(NamedTuple):
 def spread_correlations(
     spread: Float[Numbers, "image joint"], errors: Float[Numbers, "image joint"]
 ) -> SpreadCorrelations:
-    """Rank correlation of `joint_spread` with one estimate's errors, mm; leave out joints that are 0 by definition."""
+    """Rank correlation of `joint_spread` with one estimate's errors, mm (NaN = not known).
+
+    Leave out joints that are 0 by definition.
+    """
     from scipy import stats
 
     known_spread, wrong = _exact(spread), _exact(errors)
 
     def correlation(first: NDArray, second: NDArray) -> float:
+        given = np.isfinite(second)
+        first, second = first[given], second[given]
         flat = len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0
         return math.nan if flat else float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
 

@@ -12,7 +12,7 @@ from hmr.body.body import Body
 from hmr.body.kinematics import forward_kinematics, twists_of
 from hmr.body.landmark_points import landmark_places
 from hmr.diffusion.latent import encode
-from hmr.metrics.evaluation import TrueBodies
+from hmr.metrics.evaluation import TrueBodies, Truth
 from hmr.pretraining.pretraining import LabelledPeople
 from hmr.studio.observation import SeenPeople
 from hmr.studio.simulated_detection import Detections, PlacedPeople
@@ -22,8 +22,18 @@ from hmr.studio.studio import SIZE, Look, Purpose, Split, truths, undrawn
 class KnownPeople(NamedTuple):
     """Ground truth of seen people, row by row, and the camera that took the picture."""
 
-    bodies: TrueBodies
-    camera: torch.Tensor  # (n, 4) true intrinsics, px
+    bodies: Truth
+    camera: torch.Tensor  # (n, 4) true intrinsics, px; NaN = not known
+
+    @property
+    def whole(self) -> TrueBodies:
+        """The true bodies. Raises ValueError if joints alone are known."""
+        if not isinstance(self.bodies, TrueBodies):
+            raise ValueError(
+                "of these people joints alone are known, and this needs true bodies: import a dataset with parameters "
+                "of the body in use, and give that body by [base] body"
+            )
+        return self.bodies
 
 
 def known_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> KnownPeople:
@@ -35,17 +45,23 @@ def known_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose
 
 def labelled_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> LabelledPeople:
     """Observations with their true diffused vectors and betas; raises SealedLabelsError if `purpose` is not allowed."""
-    known = known_people(body, split, seen, purpose=purpose)
-    rest = body.rest_joints(known.bodies.betas)
-    crop = torch.from_numpy(seen.crop)
-    latents = encode(known.bodies.rotations, known.bodies.translation, rest, known.camera, crop)
-    return LabelledPeople(seen.observation(), latents, known.bodies.betas)
+    return labelled(body, known_people(body, split, seen, purpose=purpose), seen)
+
+
+def labelled(body: Body, known: KnownPeople, seen: SeenPeople) -> LabelledPeople:
+    """Observations of seen people with their true diffused vectors and betas. Raises ValueError if joints alone are
+    known.
+    """
+    bodies = known.whole
+    rest = body.rest_joints(bodies.betas)
+    latents = encode(bodies.rotations, bodies.translation, rest, known.camera, torch.from_numpy(seen.crop))
+    return LabelledPeople(seen.observation(), latents, bodies.betas)
 
 
 def placed_people(body: Body, split: Split, seen: SeenPeople, *, purpose: Purpose) -> PlacedPeople:
     """The true bodies of seen people, metres; raises SealedLabelsError if `purpose` is not allowed."""
     known = known_people(body, split, seen, purpose=purpose)
-    return _placed(body, known.bodies, known.camera)
+    return _placed(body, known.whole, known.camera)
 
 
 def detections_of(seen: SeenPeople) -> Detections:

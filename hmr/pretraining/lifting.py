@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from hmr.body.body import Body
 from hmr.body.skeleton import EVAL_14
 from hmr.diffusion.condition import PLACES
+from hmr.metrics import evaluation
+from hmr.metrics.evaluation import TrueJoints
 from hmr.metrics.pose_metrics import mpjpe, pa_mpjpe
 from hmr.pretraining.labels import KnownPeople
 from hmr.studio.observation import SeenPeople, landmarks_in_crop
 from storage.finished_file import finished_file
 
 Floats = NDArray[np.float64]
+HIPS = [EVAL_14.index(2), EVAL_14.index(1)]
 INPUTS = ("places", "landmarks", "world", "everything")
 """What is lifted: what the `lab` base reads, 2-D landmarks, world landmarks, all that `default` reads."""
 
@@ -73,22 +76,28 @@ class LiftingErrors(NamedTuple):
 def lifting_errors(liftings: Liftings, body: Body, seen: SeenPeople, truth: KnownPeople) -> LiftingErrors:
     """Errors, mm, of the mean pose and of each lifting on people whose truth is known."""
     true = true_joints(body, truth)
+    known = np.asarray(np.isfinite(true).all(-1))
+    given = None if known.all() else known
     guesses = {"mean_pose": np.broadcast_to(liftings.mean_pose, true.shape).copy()}
     for name in INPUTS:
         guesses[f"lifting_{name}"] = lift(getattr(liftings, name), _features(seen, name))
+    if isinstance(truth.bodies, TrueJoints):
+        hipless = truth.bodies.joints[:, 0].isnan().any(-1).numpy()[:, None, None]  # about the middle of the hips then
+        guesses = {name: guess - hipless * guess[:, HIPS].mean(1, keepdims=True) for name, guess in guesses.items()}
+    true = np.where(known[..., None], true, 0)
     return LiftingErrors(
-        {name: mpjpe(guess, true) for name, guess in guesses.items()},
-        {name: pa_mpjpe(guess, true) for name, guess in guesses.items()},
+        {name: mpjpe(guess, true, given) for name, guess in guesses.items()},
+        {name: pa_mpjpe(guess, true, given) for name, guess in guesses.items()},
     )
 
 
 @torch.no_grad()
 def true_joints(body: Body, truth: KnownPeople) -> Floats:
-    """True joints (n, 14, 3), metres minus the pelvis."""
+    """True joints (n, 14, 3), metres minus the pelvis (`root_of`); NaN = no label."""
     found = []
     for start in range(0, len(truth.camera), 64):
-        joints = body.points(*(part[start : start + 64] for part in truth.bodies)).joints
-        found.append((joints[:, list(EVAL_14)] - joints[:, :1]).double().numpy())
+        joints = evaluation.true_joints(body, evaluation.some_of(truth.bodies, slice(start, start + 64)))
+        found.append((joints[:, list(EVAL_14)] - evaluation.root_of(joints, joints)).double().numpy())
     return np.concatenate(found)
 
 

@@ -2,8 +2,9 @@
 
 `vertices` (G, V, 3), or `pose` (G, 24, 3) with `betas` (G, 10) and `transl` (G, 3), or `joints` (G, K, 3): metres,
 OpenCV camera frame. Optional: `pixels` (G, K, 2) of the joints, `camera` (4,) fx, fy, cx, cy, `box` (4,)
-x0, y0, x1, y1, `scores` (G,), `cam_rotation` (3, 3) from the world to the camera as the model estimates it, and the
-texts `image`, `person`, `model`, `topology`.
+x0, y0, x1, y1, `scores` (G,), `cam_rotation` (3, 3) from the world to the camera as the model estimates it, `faces`
+(F, 3), `names` (K,) of the joints, and the texts `image`, `person`, `model`, `topology` (smpl, smplx, mhr, or the name
+of a body of your own).
 """
 
 import re
@@ -19,7 +20,7 @@ from storage.sources.npz_file import NpzFile
 
 KNOWN = (
     "vertices", "pose", "betas", "transl", "joints", "pixels", "camera", "box", "scores", "image", "person", "model",
-    "topology", "cam_rotation",
+    "topology", "cam_rotation", "names", "faces",
 )  # fmt: skip
 
 
@@ -65,4 +66,5 @@ def _read(file: Path) -> Predicted:
         None if pose is None else pose[:, 0], None if pose is None else pose[:, 1:], array("betas", None, 10),
         array("transl", None, 3), vertices, array("joints", None, None, 3), array("pixels", None, None, 2),
         array("camera", 4), array("box", 4), array("scores", None), array("cam_rotation", 3, 3),
+        tuple(map(str, np.ravel(held.whole("names")))) if "names" in held else None, array("faces", None, 3),
     )  # fmt: skip

@@ -25,6 +25,7 @@ class MeshMap(NamedTuple):
 
     corners: NDArray[np.int64]  # (V, 3) vertices of MHR
     shares: NDArray[np.float64]  # (V, 3) that sum to 1
+    faces: NDArray[np.int64] | None = None  # (F, 3) of MHR's own mesh
 
 
 def read_mhr_map(folder: Path, topology: str = "smpl") -> MeshMap:
@@ -55,7 +56,7 @@ def read_mhr_map(folder: Path, topology: str = "smpl") -> MeshMap:
         )
     if np.abs(shares.sum(1) - 1).max() > 1e-4:
         raise adapter.unexpected(path, "baryc_coords", "shares that do not sum to 1", "barycentric shares", WHERE)
-    return MeshMap(faces[triangles], shares)
+    return MeshMap(faces[triangles], shares, faces)
 
 
 def mapped(vertices: Reals, mesh_map: MeshMap) -> Reals:

@@ -41,6 +41,8 @@ class Predicted:
     box: Reals | None = None  # (4,) x0, y0, x1, y1, px
     scores: Reals | None = None  # (G,) the model's own confidence
     cam_rotation: Reals | None = None  # (3, 3) world to camera, as the model estimates it; for errors in the world
+    names: tuple[str, ...] | None = None  # (K,) of the joints, by our names; "" = another point
+    faces: Reals | None = None  # (F, 3) of the mesh
 
     def __len__(self) -> int:
         parts = (self.vertices, self.orient, self.joints)

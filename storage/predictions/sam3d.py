@@ -21,6 +21,13 @@ KNOWN = (
     "shape_params", "expr_params", "pred_joint_coords", "pred_global_rots", "mhr_model_params", "lhand_bbox",
     "rhand_bbox", "mask", "image", "faces",
 )  # fmt: skip
+NAMES = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_big_toe",
+    "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
+    *[""] * 20, "right_wrist", *[""] * 20, "left_wrist", *[""] * 6, "neck",
+)  # fmt: skip
+"""Its key points by our names; the rest are of hands and elbows."""
 MOST_OFF = 1.0
 """Pixels that a camera fitted to the key points may leave."""
 
@@ -53,5 +60,5 @@ def _read(file: Path) -> Predicted:
     box = adapter.shaped(file, "bbox", held.whole("bbox"), (4,)) if "bbox" in held else None
     return Predicted(
         "sam3d", str(file), file.stem, "0", "mhr", vertices=vertices[None], joints=joints[None], pixels=pixels[None],
-        camera=fitted.camera, box=box,
+        camera=fitted.camera, box=box, names=NAMES if len(joints) == 70 else None,
     )  # fmt: skip

@@ -4,6 +4,7 @@
     repair.py       what can be mended after a damaged disk, and what must be done again
     compaction.py   verdicts that came in parts become one file; journals hold only what counts
     tables.py       the tables under the names of the field, whole: images, people, hypotheses, verdicts, ...
+    store_benchmark.py  speed of a store beside that of pyarrow alone: `hmr-align bench store`
     export.py       these tables as a data set: Parquet with a card, webdataset, Delta Lake
 
 Works on folders and object stores alike, through `storage.manifest`. Behind `hmr-align store`. To add an export: a

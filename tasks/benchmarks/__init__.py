@@ -6,6 +6,7 @@
 | `client_benchmark` | Rate and memory of the remote critic's client against a loopback server in a process of its own |
 | `critic_benchmark` | The critic benchmark: groups of people with known truth, judged |
 | `detector_quality` | Errors of the person detector: on drawn people with known truth, real and simulated |
+| `import_benchmark` | Records a second from a HumanData file without reading pictures, and whether memory grows |
 | `refining` | Errors before and after the short fit of `hmr.body.refinement`, on people with known truth |
 | `train_benchmark` | A store of random people to measure how training streams it |
 

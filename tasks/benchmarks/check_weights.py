@@ -16,7 +16,7 @@ from hmr.pretraining.labels import known_people
 from hmr.studio.observation import SeenPeople, read_seen, see_scenes, write_seen
 from storage.finished_file import read_again
 from tasks import benchmarking
-from tasks.benchmarking import Known, StudioPeople
+from tasks.benchmarking import Known, StudioPeople, known_of_studio
 from tasks.benchmarks.critic_benchmark import KnownGroups, model_groups, perturbed_groups
 from tasks.sampling import model
 
@@ -52,14 +52,15 @@ def chosen(seen: SeenPeople, rows: NDArray[np.bool_]) -> SeenPeople:
 
 def labelled(body_model: Body, seen: SeenPeople) -> Known:
     """People of `broad` with their true bodies."""
-    return Known(seen, known_people(body_model, "broad", seen, purpose="pretrain"))
+    people = StudioPeople("broad", len(seen.index), Path())
+    return known_of_studio(people, seen, known_people(body_model, "broad", seen, purpose="pretrain"))
 
 
 def groups_of(body_model: Body, known: Known, base: str | None, temperature: float, hypotheses: int) -> KnownGroups:
     """Groups of these people, drawn by a base; base None = perturbed true bodies."""
     people = StudioPeople("broad", len(known.seen.index), Path())
     key = (people.split, people.count, str(people.cache))
-    benchmarking._KNOWN[key] = known  # they replace a split
+    benchmarking._KNOWN[key] = body_model, known  # they replace a split
     try:
         if base is None:
             return perturbed_groups(body_model, people, hypotheses=hypotheses)

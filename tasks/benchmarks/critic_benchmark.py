@@ -20,19 +20,17 @@ from critique.critic import Critic
 from critique.scorer import USED_BY
 from hmr.body.body import Body
 from hmr.body.rotations import rotation_matrices
-from hmr.detection.photograph import read_photograph
 from hmr.metrics.critic_quality import GAPS_MM, calibrated, pair_accuracy, pooled_correlation, top_regret
-from hmr.metrics.evaluation import PosedGroups, TrueBodies, group_errors, joint_errors
+from hmr.metrics.evaluation import PosedGroups, TrueBodies, group_errors, joint_errors, true_joints
 from hmr.metrics.perturbation import mixed_levels, perturb
 from hmr.metrics.pose_metrics import Interval, bootstrap_interval, rank_correlations
 from hmr.models.base_model import HmrModel
 from hmr.pretraining.labels import KnownPeople
 from hmr.studio.studio import Split
 from storage.records import DrawnGroup, Group, Person, Verdict
-from tasks.benchmarking import StudioPeople, draw_people, known, person_records
+from tasks.benchmarking import BenchmarkPeople, Known, draw_people, known, with_scenes
 from tasks.groups.instances import SeenInstances, seen_by_true_camera
 from tasks.groups.known_groups import known_group
-from tasks.photographs import save_scenes
 from tasks.rendering import draw_group
 from tasks.run.settings import CriticSection, Sample, SettingsError
 from tasks.sampling import groups_from, sample_hypotheses
@@ -79,28 +77,37 @@ class Judged(NamedTuple):
 
 @torch.no_grad()
 def model_groups(
-    base: HmrModel, body_model: Body, people: StudioPeople, *, hypotheses: int, temperature: int | float = 1.0
+    base: HmrModel, body_model: Body, people: BenchmarkPeople, *, hypotheses: int, temperature: int | float = 1.0
 ) -> KnownGroups:
     """Groups drawn by a model for a split, as in the benchmark of models, with their errors, mm."""
     sampler = replace(base.sampler, temperature=temperature * base.sampler.temperature)
     drawn = draw_people(base, body_model, people, hypotheses=hypotheses, sampler=sampler)
-    records = person_records(people, drawn.known.seen)
     groups = groups_from(
-        records, drawn.latents, drawn.posed, drawn.framing.betas, body_model, base.digest(), temperature,
+        drawn.known.people, drawn.latents, drawn.posed, drawn.framing.betas, body_model, base.digest(), temperature,
         drawn.seeds.numpy(),
     )  # fmt: skip
-    return KnownGroups(groups, joint_errors(drawn.posed.joints, body_model.points(*drawn.known.truth.bodies).joints)[0])
+    return KnownGroups(groups, joint_errors(drawn.posed.joints, true_joints(body_model, drawn.known.truth.bodies))[0])
 
 
 def perturbed_groups(
-    body_model: Body, people: StudioPeople, *, hypotheses: int, level: float | None = None
+    body_model: Body, people: BenchmarkPeople, *, hypotheses: int, level: float | None = None
 ) -> KnownGroups:
     """True bodies of a split with added noise of mixed levels (or of one), always the same noise; with the true
-    camera.
+    camera. Raises SettingsError for people of whom no bodies or no camera are known.
     """
     data = known(body_model, people)
-    records = person_records(people, data.seen._replace(camera=data.truth.camera.numpy()))
-    return perturbed_about(body_model, records, data.truth.bodies, hypotheses=hypotheses, level=level)
+    if not can_be_perturbed(data):
+        raise SettingsError(
+            "perturbed groups are made of true bodies, and of these records only joints are known, or no camera: take "
+            "--groups model, or records with parameters of the body in use ([base] body)"
+        )
+    records = data.placed(data.truth.camera)
+    return perturbed_about(body_model, records, data.truth.whole, hypotheses=hypotheses, level=level)
+
+
+def can_be_perturbed(data: Known) -> bool:
+    """Whether true bodies and cameras of all people are known."""
+    return isinstance(data.truth.bodies, TrueBodies) and bool(data.truth.camera.isfinite().all())
 
 
 @torch.no_grad()
@@ -128,7 +135,7 @@ def perturbed_about(
 def perturbed_instances(body_model: Body, seen: SeenInstances, *, hypotheses: int, level: float | None) -> KnownGroups:
     """`perturbed_about` for people of a dataset, with the true camera and all three errors, mm."""
     people = seen_by_true_camera(seen)
-    made = perturbed_about(body_model, people, seen.truth.bodies, hypotheses=hypotheses, level=level)
+    made = perturbed_about(body_model, people, seen.truth.whole, hypotheses=hypotheses, level=level)
     return with_all_errors(body_model, made.groups, seen.truth)
 
 
@@ -160,13 +167,8 @@ def photographed(known: KnownGroups, split: Split, folder: Path) -> KnownGroups:
     """The groups of studio people with their scenes drawn as files, for critics that look; everything else is
     unchanged.
     """
-    save_scenes(split, [int(group.person.group_id.rsplit("-", 1)[1]) for group in known.groups], folder)
-    groups = []
-    for group in known.groups:
-        path = folder / f"{group.person.group_id}.png"
-        person = replace(group.person, photo=str(path.absolute()), photo_sha256=read_photograph(path).sha256)
-        groups.append(replace(group, person=person))
-    return known._replace(groups=groups)
+    people = with_scenes(split, [group.person for group in known.groups], folder)
+    return known._replace(groups=[replace(group, person=one) for group, one in zip(known.groups, people)])
 
 
 def judge_drawn(body_model: Body, groups: Iterable[Group], critics: Mapping[str, Critic]) -> dict[str, Judged]:

@@ -39,7 +39,7 @@ def refined_errors(body_model: Body, drawn: DrawnPeople, settings: RefineSetting
         places.append(torch.stack([first[1], found.translation]))
         turned.append(float(found.turned.mean()))
     pairs = [body_model.points(r, view.betas[k : k + 1], t) for k, (r, t) in enumerate(zip(rotations, places))]
-    truth = drawn.known.truth.bodies
+    truth = drawn.known.truth.whole
     mm, pa = joint_errors(torch.stack([pair.joints for pair in pairs]), body_model.points(*truth).joints)
     keypoints = torch.stack([pair.keypoints for pair in pairs])
     px = [

@@ -26,7 +26,7 @@ from hmr.body.skeleton import SMPL_JOINTS
 from hmr.detection.boxes import boxes_of, matches, overlaps, within
 from hmr.detection.people import FoundPerson
 from hmr.detection.photograph import Photograph, PhotographError, photograph_size, read_photograph
-from hmr.metrics.evaluation import TrueBodies
+from hmr.metrics.evaluation import TrueBodies, some_of, true_joints
 from hmr.pretraining.labels import KnownPeople
 from hmr.processes import in_processes
 from storage.group_store import GroupStore
@@ -189,7 +189,7 @@ def off_box(body_model: Body, truth: KnownPeople, boxes: Float[np.ndarray, "n 4"
     """
     fits = []
     for some in torch.arange(len(boxes)).split(CHUNK):
-        joints = body_model.points(*(part[some] for part in truth.bodies)).joints
+        joints = true_joints(body_model, some_of(truth.bodies, some))
         drawn = boxes_of(project(joints, truth.camera[some]).double().numpy())
         drawn = within(drawn, sizes[some].astype(np.float64))
         fits += [overlaps(drawn[k : k + 1], boxes[some][k : k + 1])[0, 0] for k in range(len(some))]
@@ -281,7 +281,7 @@ def seen_instances(placed: Placed, store: GroupStore) -> SeenInstances:
             f"{placed.data.name}: {len(people)} of its {placed.data.chosen} chosen rows can be measured "
             f"({details(skipped)}), and calibration takes two at least; choose more with [instances] stride or count"
         )
-    bodies = TrueBodies(*(part[places] for part in placed.truth.bodies))
+    bodies = some_of(placed.truth.bodies, places)
     return SeenInstances(people, KnownPeople(bodies, placed.truth.camera[places]), skipped)
 
 

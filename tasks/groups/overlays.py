@@ -51,11 +51,28 @@ MARGIN = 1.25
 """Overlays show this many times the model crop, so that a mesh far from the person is still visible."""
 
 
+class Surface(NamedTuple):
+    """A mesh; vertices (V, 3) in metres, camera frame, faces (F, 3)."""
+
+    vertices: NDArray[np.float32]
+    faces: NDArray
+
+
 @torch.no_grad()
 def group_vertices(body_model: Body, group: Group) -> NDArray[np.float32]:
-    """Vertices (G, V, 3) of a group, metres, camera frame."""
-    pose, betas, translation = map(torch.from_numpy, (group.pose, group.betas, group.translation))
-    return body_model(rotation_matrices(pose), betas[None], translation).vertices.numpy()
+    """Vertices (G, V, 3) of a group, metres, camera frame; NaN for hypotheses that are meshes of their own."""
+    pose, betas, translation = map(torch.from_numpy, (group.pose, group.each_shape, group.translation))
+    return body_model(rotation_matrices(pose), betas, translation).vertices.numpy()
+
+
+def surfaces(body_model: Body, group: Group, vertices: NDArray[np.float32] | None = None) -> list[Surface]:
+    """The mesh of each hypothesis; vertices: those of `group_vertices`, if they are known already."""
+    posed = group_vertices(body_model, group) if vertices is None else vertices
+    meshes = group.meshes or (None,) * len(group)
+    return [
+        Surface(own, body_model.faces) if mesh is None else Surface(mesh.vertices, mesh.faces)
+        for own, mesh in zip(posed, meshes)
+    ]
 
 
 def draw_group(
@@ -74,7 +91,7 @@ def draw_group(
     if renderer is None or vertices is None:
         return drawn
     photograph, camera = framed_photograph(group, size, sight.whole)
-    meshes = [mesh_of(body_model, v, f"hypothesis {k}") for k, v in enumerate(vertices)]
+    meshes = meshes_of(body_model, group, vertices)
     drawings = [renderer.draw([mesh], camera, photograph, style) for mesh in meshes]
     for remark in (remark for overlay in drawings for remark in overlay.remarks):
         log.warning("%s, %s", group.person.group_id, remark)
@@ -86,9 +103,14 @@ def draw_group(
 def shaped(body_model: Body, group: Group, vertices: NDArray[np.float32]) -> DrawnGroup:
     """The group with silhouettes and self-penetration, from its vertices (G, V, 3), metres, camera frame."""
     camera = camera_of_crop(group.person.camera, group.person.crop, SILHOUETTE)
+    if group.meshes:
+        each = surfaces(body_model, group, vertices)
+        drawn = np.concatenate([silhouettes(v[None], f, camera, SILHOUETTE) for v, f in each])
+    else:
+        drawn = silhouettes(vertices, body_model.faces, camera, SILHOUETTE)
     return DrawnGroup(
         group=group,
-        silhouettes=silhouettes(vertices, body_model.faces, camera, SILHOUETTE),
+        silhouettes=drawn,
         penetration=np.asarray(self_penetration(group.joints), np.float32),
     )
 
@@ -96,6 +118,15 @@ def shaped(body_model: Body, group: Group, vertices: NDArray[np.float32]) -> Dra
 def shapeless(group: Group) -> DrawnGroup:
     """The group for a critic that needs neither silhouettes nor self-penetration."""
     return DrawnGroup(group, np.zeros((0, SILHOUETTE, SILHOUETTE), np.uint8), np.zeros(0, np.float32))
+
+
+def meshes_of(body_model: Body, group: Group, vertices: NDArray[np.float32]) -> list[Mesh]:
+    """The hypotheses as meshes to draw: left and right limbs are told apart in those of the body in use."""
+    brought = group.meshes or (None,) * len(group)
+    return [
+        mesh_of(body_model, own, name) if mesh is None else Mesh(mesh.vertices, mesh.faces, name=name)
+        for own, mesh, name in zip(vertices, brought, (f"hypothesis {k}" for k in range(len(group))))
+    ]
 
 
 def mesh_of(body_model: Body, vertices: NDArray[np.float32], name: str, colour: Colour | None = None) -> Mesh:
@@ -220,8 +251,9 @@ def picture_digest(job: _Drawing) -> str:
     look = job.overlay.model_dump(include=LOOK)
     how = (DRAWN_AS, _body_digest(job.body_path), renderer_name(job.overlay.backend), sorted(look.items()), *job.sight)
     return digest_of(
-        [repr(how), person.photo_sha256, person.camera, person.crop, group.betas, group.pose, group.translation]
-    )
+        [repr(how), person.photo_sha256, person.camera, person.crop, group.betas, group.pose, group.translation,
+         *([] if group.shapes is None else [group.shapes]), *(mesh.vertices for mesh in group.meshes if mesh)]
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -309,7 +341,7 @@ def save_encoded(drawn: DrawnGroup, folder: Path, encoding: Encoding, turntable:
 
 def turntable_of(body_model: Body, group: Group, size: int, style: Style = DEFAULT_STYLE) -> bytes:
     """The bytes of a GIF file in which a group's first mesh turns about itself."""
-    mesh = mesh_of(body_model, group_vertices(body_model, group)[0], "hypothesis 0")
+    mesh = meshes_of(body_model, group, group_vertices(body_model, group))[0]
     return animated(turntable([mesh], size, style=style))
 
 

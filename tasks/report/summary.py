@@ -5,10 +5,21 @@ from typing import Any, NamedTuple
 
 from hmr.pretraining.headroom_record import measured_headroom
 from storage.finished_file import read_again
-from tasks.benchmarking import benchmark_sampler, compare, extras, lifting_rows, quality, table, uncertainty
+from tasks.benchmarking import (
+    StudioPeople,
+    benchmark_sampler,
+    compare,
+    extras,
+    lifting_rows,
+    measured_against,
+    quality,
+    table,
+    uncertainty,
+)
 from tasks.critics.judges import saving_text, savings
 from tasks.critics.monitoring import watched
 from tasks.data.audit import kept_verdict
+from tasks.data.imported_people import ImportedPeople
 from tasks.groups.sampled_groups import body, model
 from tasks.rounds.train_worker import Trained, finished
 from tasks.run.plan import Plan
@@ -56,7 +67,9 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
     improvement = compare(before, after, settings.benchmark.bootstrap)
     base = model(plan.base)
     # The probe measured with the defaults: its gain cannot be compared with that of another sampler or protocol.
-    as_probed = settings.benchmark.protocol == "fit" and benchmark_sampler(settings.sample, base) == base.sampler
+    test = plan.people("test")
+    own = benchmark_sampler(settings.sample, base) == base.sampler
+    as_probed = isinstance(test, StudioPeople) and settings.benchmark.protocol == "fit" and own
     headroom = measured_headroom(base.digest(), settings.studio.wild) if as_probed else None
     share = headroom and {
         e: improvement[e]["mpjpe_mm"]["value"] / headroom[e]["value"] for e in ("zero_noise", "best_of_g")
@@ -78,6 +91,8 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
         "stages": json.loads((plan.folder / "stages.json").read_text()),
         "split": "test",
+        "measured_on": f"{test.name}" if isinstance(test, ImportedPeople) else "test: studio",
+        "measured_against": measured_against(after),
         "benchmark": {"before": table(before), "after": table(after)},
         "protocol": settings.benchmark.protocol,
         "benchmark_extras": {"before": extras(before), "after": extras(after)},
@@ -85,9 +100,7 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "improvement_percent": improvement,
         "critic_quality": quality(before),
         "monitor": watched(plan.folder, plan.critic_name, plan.judged_by(monitor).critic_name) if monitor else [],
-        "lifting": lifting_rows(
-            plan.base if plan.base in ("lab", "default") else "default", body_model, plan.people("test")
-        ),
+        "lifting": lifting_rows(plan.base if plan.base in ("lab", "default") else "default", body_model, test),
         "headroom": headroom,
         "share_of_headroom": share,
         "body": body_model.name,

@@ -192,6 +192,11 @@ def _check(groups: Sequence[Group], wanted: GroupsWanted) -> None:
             f"groups of '{wanted.gen}' hold vectors of {sorted(dims)} numbers, models diffuse {DIMS}: "
             "they were drawn by another kind of network"
         )
+    if meshes := {name for group in groups for name, own in zip(group.made_by, group.posed) if not own}:
+        raise TrainError(
+            f"groups of '{wanted.gen}' hold meshes without a pose (of {', '.join(sorted(meshes))}), which no model can "
+            "be trained on: bring predictions in that have parameters of the body in use"
+        )
     for what in ("model_digest", "hypotheses"):
         found = {len(group) if what == "hypotheses" else group.model_digest for group in groups}
         if len(found) > 1:
@@ -209,9 +214,9 @@ def _check_model(about: dict[str, str], base: HmrModel, wanted: GroupsWanted) ->
 
 def _check_body(group: Group, body: Body, gen: str) -> None:
     """Pose the first group again: with another body its keypoints are elsewhere. Raises TrainError then."""
-    pose, betas, translation = map(torch.from_numpy, (group.pose, group.betas, group.translation))
+    pose, betas, translation = map(torch.from_numpy, (group.pose, group.each_shape, group.translation))
     with torch.no_grad():
-        keypoints = body.points(rotation_matrices(pose), betas[None], translation).keypoints
+        keypoints = body.points(rotation_matrices(pose), betas, translation).keypoints
     apart = float((keypoints - torch.from_numpy(group.keypoints)).norm(dim=-1).max())
     if not apart < SAME_PLACE:
         raise TrainError(

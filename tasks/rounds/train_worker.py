@@ -31,7 +31,7 @@ from hmr.alignment.trainer import TrainSettings, make_accelerator, train_policy
 from hmr.models.base_model import HmrModel, save_model
 from storage.finished_file import finished_file, read_again, write_text
 from storage.group_store import GroupStore
-from tasks.benchmarking import DrawnPeople, StudioPeople, draw_people, encode_split, evaluate_people, person_records
+from tasks.benchmarking import BenchmarkPeople, DrawnPeople, draw_people, encode_split, evaluate_people
 from tasks.rounds.group_stream import GroupsWanted, joined, open_groups
 from tasks.rounds.stop_page import write_stop_page
 from tasks.run.devices import compute_for
@@ -74,7 +74,7 @@ class RoundSpec(Specification):
     train: Train
     sample: Sample
     judge: CriticSection
-    val: StudioPeople
+    val: BenchmarkPeople
     seed: int
 
 
@@ -221,8 +221,8 @@ def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callab
 def _second_opinion(spec: RoundSpec, drawn: DrawnPeople) -> float | None:
     """Mean score 0-100 that the second critic gives to groups of `val`; None if it abstains on all."""
     judge = spec.judge.model_copy(update={"name": spec.train.second_critic})
-    seen, count = drawn.known.seen, min(MONITORED, len(drawn.latents))
-    people = person_records(spec.val, seen)[:count]
+    count = min(MONITORED, len(drawn.latents))
+    people = drawn.known.people[:count]
     posed = type(drawn.posed)(*(part[:count] for part in drawn.posed))
     body_model = body(spec.body_path)
     groups = groups_from(

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,15 +17,18 @@ from hmr.studio.studio import VERSION, Split
 from storage.finished_file import remove_strays, write_text
 from storage.group_store import GroupStore
 from storage.remote_path import keep_tables_at
-from tasks.benchmarking import StudioPeople, wild_errors
+from tasks.benchmarking import BenchmarkPeople, StudioPeople, wild_errors
 from tasks.critics.critic_names import stored_name
 from tasks.critics.remembering import pin_memory
+from tasks.data.imported_people import ImportedPeople, selected
 from tasks.run.devices import compute_for
 from tasks.run.run_lock import held
 from tasks.run.settings import (
+    Records,
     Settings,
     SettingsError,
     Train,
+    WeightedRecords,
     changed_since,
     differences,
     kept_settings,
@@ -37,6 +40,10 @@ from tasks.scoring import Errors, make_critic
 
 FREE = "free"
 """Folder of the free photographs, and so the prefix of the names of their shards."""
+
+
+DATA = "data"
+"""Prefix of the names of shards of imported people."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ class Plan:
 
     @property
     def on_studio(self) -> bool:
-        """Whether the run uses the embedded studio instead of the user's photographs."""
-        return self.settings.photographs.folder is None
+        """Whether the run uses the embedded studio instead of the user's photographs or records."""
+        return self.settings.photographs.folder is None and not self.settings.data.train
 
     @property
     def base(self) -> str:
@@ -94,7 +101,30 @@ class Plan:
         """A function for the true errors of a group, for a critic that needs them; None on the user's photographs."""
         return wild_errors(body(self.body_path)) if self.settings.critic.needs_truth and self.on_studio else None
 
-    def people(self, split: Split) -> StudioPeople:
+    def people(self, split: Split) -> BenchmarkPeople:
+        """People with truth: for val and test the user's own if [data] names some, else a split of the studio.
+
+        What is detected of them is cached, and shared by all runs.
+        """
+        sets = {"val": self.settings.data.val, "test": self.settings.data.test}.get(split, ())
+        if sets:
+            return self._imported(split, sets)
+        return self.studio(split)
+
+    @property
+    def labelled(self) -> BenchmarkPeople:
+        """The people whose labels a declared upper bound may read: `wild`, or those of [data] train."""
+        train, data = self.settings.data.train, self.settings.data
+        if not train:
+            return self.studio("wild")
+        return replace(self._imported("train", train), people=data.people, seed=self.settings.run.seed)
+
+    def _imported(self, split: str, sets: Sequence[WeightedRecords | Records]) -> ImportedPeople:
+        how, run = self.settings.photographs, self.settings.run
+        cache = data_cache(run.out)
+        return ImportedPeople(split, tuple(sets), cache, how.crop_margin, how.focal_px, run.shard_size, run.processes)
+
+    def studio(self, split: Split) -> StudioPeople:
         """A studio split; its detections are cached and shared by all runs."""
         counts = self.settings.studio
         count = {"wild": counts.wild, "val": counts.val, "easy_val": counts.val}.get(split, counts.test)
@@ -170,7 +200,7 @@ class Plan:
         return self.folder / "training" / f"round{round_number}"
 
     def check(self) -> None:
-        """Check body, models and critic before any work.
+        """Check body, models, critic and the user's records before any work.
 
         Raises SettingsError, or the error of the reader of a file, if one of them cannot be used.
         """
@@ -184,6 +214,9 @@ class Plan:
         self.check_second_critic()
         if self.settings.critic.name == "cascade":
             self._check_cascade()
+        for people in (self.people("val"), self.people("test")):
+            if isinstance(people, ImportedPeople):
+                selected(people)
         for number in (1, 2):
             train_settings(self.training(number), self.settings.run.seed)
 
@@ -256,6 +289,8 @@ class Plan:
         base, body_ = model(self.base).digest(), body_digest(self.body_path)
         sampler = str(sampler_settings(self.settings.sample, model(self.base).sampler))
         made_with = {"detector": detector_digest(), "base": base, "body": body_, "sampler": sampler}
+        if self.settings.data.train:
+            made_with["data"] = selected(self.labelled).digest()  # type: ignore[arg-type]  # imported, so long as named
         kept = kept_settings(self.folder)
         if kept is not None:
             known = kept["made_with"]
@@ -285,6 +320,11 @@ def _about(key: str) -> Iterator[None]:
         yield
     except SettingsError as error:
         raise SettingsError(f"{key}: {error}") from None
+
+
+def data_cache(out: Path) -> Path:
+    """Folder for what is detected of the user's people with truth: HMR_ALIGN_CACHE, else beside the runs."""
+    return Path(os.environ.get("HMR_ALIGN_CACHE") or out / "studio-cache") / "data"
 
 
 def studio_cache(out: Path) -> Path:

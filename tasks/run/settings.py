@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -114,6 +114,30 @@ class Photographs(Section):
     focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
     crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop / side of the landmarks' box
     only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
+
+
+class Records(Section):
+    """Labelled people of a dataset, and their pictures."""
+
+    records: FullPath  # a file that `hmr-align data import` wrote, or a folder of such files
+    photos: FullPath  # the folder that the records' picture paths start from
+    split: str | None = None  # only records of this split; none = all
+    stride: Count = 1  # one record in so many, from the first on
+
+
+class WeightedRecords(Records):
+    """One dataset of a mixture."""
+
+    weight: Positive = 1.0  # its people are weight / sum of all weights of the mixture
+
+
+class Data(Section):
+    """People of datasets in place of photographs (`train`) and of the embedded studio (`val`, `test`)."""
+
+    train: Annotated[tuple[WeightedRecords, ...], Strict(False)] = ()  # labels in space are never read for training
+    val: Annotated[tuple[Records, ...], Strict(False)] = ()  # with labels in space: joints, or bodies
+    test: Annotated[tuple[Records, ...], Strict(False)] = ()  # the same
+    people: Count | None = None  # of `train` together; none = as many as the weights allow with nobody taken twice
 
 
 class Base(Section):
@@ -334,6 +358,7 @@ class Benchmark(Section):
     bootstrap: Annotated[int, Field(ge=0, le=1_000_000)] = 1000  # resamples over images for the intervals; 0 = none
     # fit = no ground truth; published = true camera and true root depth, as the published evaluations take them
     protocol: Literal["fit", "published"] = "fit"
+    critic: str | None = None  # which critic chooses hypotheses; none = the run's own, within its budget
 
 
 class Studio(Section):
@@ -406,6 +431,7 @@ class Settings(Section):
     run: Run = Field(default_factory=Run)  # where it writes depends on the environment at the time
     store: StoreSection = StoreSection()
     photographs: Photographs = Photographs()
+    data: Data = Data()
     base: Base = Base()
     sample: Sample = Sample()
     overlay: OverlaySection = OverlaySection()
@@ -418,6 +444,12 @@ class Settings(Section):
     recover: Recover = Field(default_factory=Recover)  # where it writes depends on the folder at the time
     pretrain: Pretrain = Pretrain()
     reflect: Reflect = Reflect()
+
+    @model_validator(mode="after")
+    def _one_source_of_people(self) -> "Settings":
+        if self.photographs.folder is not None and self.data.train:
+            raise ValueError("[photographs] folder and [data] train both name the people of a run: leave one out")
+        return self
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -517,8 +549,9 @@ def _faults(model: type[BaseModel], error: ValidationError, section: str) -> lis
 
 
 def _line(model: type[BaseModel], names: tuple[str, ...], faults: list[dict[str, Any]], section: str) -> str:
-    if not names:  # of a table that was validated by itself
-        return f"[{section}] {faults[0]['msg'].removeprefix('Value error, ')}"
+    if not names:  # sections that do not fit together, or a table that was validated by itself
+        said = str(faults[0]["msg"]).removeprefix("Value error, ")
+        return f"[{section}] {said}" if section else said
     *tables, key = names
     table = ".".join([*([section] if section else []), *tables])
     unknown, value = faults[0]["type"] == "extra_forbidden", faults[0]["input"]
@@ -548,10 +581,11 @@ def _key_path(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
     """Sections and key of a fault, without the labels that pydantic adds for the branches of a union."""
     names: list[str] = []
     for part in loc:
+        if isinstance(part, int):  # place in a list of tables
+            continue
         names.append(str(part))
-        field = model.model_fields.get(names[-1])
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        inner = _table_of(model, names[-1])
+        if inner is None:
             break
         model = inner
     return tuple(names)
@@ -559,8 +593,17 @@ def _key_path(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
 
 def _inner(model: type[BaseModel], tables: list[str]) -> type[BaseModel]:
     for table in tables:
-        model = model.model_fields[table].annotation  # type: ignore[assignment]
+        model = _table_of(model, table) or model
     return model
+
+
+def _table_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The model of a key that holds a table, or a list of tables; None for any other key."""
+    field = model.model_fields.get(key)
+    for kind in (field.annotation, *get_args(field.annotation)) if field else ():
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _wanted(faults: list[dict[str, Any]]) -> str:

@@ -84,6 +84,16 @@ BY_OTHER_TESTS = {
     "hmr-align memory show memory --ledger",
     # With a synthetic dataset, in test_instances.py:
     "hmr-align critic-benchmark --instances gta.npz --photos GTA_Human2 --dataset gta_human2 --body SMPLX_NEUTRAL.npz",
+    # With a small data set, in test_own_data.py:
+    "hmr-align data import coco train.json --photos pictures --out train.parquet",
+    "hmr-align data import coco more.json --photos pictures --out more.parquet",
+    "hmr-align data import spin val.npz --photos pictures --out val.parquet",
+    "hmr-align data import spin test.npz --photos pictures --out test.parquet",
+    "hmr-align align --settings own-data.toml --name own",
+    "hmr-align data predictions outputs --from npz --into runs/own --beside round0",
+    "hmr-align critique --name own",
+    "hmr-align data ranking runs/own --out best",
+    "hmr-align render --name own --of predictions",
     # With files of the published networks, in test_published.py and test_checkpoint.py:
     "hmr-align sample --images photos --checkpoint ckpt.pth --body SMPL_NEUTRAL.pkl --temperature 1 --name mine",
     "hmr-align render --name mine",

@@ -21,7 +21,16 @@ def test_every_column_says_what_it_is():
                 assert field.metadata[b"unit"], field.name
     assert HYPS.field("joints").metadata[b"unit"] == b"m" and shape_of(HYPS.field("joints")) == (29, 3)
     nullable = [field.name for schema in TABLES.values() for field in schema if field.nullable]
-    assert nullable == ["second_look", "second_look", "score", "uncertainty", "rules", "order"]
+    assert nullable == [
+        *["second_look", "labels"] * 2,
+        "made_by",
+        "shape",
+        "mesh",
+        "score",
+        "uncertainty",
+        "rules",
+        "order",
+    ]
 
 
 def test_files_are_encoded_as_measured_best(group):

@@ -2,7 +2,7 @@ import numpy as np
 
 from storage.group_store import GroupStore
 from storage.remote_path import RemotePath
-from storage.store_benchmark import (
+from storage.upkeep.store_benchmark import (
     made_up,
     measure_remote,
     measure_store,
