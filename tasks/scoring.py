@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,7 @@ def score_shard(
     processes: int = 1,
     only: frozenset[str] | None = None,
 ) -> dict[str, int]:
-    """Have the groups of a shard judged that have no verdict, and commit the verdicts.
+    """Have the groups of a shard judged that have no verdict (of those in `only`, if given), and commit the verdicts.
 
     If a temporary fault kept a group from being judged, it is pending: no verdict is stored, and the next run tries
     again. `retry_abstained` also judges groups again whose answers could not be read. `only`: ids of groups; no other
@@ -148,7 +148,11 @@ def score_shard(
         kept |= {verdict.group_id: verdict for verdict in final}
         if fault := scale_fault(kept.values()):
             log.warning("%s: %s", name, fault)
-    return counts_of(store.hypotheses_of(gen, shard), kept)
+    sizes = store.hypotheses_of(gen, shard)
+    if only is not None:
+        sizes = {key: size for key, size in sizes.items() if key in only}
+        kept = {key: verdict for key, verdict in kept.items() if key in only}
+    return counts_of(sizes, kept)
 
 
 def verdict_counts(store: GroupStore, gen: str, critic: str) -> dict[str, int]:

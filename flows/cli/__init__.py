@@ -18,6 +18,7 @@
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
 | `render_bench` | What `bench render` draws: the body over a free photograph, random people before random cameras |
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
+| `rescore` | `hmr-align rescore`: stored groups judged by a new version of a critic, and what that changes |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |
 | `viewer/` | `hmr-align view`, and its measurements |
 

@@ -53,6 +53,7 @@ from flows.cli.output import (
     tell_table,
 )
 from flows.cli.viewer.view import view
+from flows.cli.rescore import rescore
 from flows.record.recording import recorded, unrecorded
 
 MISUSE = 2  # exit code for what the user can fix
@@ -75,6 +76,7 @@ app.command("protocols")(protocols.list_protocols)
 app.command()(annotate)
 app.command()(distill)
 app.command()(view)
+app.command()(rescore)
 
 
 def main() -> None:

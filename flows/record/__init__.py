@@ -2,6 +2,7 @@
 
 | file | what |
 |---|---|
+| `approval` | A person agrees, or not, before money is spent or a new rule is used |
 | `console` | Which log lines are printed on the terminal: our own unchanged, and an error of the user once |
 | `dead_runs` | Runs whose process was killed: found by missing heartbeats, and marked Crashed with their task runs |
 | `progress` | Progress of a run: bars in the terminal, a progress artifact per stage on the dashboard |

@@ -4,6 +4,7 @@
 |---|---|
 | `artifacts` | What a run shows on the dashboard: tables and pages. Outside of a run: nothing |
 | `devices` | Where the networks of a stage run, from its settings and this machine's hardware |
+| `events` | Events of ours on the Prefect server, which automations can act on |
 | `kept_note` | A stage's measurements as a JSON file with a digest of its inputs |
 | `plan` | Paths of a run, and which model, body and people each stage works with |
 | `retrying` | Which faults are tried again: temporary ones, never bad input or bad settings |

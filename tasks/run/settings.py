@@ -15,7 +15,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from critique.memory.memory_settings import ReflectionSettings
 
@@ -372,6 +381,30 @@ class Reflect(ReflectionSettings):
     memory: FullPath | None = None  # the store that is added to; unset: <out>/memory
 
 
+class Rescore(Section):
+    """`hmr-align rescore`: judging stored groups by another critic, or by a new version of one."""
+
+    where: str = "*"  # pattern of "<generation>/<group id>", as in "round1/*" or "*/beach-*"
+    order: Literal["newest", "uncertain"] = "newest"  # which groups first; uncertain: by the version compared with
+    groups: Count | None = None  # at most so many; none = all
+    budget: Positive | None = None  # money, by the estimate and as a limit of what is sent; none = no limit
+    against: str | None = None  # critic to compare with, as "vlm-x@1f2e3d4c"; none = its version before
+    worst: Annotated[int, Field(ge=0, le=100)] = 6  # groups that the report shows, with pictures
+    controls: Annotated[int, Field(ge=0)] = 0  # labelled people with planted controls that the critic also judges
+    retrain: bool = False  # also train round 1 on the new verdicts, and compare it with what the older ones gave
+    warn_below: Annotated[float, Field(ge=-1, le=1)] = 0.5  # rank correlation below which the event "drift" is sent
+    approve_above: Annotated[float, Field(ge=0)] | None = 0.0  # money above which somebody must agree; none = never
+    approve_rules: bool = True  # somebody must agree before a rule of the memory is used for the first time
+    approval_minutes: Positive = 60.0  # to wait for it
+    unanswered: Literal["stop", "continue"] = "stop"  # what happens if nobody answers
+
+    @field_validator("approve_above", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> object:
+        """TOML has no null: "never" stands for it."""
+        return None if value == "never" else value
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -389,6 +422,7 @@ class Settings(Section):
     recover: Recover = Field(default_factory=Recover)  # where it writes depends on the folder at the time
     pretrain: Pretrain = Pretrain()
     reflect: Reflect = Reflect()
+    rescore: Rescore = Rescore()
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -421,7 +455,12 @@ def validate(model: type[Model], values: Mapping[str, Any], where: str, section:
         raise SettingsError("\n".join(lines)) from None
 
 
-_LEFT_OUT: Any = {"run": {"name", "out", "processes", "runner", "cluster"}, "instances": True, "recover": True}
+_LEFT_OUT: Any = {
+    "run": {"name", "out", "processes", "runner", "cluster"},
+    "instances": True,
+    "recover": True,
+    "rescore": True,
+}
 """Settings that cannot change a run's results: name, folder, where it runs, and other commands' sections."""
 
 
