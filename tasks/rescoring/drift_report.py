@@ -4,6 +4,7 @@ The page needs no other file and no network. Comments of critics come from outsi
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 
 from critique.critic import Sight
 from critique.drift import Drift, GroupDrift, drift
+from hmr.detection.photograph import PhotographError
 from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Verdict
@@ -24,6 +26,8 @@ from tasks.groups.overlays import drawn_groups, save_pictures
 from tasks.report.report_figures import picture
 from tasks.run.settings import OverlaySection
 from tasks.run.shard_task import task
+
+log = logging.getLogger(__name__)
 
 FOLDER = "rescored"
 PAGE, NUMBERS = "report.html", "drift.json"
@@ -108,11 +112,21 @@ def compare_versions(store: GroupStore, critic: str, against: str, worst: int) -
 def draw_disagreements(
     critic: str, worst: Sequence[Disagreement], store_root: Path, body_path: Path | None, overlay: OverlaySection,
     folder: Path,
-) -> list[tuple[Path, Path, Path]]:  # fmt: skip
-    """Draw each group with both first choices; returns the pictures of each: photograph, older and newer choice."""
-    store, found = GroupStore(store_root), []
-    groups = [store.read_group(one.gen, one.shard, one.drift.group_id) for one in worst]
-    for one, drawn in zip(worst, drawn_groups(groups, body_path, overlay, sight=Sight())):
+) -> list[tuple[Path, Path, Path] | None]:  # fmt: skip
+    """Draw each group with both first choices; returns the pictures of each: photograph, older and newer choice.
+
+    None where the photograph is gone or has changed since, which is logged.
+    """
+    store = GroupStore(store_root)
+    found: list[tuple[Path, Path, Path] | None] = []
+    for one in worst:
+        group = store.read_group(one.gen, one.shard, one.drift.group_id)
+        try:
+            (drawn,) = drawn_groups([group], body_path, overlay, sight=Sight())
+        except PhotographError as error:
+            log.warning("not drawn: %s", error)
+            found.append(None)
+            continue
         photograph, *others = save_pictures(drawn, folder / one.gen / one.drift.group_id)
         found.append((photograph, others[one.drift.before], others[one.drift.after]))
     return found
