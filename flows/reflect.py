@@ -55,7 +55,9 @@ def reflect(settings: Settings) -> Reflected:
     about = {"memory": done.memory, "version": done.version}
     for event in done.events:
         if event["what"] == "admitted":
-            tell_event("rule-admitted", settings.run.name, **about, rule=event.get("rule", ""), text=event.get("text", ""))
+            tell_event(
+                "rule-admitted", settings.run.name, **about, rule=event.get("rule", ""), text=event.get("text", "")
+            )
     tell_event("memory-changed", settings.run.name, **about)
     return done
 

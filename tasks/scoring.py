@@ -29,6 +29,7 @@ from tasks.critics.scorenet import scorenet_critic
 from tasks.groups.overlays import drawn_groups, picture_store
 from tasks.run.settings import CriticSection, OverlaySection, SettingsError, validate
 from tasks.run.shard_task import task
+from tasks.run.slots import VLM, slot
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,8 @@ def score_shard(
     if open_ids or (not judged and only is None):
         store.describe_critic(name, about(critic, settings, folder))
         asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
-        verdicts = judge_all(asked, critic, body_path, overlay, processes, picture_store(store_root))
+        with slot(VLM, settings.asks_server and bool(asked)):
+            verdicts = judge_all(asked, critic, body_path, overlay, processes, picture_store(store_root))
         final = [verdict for verdict in verdicts if not verdict.pending]
         note_pending(folder, name, gen, shard, open_ids, (verdict for verdict in verdicts if verdict.pending))
         if final or not asked:

@@ -4,6 +4,7 @@
 |---|---|
 | `annotation_server` | The page of `hmr-align annotate`, served to this machine alone; no Prefect |
 | `deployments` | Every flow as a Prefect deployment, with work pool and automation |
+| `deployments` | Every flow as a Prefect deployment: pool, schedule, trigger |
 | `direct_clients` | Prefect's clients reach this machine without a proxy, whatever the proxy variables say |
 | `guarded_server` | Our Prefect server behind a filter of requests; only `server.py` starts it |
 | `named_server` | The Prefect server that PREFECT_API_URL names: its addresses, and in one line why it cannot be used |
@@ -11,8 +12,11 @@
 | `server` | The local Prefect server that keeps the history of every run: found, started, shared and stopped here |
 | `server_environment` | The environments of our server and of the programs that record into a server |
 | `server_key` | The key of our server: made at its first start, stored in a file that only its owner can read |
+| `set_up` | `hmr-align deploy`: pools, limits, deployments and automations on a server, and what would change |
 
 May import: `tasks.run`; the annotation server also `critique.annotation` and `tasks.annotation`.
+May import: nothing but `tasks.run` and `flows.record`.
 
-To add a deployment: a line in `deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml`.
+To add a deployment: a line in `deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml`. To add a trigger: a line in
+`set_up.TRIGGERS` and a word in `[deploy] triggers`.
 """

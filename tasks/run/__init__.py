@@ -11,6 +11,7 @@
 | `run_lock` | One process at a time in a run's folder, by a lock that ends with its process |
 | `settings` | The settings of a run: one TOML file, one section per stage, read and checked once |
 | `shard_task` | Prefect's `@task` with our common options; outside of a flow run it is a plain function |
+| `slots` | Slots that workers on all machines share: who finds none free waits |
 
 May import: all rooms of tasks that a plan names.
 

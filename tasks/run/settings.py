@@ -405,6 +405,15 @@ class Rescore(Section):
         return None if value == "never" else value
 
 
+class Deploy(Section):
+    """`hmr-align deploy`: what a server starts by itself, and how much at a time."""
+
+    # what starts a run: new photographs in the folder, a new version of the memory, a finished round of training
+    triggers: Annotated[tuple[Literal["photographs", "memory", "round"], ...], Strict(False)] = ()
+    vlm_slots: Count = 4  # shards that may ask the remote critic at a time, on all machines together
+    gpus: Count | None = None  # runs at a time in the GPU pool; none = as many as there are workers
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -423,6 +432,7 @@ class Settings(Section):
     pretrain: Pretrain = Pretrain()
     reflect: Reflect = Reflect()
     rescore: Rescore = Rescore()
+    deploy: Deploy = Deploy()
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -460,6 +470,7 @@ _LEFT_OUT: Any = {
     "instances": True,
     "recover": True,
     "rescore": True,
+    "deploy": True,
 }
 """Settings that cannot change a run's results: name, folder, where it runs, and other commands' sections."""
 

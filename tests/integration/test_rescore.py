@@ -45,8 +45,15 @@ def settings(folder, critic, **rescore) -> Settings:
     )
 
 
-def vlm(server: LoopbackVlm, model: str) -> dict:
-    own = {"model": model, "base_url": server.base_url, "prompt_price": 100.0, "completion_price": 100.0}
+def vlm(server: LoopbackVlm, seed: int) -> dict:
+    """Another seed is another version of the critic."""
+    own = {
+        "model": "loopback",
+        "seed": seed,
+        "base_url": server.base_url,
+        "prompt_price": 100.0,
+        "completion_price": 100.0,
+    }
     return {"name": "vlm", "vlm": own | {"max_in_flight": 1}}
 
 
@@ -77,8 +84,8 @@ def test_money_needs_somebody_who_agrees(run):
 
     from flows.rescore import NOT_APPROVED, rescore
 
-    with LoopbackVlm([good([9, 8, 7, 6])]) as server, get_client(sync_client=True) as client:
-        critic = vlm(server, "asked")
+    with LoopbackVlm([good([90, 80, 70, 60])]) as server, get_client(sync_client=True) as client:
+        critic = vlm(server, 1)
         state = rescore(settings(run, critic, approval_minutes=0.01), return_state=True)
         assert state.name == NOT_APPROVED and "spend about" in (state.message or "")
         assert state.result()["scored"] == 0 and not server.calls  # nobody answered: nothing was sent
@@ -89,8 +96,7 @@ def test_money_needs_somebody_who_agrees(run):
             helper.join()
             assert found.result()["scored"] == scored == 4 * len(server.calls), found
         assert found.result()["money"] > 0
-        (store,) = [GroupStore(run / "mine" / "store")]
-        (name,) = [one for one in store.all_critics() if one.startswith("vlm-asked")]
+        (name,) = [one for one in GroupStore(run / "mine" / "store").all_critics() if one.startswith("vlm-")]
         assert (run / "mine" / "rescored" / name / "report.html").exists()
         again = rescore(settings(run, critic))  # nothing lacks a verdict: nobody is asked, nothing is sent
         assert again["scored"] == 0 and len(server.calls) == PEOPLE
@@ -101,8 +107,8 @@ def test_money_needs_somebody_who_agrees(run):
 def test_a_budget_is_kept_and_the_rest_is_for_the_next_night(run):
     from flows.rescore import rescore
 
-    with LoopbackVlm([good([9, 8, 7, 6])]) as server:
-        own = settings(run, vlm(server, "budget"), approve_above=None, order="uncertain")
+    with LoopbackVlm([good([90, 80, 70, 60])]) as server:
+        own = settings(run, vlm(server, 2), approve_above=None, order="uncertain")
         whole = rescore(own, budget=1e-9)
         assert whole["scored"] == 0 and not server.calls
         one = rescore(own, where=f"round0/{first_group(run)}")

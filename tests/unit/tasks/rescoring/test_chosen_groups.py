@@ -68,7 +68,9 @@ def test_a_version_is_compared_with_its_own_kind(root):
     assert compared_with(store, NEW) == OLD  # although another critic judged later
     assert compared_with(store, "new@1") == "other@7"
     assert compared_with(store, NEW, "other@7") == "other@7"
-    with pytest.raises(SettingsError, match=r"'nobody@1', to compare with, has not judged here; .* other@7, scripted@1"):
+    with pytest.raises(
+        SettingsError, match=r"'nobody@1', to compare with, has not judged here; .* other@7, scripted@1"
+    ):
         compared_with(store, NEW, "nobody@1")
 
 

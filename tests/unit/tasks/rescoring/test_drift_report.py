@@ -34,7 +34,11 @@ def test_numbers_pictures_and_page(store, tmp_path):
     assert (whole.groups, whole.uncomparable, whole.correlation, whole.changed) == (3, 1, 0, 0.5)
     assert (whole.abstained_before, whole.abstained_after) == (0, 4)
     drawn = draw_disagreements.fn(NEW, report.worst, store.root, None, OverlaySection(size=64), tmp_path / "pictures")
-    assert drawn[0] is not None and [path.name for path in drawn[0]] == ["photograph.jpg", "overlay_00.jpg", "overlay_03.jpg"]
+    assert drawn[0] is not None and [path.name for path in drawn[0]] == [
+        "photograph.jpg",
+        "overlay_00.jpg",
+        "overlay_03.jpg",
+    ]
     page = write_report(tmp_path, report).read_text()
     assert HOSTILE not in page and "&lt;script&gt;" in page
     assert not re.search(r"(src|href)=.https?:", page)  # it needs no network
