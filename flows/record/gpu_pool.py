@@ -2,9 +2,9 @@
 
     on_gpu(train_policy, settings, round_number=2)
 
-is `train_policy(settings, round_number=2)`, here or as a run of the deployment `train-policy/gpu`. The calling flow must
-be a deployed one itself: a command in a terminal works where it was called. The run's folder must be on a disk that
-both machines share; it is lent to the other process meanwhile.
+is `train_policy(settings, round_number=2)`, here or as a run of the deployment `train-policy/gpu`. The calling flow
+must be a deployed one itself: a command in a terminal works where it was called. The run's folder must be on a disk
+that both machines share; it is lent to the other process meanwhile.
 """
 
 import logging

@@ -34,6 +34,7 @@ class Trigger(NamedTuple):
     about: str = ""
 
 
+_ROUND = {"__prefect_kind": "jinja", "template": "{{ event.payload['round'] }}"}
 TRIGGERS = {
     "photographs": Trigger(
         "photographs-changed", "sample-groups/on-demand", about="new photographs: find people, sample groups"
@@ -42,10 +43,10 @@ TRIGGERS = {
     "round": Trigger(
         "round-trained",
         "run-benchmark/on-demand",
-        {"round_number": {"__prefect_kind": "json", "value": {"__prefect_kind": "jinja", "template": "{{ event.payload['round'] }}"}}},
+        {"round_number": {"__prefect_kind": "json", "value": _ROUND}},
         "a round of training has ended: measure the model",
     ),
-}  # fmt: skip
+}
 """Words of `[deploy] triggers`."""
 
 Things = dict[str, dict[str, Any]]
@@ -160,7 +161,8 @@ def _all(read: Callable[..., list[Any]], page: int = 200) -> Iterator[Any]:
 
 
 _KEPT = (
-    "entrypoint", "pull_steps", "work_pool_name", "tags", "description", "parameters", "parameter_openapi_schema", "path",
+    "entrypoint", "pull_steps", "work_pool_name", "tags", "description", "parameters", "parameter_openapi_schema",
+    "path",
 )  # fmt: skip
 
 

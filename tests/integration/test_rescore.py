@@ -1,4 +1,4 @@
-"""`rescore` on a real server with a scripted VLM: who must agree, what is spent, what is told, and what is kept secret."""
+"""`rescore` on a real server with a scripted VLM: who must agree, what is spent and told, and that no key is kept."""
 
 import os
 import threading
@@ -138,7 +138,7 @@ def evidence(run) -> str:
 
 
 def test_the_key_is_nowhere(run):
-    """Parameters, logs, artifacts and events are in the server's database; the run's folder has answers and verdicts."""
+    """Parameters, logs, artifacts and events are in the server's database; answers and verdicts in the run's folder."""
     assert os.environ["OPENAI_API_KEY"] == KEY
     files = [path for folder in (server_home(), run) for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 10 and any(path.name.endswith(".db") for path in files)
