@@ -28,6 +28,7 @@ from tasks.critics.pending import NotJudged, reasons_text, unjudged
 from tasks.report.report_tables import estimate_names
 from tasks.rescoring.chosen_groups import Choice, choose, lacking_in
 from tasks.rescoring.drift_report import (
+    PAGE,
     DriftReport,
     compare_versions,
     draw_disagreements,
@@ -74,7 +75,8 @@ def rescore(
         return Completed(name=NOT_APPROVED, message=question, data=dict.fromkeys(COUNTS, 0) | {"money": 0.0})
     counts = judge(plan, choice)
     found: dict[str, Any] = dict(counts)
-    if choice.against is not None:
+    known = (folder_of(plan.folder, choice.critic) / PAGE).exists()
+    if choice.against is not None and (found["scored"] or settings.rescore.against or not known):
         found |= tell_drift(plan, choice, found["money"])
     rows = tell_not_judged(plan, sorted({portion.gen for portion in choice.portions})) if choice.portions else []
     if found["failed_groups"]:

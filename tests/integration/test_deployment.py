@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.server.deployments import DEPLOYMENTS, POOL, ZOMBIES, deploy
+from flows.record.dead_runs import TAG
+from flows.server.deployments import DEPLOYMENTS, GPU_POOL, POOL
 from flows.server.server import Server, prefect_server
+from flows.server.set_up import ZOMBIES, deploy, planned
 from tasks.run.settings import load_settings
 from tests.factories import store_in_one_photograph
 
@@ -32,7 +34,10 @@ def runs(server, tmp_path_factory) -> Path:
     """The results folder of the deployments, which are set up twice to show that this is safe."""
     folder = tmp_path_factory.mktemp("runs")
     settings = load_settings(None, {"run": {"out": str(folder)}})
-    assert deploy(settings) == deploy(settings)
+    announced = planned(settings)
+    assert {f"+ pool {POOL}", f"+ pool {GPU_POOL}", "+ deployment rescore/nightly"} <= set(announced)
+    assert deploy(settings) == announced
+    assert planned(settings) == deploy(settings) == []
     return folder
 
 
@@ -68,15 +73,43 @@ def test_setting_up_twice_leaves_one_of_each(runs):
 
     assert len(deployed()) == len(DEPLOYMENTS)
     with get_client(sync_client=True) as client:
-        (pool,) = client.read_work_pools()
+        (pool,) = (one for one in client.read_work_pools() if one.name == POOL)
+        assert len(client.read_work_pools()) == 2
         assert len(client.read_automations_by_name(ZOMBIES)) == 1
     assert (pool.name, pool.type) == (POOL, "process")
     environment = pool.base_job_template["variables"]["properties"]["env"]["default"]
     assert environment["HMR_ALIGN_RUNS"] == str(runs)
     assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-    rescore = deployed()["score-groups/rescore"]
+    rescore = deployed()["rescore/nightly"]
     assert rescore["schedules"][0][2]["cron"] == "0 3 * * *"
     assert rescore["pull_steps"] == []
+
+
+def test_what_the_settings_change_is_said_before_and_undone_after(runs):
+    """Triggers and limits; and what version 0.1 left is removed."""
+    from prefect.client.orchestration import get_client
+
+    out = {"run": {"out": str(runs)}}
+    plain = load_settings(None, out)
+    busy = load_settings(None, out | {"deploy": {"triggers": ("photographs", "round"), "vlm_slots": 2, "gpus": 1}})
+    with get_client(sync_client=True) as client:
+        old = client.create_flow_from_name("score-groups")
+        client.create_deployment(flow_id=old, name="rescore", tags=[TAG])
+        theirs = client.create_deployment(flow_id=old, name="somebody-else-s")
+        announced = planned(busy)
+        assert announced == [
+            "+ automation hmr-align-when-photographs",
+            "+ automation hmr-align-when-round",
+            f"~ pool {GPU_POOL}: limit",
+            "~ limit hmr-align-vlm: limit",
+            "~ deployment watch-photographs/watch: schedules",
+            "- deployment score-groups/rescore",
+        ]
+        assert deploy(busy) == announced and planned(busy) == []
+        back = deploy(plain)
+        assert back[-2:] == ["- automation hmr-align-when-photographs", "- automation hmr-align-when-round"]
+        assert planned(plain) == []
+        client.delete_deployment(theirs)  # which was left alone
 
 
 def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
@@ -98,7 +131,7 @@ def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
     worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
     try:
         done = subprocess.run(
-            [*PREFECT, "deployment", "run", "score-groups/rescore", "--watch"],
+            [*PREFECT, "deployment", "run", "rescore/nightly", "--watch"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
