@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `artifacts` | What a run shows on the dashboard: tables and pages. Outside of a run: nothing |
+| `deadly_items` | Which item a process died on, so that one it always dies on is left out |
 | `devices` | Where the networks of a stage run, from its settings and this machine's hardware |
 | `events` | Events of ours on the Prefect server, which automations can act on |
 | `kept_note` | A stage's measurements as a JSON file with a digest of its inputs |
