@@ -178,9 +178,7 @@ def tell_drift(plan: Plan, choice: Choice, money: float) -> dict[str, float]:
     page = write_report(folder, report)
     rows = drift_rows(report)
     leave_table("drift", rows, sentence(report))
-    leave_page(
-        "drift report", f"{sentence(report)}\n\nThe page with pictures: `{page}`", "what the new version changes"
-    )
+    leave_page("drift report", f"{sentence(report)}\n\n{page_link(page)}", "what the new version changes")
     log.info("%s Report: %s", sentence(report), page)
     found = {"correlation": report.whole.correlation, "changed": report.whole.changed}
     told: Mapping[str, Any] = {"critic": choice.critic, "against": choice.against, "groups": choice.groups} | found

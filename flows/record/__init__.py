@@ -8,6 +8,7 @@
 | `gpu_pool` | Sampling and training go to the GPU pool, where a worker serves it |
 | `progress` | Progress of a run: bars in the terminal, a progress artifact per stage on the dashboard |
 | `recording` | Flows that a command calls: in the history of a Prefect server, or without one |
+| `report_page` | What the dashboard shows of a report: a link to it, and its first row of pictures |
 | `run_folder` | A flow that works in a run's folder: alone there, and with the memory that the run began with |
 | `run_labels` | Names and tags of flow runs on the dashboard: stage, run, critic, split and round |
 | `run_log` | Logging during a run: a module's own logger |

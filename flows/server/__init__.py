@@ -9,6 +9,7 @@
 | `guarded_server` | Our Prefect server behind a filter of requests; only `server.py` starts it |
 | `named_server` | The Prefect server that PREFECT_API_URL names: its addresses, and in one line why it cannot be used |
 | `prefect_settings` | First read of Prefect's settings, with an error in them reported in one line |
+| `served_reports` | Reports of runs beside the dashboard: /reports/TOKEN/report.html |
 | `server` | The local Prefect server that keeps the history of every run: found, started, shared and stopped here |
 | `server_environment` | The environments of our server and of the programs that record into a server |
 | `server_key` | The key of our server: made at its first start, stored in a file that only its owner can read |
