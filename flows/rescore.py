@@ -18,6 +18,7 @@ from critique.endpoint.stream import BudgetSpent
 from flows.plant_controls import plant_controls
 from flows.record.approval import approved
 from flows.record.progress import collected, stage
+from flows.record.report_page import page_link
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner

@@ -65,7 +65,11 @@ def lent(folder: Path) -> Iterator[None]:
     finally:
         if file is not None:
             with _LOCK:
-                _HELD[folder] = (_taken(folder), depth)
+                try:
+                    _HELD[folder] = (_taken(folder), depth)
+                except RunInUse:
+                    _HELD[folder] = (file, depth)  # closed: the blocks around it end as they began
+                    raise
 
 
 def _leave_nothing(folder: Path) -> None:

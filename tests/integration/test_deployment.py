@@ -5,14 +5,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from flows.record.dead_runs import TAG
-from flows.server.deployments import DEPLOYMENTS, GPU_POOL, POOL
+from flows.server.deployments import DEPLOYMENTS, GPU_POOL, ON_GPU, POOL, Deployment
 from flows.server.server import Server, prefect_server
 from flows.server.set_up import ZOMBIES, deploy, planned
+from tasks.run.events import tell_event
+from tasks.run.run_lock import held
 from tasks.run.settings import load_settings
 from tests.factories import store_in_one_photograph
 
@@ -112,6 +116,81 @@ def test_what_the_settings_change_is_said_before_and_undone_after(runs):
         client.delete_deployment(theirs)  # which was left alone
 
 
+def scheduled(client, deployment: str) -> list:
+    """Flow runs of a deployment that were started by an event: the server does so within seconds."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    found, deadline = [], time.monotonic() + 60
+    wanted = client.read_deployment_by_name(deployment).id
+    own = FlowRunFilter.model_validate({"deployment_id": {"any_": [wanted]}})
+    while not found and time.monotonic() < deadline:
+        found = [one for one in client.read_flow_runs(flow_run_filter=own) if not one.auto_scheduled]
+        time.sleep(0.5)
+    return found
+
+
+def test_events_start_deployments(runs, tmp_path):
+    """New photographs start sampling; a finished round starts the benchmark of that round. No worker runs them here."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    from flows.watch_photographs import watch_photographs
+
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "a.jpg").write_bytes(b"whatever it holds")
+    os.utime(tmp_path / "photographs" / "a.jpg", (1, 1))  # it was not copied just now
+    out = {"run": {"name": "watched", "out": str(runs)}, "photographs": {"folder": str(tmp_path / "photographs")}}
+    plain = load_settings(None, {"run": {"out": str(runs)}})
+    deploy(load_settings(None, {"run": {"out": str(runs)}, "deploy": {"triggers": ("photographs", "round")}}))
+
+    @flow(name="trained")
+    def trained() -> None:
+        tell_event("round-trained", "watched", round=3, best_step=1, reason="goes on")
+
+    with get_client(sync_client=True) as client:
+        assert watch_photographs(load_settings(None, out)) and not watch_photographs(load_settings(None, out))
+        trained()
+        (sampling,) = scheduled(client, "sample-groups/on-demand")
+        (benchmark,) = scheduled(client, "run-benchmark/on-demand")
+        assert benchmark.parameters["round_number"] == 3
+        for run in (sampling, benchmark):
+            client.delete_flow_run(run.id)
+    deploy(plain)
+
+
+def test_a_stage_of_a_deployed_run_goes_to_the_gpu_pool(runs, tmp_path, monkeypatch):
+    """With a flow that is quickly done. The folder that the calling process holds is lent to the worker's."""
+    from flows.record.gpu_pool import gpu_workers, on_gpu
+    from flows.watch_photographs import watch_photographs
+
+    plain = load_settings(None, {"run": {"out": str(runs)}})
+    watch = Deployment("flows.watch_photographs.watch_photographs", ON_GPU, pool=GPU_POOL)
+    deploy(plain, [*DEPLOYMENTS, watch])
+    (tmp_path / "photographs").mkdir()
+    mine = {"run": {"name": "gpu", "out": str(runs)}, "photographs": {"folder": str(tmp_path / "photographs")}}
+    settings = load_settings(None, mine)
+    assert gpu_workers() == 0
+    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    command = [*PREFECT, "worker", "start", "--pool", GPU_POOL, "--limit", "1"]
+    worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not gpu_workers() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert on_gpu(watch_photographs, settings) is False  # in a terminal: here
+        monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "as-in-a-deployed-run")
+        (tmp_path / "photographs" / "a.jpg").write_bytes(b"whatever it holds")
+        os.utime(tmp_path / "photographs" / "a.jpg", (1, 1))
+        with held(settings.run.folder):
+            assert on_gpu(watch_photographs, settings) is None
+        assert "a.jpg" in (settings.run.folder / "watched.json").read_text()
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    deploy(plain)
+
+
 def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
     ours = deployed()
     (tmp_path / "deploy").mkdir()
@@ -142,7 +221,8 @@ def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
         worker.wait()
     assert done.returncode == 0, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
-        ended = {run.name: run.state_type for run in client.read_flow_runs() if run.deployment_id}
-    assert [state for state in ended.values() if state != "SCHEDULED"] == ["COMPLETED"]
+        nightly = client.read_deployment_by_name("rescore/nightly").id
+        ended = [run.state_type for run in client.read_flow_runs() if run.deployment_id == nightly]
+    assert [state for state in ended if state != "SCHEDULED"] == ["COMPLETED"]
     assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
     assert list(tmp_path.iterdir()) == []  # nothing was written where the worker stands
