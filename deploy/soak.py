@@ -218,12 +218,15 @@ def _weights(path: Path) -> str:
     return total.hexdigest()
 
 
-def disturbed(soak: Soak, kills: int, deadline: float, dice: random.Random, counts: Counter[str]) -> bool:
-    """Run to the end while workers are killed; returns whether every worker ended well."""
+def disturbed(soak: Soak, kills: int, deadline: float, dice: random.Random, counts: Counter[str], most: float) -> bool:
+    """Run to the end while workers are killed; returns whether every worker ended well.
+
+    most: seconds of a processor that a worker may use before it is killed.
+    """
     running = {worker: forked(soak, worker, WORKERS) for worker in range(WORKERS)}
     while running:
-        moment = time.monotonic() + dice.uniform(0.05, 4.0)
-        while time.monotonic() < moment and running:
+        victim, moment = dice.choice(sorted(running)), dice.uniform(0.02, most)
+        while running and _worked(running.get(victim)) < moment:
             for worker, child in list(running.items()):
                 ended, status = os.waitpid(child, os.WNOHANG)
                 if ended:
@@ -232,13 +235,26 @@ def disturbed(soak: Soak, kills: int, deadline: float, dice: random.Random, coun
                         return False
             time.sleep(LOOK)
         if running and counts["kills"] < kills and time.monotonic() < deadline:
-            worker = dice.choice(sorted(running))
-            os.kill(running[worker], signal.SIGKILL)
-            os.waitpid(running[worker], 0)
+            if victim not in running:
+                continue
+            os.kill(running[victim], signal.SIGKILL)
+            os.waitpid(running[victim], 0)
             counts["kills"] += 1
             counts[f"kills in {stage_of(soak)}"] += 1
-            running[worker] = forked(soak, worker, WORKERS)
+            running[victim] = forked(soak, victim, WORKERS)
     return True
+
+
+def _worked(process: int | None) -> float:
+    """Seconds of a processor that a process has used; infinite if it has ended.
+
+    Moments are counted so, for on a busy machine a worker that is killed by the clock would never end a step.
+    """
+    try:
+        used = psutil.Process(process).cpu_times() if process else None
+    except psutil.NoSuchProcess:
+        used = None
+    return used.user + used.system if used else float("inf")
 
 
 def stage_of(soak: Soak) -> str:
@@ -271,6 +287,7 @@ def main() -> int:
     reader.add_argument("--kills", type=int, default=200)
     reader.add_argument("--minutes", type=float, default=15.0, help="no more kills after that")
     reader.add_argument("--people", type=int, default=6, help="photographs of each run")
+    reader.add_argument("--most", type=float, default=3.0, help="seconds of a processor before a worker is killed")
     reader.add_argument("--seed", type=int, default=0)
     reader.add_argument("--json", type=Path, default=None)
     chosen = reader.parse_args()
@@ -291,7 +308,7 @@ def main() -> int:
         expected = result_of(calm.plan)
         while counts["kills"] < chosen.kills and time.monotonic() < deadline and not broken:
             soak = fresh(f"run{counts['runs']}")
-            if disturbed(soak, chosen.kills, deadline, dice, counts):
+            if disturbed(soak, chosen.kills, deadline, dice, counts, chosen.most):
                 tally(soak, expected, counts)
             else:
                 broken += 1

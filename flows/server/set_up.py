@@ -273,7 +273,14 @@ def _triggered(name: str, trigger: Trigger, deployment: Any) -> "AutomationCore"
         trigger=EventTrigger(
             expect={f"{PREFIX}{trigger.event}"}, for_each={"prefect.resource.id"}, posture=Posture.Reactive, threshold=1
         ),
-        actions=[RunDeployment(deployment_id=deployment, parameters=dict(trigger.parameters) or None)],
+        actions=[
+            RunDeployment(
+                source="selected",
+                deployment_id=deployment,
+                parameters=dict(trigger.parameters) or None,
+                job_variables=None,
+            )
+        ],
     )
 
 
