@@ -6,7 +6,7 @@ after: a page in the run's folder, a table and a page on the dashboard, an event
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from flows.run_benchmark import SPLITS
 from flows.score_groups import PARTLY, tell_not_judged
 from tasks.benchmarking import benchmark_model, compare, look_at, table
 from tasks.critics.pending import NotJudged, reasons_text, unjudged
+from tasks.critics.remembering import newest_memory
 from tasks.report.report_tables import estimate_names
 from tasks.rescoring.chosen_groups import Choice, choose, lacking_in
 from tasks.rescoring.drift_report import (
@@ -58,14 +59,23 @@ def rescore(
 ) -> Any:
     """Have a run's stored groups judged that lack a verdict of the critic, and report what that changes.
 
+    The newest version of the critic's memory is used, and the run keeps to it from then on.
+
     critic, where and budget take the place of `[critic] name`, `[rescore] where` and `budget`. Returns the counts of
     `score_groups`, `money` spent, and, if another version has judged before, the `correlation` with it and the share
     of groups with another first choice (`changed`). Ends in the state "Not approved" if nobody agreed, in "Partly
     judged" if some groups could not be judged. Raises NotJudged if none could, SettingsError if the run has no groups.
     """
-    plan = Plan(changed(settings, critic, where, budget))
-    settings = plan.settings
+    settings = changed(settings, critic, where, budget)
+    plan = Plan(settings)
     plan.gens(None)
+    with newest_memory(plan.folder, plan.memory if settings.critic.asks_server else None) as keep:
+        return judge_and_tell(Plan(settings), keep)
+
+
+def judge_and_tell(plan: Plan, agreed: Callable[[], None]) -> Any:
+    """What `rescore` does, with the memory's newest version; `agreed` is called before anything is judged."""
+    settings = plan.settings
     choice = choose(settings, plan.critic_name, plan.store)
     leave_table("rescore plan", choice.rows(), f"what judging again by {choice.critic} takes; nothing is sent yet")
     for row in choice.rows():
@@ -74,6 +84,7 @@ def rescore(
         question, settings.rescore.approval_minutes, settings.rescore.unanswered
     ):
         return Completed(name=NOT_APPROVED, message=question, data=dict.fromkeys(COUNTS, 0) | {"money": 0.0})
+    agreed()
     counts = judge(plan, choice)
     found: dict[str, Any] = dict(counts)
     known = (folder_of(plan.folder, choice.critic) / PAGE).exists()

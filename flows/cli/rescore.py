@@ -62,12 +62,14 @@ def rescore(
         },
     )
     if plan:
+        from tasks.critics.remembering import newest_memory
         from tasks.rescoring.chosen_groups import choose
         from tasks.run.plan import Plan
 
         made = Plan(chosen)
         made.gens(None)
-        rows = choose(chosen, made.critic_name, made.store).rows()
+        with newest_memory(made.folder, made.memory if chosen.critic.asks_server else None):
+            rows = choose(chosen, made.critic_name, made.store).rows()
         tell_table(["what", "value"], [(plain(row["what"]), plain(row["value"])) for row in rows])
         return
     with recorded():
