@@ -8,7 +8,13 @@ import pytest
 from critique.memory.memory import Memory, read_toml
 from tasks.critics.remembering import PINNED, newest, newest_memory, pin_memory, save_memory
 
-RULE = '[[rule]]\nid = "r-1"\ntext = "When a knee bends backwards, take 10 points off."\nstate = "admitted"\ntags = ["limb_alignment", "physical_plausibility"]\n'
+RULE = """
+[[rule]]
+id = "r-1"
+text = "When a knee bends backwards, take 10 points off."
+state = "admitted"
+tags = ["limb_alignment", "physical_plausibility"]
+"""
 
 
 @pytest.fixture
