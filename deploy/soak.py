@@ -281,20 +281,26 @@ def tally(soak: Soak, expected: Result, counts: Counter[str]) -> None:
     counts["ended steps done again"] += sum(ended.values()) - len(ended)
 
 
+def rows_of(counts: Counter[str], broken: int) -> list[dict[str, Any]]:
+    """The counts as measurements."""
+    rows = [measured(f"soak.{name.replace(' ', '_')}", float(count)) for name, count in sorted(counts.items())]
+    return [*rows, measured("soak.workers_that_failed", float(broken))]
+
+
 def main() -> int:
     """Kill, compare, count; exit code 1 if anything was lost, doubled or wrong."""
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--kills", type=int, default=200)
     reader.add_argument("--minutes", type=float, default=15.0, help="no more kills after that")
-    reader.add_argument("--people", type=int, default=6, help="photographs of each run")
-    reader.add_argument("--most", type=float, default=3.0, help="seconds of a processor before a worker is killed")
+    reader.add_argument("--people", type=int, default=10, help="photographs of each run")
+    reader.add_argument("--most", type=float, default=1.5, help="seconds of a processor before a worker is killed")
     reader.add_argument("--seed", type=int, default=0)
     reader.add_argument("--json", type=Path, default=None)
     chosen = reader.parse_args()
     torch.set_num_threads(1)
     counts: Counter[str] = Counter()
     dice, deadline = random.Random(chosen.seed), time.monotonic() + 60 * chosen.minutes
-    broken, peak = 0, 0.0
+    broken = 0
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         os.environ.setdefault("HMR_ALIGN_CACHE", str(out / "cache"))
@@ -312,16 +318,13 @@ def main() -> int:
                 tally(soak, expected, counts)
             else:
                 broken += 1
-            peak = max(peak, psutil.Process().memory_info().rss / 1e6)
             shutil.rmtree(soak.plan.folder)
             sys.stdout.write(f"{dict(counts)}\n")
             sys.stdout.flush()
+            if chosen.json:
+                write_measurements(chosen.json, rows_of(counts, broken))
     faults = broken + sum(counts[k] for k in counts if k.split()[0] in ("lost", "doubled", "wrong", "other", "store"))
     again = counts["steps begun again"] - counts["kills"]
-    rows = [measured(f"soak.{name.replace(' ', '_')}", float(count)) for name, count in sorted(counts.items())]
-    rows += [measured("soak.workers_that_failed", float(broken))]
-    if chosen.json:
-        write_measurements(chosen.json, rows)
     return int(bool(faults) or again > 0)
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from storage.finished_file import read_again, write_text
 
-MOST = 3
-"""Deaths after which an item is left out."""
+MOST = 5
+"""Deaths in a row after which an item is left out: a few may be kills that have nothing to do with it."""
 
 
 class Deaths(NamedTuple):
