@@ -80,6 +80,7 @@ BY_OTHER_TESTS = {
     "hmr-align bench compare old.json all.json",  # test_comparison.py
     # In test_align.py:
     "hmr-align experiment rounds --settings deploy/settings/rounds_parts.toml --parts --json rounds_val.json",
+    "hmr-align critique --name mine --show-request GROUP",  # in test_shown_request.py
     "hmr-align critique --name mine --explain vlm@e81ed27d",  # in test_critique_faults.py
     "hmr-align distill --teacher vlm --name mine",  # its flow, in test_distill_judge.py
     # By a scripted annotator, in test_annotate.py:
