@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_run_is_restored_from_its_copy(tmp_path):
+    (tmp_path / "runs").mkdir()
     store = store_in_one_photograph(tmp_path / "runs" / "mine", 3)
     before = store.read_groups("round0", "0")
     (tmp_path / "restored").mkdir()
