@@ -51,8 +51,7 @@ def write_report(settings: Settings) -> str:
     summary = summarise(plan, done) | {"photographs": photograph_summary(*measured)}
     results = {when: plan.benchmark(when) for when in ("before", "after")}
     write_plots(plan.folder / FOLDER / "plots", results)
-    write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured, PLOTS)
-    page = write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured)
+    page = write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured, PLOTS)
     path = plan.folder / "summary.json"
     write_text(path, json.dumps(summary, indent=1))
     leave_table("benchmark", benchmark_rows(summary), "before and after alignment, test split")

@@ -52,8 +52,8 @@ from flows.cli.output import (
     tell_results,
     tell_table,
 )
-from flows.cli.viewer.view import view
 from flows.cli.rescore import rescore
+from flows.cli.viewer.view import view
 from flows.record.recording import recorded, unrecorded
 
 MISUSE = 2  # exit code for what the user can fix

@@ -3,7 +3,6 @@
 | file | what |
 |---|---|
 | `annotation_server` | The page of `hmr-align annotate`, served to this machine alone; no Prefect |
-| `deployments` | Every flow as a Prefect deployment, with work pool and automation |
 | `deployments` | Every flow as a Prefect deployment: pool, schedule, trigger |
 | `direct_clients` | Prefect's clients reach this machine without a proxy, whatever the proxy variables say |
 | `guarded_server` | Our Prefect server behind a filter of requests; only `server.py` starts it |
@@ -15,8 +14,7 @@
 | `server_key` | The key of our server: made at its first start, stored in a file that only its owner can read |
 | `set_up` | `hmr-align deploy`: pools, limits, deployments and automations on a server, and what would change |
 
-May import: `tasks.run`; the annotation server also `critique.annotation` and `tasks.annotation`.
-May import: nothing but `tasks.run` and `flows.record`.
+May import: `tasks.run`, `flows.record`; the annotation server also `critique.annotation` and `tasks.annotation`.
 
 To add a deployment: a line in `deployments.DEPLOYMENTS` and one in `deploy/prefect.yaml`. To add a trigger: a line in
 `set_up.TRIGGERS` and a word in `[deploy] triggers`.
