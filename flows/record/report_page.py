@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.server.served_reports import publish
+from tasks.report.embedded_picture import picture
 from tasks.report.report import ShownPerson
-from tasks.report.report_figures import photograph_box, picture
+from tasks.report.thumbnails import photograph_box
 
 SIDE = 176  # px of a picture
 MOST = 5  # pictures in the row

@@ -23,7 +23,7 @@ from storage.finished_file import write_text
 from storage.group_store import GroupStore
 from storage.records import Verdict
 from tasks.groups.overlays import drawn_groups, save_pictures
-from tasks.report.report_figures import picture
+from tasks.report.embedded_picture import picture
 from tasks.run.settings import OverlaySection
 from tasks.run.shard_task import task
 
