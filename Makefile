@@ -9,10 +9,11 @@
 #   make coverage               the same, with the branches that they take, which must not become fewer
 #   make lint                   ruff, pyright, and the pages of docs/ built strictly
 #   make docs                   the pages alone, into site/
+#   make audit                  known faults of the dependencies, and sbom.json; needs the network
 #   make picture                README's picture, drawn anew with the default base
 
 .DEFAULT_GOAL := help
-.PHONY: help setup align test smoke quick coverage lint docs picture clean
+.PHONY: help setup align test smoke quick coverage lint docs audit picture clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -73,6 +74,12 @@ lint: $(LINTERS) docs
 # Our pages pass the strict build on MkDocs 1; the theme's notice about its successors is not about them.
 docs: $(LINTERS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# In an environment of its own: nothing of it belongs beside the tests.
+audit:
+	test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output sbom.json
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 picture: $(INSTALLED)
 	$(BIN)/python deploy/pictures/make_group.py deploy/pictures/group.jpg $(ARGS)

@@ -19,6 +19,7 @@ abstains: the score is NaN and the status says why; it is never 0. The protocol 
 | `annotation/` | people as critics: which bodies they are shown, and what their answers say |
 | `panel` | several critics with weights; their disagreement is the uncertainty |
 | `controls` | whether a critic ranks a planted true mesh first and a planted wrong mesh last |
+| `drift` | what changes when a critic is replaced by another version |
 | `scale` | whether scores are on another scale than 0-100 |
 | `oracle`, `shuffled` | the true error; the control |
 | `noisy`, `scripted` | another critic with errors of known size, for studies; a function of your own, for tests |

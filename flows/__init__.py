@@ -8,9 +8,11 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `align` | the whole job: find people, sample groups, render overlays, score groups, train, benchmark, report |
 | `find_people`, `sample_groups` | photographs to people; people to groups of hypotheses |
 | `render_overlays`, `score_groups` | pictures of groups for critics that look at them; verdicts |
+| `rescore` | stored groups judged by a new version of a critic, and what that changes |
 | `train_policy`, `run_benchmark` | one round of fine-tuning; a model against the truth |
 | `write_report`, `save_pictures` | the report of a run; pictures of its groups as files |
 | `distill_judge` | a small judge learned from stored verdicts; the judge of a cascade |
+| `watch_photographs` | an event when the folder of photographs has changed |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
 | `pretrain`, `probe_headroom` | training of the shipped bases from scratch; what true labels would gain |
 | `recover` | the command for the user's photographs; no Prefect |

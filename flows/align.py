@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.find_people import find_people
+from flows.record.gpu_pool import on_gpu
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner
@@ -49,8 +50,8 @@ def improve(settings: Settings) -> int:
     failed = 0
     for number in range(1, settings.align.rounds + 1):
         gen = Plan(settings).gen(number - 1)
-        sample_groups(settings, number - 1, find=False)
+        on_gpu(sample_groups, settings, round_number=number - 1, find=False)
         render_overlays(settings, [gen])
         failed += score_groups(settings, [gen])["failed_groups"]
-        train_policy(settings, number)
+        on_gpu(train_policy, settings, round_number=number)
     return failed

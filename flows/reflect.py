@@ -24,6 +24,7 @@ from tasks.reflecting import (
     write_session,
 )
 from tasks.run.artifacts import leave_counts, leave_table
+from tasks.run.events import tell_event
 from tasks.run.plan import Plan
 from tasks.run.settings import Reflect, Settings
 from tasks.sampling import sample_shard
@@ -64,6 +65,13 @@ def reflect(settings: Settings) -> Reflected:
     columns = ("what", "lift", "low", "groups", "text", "detail")
     rules = [{one: event.get(one) for one in columns} for event in done.events]
     leave_table("rules", rules, "what became of each rule")
+    about = {"memory": done.memory, "version": done.version}
+    for event in done.events:
+        if event["what"] == "admitted":
+            tell_event(
+                "rule-admitted", settings.run.name, **about, rule=event.get("rule", ""), text=event.get("text", "")
+            )
+    tell_event("memory-changed", settings.run.name, **about)
     return done
 
 

@@ -10,6 +10,7 @@ from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from tasks.benchmarking import look_at
 from tasks.run.artifacts import leave_table
+from tasks.run.events import tell_event
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
 from tasks.training import Trained, train_round
@@ -38,4 +39,8 @@ def train_policy(settings: Settings, round_number: int = 1) -> Trained:
     looks = pd.read_parquet(plan.round_folder(round_number) / "evaluations.parquet")
     about = f"round {round_number} on val, step by step; kept: step {trained.best_step}. {trained.reason}"
     leave_table(f"training round {round_number}", looks.to_dict("records"), about)
+    told = {"round": round_number, "best_step": trained.best_step, "reason": trained.reason}
+    tell_event("round-trained", settings.run.name, **told)
+    if trained.reason.startswith("stopped"):
+        tell_event("rolled-back", settings.run.name, **told)
     return trained

@@ -5,6 +5,7 @@ import json
 from prefect import flow
 
 from flows.record.progress import stage
+from flows.record.report_page import first_row, page_link
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from storage.finished_file import write_text
@@ -50,11 +51,12 @@ def write_report(settings: Settings) -> str:
     summary = summarise(plan, done) | {"photographs": photograph_summary(*measured)}
     results = {when: plan.benchmark(when) for when in ("before", "after")}
     write_plots(plan.folder / FOLDER / "plots", results)
-    write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured, PLOTS)
+    page = write_page(plan.folder, summary, shown, curves(plan, done), done.skipped, pictured, PLOTS)
     path = plan.folder / "summary.json"
     write_text(path, json.dumps(summary, indent=1))
     leave_table("benchmark", benchmark_rows(summary), "before and after alignment, test split")
-    leave_page("summary", summary_table_markdown(summary), f"what run {plan.settings.run.name} gained")
+    text = "\n\n".join([page_link(page), first_row(shown), summary_table_markdown(summary)])
+    leave_page("summary", text, f"what run {plan.settings.run.name} gained")
     return str(path)
 
 

@@ -344,6 +344,10 @@ class GroupStore:
         """The shards of which this critic has judged a group in any run."""
         return list(self.parts(gen, critic))
 
+    def last_judged(self, gen: str, critic: str) -> int:
+        """When this critic last judged groups of a generation, ns since 1970; 0 = never. Reads manifests only."""
+        return max((part.written_ns for parts in self._parts(gen, critic).values() for part in parts), default=0)
+
     def read_verdicts(self, gen: str, critic: str, shard: str) -> list[Verdict]:
         """The newest verdict on each group of one shard, in the groups' order; groups without one are left out.
 

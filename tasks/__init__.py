@@ -16,6 +16,7 @@
 | `run/` | what every stage shares: settings, paths, locks, retries |
 | `groups/` | from files to people and groups, without Prefect |
 | `critics/` | the critics of a run: names, memory, records, pending groups |
+| `rescoring/` | which groups a new version of a critic judges, and what it changes |
 | `rounds/` | the process that trains |
 | `report/`, `benchmarks/` | the report; measurements outside of a run |
 | `recovery/`, `data/` | `hmr-align recover`; `hmr-align data` |

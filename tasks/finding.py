@@ -1,7 +1,7 @@
 """Stage 1: from photographs to people. A photograph that cannot be used is reported with the reason."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from storage.image_list import Image, ImageList, image_of, updated
 from storage.records import Person
 from tasks.groups.image_search import Source, search
 from tasks.groups.people import IMAGES, Looked, finder, people_in, person_record
+from tasks.run.deadly_items import Deaths, deaths
 from tasks.run.shard_task import task
 
 __all__ = ["IMAGES", "Found", "Listed", "PhotographShard", "find_shard", "finder", "list_photographs", "person_record"]
@@ -124,7 +125,9 @@ def find_shard(
     note = store_root.parent / "skipped" / f"{shard.name}.json"
     rows = read_again(note, _rows)
     found_before = shard.name in store.people_shards()
+    died = deaths(note.with_name(f"{shard.name}.begun"))
     if found_before and rows is not None:
+        died.end_all()
         here = {image_id for _, image_id in shard.photographs}
         kept = [(name, why) for image_id, name, why in rows if image_id in here]
         return Found(len(store.read_people(shard.name)), tuple(kept))
@@ -132,14 +135,35 @@ def find_shard(
     skipped: list[tuple[str, str, str]] = []  # our name for the photograph, file name, reason
     remarks: list[tuple[str, str]] = []
     jobs = [_Photograph(*one, shard.thorough, crop_margin, focal_px, only_described) for one in shard.photographs]
-    for job, looked in zip(jobs, in_processes(_look, jobs, processes)):
+    for job, looked in _looked_at(jobs, died, processes):
         people += looked.people
         skipped += [(job.image_id, *row) for row in looked.skipped]
         remarks += looked.remarks
     write_text(note, json.dumps(skipped))
     if not found_before:  # else only the note was lost, and the people found stay
         store.write_people(shard.name, people)
+    died.end_all()
     return Found(len(people), tuple((name, why) for _, name, why in skipped), tuple(remarks))
+
+
+def _looked_at(jobs: list["_Photograph"], died: Deaths, processes: int) -> Iterator[tuple["_Photograph", Looked]]:
+    """Each photograph and what was found. One that a process has died on several times is left out.
+
+    After a death they are looked at one by one, so that the next one tells which photograph it was.
+    """
+    reasons = {job.image_id: why for job in jobs if (why := died.quarantined(job.image_id))}
+    wanted = [job for job in jobs if job.image_id not in reasons]
+    if died.counts or processes == 1:
+        for job in wanted:
+            died.begin([job.image_id])
+            yield job, _look(job)
+            died.end(job.image_id)
+    else:
+        died.begin(job.image_id for job in wanted)
+        yield from zip(wanted, in_processes(_look, wanted, processes))
+    for job in jobs:
+        if job.image_id in reasons:
+            yield job, Looked([], [(job.path.name, reasons[job.image_id])], [])
 
 
 def _rows(note: Path) -> list[tuple[str, str, str]]:

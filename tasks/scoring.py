@@ -29,6 +29,7 @@ from tasks.critics.scorenet import scorenet_critic
 from tasks.groups.overlays import drawn_groups, picture_store
 from tasks.run.settings import CriticSection, OverlaySection, SettingsError, validate
 from tasks.run.shard_task import task
+from tasks.run.slots import VLM, slot
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def score_shard(
     processes: int = 1,
     only: frozenset[str] | None = None,
 ) -> dict[str, int]:
-    """Have the groups of a shard judged that have no verdict, and commit the verdicts.
+    """Have the groups of a shard judged that have no verdict (of those in `only`, if given), and commit the verdicts.
 
     If a temporary fault kept a group from being judged, it is pending: no verdict is stored, and the next run tries
     again. `retry_abstained` also judges groups again whose answers could not be read. `only`: ids of groups; no other
@@ -139,7 +140,8 @@ def score_shard(
     if open_ids or (not judged and only is None):
         store.describe_critic(name, about(critic, settings, folder))
         asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
-        verdicts = judge_all(asked, critic, body_path, overlay, processes, picture_store(store_root))
+        with slot(VLM, settings.asks_server and bool(asked)):
+            verdicts = judge_all(asked, critic, body_path, overlay, processes, picture_store(store_root))
         final = [verdict for verdict in verdicts if not verdict.pending]
         note_pending(folder, name, gen, shard, open_ids, (verdict for verdict in verdicts if verdict.pending))
         if final or not asked:
@@ -148,7 +150,11 @@ def score_shard(
         kept |= {verdict.group_id: verdict for verdict in final}
         if fault := scale_fault(kept.values()):
             log.warning("%s: %s", name, fault)
-    return counts_of(store.hypotheses_of(gen, shard), kept)
+    sizes = store.hypotheses_of(gen, shard)
+    if only is not None:
+        sizes = {key: size for key, size in sizes.items() if key in only}
+        kept = {key: verdict for key, verdict in kept.items() if key in only}
+    return counts_of(sizes, kept)
 
 
 def verdict_counts(store: GroupStore, gen: str, critic: str) -> dict[str, int]:

@@ -110,7 +110,7 @@ def test_the_test_sees_a_circle():
     assert set(circle({"a": {"b"}, "b": {"a"}})) == {"a", "b"}
 
 
-MOST_FILES = 17
+MOST_FILES = 18
 PAGES = sorted(path.relative_to(ROOT) for path in modules().values() if path.name == "__init__.py")
 
 

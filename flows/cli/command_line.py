@@ -52,6 +52,7 @@ from flows.cli.output import (
     tell_results,
     tell_table,
 )
+from flows.cli.rescore import rescore
 from flows.cli.store import store
 from flows.cli.viewer.view import view
 from flows.record.recording import recorded, unrecorded
@@ -77,6 +78,7 @@ app.command()(annotate)
 app.command()(distill)
 app.command()(view)
 app.add_typer(store, name="store")
+app.command()(rescore)
 
 
 def main() -> None:
@@ -650,16 +652,19 @@ def dashboard(
 
 
 @app.command()
-def deploy(settings: SettingsFile = None, out: Out = None) -> None:
-    """Set up work pool, deployments and automation on the running server; safe to repeat.
+def deploy(
+    settings: SettingsFile = None,
+    out: Out = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Only say what would change.")] = False,
+) -> None:
+    """Set up work pools, limits, deployments, schedules and triggers on the running server; safe to repeat.
 
     Exit code 2: no server is running.
 
     Example: hmr-align deploy --settings mine.toml --out /data/runs
     """
     chosen = settings_of(settings, run={"out": out})
-    from flows.server.deployments import POOL
-    from flows.server.deployments import deploy as set_up
+    from flows.server.deployments import GPU_POOL, POOL
     from flows.server.prefect_settings import load_prefect
     from flows.server.server import find_server, recording_into, shell_variables
 
@@ -669,11 +674,19 @@ def deploy(settings: SettingsFile = None, out: Out = None) -> None:
         raise typer.Exit(MISUSE)
     with recording_into(server):
         load_prefect()
-        names = set_up(chosen)
-    typer.echo("\n".join(f"deployed {name}" for name in names))
+        from flows.server.set_up import deploy as set_up
+        from flows.server.set_up import planned
+
+        changes = planned(chosen) if diff else set_up(chosen)
+    typer.echo("\n".join(changes) if changes else "nothing to change")
+    if diff:
+        return
     variables = shell_variables(server)
-    typer.echo(f"Start a worker:  {variables} prefect worker start --pool {POOL}")
-    typer.echo(f"Start a run:     {variables} prefect deployment run {names[0]}")
+    typer.echo(f"Start a worker:      {variables} prefect worker start --pool {POOL}")
+    typer.echo(
+        f"One for each GPU:    CUDA_VISIBLE_DEVICES=0 {variables} prefect worker start --limit 1 --pool {GPU_POOL}"
+    )
+    typer.echo(f"Start a run:         {variables} prefect deployment run align/on-demand")
 
 
 @app.command()

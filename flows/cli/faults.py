@@ -1,5 +1,6 @@
 """Error messages of a failed command: one line; the traceback only with --debug."""
 
+import errno
 import os
 import re
 import sys
@@ -8,6 +9,12 @@ FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
 """Our folders: the message of an exception that one of them defines is meant for the user."""
 
 DEBUG = "HMR_ALIGN_DEBUG"
+
+FULL = {
+    errno.ENOSPC: "The disk is full: make room on it",
+    errno.EDQUOT: "Your share of the disk is used up: make room on it",
+    errno.EROFS: "The disk cannot be written: mount it for writing, or choose another --out",
+}
 
 
 def take_debug_flag(arguments: list[str]) -> None:
@@ -33,6 +40,8 @@ def one_line(error: BaseException) -> str:
         return str(error)
     kind = type(error).__name__
     said = _masked(" ".join(str(error).split()))
+    if isinstance(error, OSError) and error.errno in FULL:
+        said += f". {FULL[error.errno]}, then give the same command again: what was done is kept"
     more = "" if debugging() else " (The same command with --debug shows where it comes from.)"
     return f"{kind}: {said}{more}" if said else f"{kind}{more}"
 

@@ -22,7 +22,7 @@ def recorded() -> Iterator[None]:
 
         from flows.record.console import send_logs, terminal
         from flows.record.dead_runs import TAG, free_task_runs
-        from flows.server.deployments import set_up_automation
+        from flows.server.set_up import set_up_automation
 
         how = "   (hmr-align dashboard logs your browser in)" if server.pid else ""
         typer.echo(f"Dashboard: {server.url}{how}", err=True)

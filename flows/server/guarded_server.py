@@ -5,8 +5,12 @@ therefore reach it under another host name (DNS rebinding). The filter (`Doorkee
 exact address that do not come from a page of another site: see `admits`, for pages and websockets.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import os
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from flows.server.served_reports import HEADERS, PREFIX, page_at
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,8 +46,9 @@ class Doorkeeper:
     sites.
     """
 
-    def __init__(self, inside: Application, place: str) -> None:
-        self.inside, self.place = inside, place
+    def __init__(self, inside: Application, place: str, home: Path | None = None) -> None:
+        """home: our server's folder, which says what reports are published."""
+        self.inside, self.place, self.home = inside, place, home
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -52,6 +57,11 @@ class Doorkeeper:
             return await self._refuse(scope, receive, send)
         if scope["type"] == "http" and scope["path"] == ENTER:
             return await _reply(send, 200, b"text/html; charset=utf-8", _ENTER_PAGE)
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            page = page_at(scope["path"], self.home) if self.home else None
+            if page is None:
+                return await _reply(send, 404, b"text/plain; charset=utf-8", b"There is no such report.\n")
+            return await _reply(send, 200, b"text/html; charset=utf-8", page, HEADERS)
 
         async def unframed(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -76,8 +86,8 @@ def _headers(scope: Scope) -> dict[str, str]:
     return joined
 
 
-async def _reply(send: Send, status: int, kind: bytes, body: bytes) -> None:
-    headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *_NO_FRAMES]
+async def _reply(send: Send, status: int, kind: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *_NO_FRAMES, *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -90,7 +100,7 @@ def main() -> None:
 
     api = get_current_settings().server.api
     uvicorn.run(
-        Doorkeeper(create_app(final=True), f"{api.host}:{api.port}"),
+        Doorkeeper(create_app(final=True), f"{api.host}:{api.port}", Path(os.environ["PREFECT_HOME"]).parent),
         host=api.host,
         port=api.port,
         timeout_keep_alive=api.keepalive_timeout,

@@ -1,6 +1,8 @@
 """Loads, saves, pins, exports and imports the critic's memory."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from critique.memory.embedders import CaseEmbedder, case_embedder
@@ -36,6 +38,26 @@ def pin_memory(run: Path, root: Path) -> None:
     if version is None or name in kept:
         return
     write_text(run / PINNED, json.dumps(kept | {name: version}, indent=1))
+
+
+@contextmanager
+def newest_memory(run: Path, root: Path | None) -> Iterator[Callable[[], None]]:
+    """Context in which a run is pinned to the newest version of a memory; yields a function that makes it stay so.
+
+    Without that the run goes back to its version at the end. None as a memory: nothing is pinned.
+    """
+    path, kept = run / PINNED, _pinned(run)
+    version = None if root is None else newest(root)
+    stays: list[bool] = []
+    if root is not None and version is not None and kept.get(str(root.absolute())) not in (None, version):
+        write_text(path, json.dumps(kept | {str(root.absolute()): version}, indent=1))
+        try:
+            yield lambda: stays.append(True)
+        finally:
+            if not stays:
+                write_text(path, json.dumps(kept, indent=1))
+    else:
+        yield lambda: None
 
 
 def older_memory(run: Path, root: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 | file | what |
 |---|---|
+| `folder_watch` | Whether a folder of photographs has changed since the last look. Free of prefect and torch |
 | `image_search` | The photographs in a run's folders now, by their contents. Free of prefect and torch |
 | `instances` | People of a dataset with true bodies: rows of a file, matched to who is found in the photographs |
 | `known_groups` | Groups whose bodies are given instead of drawn by a model: planted controls |

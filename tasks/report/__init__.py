@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `arms_page` | The page of the study of objectives: a table of its arms and the curves of best-of-M |
+| `embedded_picture` | A picture as a data URI, for pages that are one file and for the dashboard |
 | `photograph_agreement` | How well bodies match people in photographs without ground truth: evidence, not accuracy |
 | `paper_plots` | Plots that papers show, as SVG and PDF with their data beside them |
 | `report` | The report of a run: `report.html` and the folder `report` beside it; no network |

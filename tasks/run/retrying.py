@@ -1,8 +1,13 @@
 """Which faults are tried again: temporary ones, never bad input or bad settings."""
 
+import errno
 from typing import Any
 
 NEVER = (ValueError, TypeError, KeyError, AssertionError, PermissionError, FileNotFoundError)
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""A disk that is full or cannot be written is so a minute later, too."""
 
 
 def may_pass(task: Any, task_run: Any, state: Any) -> bool:
@@ -11,6 +16,8 @@ def may_pass(task: Any, task_run: Any, state: Any) -> bool:
         state.result()
     except NEVER:
         return False
+    except OSError as error:
+        return error.errno not in FULL
     except Exception:
         return True
     return False

@@ -49,6 +49,29 @@ def held(folder: Path) -> Iterator[None]:
                 file.close()
 
 
+@contextmanager
+def lent(folder: Path) -> Iterator[None]:
+    """Let another process hold the folder that this one holds, for as long as the block lasts; then take it back.
+
+    Raises RunInUse at the end if somebody else took it. A folder that this process does not hold is left alone.
+    """
+    folder = folder.absolute()
+    with _LOCK:
+        file, depth = _HELD.pop(folder, (None, 0))
+        if file is not None:
+            file.close()
+    try:
+        yield
+    finally:
+        if file is not None:
+            with _LOCK:
+                try:
+                    _HELD[folder] = (_taken(folder), depth)
+                except RunInUse:
+                    _HELD[folder] = (file, depth)  # closed: the blocks around it end as they began
+                    raise
+
+
 def _leave_nothing(folder: Path) -> None:
     """Remove a folder that holds nothing but the lock: a misspelt name should not leave a folder."""
     if folder.is_dir() and [path.name for path in folder.iterdir()] == [FILE]:

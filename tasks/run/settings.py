@@ -425,6 +425,39 @@ class Reflect(ReflectionSettings):
     memory: FullPath | None = None  # the store that is added to; unset: <out>/memory
 
 
+class Rescore(Section):
+    """`hmr-align rescore`: judging stored groups by another critic, or by a new version of one."""
+
+    where: str = "*"  # pattern of "<generation>/<group id>", as in "round1/*" or "*/beach-*"
+    order: Literal["newest", "uncertain"] = "newest"  # which groups first; uncertain: by the version compared with
+    groups: Count | None = None  # at most so many; none = all
+    budget: Positive | None = None  # money, by the estimate and as a limit of what is sent; none = no limit
+    against: str | None = None  # critic to compare with, as "vlm-x@1f2e3d4c"; none = its version before
+    worst: Annotated[int, Field(ge=0, le=100)] = 6  # groups that the report shows, with pictures
+    controls: Annotated[int, Field(ge=0)] = 0  # labelled people with planted controls that the critic also judges
+    retrain: bool = False  # also train round 1 on the new verdicts, and compare it with what the older ones gave
+    warn_below: Annotated[float, Field(ge=-1, le=1)] = 0.5  # rank correlation below which the event "drift" is sent
+    approve_above: Annotated[float, Field(ge=0)] | None = 0.0  # money above which somebody must agree; none = never
+    approve_rules: bool = True  # somebody must agree before a rule of the memory is used for the first time
+    approval_minutes: Positive = 60.0  # to wait for it
+    unanswered: Literal["stop", "continue"] = "stop"  # what happens if nobody answers
+
+    @field_validator("approve_above", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> object:
+        """TOML has no null: "never" stands for it."""
+        return None if value == "never" else value
+
+
+class Deploy(Section):
+    """`hmr-align deploy`: what a server starts by itself, and how much at a time."""
+
+    # what starts a run: new photographs in the folder, a new version of the memory, a finished round of training
+    triggers: Annotated[tuple[Literal["photographs", "memory", "round"], ...], Strict(False)] = ()
+    vlm_slots: Count = 4  # shards that may ask the remote critic at a time, on all machines together
+    gpus: Count | None = None  # runs at a time in the GPU pool; none = as many as there are workers
+
+
 class Settings(Section):
     """All settings of one run."""
 
@@ -444,6 +477,8 @@ class Settings(Section):
     recover: Recover = Field(default_factory=Recover)  # where it writes depends on the folder at the time
     pretrain: Pretrain = Pretrain()
     reflect: Reflect = Reflect()
+    rescore: Rescore = Rescore()
+    deploy: Deploy = Deploy()
 
     @model_validator(mode="after")
     def _one_source_of_people(self) -> "Settings":
@@ -487,6 +522,8 @@ _LEFT_OUT: Any = {
     "store": True,
     "instances": True,
     "recover": True,
+    "rescore": True,
+    "deploy": True,
 }
 """Settings that cannot change a run's results: name, folder, where it runs and stores, and other commands' sections."""
 

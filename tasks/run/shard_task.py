@@ -4,7 +4,8 @@ Why no task uses Prefect's result cache: a task's results are in the run's folde
 first. A cache would be a second record of what is done. It would not notice a shard that was lost or damaged,
 that another machine has written, or whose photographs have changed; and it would store meshes twice.
 
-Temporary faults are retried `retries` times.
+Temporary faults are retried `retries` times, after waits that double and differ by chance: workers that a server or a
+disk has failed together do not come back together.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +14,12 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TagsContext, TaskRunContext
+from prefect.tasks import exponential_backoff
 
 from tasks.run.retrying import may_pass
+
+FIRST_WAIT, JITTER = 2.0, 0.5
+"""Seconds before the first retry; share by which each wait may be longer."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,8 +64,9 @@ def task(
     """Decorate a stage's work on one shard. `task_run_name` may hold its arguments: "sample {gen} {shard}"."""
 
     def decorate(work: Callable[P, R]) -> ShardTask[P, R]:
+        waits = [*retry_delay_seconds] or exponential_backoff(FIRST_WAIT)
         return ShardTask(
-            work, task_run_name=task_run_name, retries=retries, retry_delay_seconds=[*retry_delay_seconds] or None,
+            work, task_run_name=task_run_name, retries=retries, retry_delay_seconds=waits, retry_jitter_factor=JITTER,
             retry_condition_fn=may_pass, cache_policy=NO_CACHE,
         )  # fmt: skip
 

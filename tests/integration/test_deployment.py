@@ -5,12 +5,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from flows.server.deployments import DEPLOYMENTS, POOL, ZOMBIES, deploy
+from flows.record.dead_runs import TAG
+from flows.server.deployments import DEPLOYMENTS, GPU_POOL, ON_GPU, POOL, Deployment
 from flows.server.server import Server, prefect_server
+from flows.server.set_up import ZOMBIES, deploy, planned
+from tasks.run.events import tell_event
+from tasks.run.run_lock import held
 from tasks.run.settings import load_settings
 from tests.factories import store_in_one_photograph
 
@@ -32,7 +38,10 @@ def runs(server, tmp_path_factory) -> Path:
     """The results folder of the deployments, which are set up twice to show that this is safe."""
     folder = tmp_path_factory.mktemp("runs")
     settings = load_settings(None, {"run": {"out": str(folder)}})
-    assert deploy(settings) == deploy(settings)
+    announced = planned(settings)
+    assert {f"+ pool {POOL}", f"+ pool {GPU_POOL}", "+ deployment rescore/nightly"} <= set(announced)
+    assert deploy(settings) == announced
+    assert planned(settings) == deploy(settings) == []
     return folder
 
 
@@ -68,15 +77,118 @@ def test_setting_up_twice_leaves_one_of_each(runs):
 
     assert len(deployed()) == len(DEPLOYMENTS)
     with get_client(sync_client=True) as client:
-        (pool,) = client.read_work_pools()
+        (pool,) = (one for one in client.read_work_pools() if one.name == POOL)
+        assert len(client.read_work_pools()) == 2
         assert len(client.read_automations_by_name(ZOMBIES)) == 1
     assert (pool.name, pool.type) == (POOL, "process")
     environment = pool.base_job_template["variables"]["properties"]["env"]["default"]
     assert environment["HMR_ALIGN_RUNS"] == str(runs)
     assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-    rescore = deployed()["score-groups/rescore"]
+    rescore = deployed()["rescore/nightly"]
     assert rescore["schedules"][0][2]["cron"] == "0 3 * * *"
     assert rescore["pull_steps"] == []
+
+
+def test_what_the_settings_change_is_said_before_and_undone_after(runs):
+    """Triggers and limits; and what version 0.1 left is removed."""
+    from prefect.client.orchestration import get_client
+
+    out = {"run": {"out": str(runs)}}
+    plain = load_settings(None, out)
+    busy = load_settings(None, out | {"deploy": {"triggers": ("photographs", "round"), "vlm_slots": 2, "gpus": 1}})
+    with get_client(sync_client=True) as client:
+        old = client.create_flow_from_name("score-groups")
+        client.create_deployment(flow_id=old, name="rescore", tags=[TAG])
+        theirs = client.create_deployment(flow_id=old, name="somebody-else-s")
+        announced = planned(busy)
+        assert announced == [
+            "+ automation hmr-align-when-photographs",
+            "+ automation hmr-align-when-round",
+            f"~ pool {GPU_POOL}: limit",
+            "~ limit hmr-align-vlm: limit",
+            "~ deployment watch-photographs/watch: schedules",
+            "- deployment score-groups/rescore",
+        ]
+        assert deploy(busy) == announced and planned(busy) == []
+        back = deploy(plain)
+        assert back[-2:] == ["- automation hmr-align-when-photographs", "- automation hmr-align-when-round"]
+        assert planned(plain) == []
+        client.delete_deployment(theirs)  # which was left alone
+
+
+def scheduled(client, deployment: str) -> list:
+    """Flow runs of a deployment that were started by an event: the server does so within seconds."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    found, deadline = [], time.monotonic() + 60
+    wanted = client.read_deployment_by_name(deployment).id
+    own = FlowRunFilter.model_validate({"deployment_id": {"any_": [wanted]}})
+    while not found and time.monotonic() < deadline:
+        found = [one for one in client.read_flow_runs(flow_run_filter=own) if not one.auto_scheduled]
+        time.sleep(0.5)
+    return found
+
+
+def test_events_start_deployments(runs, tmp_path):
+    """New photographs start sampling; a finished round starts the benchmark of that round. No worker runs them here."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    from flows.watch_photographs import watch_photographs
+
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "a.jpg").write_bytes(b"whatever it holds")
+    os.utime(tmp_path / "photographs" / "a.jpg", (1, 1))  # it was not copied just now
+    out = {"run": {"name": "watched", "out": str(runs)}, "photographs": {"folder": str(tmp_path / "photographs")}}
+    plain = load_settings(None, {"run": {"out": str(runs)}})
+    deploy(load_settings(None, {"run": {"out": str(runs)}, "deploy": {"triggers": ("photographs", "round")}}))
+
+    @flow(name="trained")
+    def trained() -> None:
+        tell_event("round-trained", "watched", round=3, best_step=1, reason="goes on")
+
+    with get_client(sync_client=True) as client:
+        assert watch_photographs(load_settings(None, out)) and not watch_photographs(load_settings(None, out))
+        trained()
+        (sampling,) = scheduled(client, "sample-groups/on-demand")
+        (benchmark,) = scheduled(client, "run-benchmark/on-demand")
+        assert benchmark.parameters["round_number"] == 3
+        for run in (sampling, benchmark):
+            client.delete_flow_run(run.id)
+    deploy(plain)
+
+
+def test_a_stage_of_a_deployed_run_goes_to_the_gpu_pool(runs, tmp_path, monkeypatch):
+    """With a flow that is quickly done. The folder that the calling process holds is lent to the worker's."""
+    from flows.record.gpu_pool import gpu_workers, on_gpu
+    from flows.watch_photographs import watch_photographs
+
+    plain = load_settings(None, {"run": {"out": str(runs)}})
+    watch = Deployment("flows.watch_photographs.watch_photographs", ON_GPU, pool=GPU_POOL)
+    deploy(plain, [*DEPLOYMENTS, watch])
+    (tmp_path / "photographs").mkdir()
+    mine = {"run": {"name": "gpu", "out": str(runs)}, "photographs": {"folder": str(tmp_path / "photographs")}}
+    settings = load_settings(None, mine)
+    assert gpu_workers() == 0
+    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    command = [*PREFECT, "worker", "start", "--pool", GPU_POOL, "--limit", "1"]
+    worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not gpu_workers() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert on_gpu(watch_photographs, settings) is False  # in a terminal: here
+        monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "as-in-a-deployed-run")
+        (tmp_path / "photographs" / "a.jpg").write_bytes(b"whatever it holds")
+        os.utime(tmp_path / "photographs" / "a.jpg", (1, 1))
+        with held(settings.run.folder):
+            assert on_gpu(watch_photographs, settings) is None
+        assert "a.jpg" in (settings.run.folder / "watched.json").read_text()
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    deploy(plain)
 
 
 def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
@@ -98,7 +210,7 @@ def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
     worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
     try:
         done = subprocess.run(
-            [*PREFECT, "deployment", "run", "score-groups/rescore", "--watch"],
+            [*PREFECT, "deployment", "run", "rescore/nightly", "--watch"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -109,7 +221,8 @@ def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
         worker.wait()
     assert done.returncode == 0, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
-        ended = {run.name: run.state_type for run in client.read_flow_runs() if run.deployment_id}
-    assert [state for state in ended.values() if state != "SCHEDULED"] == ["COMPLETED"]
+        nightly = client.read_deployment_by_name("rescore/nightly").id
+        ended = [run.state_type for run in client.read_flow_runs() if run.deployment_id == nightly]
+    assert [state for state in ended if state != "SCHEDULED"] == ["COMPLETED"]
     assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
     assert list(tmp_path.iterdir()) == []  # nothing was written where the worker stands

@@ -35,6 +35,8 @@ IN_ORDER = [
     "hmr-align critique --name mine --plan",
     "hmr-align critique --name mine --critic evidence",
     "hmr-align critique --name mine --controls 20",
+    "hmr-align rescore --name mine --critic scorer --plan",
+    "hmr-align rescore --name mine --critic scorer --order uncertain --groups 200",
     "hmr-align train --name mine --steps 150",
     "hmr-align benchmark --name mine --json bench.json",
     "hmr-align align --images photos",
@@ -60,6 +62,12 @@ BY_OTHER_TESTS = {
     "make test",
     "hmr-align dashboard",
     "hmr-align deploy",
+    "hmr-align deploy --diff",  # test_deployment.py
+    "hmr-align doctor --free",  # test_dead_runs.py
+    # In test_backup.py:
+    "tar --create --file mine.tar --directory runs mine",
+    "tar --extract --file mine.tar --directory restored",
+    "hmr-align rescore --out restored --name mine --critic scorer --plan",
     "hmr-align bench train --json train_speed.json",  # test_train_benchmark.py, both of them
     "hmr-align bench people --json people_speed.json",  # test_people_benchmark.py
     "hmr-align bench store --json store.json",  # test_store_benchmark.py
@@ -72,6 +80,7 @@ BY_OTHER_TESTS = {
     "hmr-align bench compare old.json all.json",  # test_comparison.py
     # In test_align.py:
     "hmr-align experiment rounds --settings deploy/settings/rounds_parts.toml --parts --json rounds_val.json",
+    "hmr-align critique --name mine --show-request GROUP",  # in test_shown_request.py
     "hmr-align critique --name mine --explain vlm@e81ed27d",  # in test_critique_faults.py
     "hmr-align distill --teacher vlm --name mine",  # its flow, in test_distill_judge.py
     # By a scripted annotator, in test_annotate.py:

@@ -113,3 +113,24 @@ def test_a_lost_note_is_written_again_and_nobody_is_found_twice(folder, tmp_path
     note.write_text("half a no")
     look(folder, store)
     assert names(store) == ["a"] and note.read_text() == "[]"
+
+
+def test_a_photograph_on_which_the_process_dies_is_left_out_with_the_reason(folder, tmp_path, scenes, monkeypatch):
+    store = tmp_path / "run" / "store"
+    shutil.copy(scenes[0], folder / "a.png")
+    shutil.copy(scenes[1], folder / "deadly.png")
+    people_in = tasks.finding.people_in
+
+    def dies(path, *args, **given):
+        if path.name == "deadly.png":
+            raise SystemExit  # it is not caught, and nothing after it runs: as a crash of a library
+        return people_in(path, *args, **given)
+
+    monkeypatch.setattr(tasks.finding, "people_in", dies)
+    for _ in range(5):
+        with pytest.raises(SystemExit):
+            look(folder, store)
+    (shard,) = look(folder, store).shards
+    assert names(store) == ["a"]
+    ((name, why),) = find_shard.fn(shard, store, None, 1.25).skipped
+    assert name == "deadly.png" and "the process died 5 times" in why

@@ -1,5 +1,6 @@
 """What the user is told of an exception: one line, and the traceback only for --debug."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -19,6 +20,12 @@ def test_ours_is_told_as_it_is_and_a_foreign_one_by_its_kind(monkeypatch):
     assert one_line(KeyError("x")).startswith("KeyError: 'x' (The same command with --debug")
     assert one_line(ValueError("two\n  lines: http://anna:pw@h/x")).startswith("ValueError: two lines: http://h/x (")
     assert one_line(MemoryError()).startswith("MemoryError (")
+
+
+def test_a_full_disk_is_told_with_what_to_do(monkeypatch):
+    monkeypatch.delenv("HMR_ALIGN_DEBUG", raising=False)
+    told = one_line(OSError(errno.ENOSPC, "No space left on device", "runs/x"))
+    assert "runs/x" in told and "make room on it, then give the same command again: what was done is kept" in told
 
 
 @pytest.mark.parametrize("arguments", [["hmr-align", "--debug", "align"], ["hmr-align", "align", "--debug"]])

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -40,9 +41,17 @@ def test_prefect_yaml_says_the_same():
     details = yaml.safe_load((ROOT / "deploy" / "prefect.yaml").read_text())["deployments"]
     schedules = [one.get("schedules", [{}])[0] for one in details]
     assert [
-        Deployment(one["entrypoint"], one["name"], plan.get("cron"), plan.get("slug"), one.get("concurrency_limit"))
+        Deployment(
+            one["entrypoint"],
+            one["name"],
+            plan.get("cron"),
+            plan.get("slug"),
+            one.get("concurrency_limit"),
+            one["work_pool"]["name"],
+            plan.get("active", True),
+        )
         for one, plan in zip(details, schedules)
-    ] == list(DEPLOYMENTS)
+    ] == [replace(one, trigger=None) for one in DEPLOYMENTS]
     assert all(one["parameters"] == {"settings": {}} for one in details)
 
 

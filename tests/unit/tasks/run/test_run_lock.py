@@ -6,11 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tasks.run.run_lock import FILE, RunInUse, held
+from tasks.run.run_lock import FILE, RunInUse, held, lent
 
 HOLD = "import sys, time\nfrom pathlib import Path\nfrom tasks.run.run_lock import held\n" \
        "with held(Path(sys.argv[1])):\n    print('in', flush=True)\n    time.sleep(60)"  # fmt: skip
@@ -51,4 +51,18 @@ def test_blocks_in_one_process_may_be_nested(tmp_path):
     with pytest.raises(KeyError), held(tmp_path):
         raise KeyError
     with holder(tmp_path):  # it was let go
+        pass
+
+
+def test_a_folder_is_lent_to_another_process_and_taken_back(tmp_path):
+    folder = tmp_path / "run"
+    with held(folder):
+        (folder / "kept").touch()
+        with held(folder), lent(folder), holder(folder):
+            pass
+        with pytest.raises(RunInUse), lent(folder), ExitStack() as others:
+            others.enter_context(holder(folder))
+            taken = others.pop_all()  # it stays longer than it should
+        taken.close()
+    with lent(folder), holder(folder):  # nobody here holds it: nothing to lend
         pass

@@ -1,7 +1,10 @@
 """Tasks outside of a flow run: plain functions, called at once or when their result is asked for."""
 
+import errno
+
 import pytest
 
+from tasks.run.retrying import may_pass
 from tasks.run.shard_task import in_a_run, task
 
 CALLS: list[str] = []
@@ -37,3 +40,29 @@ def test_a_fault_is_raised_where_the_result_is_asked_for_and_not_tried_again():
 def test_what_prefect_is_told():
     assert (work.retries, work.retry_delay_seconds, work.task_run_name) == (2, [5, 30], "work on {shard}")
     assert work.retry_condition_fn is not None and work.name == "work"
+    assert work.retry_jitter_factor == 0.5
+
+    @task(task_run_name="other", retries=3)
+    def other() -> None:
+        """Without waits of its own."""
+
+    assert other.retry_delay_seconds == [2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (OSError(errno.EIO, "busy"), True),
+        (ConnectionError("reset"), True),
+        (OSError(errno.ENOSPC, "No space left"), False),
+        (OSError(errno.EROFS, "Read-only"), False),
+        (ValueError("bad settings"), False),
+        (FileNotFoundError("gone"), False),
+    ],
+)
+def test_only_what_can_pass_is_tried_again(error, again):
+    class Failed:
+        def result(self) -> None:
+            raise error
+
+    assert may_pass(None, None, Failed()) is again

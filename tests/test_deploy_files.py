@@ -1,0 +1,99 @@
+"""Files for Docker, Kubernetes and Slurm, which cannot be run here: that they are well-formed, fit the code, expose no
+port to the network and hold no secret."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.server.deployments import DEPLOYMENTS
+from flows.server.server_environment import CLIENT_ENVIRONMENT, SERVER_ENVIRONMENT
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
+KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "workers.yaml").read_text()))
+DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
+POOLS = {one.pool for one in DEPLOYMENTS}
+TARGETS = {f"hmr-align:{name}" for name in re.findall(r"^FROM .* AS (\w+)$", DOCKERFILE, re.MULTILINE)}
+
+
+def commands() -> list[list[str]]:
+    """What containers and batch jobs start, as words."""
+    pods = [doc["spec"]["template"]["spec"] for doc in KUBERNETES if doc["kind"] == "Deployment"]
+    containers = [one for pod in pods for one in pod["containers"]]
+    batch = re.findall(r'bin/prefect" (.+)$', (DEPLOY / "slurm" / "gpu_worker.sbatch").read_text(), re.MULTILINE)
+    services = [one["command"] for one in COMPOSE["services"].values() if "command" in one]
+    ours = [words for words in services if words[0] in ("prefect", "hmr-align")]
+    return [*ours, *(one["args"] for one in containers), *(line.split() for line in batch)]
+
+
+def test_workers_serve_pools_that_there_are():
+    named = [words[words.index("--pool") + 1] for words in commands() if "--pool" in words]
+    assert len(named) == 5 and set(named) == POOLS
+
+
+def test_the_server_is_set_as_ours_is():
+    of_server, of_client = (COMPOSE["services"][name]["environment"] for name in ("server", "worker"))
+    assert SERVER_ENVIRONMENT.items() <= of_server.items()
+    assert CLIENT_ENVIRONMENT.items() <= of_client.items()
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_service_of_compose(name):
+    """Ports on this machine only, volumes and services that exist, images that are built here or named by version."""
+    one = COMPOSE["services"][name]
+    assert all(port.startswith("127.0.0.1:") for port in one.get("ports", ()))
+    assert set(one.get("depends_on", ())) <= COMPOSE["services"].keys()
+    sources = [volume.partition(":")[0] for volume in one.get("volumes", ()) if volume[0] not in "./$"]
+    assert set(sources) <= COMPOSE["volumes"].keys()
+    assert one["image"] in TARGETS or not one["image"].endswith(":latest")
+    build = one.get("build")
+    if build:
+        context = DEPLOY / "docker" / build["context"]
+        assert (context / build["dockerfile"]).is_file() and f"hmr-align:{build['target']}" == one["image"]
+
+
+def test_passwords_come_from_outside():
+    """Whatever is called a password, login or key is a variable; example.env has no value for it."""
+    for service in COMPOSE["services"].values():
+        for key, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|AUTH|KEY", key):
+                assert str(value).startswith("${"), f"{key} is written out"
+    example = (DEPLOY / "docker" / "example.env").read_text()
+    wanted = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "docker" / "compose.yaml").read_text()))
+    assert wanted == set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
+    ignored = subprocess.run(["git", "check-ignore", "deploy/docker/.env"], cwd=ROOT, capture_output=True, check=False)
+    assert ignored.returncode == 0
+
+
+def test_the_image():
+    """What is copied exists and is not ignored; no root; the folders of our packages are all there."""
+    copied = {name for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
+    assert {"flows", "tasks", "hmr", "critique", "storage", "pyproject.toml"} <= copied
+    assert all((ROOT / name).exists() for name in copied)
+    let_in = {
+        line[1:] for line in (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"
+    }
+    assert copied == let_in
+    assert re.search(r"^USER 10001$", DOCKERFILE, re.MULTILINE) and "libegl1" in DOCKERFILE
+
+
+def test_pods_are_not_root_and_read_secrets():
+    deployments = [doc for doc in KUBERNETES if doc["kind"] == "Deployment"]
+    assert len(deployments) == 2
+    for doc in deployments:
+        pod = doc["spec"]["template"]
+        assert doc["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] and pod["spec"]["securityContext"]["runAsUser"] == 10001
+        (container,) = pod["spec"]["containers"]
+        assert container["image"] in TARGETS
+        assert all("secretKeyRef" in one["valueFrom"] for one in container["env"])
+        assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["spec"]["volumes"]}
+
+
+def test_the_batch_script_is_a_script():
+    subprocess.run(["bash", "-n", str(DEPLOY / "slurm" / "gpu_worker.sbatch")], check=True, timeout=30)
