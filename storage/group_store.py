@@ -237,7 +237,7 @@ class GroupStore:
 
     @property
     def _meshes(self) -> MeshStore:
-        return MeshStore(self.root / "meshes")
+        return MeshStore(self.place / "meshes")
 
     def group_sizes(self, gen: str, shard: str) -> list[int]:
         """The number of hypotheses of each group of a shard, in order."""
@@ -346,7 +346,7 @@ class GroupStore:
 
     def last_judged(self, gen: str, critic: str) -> int:
         """When this critic last judged groups of a generation, ns since 1970; 0 = never. Reads manifests only."""
-        return max((part.written_ns for parts in self._parts(gen, critic).values() for part in parts), default=0)
+        return max((part.written_ns for parts in self.parts(gen, critic).values() for part in parts), default=0)
 
     def read_verdicts(self, gen: str, critic: str, shard: str) -> list[Verdict]:
         """The newest verdict on each group of one shard, in the groups' order; groups without one are left out.

@@ -5,15 +5,15 @@ meshes/faces-<digest>.npy    faces (F, 3) int32
 """
 
 import hashlib
+import io
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.finished_file import finished_file
 from storage.records import Mesh
+from storage.remote_path import Place, write_whole
 from storage.schema import StoreError
 
 
@@ -21,18 +21,20 @@ from storage.schema import StoreError
 class MeshStore:
     """The meshes of one store. Raises StoreError for a mesh that is lost or damaged."""
 
-    root: Path
+    root: Place
 
     def write(self, mesh: Mesh) -> str:
         """Keep a mesh; returns its name. The same mesh is kept once."""
         faces_name, name = _faces_digest(mesh), mesh_digest(mesh)
         faces_path, path = self.root / f"faces-{faces_name}.npy", self.root / f"{name}.npz"
         if not faces_path.exists():
-            with finished_file(faces_path) as unfinished, unfinished.open("wb") as file:
-                np.save(file, np.asarray(mesh.faces, np.int32))
+            content = io.BytesIO()
+            np.save(content, np.asarray(mesh.faces, np.int32))
+            write_whole(faces_path, content.getvalue())
         if not path.exists():
-            with finished_file(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, vertices=mesh.vertices, faces=faces_name, topology=mesh.topology)
+            content = io.BytesIO()
+            np.savez(content, vertices=mesh.vertices, faces=faces_name, topology=mesh.topology)
+            write_whole(path, content.getvalue())
         return name
 
     def read(self, name: str) -> Mesh:
@@ -58,5 +60,5 @@ def _faces_digest(mesh: Mesh) -> str:
 
 
 @lru_cache(maxsize=8)
-def _faces(path: Path) -> NDArray[np.int32]:
-    return np.load(path)
+def _faces(path: Place) -> NDArray[np.int32]:
+    return np.load(io.BytesIO(path.read_bytes()))

@@ -89,7 +89,7 @@ def groups_of_rows(groups: pa.Table, hyps: pa.Table, mesh_of: Callable[[str], Me
     found = []
     for row, person in enumerate(people_of_rows(groups)):
         mine = slice(ends[row] - sizes[row], ends[row])
-        own = {name: values[mine].copy() for name, values in columns.items()}
+        own: dict[str, Any] = {name: values[mine].copy() for name, values in columns.items()}
         own |= _brought(makers[mine], shapes[mine], meshes[mine], mesh_of)
         found.append(
             Group(

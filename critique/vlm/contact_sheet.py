@@ -49,7 +49,7 @@ def contact_sheet(tiles: Sequence[Bytes], labels: Sequence[str], long_side: int)
     corners; no side is longer than `long_side` px.
     """
     grid = grid_of(len(tiles), tiles[0].shape[0], tiles[0].shape[1], long_side)
-    sheet = Image.new("RGB", grid.size[::-1], (20, 20, 20))
+    sheet = Image.new("RGB", (grid.size[1], grid.size[0]), (20, 20, 20))
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(max(10, round(LABEL * grid.height)))
     for place, (tile, label) in enumerate(zip(tiles, labels, strict=True)):

@@ -47,7 +47,7 @@ def spread_coverage(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _rows(settings: Settings, prefix: str, sampler: SamplerSettings) -> list[dict[str, Any]]:
-    people = Plan(settings).people("val")
+    people = Plan(settings).studio("val")
     shares = observed(model(str(settings.base.checkpoint or "default")), people, sampler)
     count = len(known(body(None), people).seen.index)
     rows: list[dict[str, Any]] = []

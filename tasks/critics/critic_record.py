@@ -59,7 +59,7 @@ def explained(store: GroupStore, version: str) -> list[str]:
         lines += [f"model, as its answers say: {', '.join(models)}"] if models else []
     else:
         lines += _text({key: value for key, value in record.items() if key != "critic"})
-    changes = read_adaptations(store.root.parent / FILE, name)
+    changes = read_adaptations(store.root.parent / FILE, name) if isinstance(store.root, Path) else []
     lines += [f"adapted to the server: {change}" for change in changes]
     for gen in store.gens():
         if name in store.critics(gen):

@@ -152,7 +152,8 @@ def _draw_best_of_m(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_cdf(axes: Axes, table: pd.DataFrame) -> None:
-    for (model, estimate), rows in table.groupby(["model", "estimate"], sort=False):
+    for model, estimate in table[["model", "estimate"]].drop_duplicates().itertuples(index=False):
+        rows = table[(table["model"] == model) & (table["estimate"] == estimate)]
         style, said = ("-", "zero noise") if estimate == "zero_noise" else ("--", "best of the group")
         axes.step(
             rows["error_mm"], rows["share"], style, where="post", color=_COLOURS.get(model), label=f"{model}, {said}"
@@ -164,9 +165,10 @@ def _draw_cdf(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_reliability(axes: Axes, table: pd.DataFrame) -> None:
-    for model, rows in table.groupby("model", sort=False):
+    for model in table["model"].unique():
+        rows = table[table["model"] == model]
         axes.plot(rows["spread_mm"], rows["error_mm"], marker="o", markersize=4, color=_COLOURS.get(model), label=model)
-    most = float(table["spread_mm"].max())
+    most = float(table["spread_mm"].to_numpy().max())
     axes.plot([0, most], [0, most], ":", color="#8a94a1", label="error = spread")
     axes.set_xlabel("spread of a joint over the group, mm")
     axes.set_ylabel("error of the joint, mm")
@@ -174,10 +176,11 @@ def _draw_reliability(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_scatter(axes: Axes, table: pd.DataFrame) -> None:
-    rows = table[table["model"] == table["model"].iloc[0]] if len(table) else table
+    named = str(table["model"].iat[0]) if len(table) else None
+    rows = table[table["model"] == named]
     axes.plot(
         rows["score"], rows["error_mm"], "o", markersize=2.5, alpha=0.35, markeredgewidth=0, color=_COLOURS["before"],
         rasterized=len(rows) > 5000,
     )  # fmt: skip
-    axes.set_xlabel(f"score ({rows['model'].iloc[0]})" if len(rows) else "score")
+    axes.set_xlabel("score" if named is None else f"score ({named})")
     axes.set_ylabel("MPJPE, mm")
