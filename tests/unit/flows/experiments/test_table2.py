@@ -65,7 +65,7 @@ def test_every_arm_and_trial_is_another_training_with_the_same_steps():
     for name in ARMS:
         for factors in [(rate, strength) for rate in RATES for strength in STRENGTHS]:
             settings = train_settings(section_of(train, name, factors), 0)
-            assert (settings.steps, settings.groups_per_step) == (320, 24)
+            assert (settings.steps, settings.groups_per_step) == (160, 24)
             assert settings.learning_rate == pytest.approx(1e-3 * factors[0])
             details.add((ARMS[name].critic, settings.model_dump_json()))
     assert len(details) == len(ARMS) * len(RATES) * len(STRENGTHS)
