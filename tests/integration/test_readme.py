@@ -63,6 +63,10 @@ BY_OTHER_TESTS = {
     "hmr-align dashboard",
     "hmr-align deploy",
     "hmr-align deploy --diff",  # test_deployment.py
+    # In tests/unit/flows/cli/test_store.py:
+    *(f"hmr-align store {what} --name default" for what in ("ls", "verify", "repair", "compact")),
+    "hmr-align store vacuum --name default --dry-run",
+    "hmr-align store export --name default --hf shared/default",
     "hmr-align doctor --free",  # test_dead_runs.py
     # In test_backup.py:
     "tar --create --file mine.tar --directory runs mine",

@@ -29,12 +29,15 @@ COMMANDS = [
     *("reflect", "memory show", "memory export", "memory import"),
     *("data formats", "data import", "data predictions", "data meshes", "data audit", "protocols"),
     *("store ls", "store verify", "store repair", "store compact", "store vacuum", "store export"),
+    *("annotate", "bench import", "bench view", "data errors", "data ranking", "distill", "experiment distill"),
+    *("rescore", "view"),
 ]
 TAKE_NO_SETTINGS = {
     *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
     *("memory show", "memory export", "memory import", "bench store", "bench startup", "bench pipeline"),
     *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
-    *("bench all", "bench compare", "data meshes", "data audit", "protocols"),
+    *("bench all", "bench compare", "data meshes", "data audit", "protocols", "bench import", "bench view"),
+    *("data errors", "data ranking", "view"),
     *("store ls", "store verify", "store repair", "store compact", "store vacuum"),
 }
 
@@ -167,6 +170,9 @@ def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
 
 
 LIGHT = {
+    "json",
+    "socket",
+    "webbrowser",
     "atexit",
     "logging",
     "threading",
