@@ -170,6 +170,7 @@ def test_doctor_prints_json_and_no_secret(tmp_path, home, monkeypatch):
 
 
 LIGHT = {
+    "errno",
     "json",
     "socket",
     "webbrowser",
