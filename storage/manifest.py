@@ -31,6 +31,9 @@ __all__ = ["Manifest", "PartlyRead", "opened"]
 
 T = TypeVar("T")
 
+THREADS = True
+"""Whether tables of a shard are encoded and written at once; False where a process forks meanwhile."""
+
 
 @dataclass
 class _Commit:
@@ -145,7 +148,7 @@ class Manifest:
         with _told(self.path.parent), ExitStack() as stack:
             if (known := log.reading().shards.get(shard)) and self._there(known, shard, content(), earlier):
                 return False
-            pool = stack.enter_context(ThreadPoolExecutor()) if len(files) > 1 else None
+            pool = stack.enter_context(ThreadPoolExecutor()) if len(files) > 1 and THREADS else None
             digest = _started(pool, content)
 
             def write(table: str) -> tuple[Callable[[], StoredFile], Any, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from storage import manifest
 from storage.finished_file import UNFINISHED
 from storage.manifest import Manifest
 
@@ -117,9 +118,11 @@ class Sweep:
     def _watched(self) -> Iterator[None]:
         for name in _OPERATIONS:
             setattr(os, name, self._wrapped(name))
+        manifest.THREADS = False  # a process is forked at each operation, and a fork has no other threads
         try:
             yield
         finally:
+            manifest.THREADS = True
             for name in _OPERATIONS:
                 setattr(os, name, self._real[name])
 
