@@ -52,6 +52,7 @@ class _Commit:
 
 _queues: dict[Any, deque[_Commit]] = {}
 """By manifest: what threads of this process want to commit."""
+os.register_at_fork(after_in_child=_queues.clear)  # a fork leaves to its parent what that was about to commit
 
 
 @dataclass(frozen=True)
