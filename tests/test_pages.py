@@ -48,7 +48,7 @@ def benchmark(rows: dict[str, float], estimate: str, error: str = "mpjpe") -> st
 
 
 def coverage(level: int) -> str:
-    samplers = ("coverage_published", "coverage", "coverage_temperature_1.5")
+    samplers = ("coverage_published", "coverage", "coverage_temperature_1.5", "coverage_mixed")
     drawn = [f"{COVERAGE[f'{name}.{level}']:.0f} %" for name in samplers]
     return f"| {level} % | {' | '.join(drawn)} |"
 

@@ -44,6 +44,7 @@ IN_ORDER = [
     "hmr-align train --probe-headroom --json headroom.json",
     "hmr-align experiment alignment --seeds 3 --json alignment.json",
     "hmr-align experiment rounds --settings deploy/settings/rounds.toml --seeds 3 --json rounds.json",
+    "hmr-align experiment table2 --settings deploy/settings/table2.toml --quick --json table2_quick.json",
     "hmr-align pretrain lab --name lab-again",
     "hmr-align critic-benchmark --critic scorer --checkpoint lab --groups model --json critic.json",
     "hmr-align experiment sampler --json sampler.json",
@@ -115,7 +116,10 @@ BY_OTHER_TESTS = {
     "hmr-align convert runs/mine/training/round1/policy.safetensors back.pth",
 }
 SMALLER = {"150": "4", "3": "1", "7": "1"}  # steps, seeds and rounds
-FEWER = {"experiment rounds": ("--arms", "group,dpo,scorer")}  # the other critics' runs are in the study of alignment
+FEWER = {
+    "experiment rounds": ("--arms", "group,dpo,scorer"),  # the other critics' runs are in the study of alignment
+    "experiment table2": ("--arms", "group,dpo_5,shuffled"),
+}
 
 
 def test_pages_have_these_commands_and_no_others():
