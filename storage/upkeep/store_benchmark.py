@@ -232,6 +232,10 @@ def made_up(random: np.random.Generator, count: int, *, blank: bool = False) -> 
     ]  # fmt: skip
 
 
+_BROUGHT = ("made_by", "shape", "mesh")
+"""Columns that only other models' answers fill."""
+
+
 def write_plainly(groups: Sequence[Group], first: Path, second: Path) -> None:
     """The baseline: columns stacked and written, each table to its file."""
     first.parent.mkdir(parents=True, exist_ok=True)
@@ -242,11 +246,18 @@ def write_plainly(groups: Sequence[Group], first: Path, second: Path) -> None:
     _write_table(pa.table([_stacked(field, one[field.name]) for field in GROUPS], schema=GROUPS), first)
     many = {"group_id": np.repeat(ids, HYPOTHESES), "hypothesis": np.tile(np.arange(HYPOTHESES), len(groups))}
     many["seed"] = np.concatenate([group.seeds for group in groups])
-    many |= {name: np.concatenate([getattr(group, name) for group in groups]) for name in HYPS.names[3:]}
+    many |= {
+        name: np.concatenate([getattr(group, name) for group in groups])
+        for name in HYPS.names[3:]
+        if name not in _BROUGHT
+    }
+    many |= dict.fromkeys(_BROUGHT, [None] * len(many["seed"]))
     _write_table(pa.table([_stacked(field, many[field.name]) for field in HYPS], schema=HYPS), second)
 
 
 def _stacked(field: pa.Field, values: Any) -> pa.Array:
+    if all(value is None for value in values):
+        return pa.nulls(len(values), field.type)
     if pa.types.is_fixed_size_list(field.type):
         return pa.FixedSizeListArray.from_arrays(np.stack(values).reshape(-1), type=field.type)
     if pa.types.is_fixed_size_binary(field.type):

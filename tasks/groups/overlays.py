@@ -33,20 +33,15 @@ from storage.finished_file import finished_file, write_bytes, write_text
 from storage.picture_file import Encoding, animated, encoded
 from storage.picture_store import Pictures, PictureStore, digest_of
 from storage.records import DrawnGroup, Group, Person
+from tasks.groups.look import DRAWN_AS, LOOK
 from tasks.groups.sampled_groups import body
 from tasks.run.settings import OverlaySection
 
 log = logging.getLogger(__name__)
 
 SILHOUETTE = 64
-DRAWN_AS = 2
-"""Raise it whenever pictures of the same bodies change, in `hmr/rendering` or here: stored ones are drawn again. Raise
-`PROMPT_VERSION` in `critique/vlm/prompt.py` with it: a critic that sees other pictures must not continue old verdicts.
-"""
 ALL = Sight()
 Done = TypeVar("Done")
-LOOK = {"size", "opacity", "contour", "outline", "limbs", "antialias", "ground"}
-"""Keys of [overlay] that change pictures."""
 MARGIN = 1.25
 """Overlays show this many times the model crop, so that a mesh far from the person is still visible."""
 

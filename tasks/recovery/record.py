@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.finished_file import read_again
-from tasks.groups.overlays import DRAWN_AS, LOOK
+from tasks.groups.look import DRAWN_AS, LOOK
 from tasks.run.settings import Settings, SettingsError
 
 FILE = "photograph.json"

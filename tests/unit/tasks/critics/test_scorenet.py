@@ -88,7 +88,7 @@ def test_its_settings_are_closed_and_its_path_is_made_absolute(tmp_path, monkeyp
 
 
 def test_it_chooses_in_the_benchmark_when_it_is_the_runs_critic():
-    for name, chosen in {"scorenet": "scorenet", "evidence": "evidence", "vlm": "evidence"}.items():
+    for name, chosen in {"scorenet": "scorenet", "evidence": "evidence", "vlm": "vlm", "oracle": "evidence"}.items():
         assert choosing_critic(CriticSection(name=name)).name == chosen
 
 
