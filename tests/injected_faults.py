@@ -30,6 +30,8 @@ FAULTS = ("before", "half", "after")
 ENDS = ("exception", "death")
 _OPERATIONS = ("open", "fsync", "replace", "rename", "unlink", "mkdir")
 _JOURNALS = "_journal-*.jsonl"
+_PATIENCE = 30
+"""Seconds until a child that goes on is killed: it may wait for a thread that no fork has, as TensorBoard's writer."""
 _DIED, _RAISED, _SWALLOWED, _WRONG = 70, 71, 72, 73
 
 
@@ -160,6 +162,7 @@ class Sweep:
         companion = self._fork(self._resume) if self.processes > 1 else None
         if (child := os.fork()) == 0:
             self._child = True
+            signal.alarm(_PATIENCE)
             if when == "half":
                 kept = _counting(place)  # of a file that grows the rest alone can be half there
                 os.truncate(place, kept + (place.stat().st_size - kept) // 2)
