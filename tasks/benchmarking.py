@@ -252,12 +252,15 @@ def person_records(people: StudioPeople, seen: SeenPeople) -> list[Person]:
     ]
 
 
-def choosing_critic(section: CriticSection, chosen: str | None = None) -> CriticSection:
-    """The critic that selects hypotheses in the benchmark: `chosen`, else the run's own; evidence instead of one that
-    knows the truth.
+def choosing_critic(section: CriticSection, chosen: str | None = None, *, drawn_people: bool = False) -> CriticSection:
+    """The critic that selects hypotheses in the benchmark: `chosen`, else the run's own.
+
+    Evidence instead of one that knows the truth, and, unless it is `chosen`, of one that asks a server about the
+    studio's drawn people: nobody pays for those unasked.
     """
+    unasked = chosen is None and drawn_people and section.asks_server
     section = section.named(chosen or section.name)
-    return section.named("evidence") if section.needs_truth else section
+    return section.named("evidence") if section.needs_truth or unasked else section
 
 
 def benchmark_sampler(sample: Sample, base: HmrModel) -> SamplerSettings:
@@ -290,7 +293,8 @@ def benchmark_model(
         return result
     base, body_model = model(model_path), body(body_path)
     sampler = benchmark_sampler(sample, base)
-    critic = make_critic(choosing_critic(critic_section, section.critic), seed=0, folder=folder)
+    chooses = choosing_critic(critic_section, section.critic, drawn_people=isinstance(people, StudioPeople))
+    critic = make_critic(chooses, seed=0, folder=folder)
     pending = 0
 
     def measured(some: slice) -> tuple[Evaluation, NDArray[np.float64]]:

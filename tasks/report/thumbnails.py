@@ -21,6 +21,8 @@ FOLDER = "report"
 GRID, GRID_SIDE = 200, 128
 """px of an overlay and of its side view in the grid of a group; together some 9 kB."""
 
+_END = b"\xff\xd9"  # of every JPEG
+
 MIDDLE = 256
 """px of the pictures that are compared side by side."""
 
@@ -84,10 +86,12 @@ def put(path: Path, content: bytes) -> None:
 
 
 def _whole(path: Path) -> bool:
-    """Whether a thumbnail is there; after a power cut it may be empty."""
+    """Whether a thumbnail is there to its end; after a power cut it may be empty or short."""
     try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
+        with path.open("rb") as file:
+            file.seek(-len(_END), os.SEEK_END)
+            return file.read() == _END
+    except OSError:
         return False
 
 

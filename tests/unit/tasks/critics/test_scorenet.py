@@ -17,7 +17,7 @@ from storage.records import DrawnGroup, Group
 from tasks.benchmarking import choosing_critic
 from tasks.critics.scorenet import scorenet_critic, scorenet_scores
 from tasks.groups.pictures import pictures
-from tasks.run.settings import CriticSection, ScoreNetSettings, SettingsError, load_settings
+from tasks.run.settings import CriticSection, PanelSettings, ScoreNetSettings, SettingsError, load_settings
 from tasks.scoring import make_critic
 from tests.factories import make_group, make_person
 
@@ -90,6 +90,10 @@ def test_its_settings_are_closed_and_its_path_is_made_absolute(tmp_path, monkeyp
 def test_it_chooses_in_the_benchmark_when_it_is_the_runs_critic():
     for name, chosen in {"scorenet": "scorenet", "evidence": "evidence", "vlm": "vlm", "oracle": "evidence"}.items():
         assert choosing_critic(CriticSection(name=name)).name == chosen
+    asks = CriticSection(name="panel", panel=PanelSettings(members={"evidence": 1.0, "vlm": 1.0}))
+    assert choosing_critic(asks).name == "panel"
+    assert choosing_critic(asks, drawn_people=True).name == "evidence"  # nobody pays for drawn people unasked
+    assert choosing_critic(asks, "vlm", drawn_people=True).name == "vlm"
 
 
 @pytest.mark.slow
