@@ -358,7 +358,7 @@ class Benchmark(Section):
     bootstrap: Annotated[int, Field(ge=0, le=1_000_000)] = 1000  # resamples over images for the intervals; 0 = none
     # fit = no ground truth; published = true camera and true root depth, as the published evaluations take them
     protocol: Literal["fit", "published"] = "fit"
-    # which critic chooses hypotheses; none = the run's own, within its budget; evidence instead of a vlm on drawn people
+    # which critic chooses hypotheses; none = the run's own, within its budget, but no vlm on the studio's people
     critic: str | None = None
 
 
