@@ -30,7 +30,7 @@ FAULTS = ("before", "half", "after")
 ENDS = ("exception", "death")
 _OPERATIONS = ("open", "fsync", "replace", "rename", "unlink", "mkdir")
 _JOURNALS = "_journal-*.jsonl"
-_PATIENCE = 30
+_PATIENCE = 10
 """Seconds until a child that goes on is killed: it may wait for a thread that no fork has, as TensorBoard's writer."""
 _DIED, _RAISED, _SWALLOWED, _WRONG = 70, 71, 72, 73
 

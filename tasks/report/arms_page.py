@@ -55,10 +55,11 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def page(gains: pd.DataFrame, split: str) -> str:
     """The page as markdown."""
     head = ["| arm | " + " | ".join(COLUMNS.values()) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
-    lines = [
-        f"| {arm} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
+    rows = [
+        [arm, *("" if np.isnan(value) else f"{value:.1f}" for value in row)]
         for arm, row in zip(gains.index, gains.values)
     ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([
         "# Objectives on the same groups and verdicts", "",
         f"How much lower errors on `{split}` are than the base's, %; the last column: diversity left, % of the base's. "
