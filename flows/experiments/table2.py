@@ -31,7 +31,7 @@ from tasks.run.settings import Settings, SettingsError, Train, validate
 from tasks.sampling import model
 from tasks.training import Trained, train_round
 
-PAIRS = {"objective": "pairwise", "beta": 15.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 5}
+PAIRS = {"objective": "pairwise", "beta": 5.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 5}
 """DPO, with the strength that was chosen on `val`; as published there is no pull to the reference."""
 
 
