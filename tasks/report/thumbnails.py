@@ -1,4 +1,4 @@
-"""Small copies of pictures beside the report: made once, found again by their source, its time, and how they are cut.
+"""Small copies of pictures beside the report: made once, found again by their source's content and how they are cut.
 
 The report's pages load them when they come into view, so that a page stays small whatever is drawn for it.
 """
@@ -52,9 +52,7 @@ class Thumbnails:
 
     def of(self, path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
         """File name, in `folder`, of a square part of a picture at `size` px at most; it is made if it is not there."""
-        state = path.stat()
-        inside = path.relative_to(self.run) if path.is_relative_to(self.run) else path
-        key = f"{inside}:{state.st_mtime_ns}:{state.st_size}:{size}:{quality}:{box}"
+        key = f"{hashlib.sha256(path.read_bytes()).hexdigest()}:{size}:{quality}:{box}"
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.jpg"
         if name not in self.used:
             self.used.add(name)

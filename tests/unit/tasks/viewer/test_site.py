@@ -101,6 +101,7 @@ def test_the_gallery_keeps_few_cards_and_reaches_all(page, address):
 
 def test_search_filter_and_sort_stand_in_the_address(page, address):
     page.goto(address)
+    page.wait_for_selector(".slot")
     page.keyboard.press("/")
     page.keyboard.type("street_0007")
     page.wait_for_function("() => document.querySelector('.count').textContent.startsWith('10 of')")
