@@ -104,7 +104,7 @@ def test_search_filter_and_sort_stand_in_the_address(page, address):
     page.wait_for_selector(".slot")
     page.keyboard.press("/")
     page.keyboard.type("street_0007")
-    page.wait_for_function("() => document.querySelector('.count').textContent.startsWith('10 of')")
+    page.wait_for_function("() => document.querySelector('.count')?.textContent.startsWith('10 of')")
     assert shown(page) == [f"street {number:05d}" for number in range(70, 80)]
     page.select_option("select >> nth=-1", "mean")  # sort by
     page.wait_for_function("() => location.hash.includes('sort=-mean')")
@@ -113,7 +113,7 @@ def test_search_filter_and_sort_stand_in_the_address(page, address):
         assert time.monotonic() < deadline
         page.wait_for_timeout(50)
     page.reload()  # a deep link
-    page.wait_for_function("() => document.querySelector('.count').textContent.startsWith('10 of')")
+    page.wait_for_function("() => document.querySelector('.count')?.textContent.startsWith('10 of')")
     assert shown(page) == order and page.input_value("input[type=search]") == "street_0007"
 
 
