@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from critique.critic import Critic, ManyCritic, Sight, seeded_random, sight_of
+from critique.critic import Critic, ManyCritic, Needs, Sight, needs_of, seeded_random, sight_of
 from storage.records import DrawnGroup, Verdict
 
 
@@ -35,6 +35,11 @@ class NoisyCritic:
     def sight(self) -> Sight:
         """What the inner critic's pictures show."""
         return sight_of(self.inner) or Sight()
+
+    @property
+    def needs(self) -> Needs:
+        """What the inner critic needs."""
+        return needs_of(self.inner)
 
     def judge(self, group: DrawnGroup) -> Verdict:
         """The inner critic's verdict, with errors."""

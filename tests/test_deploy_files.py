@@ -96,4 +96,6 @@ def test_pods_are_not_root_and_read_secrets():
 
 
 def test_the_batch_script_is_a_script():
-    subprocess.run(["bash", "-n", str(DEPLOY / "slurm" / "gpu_worker.sbatch")], check=True, timeout=30)
+    script = str(DEPLOY / "slurm" / "gpu_worker.sbatch")
+    done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
