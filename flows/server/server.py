@@ -50,6 +50,7 @@ USUAL_PORT = 4200
 START_LIMIT = 180.0  # seconds; the first start on a slow disk builds the database
 START_NOTICE = 30.0  # seconds after which the user is asked to wait
 AUTH = "PREFECT_API_AUTH_STRING"
+EVENTS_LIMIT = 10.0  # seconds for the last events of a program
 STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -336,17 +337,25 @@ def recording_into(server: Server) -> Iterator[None]:
     for name in unwanted:
         del os.environ[name]
     os.environ.update(wanted)
+    _send_events()  # to the server they are of: prefect's one sender keeps the address at which it began
     try:
         with _fresh_prefect_settings() if "prefect" in sys.modules else nullcontext():
             if is_loopback(server.api_url) and proxies_in(os.environ):
                 reach_loopback_directly()
             yield
     finally:
+        _send_events()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _send_events() -> None:
+    """Wait until the events of this process have reached their server; a silent server holds nobody up for long."""
+    if worker := sys.modules.get("prefect.events.worker"):
+        worker.EventsWorker.drain_all(timeout=EVENTS_LIMIT)
 
 
 @contextmanager

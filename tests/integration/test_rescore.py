@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-from prefect.events.worker import EventsWorker
 
 from critique.endpoint.loopback import LoopbackVlm, good
 from flows.record import approval
@@ -25,10 +24,8 @@ def server(tmp_path_factory):
         patch.setenv("HMR_ALIGN_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setattr(approval, "POLL", 1)
-        EventsWorker.drain_all()  # of other tests in this process: it would send to a server of theirs
         with prefect_server():
             yield
-        EventsWorker.drain_all()
 
 
 @pytest.fixture(scope="module")
