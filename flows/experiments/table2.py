@@ -1,8 +1,8 @@
 """The study of objectives: every arm learns from one stored set of groups and verdicts (Table 2 of the paper).
 
 One generation of the base's groups is drawn, and each critic judges it once. Then every arm trains on these verdicts
-for the same number of steps, and once more (`.own`) with the rate and the strength that were best for it on `val`, out
-of the same number of trials for every arm. `test` is read once for each row.
+for the same number of steps. Those with the settings' critic train once more (`.own`) with the rate and the strength
+that were best for them on `val`, out of the same number of trials for every arm. `test` is read once for each row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,13 @@ from tasks.training import Trained, train_round
 PAIRS = {"objective": "pairwise", "beta": 5.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 5}
 """DPO, with the strength that was chosen on `val`; as published there is no pull to the reference."""
 
+NARROWING = {"objective": "nft", "kappa_per_beta": 0.1, "centre_residuals": True}
+"""The objective of `group` before it kept the policy's spread."""
+
+
+def _dpo(**pairs: Any) -> dict[str, Any]:
+    return {"preset": "studio", "overrides": PAIRS | pairs}
+
 
 class Arm(NamedTuple):
     """One row of the table: whose verdicts, and what differs from the settings' [train]."""
@@ -45,17 +52,18 @@ class Arm(NamedTuple):
 
 ARMS: Mapping[str, Arm] = {
     "sft_best": Arm(None, {"preset": "sft_best_of_g", "overrides": {"top_k": 3}}, "top_k"),
-    "dpo_best_worst": Arm(None, {"overrides": PAIRS | {"pairs": "best_worst", "top_k": 1}}),
-    "dpo_5": Arm(None, {"overrides": PAIRS}),
-    "dpo_all": Arm(None, {"overrides": PAIRS | {"pairs": "all_pairs"}}),
+    "dpo_best_worst": Arm(None, _dpo(pairs="best_worst", top_k=1)),
+    "dpo_5": Arm(None, _dpo()),
+    "dpo_all": Arm(None, _dpo(pairs="all_pairs")),
     "group_linear": Arm(None, {"preset": "paper_eq6", "overrides": {}}),
     "group_dgpo": Arm(None, {"preset": "released_dgpo", "overrides": {}}),
+    "group_nft": Arm(None, {"preset": "studio", "overrides": NARROWING}),
     "group": Arm(),
-    "dpo_5_scorer": Arm("scorer", {"overrides": PAIRS}),
+    "dpo_5_scorer": Arm("scorer", _dpo()),
     "group_scorer": Arm("scorer"),
-    "dpo_5_panel": Arm("panel", {"overrides": PAIRS}),
+    "dpo_5_panel": Arm("panel", _dpo()),
     "group_panel": Arm("panel"),
-    "dpo_5_oracle": Arm("oracle", {"overrides": PAIRS}),
+    "dpo_5_oracle": Arm("oracle", _dpo()),
     "group_oracle": Arm("oracle"),
     "shuffled": Arm("shuffled"),
 }
@@ -104,7 +112,7 @@ def table2(
             for seed in range(1 if quick else seeds + (2 if name in DECIDING else 0)):
                 trained = _trained(plan, name, seed, (1.0, 1.0))
                 found.setdefault(name, []).append(_measured(plan, f"{name}-{seed}", str(trained.checkpoint), split))
-        for name in () if quick else arms:
+        for name in () if quick else (name for name in arms if ARMS[name].critic is None):
             chosen[name] = _search(plan, name)
             for seed in range(seeds + (2 if name in DECIDING else 0)):
                 trained = _trained(plan, name, seed, chosen[name])
@@ -172,7 +180,8 @@ def _search(plan: Plan, name: str) -> tuple[float, float]:
 def _search_rows(plan: Plan, chosen: Mapping[str, tuple[float, float]], quick: bool) -> list[dict[str, Any]]:
     rows = []
     for name, best in chosen.items():
-        for factors in [(1.0, 1.0)] if quick else [(rate, strength) for rate in RATES for strength in STRENGTHS]:
+        searched = not quick and ARMS[name].critic is None
+        for factors in [(rate, strength) for rate in RATES for strength in STRENGTHS] if searched else [(1.0, 1.0)]:
             for what, gain in zip(("zero_noise", "best20"), _looks(plan, name, 0, factors)):
                 metric = f"table2.search.{name}.{what}"
                 rows.append(_row(metric, gain, "% less MPJPE on val", "the base before") | {

@@ -8,6 +8,7 @@
 | `guard` | Decides from validation alone when training must stop, and which step was the best |
 | `learner` | What is trained: a copy of a model's noise predictor, and optionally of its encoder, with adapters |
 | `objectives/` | Training objectives: from noise errors and advantages of whole groups to one loss. Torch only |
+| `spread_pull` | Takes out of advantages what nearness to the group's mean explains: a policy keeps its spread |
 | `train_benchmark` | Speed of training: what the skipped reference saves, how long loading takes, how memory grows |
 | `train_settings` | Settings of one round of fine-tuning, and the learning rate that follows from them |
 | `trainer` | Fine-tuning of a policy on scored groups: the loop around the objectives |

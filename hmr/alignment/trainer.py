@@ -35,6 +35,7 @@ from hmr.alignment.objectives import (
     noise_errors,
 )
 from hmr.alignment.objectives import step_weights as weights_of_steps
+from hmr.alignment.spread_pull import SpreadPull, spread_pull, without_spread_pull
 from hmr.alignment.train_settings import TrainSettings, learning_rate_share
 from hmr.alignment.training_state import load_state, save_state, weights_of
 from hmr.diffusion.condition import Condition
@@ -52,6 +53,9 @@ __all__ = [
     "make_accelerator",
     "train_policy",
 ]
+
+PULL_GROUPS = 512
+"""Groups on which `keep_spread` is measured before the first step: those that training takes first."""
 
 LONGEST_WAIT = timedelta(hours=12)
 """Longest time that the other processes wait while one validates and writes a checkpoint."""
@@ -195,6 +199,7 @@ class _Training:
         self.source, self.accelerator, self.states = source, accelerator, states
         self.advantages, self.counts = count_groups(source, self.objective)
         self.shards = _kept_rows(source, self.advantages)
+        self.pull = self._measured_pull() if self.objective.keep_spread else None
         device = accelerator.device
         self.model = model.to(device).eval()
         held_to = self.model if reference is None else reference.to(device).eval()
@@ -293,15 +298,28 @@ class _Training:
                 f"train_encoder = {str(self.settings.train_encoder).lower()}, but the source gives {kind}: "
                 "open it with the same setting"
             )
-        advantages = Advantages(*(part[rows] for part in self.advantages))
+        own = self._advantages(rows[mine], groups)
+        every = [own] if ranks == 1 else gather_object([own])
         batch = _Batch(
             groups.to(device),
-            Advantages(*(part[mine].to(device) for part in advantages)),
+            Advantages(*(part.to(device) for part in own)),
             drawn.steps[mine].to(device),
             drawn.noise[mine].to(device),
         )
-        theirs = Advantages(*(part[torch.cat(turns)].to(device) for part in advantages))
+        theirs = Advantages(*(torch.cat(parts).to(device) for parts in zip(*every)))
         return batch, theirs, _rewards(self.source.scores[rows], self.counts)
+
+    def _measured_pull(self) -> SpreadPull:
+        """The same in every process and after each restart: of the groups that training takes first."""
+        take = {"window": self.source.window, "seed": self.settings.seed}
+        rows = torch.from_numpy(rows_of_step(self.shards, 0, PULL_GROUPS, **take))
+        latents = [self.source.fetch(some).latents for some in rows.split(self.settings.groups_per_step)]
+        return spread_pull(torch.cat(latents), Advantages(*(part[rows] for part in self.advantages)))
+
+    def _advantages(self, rows: Tensor, groups: GroupBatch) -> Advantages:
+        """Of the groups of some rows, as the objective wants them."""
+        advantages = Advantages(*(part[rows] for part in self.advantages))
+        return advantages if self.pull is None else without_spread_pull(advantages, groups.latents, self.pull)
 
     def _gradients(self, batch: _Batch, images: int, watching: bool) -> tuple[float, GroupErrors]:
         """Gradients of the whole step in every process: the loss, and the errors of all groups in turn."""

@@ -308,7 +308,9 @@ class Align(Section):
 class Train(Section):
     """One round of fine-tuning; what is unset comes from the preset."""
 
-    preset: Literal["studio", "stable", "paper_eq6", "released_dgpo", "adhmr_dpo", "sft_best_of_g"] = "studio"
+    preset: Literal["studio", "keep_spread", "stable", "paper_eq6", "released_dgpo", "adhmr_dpo", "sft_best_of_g"] = (
+        "studio"
+    )
     steps: Count | None = None
     groups_per_step: Count | None = None
     learning_rate: Positive | None = None

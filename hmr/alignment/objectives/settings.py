@@ -74,6 +74,9 @@ class ObjectiveSettings(BaseModel):
     per_head: bool = True
     """False joins all heads into one mean over all dims before anything else."""
     advantage: AdvantageSettings = AdvantageSettings()
+    keep_spread: bool = False
+    """Take out of the advantages what mere nearness to the group's mean explains, so that the policy is moved and not
+    narrowed; see `hmr.alignment.spread_pull`."""
 
     lambda_t: Literal["const", "x0", "min_snr", "elbo"] = "const"
     """Weight of a step's noise errors; see `step_weights`."""

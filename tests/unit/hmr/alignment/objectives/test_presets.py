@@ -79,7 +79,7 @@ def test_a_part_of_the_advantage_leaves_the_rest_as_the_preset_has_it():
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="Did you mean 'stable'"):
         preset("stabel")
-    with pytest.raises(ValueError, match="There are: adhmr_dpo, paper_eq6, "):
+    with pytest.raises(ValueError, match="There are: adhmr_dpo, keep_spread, paper_eq6, "):
         trainer_settings("xyz")
     with pytest.raises(ValidationError, match="kapa"):
         preset("stable", kapa=1.0)
