@@ -68,7 +68,7 @@ def _deviations(latents: Tensor, counted: Tensor) -> Tensor:
 
 def _distances(deviations: Tensor, variances: Tensor) -> Tensor:
     moving = variances > 0
-    return (deviations[..., moving].square() / variances[moving]).mean(-1)
+    return (deviations[..., moving].square() / variances[moving]).sum(-1) / moving.sum().clamp(min=1)
 
 
 def _size(values: Tensor, counted: Tensor) -> Tensor:
