@@ -3,7 +3,8 @@
 #   make align                  the whole job on the embedded default
 #   make align IMAGES=photos    the same on your photographs
 #   make align ARGS="--rounds 1 --name quick"
-#   make test                   all tests; the whole job is among them, as a user runs it
+#   make test                   the tests; the whole job is among them, as a user runs it
+#   make test-long              those that take minutes each: studies, Ray, faults at many places
 #   make smoke                  the whole job once, on too few people to learn much from
 #   make quick                  the tests that take seconds
 #   make coverage               the same, with the branches that they take, which must not become fewer
@@ -13,7 +14,7 @@
 #   make picture                README's picture, drawn anew with the default base
 
 .DEFAULT_GOAL := help
-.PHONY: help setup align test smoke quick coverage lint docs audit picture clean
+.PHONY: help setup align test test-long smoke quick coverage lint docs audit picture clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -53,18 +54,21 @@ align: $(INSTALLED)
 	$(BIN)/hmr-align align --settings $(SETTINGS) $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
 test: $(INSTALLED)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: $(INSTALLED)
+	$(PYTEST) -m long --timeout 1500 $(ARGS)
 
 smoke: $(INSTALLED)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && HMR_ALIGN_HOME="$$scratch/home" \
 		$(BIN)/hmr-align align --settings deploy/settings/smoke.toml --out "$$scratch/runs"
 
 quick: $(INSTALLED)
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not long" $(ARGS)
 
 # Half as slow again, so not a part of `make test`.
 coverage: $(INSTALLED)
-	$(PYTEST) -m "not slow" --cov $(ARGS)
+	$(PYTEST) -m "not slow and not long" --cov $(ARGS)
 
 lint: $(LINTERS) docs
 	$(BIN)/ruff check .

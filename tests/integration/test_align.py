@@ -117,7 +117,7 @@ WRITTEN = ("store/groups/*/*.parquet", "training/*/states/*.pt")
 """Two of the stages; faults at file operations of all of them are in test_faults.py."""
 
 
-@pytest.mark.parametrize("after", WRITTEN)
+@pytest.mark.parametrize("after", [WRITTEN[0], pytest.param(WRITTEN[1], marks=pytest.mark.long)])
 def test_a_killed_run_resumes_to_the_same_store(programs, studio_run, tmp_path, after):
     whole, _ = studio_run
     arguments = ("align", "--settings", programs.tiny, "--out", tmp_path, "--name", "killed")
@@ -202,6 +202,7 @@ def test_a_vision_language_model_judges_and_its_failures_are_abstentions(program
         assert not file.is_file() or key.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.long
 def test_the_study_of_rounds_part_by_part(programs, tmp_path):
     """One thing changed at a time, in two rounds; nothing of `test` is looked at. Every part's settings: unit test."""
     settings = tmp_path / "parts.toml"

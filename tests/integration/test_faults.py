@@ -44,7 +44,7 @@ EVERY = 211
 """Of the faults, so many are passed over for one that is injected; a prime, so that all kinds come to their turn."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc to name open files")
 def test_a_run_survives_faults_anywhere(tmp_path):
     environment = {

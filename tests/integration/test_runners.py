@@ -51,7 +51,7 @@ def by_threads(job) -> dict[str, object]:
     return contents(job("threads"))
 
 
-@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
+@pytest.mark.parametrize("runner", ["processes", "dask", pytest.param("ray", marks=pytest.mark.long)])
 def test_every_runner_makes_the_same(job, by_threads, runner):
     assert contents(job(runner)) == by_threads
 

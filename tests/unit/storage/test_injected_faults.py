@@ -53,7 +53,7 @@ def test_some_faults(tmp_path):
     assert sweep.count >= 8 and not sweep.faults, "\n".join(sweep.faults)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("processes", "every"), [(1, 4), (2, 11)])
 def test_more_faults(tmp_path, processes, every):
     sweep = swept(tmp_path / "run", processes=processes, every=every)

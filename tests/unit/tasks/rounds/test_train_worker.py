@@ -140,9 +140,9 @@ def test_settings_that_do_not_fit_together_are_refused_at_the_door():
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(root):
     """Two gloo processes with three and two groups of each step; weights and curves agree but for rounding."""
-    train(spec(root, "one"), nothing)
+    train(spec(root, "one", preset="keep_spread"), nothing)
     details = []
-    run_processes(spec(root, "two", processes=2), 2, details.append)
+    run_processes(spec(root, "two", preset="keep_spread", processes=2), 2, details.append)
     assert [message["row"]["step"] for message in details if "row" in message] == list(range(1, 9))
     one, two = curves(root, "one"), curves(root, "two")
     assert list(one) == list(two)
