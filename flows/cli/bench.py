@@ -99,14 +99,15 @@ def bench_train(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each kind; their median counts.")] = 40,
     json_file: JsonFile = None,
 ) -> None:
-    """Speed of a training step with and without the reference, share of loading, memory over a large store.
+    """Speed of a training step with and without the reference, where its time goes, memory over a large store.
 
     Example: hmr-align bench train --json train.json
     """
-    from hmr.alignment.train_benchmark import measure_device, measure_reference
+    from hmr.alignment.train_benchmark import measure_device, measure_reference, measure_step
     from tasks.benchmarks.train_benchmark import measure_streaming
 
-    tell_measurements([*measure_reference(rounds=rounds), *measure_streaming(), *measure_device()], json_file)
+    rows = [*measure_reference(rounds=rounds), *measure_step(rounds=rounds), *measure_streaming(), *measure_device()]
+    tell_measurements(rows, json_file)
 
 
 @bench.command("metrics")
@@ -167,6 +168,24 @@ def bench_pipeline(
     tell_measurements(measure_pipeline(photographs, rounds), json_file)
 
 
+@bench.command("growth")
+def bench_growth(
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
+    most: Annotated[int, typer.Option(metavar="N", min=2, help="Largest number of photographs.")] = 400,
+    hypotheses: Annotated[int, typer.Option(metavar="N", min=3, help="Largest number of hypotheses.")] = 200,
+    json_file: JsonFile = None,
+) -> None:
+    """How the time from photograph to verdict grows with photographs, hypotheses and critics.
+
+    Example: hmr-align bench growth --json growth.json
+    """
+    from flows.cli.measuring.growth_benchmark import PHOTOGRAPHS, SIZES, measure_growth
+
+    counts = [count for count in PHOTOGRAPHS if count < most] or [most // 2]
+    sizes = [size for size in SIZES if size < hypotheses] or [hypotheses // 2]
+    tell_measurements(measure_growth([*counts, most], [*sizes, hypotheses], rounds), json_file)
+
+
 @bench.command("people")
 def bench_people(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 3,
@@ -224,7 +243,7 @@ def bench_all(json_file: JsonFile = None) -> None:
     from flows.cli.measuring.pipeline_benchmark import measure_pipeline
     from flows.cli.measuring.render_bench import measure_render
     from flows.cli.measuring.startup_benchmark import measure_startup
-    from hmr.alignment.train_benchmark import measure_reference
+    from hmr.alignment.train_benchmark import measure_reference, measure_step
     from hmr.body.body_benchmark import measure_bodies
     from hmr.detection.people_benchmark import measure_people
     from hmr.metrics.metrics_benchmark import measure_metrics
@@ -247,7 +266,7 @@ def bench_all(json_file: JsonFile = None) -> None:
             "render": lambda: measure_render(512, rounds=5, views=60),
             "import": lambda: measure_import(20_000),
             "sampler": lambda: measure_sampler(rounds=3),
-            "train": lambda: measure_reference(rounds=20),
+            "train": lambda: [*measure_reference(rounds=20), *measure_step(rounds=20)],
             "critic": lambda: measure_client((0.3,), 32, 64),
         }
         for name, measure in parts.items():

@@ -38,7 +38,7 @@ from hmr.alignment.objectives import step_weights as weights_of_steps
 from hmr.alignment.spread_pull import SpreadPull, spread_pull, without_spread_pull
 from hmr.alignment.train_settings import TrainSettings, learning_rate_share
 from hmr.alignment.training_state import load_state, save_state, weights_of
-from hmr.diffusion.condition import Condition
+from hmr.diffusion.condition import Condition, Observation
 from hmr.diffusion.noise_schedule import DATA_SCALE, alpha_bars, diffuse
 from hmr.models.base_model import HmrModel
 
@@ -160,6 +160,33 @@ class StepTaker:
     def take(self, step: int) -> dict[str, float]:
         """One optimiser step on the groups of step number `step` of a run; returns the numbers that a run logs."""
         return self._training.take(step)
+
+    def reference_pass(self, step: int) -> Callable[[], Tensor]:
+        """The reference's forward pass on the groups of a step, to be timed by itself."""
+        inputs = self._inputs(step)
+
+        def forward() -> Tensor:
+            with torch.no_grad():
+                return self._training.reference(*inputs)
+
+        return forward
+
+    def policy_pass(self, step: int) -> Callable[[], None]:
+        """Forward and backward through the policy on the groups of a step, without any objective, to be timed."""
+        inputs = self._inputs(step)
+
+        def forward_and_backward() -> None:
+            self._training.policy(*inputs).square().mean().backward()
+
+        return forward_and_backward
+
+    def _inputs(self, step: int) -> tuple[Condition | Observation, Tensor, Tensor]:
+        batch, _, _ = self._training._batch(step)
+        return (
+            batch.groups.condition,
+            diffuse(batch.groups.latents, batch.noise, batch.steps, self._training.table),
+            batch.steps,
+        )
 
 
 @dataclass

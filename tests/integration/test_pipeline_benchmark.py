@@ -1,4 +1,4 @@
-"""`bench pipeline` on a few photographs: every way runs, and the numbers hang together."""
+"""`bench pipeline` and `bench growth` on a few photographs: all runs, and the numbers hang together."""
 
 import json
 
@@ -15,3 +15,11 @@ def test_all_ways_are_measured(programs, tmp_path):
     shares = [row["value"] for name, row in rows.items() if name.startswith("pipeline.share_")]
     assert len(shares) == 3 and sum(shares) == pytest.approx(100)
     assert rows["pipeline.scaling"]["ratio"] == rows["pipeline.scaling"]["value"]
+
+
+def test_growth_is_told_for_every_count(programs, tmp_path):
+    file = tmp_path / "growth.json"
+    programs.run("bench", "growth", "--rounds", 1, "--most", 4, "--hypotheses", 6, "--json", file)
+    rows = {row["metric"]: row["value"] for row in json.loads(file.read_text())["results"]}
+    assert {"growth.photographs_2", "growth.photographs_4", "growth.hypotheses_3", "growth.hypotheses_6"} <= rows.keys()
+    assert rows["growth.critic_evidence_ms"] > 0 and rows["growth.critic_scorer_ms"] > 0

@@ -2,6 +2,7 @@
 
 | file | what |
 |---|---|
+| `growth_benchmark` | How the time from photograph to verdict grows with photographs, hypotheses and critics |
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |
 | `render_bench` | What `bench render` measures |
 | `startup_benchmark` | Seconds until a command on one photograph is done, and what takes them: each in a new process |

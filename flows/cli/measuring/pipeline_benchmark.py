@@ -51,13 +51,13 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
         for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
             if shipped.name.endswith(".jpg"):
                 (free / shipped.name).write_bytes(shipped.read_bytes())
-        _run(WAYS["plain"], drawn, Path(folder) / "warm", few=True)
+        run_stages(WAYS["plain"], drawn, Path(folder) / "warm", few=True)
         for turn in range(rounds):
             for name, way in WAYS.items():
-                taken[name].append(_run(way, drawn, Path(folder) / f"{name}{turn}"))
-        found = [_run(WAYS["two"], free, Path(folder) / f"free{turn}", shard=FEW) for turn in range(rounds)]
+                taken[name].append(run_stages(way, drawn, Path(folder) / f"{name}{turn}"))
+        found = [run_stages(WAYS["two"], free, Path(folder) / f"free{turn}", shard=FEW) for turn in range(rounds)]
         count = len(list(free.iterdir()))
-        idle = [_run(WAYS["recorded"], drawn, Path(folder) / "recorded0") for _ in range(rounds)]
+        idle = [run_stages(WAYS["recorded"], drawn, Path(folder) / "recorded0") for _ in range(rounds)]
     whole = {name: median(sum(one.values()) for one in runs) for name, runs in taken.items()}
     work = {name: median(one["find people"] + one["sample"] for one in runs) for name, runs in taken.items()}
     stages = {stage: median(one[stage] for one in taken["two"]) for stage in STAGES}
@@ -82,8 +82,11 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
     ]  # fmt: skip
 
 
-def _run(way: Way, photographs: Path, out: Path, few: bool = False, shard: int = SHARD) -> dict[str, float]:
-    """Seconds of each stage."""
+def run_stages(
+    way: Way, photographs: Path, out: Path, few: bool = False, shard: int = SHARD, hypotheses: int = 20,
+    critic: str = "evidence",
+) -> dict[str, float]:  # fmt: skip
+    """Seconds of each of STAGES on a folder of photographs; few: on two of them."""
     from flows.find_people import find_people
     from flows.record.shard_runner import ShardRunner
     from flows.sample_groups import sample_groups
@@ -99,6 +102,8 @@ def _run(way: Way, photographs: Path, out: Path, few: bool = False, shard: int =
         {
             "run": {"out": out, "shard_size": shard, "runner": way.runner, "processes": way.processes},
             "photographs": {"folder": photographs},
+            "sample": {"hypotheses": hypotheses},
+            "critic": {"name": critic},
         }
     )
     stages: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
