@@ -156,6 +156,7 @@ def run_in_order(mine: Programs, commands: list[str], folder: Path) -> None:
             assert {"device", "commit", "results"} <= written.keys() and written["results"]
 
 
+@pytest.mark.timeout(1500)  # two dozen commands
 def test_commands_run_as_written(mine, tmp_path):
     run_in_order(mine, IN_ORDER, tmp_path)
     assert (tmp_path / "results" / "photos" / "index.html").exists()
@@ -164,6 +165,7 @@ def test_commands_run_as_written(mine, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1500)
 def test_studies_run_as_written(mine, tmp_path):
     run_in_order(mine, STUDIES, tmp_path)
     assert list((tmp_path / "runs" / "lab-again").rglob("base_lab.safetensors"))
