@@ -1,8 +1,8 @@
 """The study of objectives: every arm learns from one stored set of groups and verdicts (Table 2 of the paper).
 
 One generation of the base's groups is drawn, and each critic judges it once. Then every arm trains on these verdicts
-for the same number of steps. Those with the settings' critic train once more (`.own`) with the rate and the strength
-that were best for them on `val`, out of the same number of trials for every arm. `test` is read once for each row.
+for the same number of steps. The arms of the headline train once more (`.own`) with the rate and the strength that were
+best for them on `val`, out of the same number of trials for each. `test` is read once for each row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ ARMS: Mapping[str, Arm] = {
 """The arms. `group` is the method with the settings' objective and critic."""
 
 DECIDING = ("group", "dpo_5", "dpo_all")
-"""Arms of the headline: they are run with two seeds more."""
+"""Arms of the headline: they are run with two seeds more, and at their own best."""
 
 RATES = (0.5, 1.0)
 STRENGTHS = (1 / 3, 1.0, 3.0)
@@ -112,9 +112,9 @@ def table2(
             for seed in range(1 if quick else seeds + (2 if name in DECIDING else 0)):
                 trained = _trained(plan, name, seed, (1.0, 1.0))
                 found.setdefault(name, []).append(_measured(plan, f"{name}-{seed}", str(trained.checkpoint), split))
-        for name in () if quick else (name for name in arms if ARMS[name].critic is None):
+        for name in () if quick else (name for name in arms if name in DECIDING):
             chosen[name] = _search(plan, name)
-            for seed in range(seeds + (2 if name in DECIDING else 0)):
+            for seed in range(seeds + 2):
                 trained = _trained(plan, name, seed, chosen[name])
                 key = f"{name}-{seed}-{chosen[name][0]:g}-{chosen[name][1]:.3g}"
                 found.setdefault(f"{name}.own", []).append(_measured(plan, key, str(trained.checkpoint), split))
@@ -180,7 +180,7 @@ def _search(plan: Plan, name: str) -> tuple[float, float]:
 def _search_rows(plan: Plan, chosen: Mapping[str, tuple[float, float]], quick: bool) -> list[dict[str, Any]]:
     rows = []
     for name, best in chosen.items():
-        searched = not quick and ARMS[name].critic is None
+        searched = not quick and name in DECIDING
         for factors in [(rate, strength) for rate in RATES for strength in STRENGTHS] if searched else [(1.0, 1.0)]:
             for what, gain in zip(("zero_noise", "best20"), _looks(plan, name, 0, factors)):
                 metric = f"table2.search.{name}.{what}"
