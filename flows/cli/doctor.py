@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -38,18 +39,20 @@ class Diagnosis:
 
 def examine(settings: Settings) -> list[Diagnosis]:
     """All results for these settings, those that the main job needs first."""
-    return [
-        python(),
-        torch(),
-        accelerator(),
-        *assets(),
-        body(settings),
-        weights(settings),
-        room(settings.run.out),
-        gl(),
-        vlm(settings.critic.vlm),
-        *prefect(),
-    ]
+    with ThreadPoolExecutor(1) as beside:
+        driver = beside.submit(gl)  # waits for a process of its own, while torch is imported here
+        return [
+            python(),
+            torch(),
+            accelerator(),
+            *assets(),
+            body(settings),
+            weights(settings),
+            room(settings.run.out),
+            driver.result(),
+            vlm(settings.critic.vlm),
+            *prefect(),
+        ]
 
 
 def python() -> Diagnosis:
@@ -156,7 +159,7 @@ def room(out: Path) -> Diagnosis:
 
 def gl() -> Diagnosis:
     """Whether pyrender can draw here."""
-    works, how = importlib.import_module("hmr.rendering.overlay").check_gl()
+    works, how = importlib.import_module("hmr.rendering.gl_platform").check_gl()
     if works:
         return Diagnosis("OpenGL", "ok", how)
     fix = "Nothing needs it. For pyrender's pictures: apt-get install libegl1, or libosmesa6."

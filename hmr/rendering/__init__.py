@@ -7,6 +7,7 @@
 | `blending` | From the z-buffer to pixels: colours, contour, edges of limbs, opacity, several samples a pixel |
 | `clipping` | Triangles that reach past the near plane are cut there |
 | `gl_overlay` | Overlays through OpenGL (pyrender): the reference |
+| `gl_platform` | Whether OpenGL can draw here, and by which driver |
 | `mesh` | What is drawn: meshes, cameras, and what is wrong with a mesh that cannot be drawn |
 | `overlay` | Meshes over a picture on one CPU thread: the default back end, and the protocol of all |
 | `rasterizer` | A z-buffer for triangle meshes. Numba on one CPU thread, no GL |

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmr.rendering.blending import Colours, Lines, blend
+from hmr.rendering.gl_platform import gl_platform
 from hmr.rendering.mesh import SIDES, Camera, Mesh, Scene, check_image, placed, shade_of_depth
-from hmr.rendering.overlay import Overlay, OverlayError, gl_platform
+from hmr.rendering.overlay import Overlay, OverlayError
 from hmr.rendering.rasterizer import NEAR, Buffers, Lights, vertex_normals
 from hmr.rendering.style import DEFAULT_STYLE, Style
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmr.rendering.gl_overlay import load_pyrender
+from hmr.rendering.gl_platform import gl_platform
 from hmr.rendering.mesh import Mesh
-from hmr.rendering.overlay import NumbaRenderer, gl_platform
+from hmr.rendering.overlay import NumbaRenderer
 from hmr.rendering.rasterizer import NEAR, Numbers
 from hmr.rendering.renderers import render
 from hmr.rendering.style import DEFAULT_STYLE, Style

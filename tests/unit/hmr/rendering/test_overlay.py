@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 from hmr.body.body import load_body
 from hmr.rendering import overlay
 from hmr.rendering.gl_overlay import PyrenderRenderer
+from hmr.rendering.gl_platform import check_gl, gl_platform
 from hmr.rendering.mesh import Mesh, PictureError, WeakPerspective
-from hmr.rendering.overlay import NumbaRenderer, OverlayError, check_gl, gl_platform
+from hmr.rendering.overlay import NumbaRenderer, OverlayError
 from hmr.rendering.renderers import open_renderer
 from hmr.rendering.style import LEFT, RIGHT, Style
 
@@ -125,7 +126,8 @@ else:
 
 def test_asking_for_pyrender_without_gl_gives_one_error_with_the_mend():
     script = """
-from hmr.rendering.overlay import OverlayError, check_gl
+from hmr.rendering.gl_platform import check_gl
+from hmr.rendering.overlay import OverlayError
 from hmr.rendering.renderers import open_renderer
 assert check_gl()[0] is False
 try:

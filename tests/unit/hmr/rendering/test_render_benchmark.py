@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hmr.body.body import load_body
-from hmr.rendering.overlay import check_gl
+from hmr.rendering.gl_platform import check_gl
 from hmr.rendering.render_benchmark import View, measure_agreement, measure_renderers
 
 
