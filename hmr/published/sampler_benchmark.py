@@ -4,14 +4,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from hmr.diffusion.condition import Condition
 from hmr.diffusion.latent import DIMS
-from hmr.diffusion.sampler import draw_latents
+from hmr.diffusion.sampler import NoisePredictor, draw_latents
 from hmr.models.compute import Compute, PlacedPredictor
 from hmr.published.hyponet import HypoNet
 from hmr.published.plain_hyponet import sample_plainly
@@ -23,9 +25,11 @@ GROUP, LARGE_GROUP = 20, 200
 def measure_sampler(*, rounds: int = 7, images: int | None = None) -> list[dict[str, Any]]:
     """Images per second at M = 20, and what M = 200 adds to the memory; weights and features are random.
 
-    On a CPU in float32, one image at a time; on a GPU in bfloat16 as CUDA graphs, `images` (8) at a time, against
-    the plain network in float32. Each round runs both in turn, so that other work on the machine slows both alike;
-    a value is the median of the rounds. Each result has metric, value, unit, baseline and ratio (above 1 is better).
+    On a CPU in float32, one image at a time, and in bfloat16 where the CPU has instructions for it; on a GPU in
+    bfloat16 as CUDA graphs, `images` (8) at a time; against the plain network in float32. Each round runs all in turn,
+    so that other work on the machine slows all alike; a value is the median of the rounds. Each result has metric,
+    value, unit, baseline and ratio (above 1 is better). `sampler.matrix_share_cpu` is the share of the time that the
+    products of the network would take at the rate of one product of 2,048 x 2,048 matrices, measured in turn too.
     """
     on_gpu = torch.cuda.is_available()
     kind = "cuda" if on_gpu else "cpu"
@@ -37,9 +41,9 @@ def measure_sampler(*, rounds: int = 7, images: int | None = None) -> list[dict[
     condition = Condition(torch.zeros(count, 10), context).to(device)
     predictor = PlacedPredictor(network, Compute(kind, bf16=on_gpu, compiled=on_gpu))
 
-    def ours(size: int) -> torch.Tensor:
+    def ours(size: int, by: NoisePredictor = predictor) -> torch.Tensor:
         seeds = torch.arange(count * size).reshape(count, size)
-        return draw_latents(predictor, condition, seeds, seeds % size == 0, rows=count * GROUP)
+        return draw_latents(by, condition, seeds, seeds % size == 0, rows=count * GROUP)
 
     def plain() -> torch.Tensor:
         return sample_plainly(network, condition, torch.randn(count, GROUP, DIMS).to(device)).cpu()
@@ -50,12 +54,38 @@ def measure_sampler(*, rounds: int = 7, images: int | None = None) -> list[dict[
         "metric": f"sampler.memory_m{LARGE_GROUP}_{name}", "value": large - small, "unit": "MB over M = 20",
         "baseline": None, "ratio": None,
     }  # fmt: skip
-    rates = _rates({"ours": lambda: ours(GROUP), "plain": plain}, rounds, count)
-    speed = {
-        "metric": f"sampler.m{GROUP}_{name}", "value": rates["ours"], "unit": "images/s",
-        "baseline": PLAIN, "ratio": rates["ours"] / rates["plain"],
-    }  # fmt: skip
-    return [speed, growth]
+    jobs: dict[str, Callable[[], object]] = {"": lambda: ours(GROUP), "plain": plain}
+    if not on_gpu:
+        square = torch.rand(2048, 2048)
+        jobs["product"] = lambda: square @ square
+        if has_bf16():
+            half = PlacedPredictor(network, Compute(kind, bf16=True))
+            jobs["_bf16"] = lambda: ours(GROUP, half)
+    rates = _rates(jobs, rounds, count)
+    rows = [
+        {
+            "metric": f"sampler.m{GROUP}_{name}{way}", "value": rates[way], "unit": "images/s",
+            "baseline": PLAIN, "ratio": rates[way] / rates["plain"],
+        }
+        for way in ("", "_bf16") if way in rates
+    ]  # fmt: skip
+    if not on_gpu:
+        with FlopCounterMode(display=False) as counter:
+            ours(GROUP, network)  # not prepared for speed: its products are those that PyTorch can count
+        rate = 2 * 2048**3 * rates["product"]
+        share = 100 * counter.get_total_flops() * rates[""] / rate
+        rows.append({"metric": "sampler.matrix_share_cpu", "value": share,
+                     "unit": f"% of {rate / 1e9:.0f} GFLOP/s", "baseline": None, "ratio": None})  # fmt: skip
+    return [*rows, growth]
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 by instructions of its own (Linux on x86)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _rates(jobs: dict[str, Callable[[], object]], rounds: int, images: int) -> dict[str, float]:
