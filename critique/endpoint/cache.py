@@ -71,11 +71,20 @@ def digest_of(address: str, request: Any) -> str:
 
 @dataclass
 class AnswerCache:
-    """The answers of a run in its file; without a path only the sums are kept. Several processes may use one file."""
+    """The answers of a run in its file; without a path only the sums are kept. Several processes may use one file.
+
+    read_only: for who only looks: nothing is made or changed, and the file must be there.
+    """
 
     path: Path | None = None
+    read_only: bool = False
 
     def __enter__(self) -> "AnswerCache":
+        if self.path is not None and self.read_only:
+            at_rest = not self.path.with_name(f"{self.path.name}-wal").exists()  # else somebody writes at this moment
+            how = "immutable=1" if at_rest else "mode=ro"
+            self._file = sqlite3.connect(f"{self.path.absolute().as_uri()}?{how}", uri=True, check_same_thread=False)
+            return self
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(self.path or ":memory:", timeout=60, check_same_thread=False)

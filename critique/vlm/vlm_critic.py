@@ -115,6 +115,7 @@ class FirstRequest(NamedTuple):
     order: Presentation
     body: bytes  # JSON; address and key are not in it
     guess: Tokens  # expected tokens
+    request: dict[str, Any]  # the body before what the server refuses was left out: its digest finds the answer
 
 
 class VlmCritic:
@@ -183,7 +184,14 @@ class VlmCritic:
             "prototypes": len(self._memory.prototypes),
             "rules": [{"id": rule.id, "text": rule.text} for rule in (*self._memory.pinned, *rules)],
             "settings": _shaping(self.settings),
+            "recall": self.settings.recall.model_dump(mode="json"),
+            "token_limit_field": self.settings.token_limit_field,
         }
+
+    @property
+    def memory(self) -> Memory:
+        """The memory that it reads."""
+        return self._memory
 
     def presentations(self, group_id: str, size: int, settings: VlmSettings | None = None) -> Sequence[Presentation]:
         """The hypotheses shown in each call, in order; depends on the settings and the group id alone."""
@@ -253,12 +261,12 @@ class VlmCritic:
         """
         refused, limit = set(self._refused), None
         if self.cache is not None and self.cache.exists():
-            with AnswerCache(self.cache) as cache:
+            with AnswerCache(self.cache, read_only=True) as cache:
                 known = cache.adaptations(self.name)
             limit = min((int(c.removeprefix(PICTURES)) for c in known if c.startswith(PICTURES)), default=None)
             refused |= {change for change in known if not change.startswith(PICTURES)}
         return [
-            FirstRequest(order, as_sent(changed(request, refused)), guess)
+            FirstRequest(order, as_sent(changed(request, refused)), guess, request)
             for order, request, guess in self._firsts(group, limit)
         ]
 

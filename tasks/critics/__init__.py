@@ -7,6 +7,7 @@
 | `judges` | Small judges: where they lie, which one speaks for a generation, and what asking the teacher saved |
 | `monitoring` | A second critic of another kind that training never sees |
 | `pending` | Groups that could not be judged, and why: those that are tried again |
+| `rebuilt_request` | What a critic of the store was sent about a group: its requests made anew, and proved |
 | `remembering` | The critic's memory between its store, its readable form and the critics that are shown it |
 | `request_plan` | What judging the groups of a run would cost with a remote critic: nothing is sent |
 | `scorenet` | The published network ScoreNet as a critic, on its own crop of each photograph |

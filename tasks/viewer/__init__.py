@@ -5,6 +5,7 @@
 | `gallery` | All groups of a run as one table of columns, without reading a mesh |
 | `selection` | Which groups are shown, in which order: filters, ranges, words and a sort key |
 | `group_page` | All that is known of one group: verdicts of every critic, rules, raw answers |
+| `asked` | What a vision-language critic was sent about a group, as the page shows it |
 | `mesh` | Vertices, joints and faces for the browser; spread of the joints |
 | `stored_crop` | The small picture of a person that the store keeps |
 | `picture` | Photograph, overlay, side and top view, drawn when they are asked for |
@@ -16,7 +17,7 @@
 
 `server` and what it shows at first import no torch: the page is there before the first mesh is drawn.
 
-May import: `tasks.groups`, `tasks.report`, starlette; never prefect.
+May import: `tasks.groups`, `tasks.critics`, `tasks.report`, starlette; never prefect.
 
 To show another number of a group: a column in `gallery`, its name in `selection.SORTS`, a line on the card.
 """

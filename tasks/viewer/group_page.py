@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hmr.alignment.advantage import group_advantages
 from storage.group_store import GroupStore
 from storage.records import Group, Verdict
+from tasks.critics.rebuilt_request import server_records
 from tasks.groups.overlays import camera_of_crop, frame_about
 from tasks.report.photograph_agreement import distances_of
 from tasks.viewer.gallery import ranks
@@ -75,6 +76,8 @@ def verdicts_on(store: GroupStore, gen: str, shard: str, group_id: str) -> dict[
 def _verdict(verdict: Verdict, rules: Mapping[str, str], about: Any) -> dict[str, Any]:
     scores = verdict.scores
     errors = verdict.uncertainty
+    servers = list(server_records(about))
+    known = {**rules, **{rule["id"]: rule["text"] for record in servers for rule in record.get("rules", ())}}
     return {
         "scores": [_known(score) for score in scores],
         "statuses": verdict.statuses,
@@ -84,9 +87,10 @@ def _verdict(verdict: Verdict, rules: Mapping[str, str], about: Any) -> dict[str
         "advantages": [_known(advantage) for advantage in advantages(scores, errors)],
         "seconds": verdict.seconds,
         "cost": verdict.cost,
-        "rules": [{"id": rule, "text": rules.get(rule)} for rule in verdict.rules],
+        "rules": [{"id": rule, "text": known.get(rule)} for rule in verdict.rules],
         "answers": [asdict(reply) for reply in verdict.replies],
         "about": about,
+        "servers": [record["critic"] for record in servers],
     }
 
 

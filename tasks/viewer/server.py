@@ -4,6 +4,7 @@
     /api/run                                what the runs hold
     /api/groups?run=0&sort=mean&words=...   some rows of the gallery, see `selection.Selection`
     /api/group/RUN/GEN/GROUP                one group, as `group_page`
+    /api/asked/RUN/GEN/GROUP?critic=...     what a vision-language critic was sent, as `asked`; with file=1 its body
     /api/picture/RUN/GEN/GROUP/VIEW/K       a JPEG of hypothesis K: front, side, top, card; or photograph
     /api/crop/RUN/GEN/GROUP                 the stored crop of the person: all that can be shown before ...
     /api/ready                              ... the body and the renderer are loaded, which this begins
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, cast
 
 import numpy as np
@@ -73,16 +74,40 @@ class ViewedRun:
         self.group = lru_cache(maxsize=64)(self._group)
         self.crops = lru_cache(maxsize=16)(lambda gen, shard: crops(self.store, gen, shard))
         self._loading: Thread | None = None
+        self._asking = Lock()
+        self.asked = lru_cache(maxsize=4)(self._asked)
 
     def read_again(self) -> None:
         """Take in what has been added to the run since."""
         self.gallery = gallery(GroupStore(self.folder / "store"))
         self.group.cache_clear()
         self.crops.cache_clear()
+        self.asked.cache_clear()
 
     def _group(self, gen: str, group_id: str) -> Group:
         """One group; raises HTTPException if there is none."""
         return self.store.read_group(gen, self.shard(gen, group_id), group_id)
+
+    def _asked(self, gen: str, group_id: str, critic: str) -> Any:
+        """What a vision-language critic was sent about a group; raises HTTPException if that cannot be told."""
+        from critique.memory.memory import MemoryStoreError
+        from hmr.detection.photograph import PhotographError
+        from tasks.critics.rebuilt_request import rebuilt_requests, server_records
+        from tasks.run.settings import OverlaySection, SettingsError
+
+        judges = [record for name in self.store.critics(gen) for record in server_records(self.store.critic_description(name))]
+        record = next((one for one in judges if one["critic"] == critic), None)
+        if record is None:
+            raise HTTPException(404, f"'{critic}' asked no server here, or its record is not kept")
+        overlay = OverlaySection.model_validate(self.settings.get("overlay", {}))
+        body_path = self.settings.get("base", {}).get("body")
+        try:
+            with self._asking:  # it draws with the one renderer of this process
+                return rebuilt_requests(
+                    record, self.group(gen, group_id), self.folder, Path(body_path) if body_path else None, overlay
+                )
+        except (SettingsError, MemoryStoreError, PhotographError, StoreError, ValueError) as error:
+            raise HTTPException(409, str(error)) from error
 
     def shard(self, gen: str, group_id: str) -> str:
         """The shard of a group; raises HTTPException (404) if there is no such group."""
@@ -163,6 +188,19 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
         described = {critic: run.store.critic_description(critic) for critic in verdicts}
         return _json({"gen": gen} | group_page(run.group(gen, group_id), verdicts, run.rules, described))
 
+    def asked(request: Request) -> Response:
+        from tasks.viewer.asked import asked_page
+
+        run, number = one(request), _whole(request.query_params, "number", 0)
+        found = run.asked(*_named(request), request.query_params.get("critic", ""))
+        if number >= len(found.requests):
+            raise HTTPException(404, f"there are {len(found.requests)} requests; count them from 0")
+        if request.query_params.get("file"):
+            name = f"request_{number + 1}.json"
+            headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+            return Response(found.requests[number].body, media_type="application/json", headers=headers)
+        return _json(asked_page(found, number))
+
     def picture(request: Request) -> Response:
         run, view = one(request), request.path_params["view"]
         if view not in VIEWS:
@@ -211,6 +249,7 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
             Route("/api/reread", reread, methods=["POST"]),
             Route("/api/groups", groups),
             Route(f"/api/group/{place}", group),
+            Route(f"/api/asked/{place}", asked),
             Route(f"/api/picture/{place}/{{view}}/{{hypothesis:int}}", picture),
             Route(f"/api/crop/{place}", crop),
             Route("/api/ready", ready),

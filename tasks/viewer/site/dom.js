@@ -42,6 +42,11 @@ export function signed(value, digits = 1) {
   return (Number(text) === 0 ? "" : value > 0 ? "+" : "−") + text;
 }
 
+/** JSON with line breaks; any other text as it is. */
+export function pretty(text) {
+  try { return JSON.stringify(JSON.parse(text), null, 1); } catch { return text; }
+}
+
 export const whole = (value) => value.toLocaleString("en");
 
 /** Address of a picture: view is photograph, front, side, top or card. */

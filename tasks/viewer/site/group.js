@@ -1,6 +1,7 @@
 // One group: photograph and all overlays with one zoom, what every critic said, meshes in 3-D.
 
-import { address, ask, choice, colour, h, number, picture, remember, say, signed } from "./dom.js";
+import { asked } from "./asked.js";
+import { address, ask, choice, colour, h, number, picture, pretty, remember, say, signed } from "./dom.js";
 import { called, question, cleaned } from "./gallery.js";
 import { onPage } from "./keys.js";
 import { Zoom } from "./zoom.js";
@@ -127,11 +128,12 @@ export async function show(main, { path, given }, runs) {
   function answers() {
     const told = critics.filter((name) => group.critics[name].answers.length || group.critics[name].rules.length || group.critics[name].about);
     if (!told.length) return null;
-    return h("details", { class: "fold" }, h("summary", {}, "Critics: versions, rules, raw answers"), told.map((name) => {
+    return h("details", { class: "fold" }, h("summary", {}, "Critics: versions, rules, requests, raw answers"), told.map((name) => {
       const verdict = group.critics[name];
       return h("section", {}, h("h3", {}, name),
         h("p", { class: "soft" }, `${number(verdict.seconds, 2)} s${verdict.cost ? ` · cost ${number(verdict.cost, 4)}` : ""}`),
         verdict.rules.length ? [h("p", {}, "Rules that it was shown:"), h("ul", { class: "rules" }, verdict.rules.map((rule) => h("li", {}, rule.text ?? "(its memory is not here)", " ", h("code", {}, rule.id))))] : null,
+        verdict.servers.map((server) => asked({ where, gen, id, critic: server })),
         verdict.answers.map((answer, k) => h("div", { class: "answer" },
           h("p", { class: "soft" }, `Answer ${k + 1}: ${answer.model}, ${answer.status}${answer.finish_reason ? `, ended by ${answer.finish_reason}` : ""}, ${answer.prompt_tokens} tokens sent, ${answer.completion_tokens} received, ${number(answer.seconds, 2)} s, ${answer.tries} ${answer.tries === 1 ? "try" : "tries"}`),
           answer.order.length ? h("p", { class: "soft" }, `Shown as image_2, image_3, …: ${answer.order.map((place) => `#${place + 1}`).join(", ")}`) : null,
@@ -210,8 +212,4 @@ export async function show(main, { path, given }, runs) {
   toolbar(); stage(); tiles(); detail(); mark();
   beside();
   return () => { zoom.end(); scene?.end?.(); };
-}
-
-function pretty(text) {
-  try { return JSON.stringify(JSON.parse(text), null, 1); } catch { return text; }
 }

@@ -1,4 +1,7 @@
-"""`critique --show-request`: what is shown is what is sent, byte for byte, and no key is needed or written."""
+"""What a vision-language critic is sent, shown before by `critique --show-request` and afterwards by the viewer.
+
+Both are the very bytes that a server received, and no key is needed or written.
+"""
 
 import base64
 import json
@@ -6,12 +9,20 @@ import json
 import numpy as np
 import pytest
 
+from starlette.testclient import TestClient
+
 from critique.endpoint.loopback import LoopbackVlm, error, from_pixels, good
+from critique.memory.memory import Memory
+from critique.memory.prototypes import Prototype
+from critique.memory.rules import Rule
 from storage.group_store import GroupStore
+from tasks.critics.rebuilt_request import rebuilt_requests
+from tasks.critics.remembering import save_memory
 from tasks.critics.shown_request import show_requests, summary_lines
 from tasks.rendering import render_shard
 from tasks.run.settings import Settings, SettingsError, load_settings
 from tasks.scoring import make_critic, score_shard
+from tasks.viewer.server import ViewedRun, application
 from tests.factories import store_in_one_photograph
 
 KEY = "sk-a-secret-of-32-characters-0001"
@@ -107,3 +118,45 @@ def test_kept_and_drawn_pictures_are_sent_alike(run, monkeypatch):
         judge(run, settings)
     (verdict,) = GroupStore(run / "store").read_verdicts("round0", critic.name, "0")
     assert server.calls[0].content == body and not np.isnan(verdict.scores).any()
+
+
+def test_the_viewer_shows_the_request_that_was_sent_with_rules_prototypes_and_the_whole_answer(
+    run, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    group = GroupStore(run / "store").read_groups("round0", "0")[0]
+    where = f"0/round0/{group.person.group_id}"
+    rule = Rule.named("When a foot floats, take 10 points off.", tags=("foot_contact", "scale"), state="admitted")
+    embedding = tuple(Memory().embed(group.person).tolist())
+    shown = Prototype(id="p-1", rationale="Score 34: the left knee bends backwards.", score=34, embedding=embedding)
+    save_memory(tmp_path / "memory", Memory(rules=(rule,), prototypes=(shown,)), None)
+    with LoopbackVlm([from_pixels()]) as server:
+        settings = chosen(run, server, memory=str(tmp_path / "memory"), mode="pairs", max_in_flight=1)
+        (run / "settings.json").write_text(json.dumps({"settings": settings.model_dump(mode="json")}))
+        assert judge(run, settings)["scored"] == 4
+    kept = sorted(path.name for path in run.iterdir())
+    viewed = ViewedRun(run)
+    client = TestClient(application([viewed]))
+    (critic,) = viewed.gallery.critics
+    verdict = client.get(f"/api/group/{where}").json()["critics"][critic]
+    assert verdict["servers"] == [critic] and verdict["rules"] == [{"id": rule.id, "text": rule.text}]
+    sent = {call.content: call for call in server.calls}
+    for number in range(len(server.calls)):
+        asked = {"critic": critic, "number": number}
+        found = client.get(f"/api/asked/{where}", params=asked).json()
+        body = client.get(f"/api/asked/{where}", params=asked | {"file": 1}).content
+        pictures = [part["picture"] for part in found["messages"][0]["parts"] if "picture" in part]
+        assert found["proved"] and found["count"] == len(server.calls)
+        assert pictures == [part["image_url"]["url"] for part in sent[body].parts if part["type"] == "image_url"]
+        assert found["answer"] and json.loads(found["answer"])["choices"]
+        assert found["memory"]["rules"][0]["text"] == rule.text and KEY not in body.decode() + json.dumps(found)
+        assert found["memory"]["prototypes"][0]["rationale"] == shown.rationale
+    assert sorted(path.name for path in run.iterdir()) == kept  # it was looked at, no more
+    assert client.get(f"/api/asked/{where}?critic=evidence").status_code == 404
+    record = viewed.store.critic_description(critic)
+    assert record is not None
+    other = settings.overlay.model_copy(update={"opacity": 1.0})  # other pictures are another request: it is not proved
+    assert [one.answer for one in rebuilt_requests(record, group, run, None, other).requests] == [None] * len(sent)
+    older = record | {"prompt_version": 1, "critic": "vlm-loopback@00000000"}
+    with pytest.raises(SettingsError, match="in the words of version 1"):
+        rebuilt_requests(older, group, run, None, settings.overlay)
