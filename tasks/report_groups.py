@@ -1,5 +1,6 @@
 """People shown in the report: their groups drawn at temperature 1, judged, ranked and saved as pictures."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,13 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from critique.critic import Sight
+from critique.critic import Critic, Sight
+from critique.panel import PanelCritic
+from critique.vlm.vlm_critic import VlmCritic
 from hmr.alignment.advantage import group_advantages
 from hmr.alignment.trainer import TrainSettings
 from hmr.detection.photograph import whole_picture
 from storage.group_store import GroupStore
+from storage.records import DrawnGroup, Verdict
+from tasks.critics.shown_request import request_words
 from tasks.rendering import drawn_groups, save_pictures
-from tasks.report.report import ShownGroup, ShownHypothesis
+from tasks.report.report import ShownGroup, ShownHypothesis, Told
 from tasks.report.thumbnails import prepare
 from tasks.run.kept_note import made_of, read_note, write_note
 from tasks.run.settings import CriticSection, OverlaySection, Sample
@@ -87,11 +92,24 @@ def show_groups(
             )
             for k, score in enumerate(verdict.scores)
         )
-        shown.append(
-            NamedGroup(place, Path(group.person.photo).name, ShownGroup(Path(place) / "photograph.jpg", hypotheses))
-        )
+        seen = ShownGroup(Path(place) / "photograph.jpg", hypotheses, _told(critic, drawn, verdict))
+        shown.append(NamedGroup(place, Path(group.person.photo).name, seen))
     write_note(note, of, [asdict(one) for one in shown])
     return [_placed(one, folder) for one in shown]
+
+
+def _told(critic: Critic, drawn: DrawnGroup, verdict: Verdict) -> Told | None:
+    """What a vision-language critic, or one in a panel, was sent first, and all its answers."""
+    members = [member.critic for member in critic.members] if isinstance(critic, PanelCritic) else [critic]
+    firsts = [one for asked in members if isinstance(asked, VlmCritic) for one in asked.first_requests(drawn)]
+    if not firsts or not verdict.replies:
+        return None
+
+    def words(body: bytes) -> str:
+        count = itertools.count(1)
+        return request_words(body, lambda _: f"picture {next(count)}")
+
+    return Told(tuple(words(one.body) for one in firsts), tuple(reply.text for reply in verdict.replies))
 
 
 def _kept(rows: Sequence[dict[str, Any]], folder: Path) -> list[NamedGroup]:
@@ -110,7 +128,9 @@ def _read(row: dict, folder: Path) -> NamedGroup:
     hypotheses = tuple(
         ShownHypothesis(**{**h, "overlay": Path(h["overlay"]), "side": Path(h["side"])}) for h in group["hypotheses"]
     )
-    return _placed(NamedGroup(row["group_id"], row["photo"], ShownGroup(Path(group["photograph"]), hypotheses)), folder)
+    told = None if group.get("told") is None else Told(**{key: tuple(texts) for key, texts in group["told"].items()})
+    shown = ShownGroup(Path(group["photograph"]), hypotheses, told)
+    return _placed(NamedGroup(row["group_id"], row["photo"], shown), folder)
 
 
 def _placed(shown: NamedGroup, folder: Path) -> NamedGroup:
@@ -119,4 +139,5 @@ def _placed(shown: NamedGroup, folder: Path) -> NamedGroup:
         ShownHypothesis(**{**vars(h), "overlay": folder / h.overlay, "side": folder / h.side})
         for h in shown.group.hypotheses
     )
-    return NamedGroup(shown.group_id, shown.photo, ShownGroup(folder / shown.group.photograph, hypotheses))
+    group = ShownGroup(folder / shown.group.photograph, hypotheses, shown.group.told)
+    return NamedGroup(shown.group_id, shown.photo, group)

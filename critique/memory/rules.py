@@ -20,7 +20,7 @@ from critique.vlm.reply import plain_text
 TEXT_LIMIT = 300  # characters of a rule or a rationale that are kept
 WORD_LIMIT = 30
 
-_TAG_WORDS = {
+TAG_WORDS = {
     "orientation": r"orient|turned|faces? (away|back)|back to front",
     "depth_order": r"in front of|behind|depth|nearer|farther|further from",
     "limb_alignment": r"\b(limb|arm|leg|elbow|wrist|knee|shin|thigh|forearm)s?\b",
@@ -33,15 +33,15 @@ _TAG_WORDS = {
     "truncation": r"truncat|cut off|outside the picture|beyond the picture",
     "scale": r"too (big|small|large|tall|short)|\bscale\b|\bsize\b",
 }
+"""The words, as regular expressions, by which a comment is known to speak of a tag."""
 
-
-TAGS = frozenset(_TAG_WORDS)
+TAGS = frozenset(TAG_WORDS)
 """Known tags; others are kept unchanged and named in the ledger."""
 
 
 def tags_of(text: str) -> tuple[str, ...]:
     """The known tags whose words occur in a comment."""
-    return tuple(sorted(tag for tag, words in _TAG_WORDS.items() if re.search(words, text, re.IGNORECASE)))
+    return tuple(sorted(tag for tag, words in TAG_WORDS.items() if re.search(words, text, re.IGNORECASE)))
 
 
 TextEmbedder = Callable[[Sequence[str]], NDArray[np.float64]]

@@ -76,14 +76,18 @@ def window(scene: Scene, height: int, width: int) -> tuple[int, int, int, int]:
 
 
 def blend(
-    buffers: Buffers, colours: Colours, lines: Lines, style: Style, image: NDArray[np.uint8], mask: NDArray[np.bool_]
-) -> None:
+    buffers: Buffers, colours: Colours, lines: Lines, style: Style, image: NDArray[np.uint8], mask: NDArray[np.bool_],
+    scratch: Floats,
+) -> None:  # fmt: skip
     """Blend what was drawn into an image (h, w, 3) and fill its mask (h, w), in place.
 
     The buffers have `style.antialias` samples a pixel each way, and `lines.reach` pixels of margin on each side.
+    scratch: at least (2, h + 2 reach, w + 2 reach) floats, whose contents do not matter.
     """
-    scale = buffers.nearness.shape[0] // (image.shape[0] + 2 * lines.reach)
-    _blend(*buffers, *colours, scale, *lines, lines.offsets, style.opacity, 1 - style.outline, image, mask)
+    height, width = image.shape[0] + 2 * lines.reach, image.shape[1] + 2 * lines.reach
+    scale = buffers.nearness.shape[0] // height
+    low, high = scratch.reshape(-1)[: 2 * height * width].reshape(2, height, width)
+    _blend(*buffers, *colours, scale, *lines, lines.offsets, style.opacity, 1 - style.outline, image, mask, low, high)
 
 
 @_compiled
@@ -157,8 +161,9 @@ def _kinds(low, high, row, reach, contour, slant, edge, step, far, kinds):
 
 @_compiled
 def _blend(
-    near, face, value, tones, palette, scale, reach, contour, edge, step, far, offsets, opacity, inner, image, mask
-):
+    near, face, value, tones, palette, scale, reach, contour, edge, step, far, offsets, opacity, inner, image, mask,
+    low, high,
+):  # fmt: skip
     """The contour is the part of the mesh within `contour` pixels of its border, dark and opaque. A sample within
     `edge` pixels of a nearer part is darkened by `inner`. A pixel is in the mask if half its samples show a mesh.
     """
@@ -173,8 +178,6 @@ def _blend(
     if scale == 1:
         low = high = near
     else:
-        low = np.empty((height + 2 * reach, width + 2 * reach), np.float32)
-        high = np.empty_like(low)
         _extremes(near, scale, low, high)
     kinds = np.empty(width, np.uint8)
     for row in range(height):

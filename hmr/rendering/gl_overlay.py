@@ -108,7 +108,8 @@ class PyrenderRenderer:
         value = np.pad(_LINEAR[grey[..., 0]], lines.reach, mode="edge")
         buffers = Buffers(np.pad(nearness, lines.reach, mode="edge"), face, value)
         toned = Colours(np.arange(len(colours.palette), dtype=np.uint8), colours.palette)
-        blend(buffers, toned, lines._replace(far=far if scene.far else 0.0), style, *overlay[:2])
+        scratch = np.empty(2 * buffers.nearness.size, np.float32)
+        blend(buffers, toned, lines._replace(far=far if scene.far else 0.0), style, *overlay[:2], scratch)
         return overlay
 
     def _lens(self, scene: Scene, camera: Camera, shape: Sequence[int], near: float, far: float) -> Any:

@@ -56,7 +56,7 @@ class NumbaRenderer:
     name = "numba"
 
     def __init__(self) -> None:
-        self._kept = Buffers.empty(0, 0)
+        self._kept, self._scratch = Buffers.empty(0, 0), np.empty(0, np.float32)
 
     def draw(
         self, meshes: Sequence[Mesh], camera: Camera, image: NDArray[np.uint8], style: Style = DEFAULT_STYLE
@@ -81,14 +81,16 @@ class NumbaRenderer:
                 draw_surface(buffers, snapped(shifted, scene.far), part.faces, part.brightness, first=number)
                 number += len(part.faces)
             part = (slice(first, last), slice(left, right))
-            blend(buffers, colours, look, style, overlay.image[part], overlay.mask[part])
+            blend(buffers, colours, look, style, overlay.image[part], overlay.mask[part], self._scratch)
         return overlay
 
     def _cleared(self, height: int, width: int) -> Buffers:
         """Empty buffers, cut from kept ones that only grow."""
         size = height * width
         if self._kept.nearness.size < size:
-            self._kept = Buffers.empty(1, size)
+            # Kept too, though a picture needs it only while it is drawn: memory that each picture takes and gives
+            # back is cleared by the system page by page, and threads wait for one another there.
+            self._kept, self._scratch = Buffers.empty(1, size), np.empty(2 * size, np.float32)
         kept, shape = self._kept, (height, width)
         nearness = kept.nearness.reshape(-1)[:size].reshape(shape)
         nearness.fill(0)
@@ -98,7 +100,7 @@ class NumbaRenderer:
 
     def close(self) -> None:
         """Release the buffers."""
-        self._kept = Buffers.empty(0, 0)
+        self._kept, self._scratch = Buffers.empty(0, 0), np.empty(0, np.float32)
 
     def __enter__(self) -> "NumbaRenderer":
         return self

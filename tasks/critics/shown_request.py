@@ -10,6 +10,7 @@ Address and key are no part of a body, so neither is written.
 import base64
 import json
 import shutil
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -100,29 +101,35 @@ def _find(store: GroupStore, group_id: str) -> tuple[str, Group]:
 def _written(request: FirstRequest, name: str, folder: Path, settings: VlmSettings) -> ShownRequest:
     """One request as files; the pictures are numbered as they are shown."""
     write_bytes(folder / f"{name}.json", request.body)
-    body = json.loads(request.body)
-    lines: list[str] = []
     files: list[str] = []
-    for message in body["messages"]:
-        lines.append(f"[{message['role']}]")
-        for part in message["content"]:
-            if part["type"] == "text":
-                lines.append(part["text"])
-                continue
-            kind, data = _picture(part["image_url"]["url"])
-            files.append(f"{name}_picture_{len(files) + 1:02d}.{ENDINGS.get(kind, kind)}")
-            write_bytes(folder / files[-1], data)
-            lines.append(f"<{files[-1]}>")
-    options = {key: value for key, value in body.items() if key not in ("messages", "response_format")}
-    lines.append(f"[options] {json.dumps(options)}")
-    if "response_format" in body:
-        lines.append("[response_format] the JSON schema of an answer, in the .json file")
-    text = "\n".join(lines)
+
+    def kept(url: str) -> str:
+        kind, data = _picture(url)
+        files.append(f"{name}_picture_{len(files) + 1:02d}.{ENDINGS.get(kind, kind)}")
+        write_bytes(folder / files[-1], data)
+        return files[-1]
+
+    text = request_words(request.body, kept)
     write_text(folder / f"{name}.txt", text + "\n")
     tokens = request.guess
     return ShownRequest(
         text, files, len(request.body), int(tokens.prompt), int(tokens.completion), price(settings, tokens)
     )
+
+
+def request_words(content: bytes, picture: Callable[[str], str]) -> str:
+    """The messages and options of a request's body as text; `picture` gives a name to each picture's data URL."""
+    body = json.loads(content)
+    lines: list[str] = []
+    for message in body["messages"]:
+        lines.append(f"[{message['role']}]")
+        for part in message["content"]:
+            lines.append(part["text"] if part["type"] == "text" else f"<{picture(part['image_url']['url'])}>")
+    options = {key: value for key, value in body.items() if key not in ("messages", "response_format")}
+    lines.append(f"[options] {json.dumps(options)}")
+    if "response_format" in body:
+        lines.append("[response_format] the JSON schema of an answer, in the .json file")
+    return "\n".join(lines)
 
 
 def _picture(url: str) -> tuple[str, bytes]:

@@ -5,12 +5,14 @@
     report/<group id>.html    all hypotheses of one person
     report/pictures/          thumbnails, which pages load when they come into view
     report/plots/             plots for papers, see `paper_plots`
+    report/strips.json        pictures of people before and after in one, by what they show; the viewer lists them
 
 `report_template.html.j2` is the first page, `report_people.html.j2` the others; `report_figures` makes plots,
 `report_tables` numbers and texts, `thumbnails` the pictures. Paths are relative: the two can be moved or sent together.
 Comments, file names and settings come from outside: the template escapes everything except our own SVG.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +28,18 @@ from tasks.report import report_tables as tables
 from tasks.report.photograph_agreement import Agreement
 from tasks.report.report_figures import RoundRecord, improvement_figure, learning_curves
 from tasks.report.report_tables import Summary, benchmark_rows, summary_table_markdown
-from tasks.report.thumbnails import FOLDER, GRID, GRID_SIDE, MIDDLE, Box, Thumbnails, photograph_box, put
+from tasks.report.thumbnails import (
+    FOLDER,
+    GRID,
+    GRID_SIDE,
+    MIDDLE,
+    STRIPS,
+    Box,
+    Labelled,
+    Thumbnails,
+    photograph_box,
+    put,
+)
 
 __all__ = [
     "PhotographPerson",
@@ -35,6 +48,7 @@ __all__ = [
     "ShownGroup",
     "ShownHypothesis",
     "ShownPerson",
+    "Told",
     "benchmark_rows",
     "summary_table_markdown",
     "write_report",
@@ -61,11 +75,20 @@ class ShownHypothesis:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a vision-language critic was sent about a group, and what it answered."""
+
+    requests: tuple[str, ...]  # words of each, with a name in the place of each picture
+    answers: tuple[str, ...]  # as they came
+
+
+@dataclass(frozen=True)
 class ShownGroup:
     """A person's hypotheses by one model, and the photograph without a mesh."""
 
     photograph: Path
     hypotheses: tuple[ShownHypothesis, ...]
+    told: Told | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +191,13 @@ def _write_people(folder: Path, summary: Summary, shown: Sequence[ShownPerson], 
     page, known = _page("report_people.html.j2"), {"run": summary["run"], "critic": summary["critic"]}
     written = set()
     people = [_person(person, small) for person in shown]
+    strips = [
+        {"group_id": one["group_id"], "photo": one["photo"], "label": pair["label"], "file": pair["strip"]}
+        for one in people
+        for pair in one["pairs"]
+        if pair["strip"]
+    ]
+    put(folder / FOLDER / STRIPS, json.dumps(strips, indent=1).encode())
 
     def write(name: str, **given: Any) -> None:
         put(folder / FOLDER / name, page.render(pictures="pictures", **known, **given).encode())
@@ -299,6 +329,7 @@ def _group(group: ShownGroup, box: Box, small: Thumbnails) -> dict[str, Any]:
         "size": len(group.hypotheses),
         "mean": tables.number(sum(scores) / len(scores) if scores else None),
         "abstained": len(group.hypotheses) - len(scores),
+        "told": group.told,
         "hypotheses": [
             _hypothesis(group.hypotheses[k], box, GRID, GRID_SIDE, small) for k in _in_order(group.hypotheses)
         ],
@@ -312,6 +343,7 @@ def _pairs(person: ShownPerson, box: Box, small: Thumbnails) -> list[dict[str, A
     return [
         {
             "label": label,
+            "strip": _strip(person, [(when, picks[place]) for when, picks in chosen.items()], box, small),
             "sides": [
                 (name, _hypothesis(one, box, MIDDLE, 0, small))
                 for name, picks in chosen.items()
@@ -320,6 +352,18 @@ def _pairs(person: ShownPerson, box: Box, small: Thumbnails) -> list[dict[str, A
         }
         for place, label in enumerate(("zero noise", "the critic’s first"))
     ]
+
+
+def _strip(
+    person: ShownPerson, sides: Sequence[tuple[str, ShownHypothesis | None]], box: Box, small: Thumbnails
+) -> str:
+    """File of one picture: the photograph, then each hypothesis from the front and from the side; "" if one lacks."""
+    pictures = [Labelled(person.before.photograph, "photograph", box)]
+    for when, one in sides:
+        if one is None:
+            return ""
+        pictures += [Labelled(one.overlay, when, box), Labelled(one.side, f"{when}, side")]
+    return small.strip(pictures) if len(sides) > 1 else ""
 
 
 def _zero_noise(group: ShownGroup) -> ShownHypothesis | None:

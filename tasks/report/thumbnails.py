@@ -6,6 +6,7 @@ The report's pages load them when they come into view, so that a page stays smal
 import hashlib
 import io
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from hmr.rendering.sheet import strip
 from storage.finished_file import UNFINISHED
 
 FOLDER = "report"
@@ -26,6 +28,12 @@ _END = b"\xff\xd9"  # of every JPEG
 MIDDLE = 256
 """px of the pictures that are compared side by side."""
 
+STRIP = 320
+"""px of each picture of a strip."""
+
+STRIPS = "strips.json"
+"""Index, in FOLDER, of the strips: a list of group_id, photo, label and the file in `pictures`."""
+
 
 class Box(NamedTuple):
     """A square part of a square picture, as shares (0..1) of its side."""
@@ -36,6 +44,14 @@ class Box(NamedTuple):
 
 
 WHOLE = Box(0.0, 0.0, 1.0)
+
+
+class Labelled(NamedTuple):
+    """One picture of a strip."""
+
+    path: Path
+    label: str  # burnt in
+    box: Box = WHOLE
 
 
 @dataclass
@@ -52,12 +68,19 @@ class Thumbnails:
 
     def of(self, path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> str:
         """File name, in `folder`, of a square part of a picture at `size` px at most; it is made if it is not there."""
-        key = f"{hashlib.sha256(path.read_bytes()).hexdigest()}:{size}:{quality}:{box}"
+        return self._made(f"{_digest(path)}:{size}:{quality}:{box}", lambda: small(path, size, quality, box))
+
+    def strip(self, pictures: Sequence[Labelled]) -> str:
+        """File name, in `folder`, of these pictures side by side, each with its label burnt in."""
+        key = "|".join(f"{_digest(one.path)}:{one.label}:{one.box}" for one in pictures)
+        return self._made(f"strip {STRIP}:{key}", lambda: _joined(pictures))
+
+    def _made(self, key: str, make: Callable[[], bytes]) -> str:
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.jpg"
         if name not in self.used:
             self.used.add(name)
             if not _whole(self.folder / name):
-                put(self.folder / name, small(path, size, quality, box))
+                put(self.folder / name, make())
         return name
 
     def sweep(self) -> None:
@@ -83,6 +106,15 @@ def put(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _joined(pictures: Sequence[Labelled]) -> bytes:
+    cut = [_cut(one.path, STRIP, one.box) for one in pictures]
+    return _jpeg(Image.fromarray(strip([np.asarray(one) for one in cut], [one.label for one in pictures])), 86)
+
+
 def _whole(path: Path) -> bool:
     """Whether a thumbnail is there to its end; after a power cut it may be empty or short."""
     try:
@@ -95,6 +127,10 @@ def _whole(path: Path) -> bool:
 
 def small(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> bytes:
     """A square part of a picture as a JPEG of at most `size` px. quality: of the JPEG, 1-100."""
+    return _jpeg(_cut(path, size, box), quality)
+
+
+def _cut(path: Path, size: int, box: Box) -> Image.Image:
     with Image.open(path) as opened:
         wanted = int(size / box.side)
         opened.draft("RGB", (wanted, wanted))  # a JPEG may be decoded at a fraction of its size
@@ -103,8 +139,12 @@ def small(path: Path, size: int, quality: int = 80, box: Box = WHOLE) -> bytes:
         limits = (whole * box.left, whole * box.top, whole * right, whole * bottom)
         cut = opened.convert("RGB").crop(limits)
     cut.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return cut
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    cut.save(buffer, "JPEG", quality=quality, optimize=True)
+    picture.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
 
 

@@ -21,11 +21,11 @@ def asked_page(rebuilt: Rebuilt, number: int) -> dict[str, Any]:
         "order": request.order,
         "bytes": len(request.body),
         "proved": request.answer is not None,
-        "messages": [{"role": one["role"], "parts": [_part(part) for part in one["content"]]} for one in body["messages"]],
+        "messages": [{"role": one["role"], "parts": list(map(_part, one["content"]))} for one in body["messages"]],
         "options": {key: value for key, value in body.items() if key != "messages"},
         "answer": request.answer,
         "memory": _memory(rebuilt.recalled),
-    }  # fmt: skip
+    }
 
 
 def _part(part: dict[str, Any]) -> dict[str, str]:

@@ -58,6 +58,7 @@ def compared(a: Side, b: Side) -> dict[str, Any]:
             "a": _known(one.mean[left[k]]), "b": _known(other.mean[right[k]]), "change": _known(change[k]),
             "distance": _known(_column(b, "distance", right)[k] - _column(a, "distance", left)[k]),
             "error": _known(_column(b, "error", right)[k] - _column(a, "error", left)[k]),
+            "favourites": [int(one.favourite[left[k]]), int(other.favourite[right[k]])],
         }
         for k, key in enumerate(shared)
     ]  # fmt: skip
@@ -75,7 +76,6 @@ def compared(a: Side, b: Side) -> dict[str, Any]:
     for k, group in enumerate(groups):
         group |= {
             "correlation": _known(correlation[k]),
-            "favourites": [int(one.favourite[left[k]]), int(other.favourite[right[k]])],
             "mover": int(furthest[k]),
             "from": _known(places[0][k, furthest[k]]),
             "to": _known(places[1][k, furthest[k]]),

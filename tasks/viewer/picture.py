@@ -4,10 +4,10 @@ Drawing one takes some hundredths of a second, so nothing is drawn ahead and not
 gone, or has changed, the small crop that the store keeps takes its place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,7 @@ from PIL import Image
 from hmr.body.body import Body
 from hmr.detection.photograph import PhotographError
 from hmr.rendering.renderers import open_renderer
+from hmr.rendering.sheet import strip
 from hmr.rendering.views import side_view, top_view
 from storage.records import Group, Person
 from tasks.groups.overlays import camera_of_crop, frame_about, framed, mesh_of, photograph_of
@@ -23,6 +24,15 @@ from tasks.viewer.stored_crop import Pixels, jpeg, resized
 
 View = Literal["photograph", "front", "side", "top", "card"]
 """`card`: a hypothesis over the person's picture as it is stored, small and quick; `photograph` shows no hypothesis."""
+
+
+class Shown(NamedTuple):
+    """One hypothesis of a strip."""
+
+    group: Group
+    hypothesis: int
+    label: str  # burnt in
+
 
 _EMPTY = 232  # grey where a stored crop does not reach
 
@@ -56,6 +66,14 @@ class Painter:
                 return look([mesh], size, renderer=self._renderer)
             camera = camera_of_crop(person.camera, frame, size)
             return self._renderer.draw([mesh], camera, backdrop).image
+
+    def strip(self, sides: Sequence[Shown], size: int) -> bytes:
+        """The photograph, then each hypothesis from the front and from the side, as one JPEG file; `size` px each."""
+        pictures, labels = [self.draw(sides[0].group, "photograph", 0, size)], ["photograph"]
+        for group, hypothesis, label in sides:
+            pictures += [self.draw(group, "front", hypothesis, size), self.draw(group, "side", hypothesis, size)]
+            labels += [label, f"{label}, side"]
+        return jpeg(strip(pictures, labels))
 
     @property
     def _renderer(self):

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from critique.memory.rules import TAG_WORDS
 from storage.finished_file import read_again
+from tasks.report.thumbnails import FOLDER, STRIPS
 from tasks.viewer.gallery import Gallery
 from tasks.viewer.selection import SORTS
 
@@ -18,7 +20,7 @@ MOST_POINTS = 400
 
 
 def contents(name: str, gallery: Gallery) -> dict[str, Any]:
-    """What a run holds, for the choices of the page: counts, generations, datasets, critics, sort keys."""
+    """What a run holds, for the choices of the page: counts, generations, datasets, critics, tags, sort keys."""
     table = gallery.table
     return {
         "name": name,
@@ -30,6 +32,7 @@ def contents(name: str, gallery: Gallery) -> dict[str, Any]:
             critic: {"statuses": _counts(judged.status), "judged": int((judged.status != "not judged").sum())}
             for critic, judged in gallery.critics.items()
         },
+        "tags": list(TAG_WORDS),
         "sorts": {key: title for key, title in SORTS.items() if _sortable(gallery, key)},
     }
 
@@ -64,7 +67,13 @@ def run_page(folder: Path) -> dict[str, Any]:
         "critic_quality": summary.get("critic_quality", {}),
         "differences": settings.get("differences", []),
         "report": (folder / "report.html").exists(),
+        "strips": strips(folder),
     }
+
+
+def strips(folder: Path) -> list[dict[str, str]]:
+    """People before and after alignment, as pictures that the report made: who, which hypothesis, which file."""
+    return _json(folder / FOLDER / STRIPS) or []
 
 
 def _number(path: Path) -> int:

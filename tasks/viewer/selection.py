@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from critique.memory.rules import TAG_WORDS
 from tasks.viewer.gallery import Gallery
 
 SORTS = {
@@ -39,6 +40,7 @@ class Selection:
     gen: str = ""
     dataset: str = ""
     status: str = ""
+    tag: str = ""  # of `TAG_WORDS`: a comment of the critic, or of any if none is named, speaks of it
     words: str = ""  # each must occur in the critics' comments, the photograph's name or the group's id
     limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)  # of SORTS: least, most
     sort: str = "order"
@@ -57,6 +59,8 @@ def selected(gallery: Gallery, asked: Selection) -> NDArray[np.int64]:
     strange = ({asked.sort} | set(asked.limits)) - set(SORTS)
     if strange:
         raise SelectionError(f"groups have no {', '.join(sorted(strange))}; there are {', '.join(SORTS)}")
+    if asked.tag and asked.tag not in TAG_WORDS:
+        raise SelectionError(f"there is no tag '{asked.tag}'; there are {', '.join(TAG_WORDS)}")
     fits = np.ones(len(gallery), bool)
     for name in ("gen", "dataset"):
         if value := getattr(asked, name):
@@ -64,6 +68,10 @@ def selected(gallery: Gallery, asked: Selection) -> NDArray[np.int64]:
     if asked.status:
         judged = gallery.critics.get(asked.critic)
         fits &= np.full(len(gallery), asked.status == "not judged") if judged is None else judged.status == asked.status
+    if asked.tag:
+        critics = [asked.critic] if asked.critic else list(gallery.critics)
+        spoken = [pc.match_substring_regex(gallery.critics[name].words, TAG_WORDS[asked.tag]) for name in critics]
+        fits &= np.any([one.to_numpy(zero_copy_only=False) for one in spoken], axis=0)
     for name, (least, most) in asked.limits.items():
         values = gallery.numbers(name, asked.critic)
         if least is not None:

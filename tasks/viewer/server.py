@@ -11,6 +11,8 @@
     /api/mesh/RUN/GEN/GROUP/K, /api/faces, /api/joints/RUN/GEN/GROUP
     /api/details                            stages, learning curves and results of each run
     /api/compare?a=RUN,GEN,CRITIC&b=...     two opinions, as `comparison`
+    /api/strip?a=RUN,GEN,K,GROUP&b=...      a JPEG: the photograph, then two hypotheses, each from front and side
+    /api/strips/RUN/FILE                    one of the report's, of people before and after alignment
 
 RUN is 0 or 1, the place of the run on the command line. Nothing is written, and no label of the studio is read. Who may
 ask is decided by whoever serves the application.
@@ -34,9 +36,10 @@ from starlette.staticfiles import StaticFiles
 
 from storage.group_store import GroupStore, StoreError
 from storage.records import Group
+from tasks.report.thumbnails import FOLDER
 from tasks.viewer.comparison import ComparisonError, Side, compared
 from tasks.viewer.gallery import Gallery, gallery
-from tasks.viewer.run_page import contents, run_page
+from tasks.viewer.run_page import contents, run_page, strips
 from tasks.viewer.selection import SORTS, Selection, SelectionError, selected
 from tasks.viewer.stored_crop import crops, jpeg, resized
 
@@ -91,11 +94,14 @@ class ViewedRun:
     def _asked(self, gen: str, group_id: str, critic: str) -> Any:
         """What a vision-language critic was sent about a group; raises HTTPException if that cannot be told."""
         from critique.memory.memory import MemoryStoreError
+        from critique.vlm.vlm_settings import VlmConfigError
         from hmr.detection.photograph import PhotographError
         from tasks.critics.rebuilt_request import rebuilt_requests, server_records
         from tasks.run.settings import OverlaySection, SettingsError
 
-        judges = [record for name in self.store.critics(gen) for record in server_records(self.store.critic_description(name))]
+        judges = [
+            record for name in self.store.critics(gen) for record in server_records(self.store.critic_description(name))
+        ]
         record = next((one for one in judges if one["critic"] == critic), None)
         if record is None:
             raise HTTPException(404, f"'{critic}' asked no server here, or its record is not kept")
@@ -106,7 +112,7 @@ class ViewedRun:
                 return rebuilt_requests(
                     record, self.group(gen, group_id), self.folder, Path(body_path) if body_path else None, overlay
                 )
-        except (SettingsError, MemoryStoreError, PhotographError, StoreError, ValueError) as error:
+        except (SettingsError, VlmConfigError, MemoryStoreError, PhotographError, StoreError) as error:
             raise HTTPException(409, str(error)) from error
 
     def shard(self, gen: str, group_id: str) -> str:
@@ -241,6 +247,30 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
     def compare(request: Request) -> Response:
         return _json(compared(*(_side(runs, request.query_params.get(name, "")) for name in "ab")))
 
+    def strip(request: Request) -> Response:
+        from tasks.viewer.picture import Shown
+
+        sides, two = [], len({request.query_params.get(name, "").partition(",")[0] for name in "ab"}) > 1
+        for name in "ab":
+            number, gen, hypothesis, group_id = (request.query_params.get(name, "").split(",", 3) + [""] * 4)[:4]
+            if not number.isdecimal() or int(number) >= len(runs) or not hypothesis.isdecimal():
+                raise HTTPException(400, f"'{name}' is no hypothesis; give RUN,GENERATION,HYPOTHESIS,GROUP")
+            run = runs[int(number)]
+            group = run.group(gen, group_id)
+            if int(hypothesis) >= len(group):
+                raise HTTPException(404, f"the group has {len(group)} hypotheses; count them from 0")
+            label = f"{f'{run.folder.name}, ' if two else ''}{gen} #{int(hypothesis) + 1}"
+            sides.append((run, Shown(group, int(hypothesis), label)))
+        size = int(np.clip(_whole(request.query_params, "size", 384), *SIZES))
+        content = sides[0][0].painter.strip([shown for _, shown in sides], size)
+        return Response(content, media_type="image/jpeg", headers=_KEEP)
+
+    def kept_strip(request: Request) -> Response:
+        run, file = one(request), request.path_params["file"]
+        if file not in {row["file"] for row in strips(run.folder)}:
+            raise HTTPException(404, "the report has no such strip")
+        return FileResponse(run.folder / FOLDER / "pictures" / file, headers=_KEEP)
+
     place = "{run:int}/{gen}/{group_id}"
     return Starlette(
         routes=[
@@ -258,6 +288,8 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
             Route("/api/faces/{run:int}", faces),
             Route("/api/details", details),
             Route("/api/compare", compare),
+            Route("/api/strip", strip),
+            Route("/api/strips/{run:int}/{file}", kept_strip),
             Mount("/site", StaticFiles(directory=SITE)),
         ],
         exception_handlers={
@@ -267,7 +299,7 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
 
 
 def selection(asked: Mapping[str, str]) -> Selection:
-    """The question of an address: `critic`, `gen`, `dataset`, `status`, `words`, `sort` (-name = downwards), and for
+    """The question of an address: `critic`, `gen`, `dataset`, `status`, `tag`, `words`, `sort` (-name = downwards), and for
     each column `min.name` and `max.name`. Raises SelectionError for a limit that is no number.
     """
     limits = {}
@@ -275,7 +307,7 @@ def selection(asked: Mapping[str, str]) -> Selection:
         ends = tuple(_number(asked.get(f"{end}.{name}"), name) for end in ("min", "max"))
         if ends != (None, None):
             limits[name] = ends
-    words = {key: asked.get(key, "") for key in ("critic", "gen", "dataset", "status", "words")}
+    words = {key: asked.get(key, "") for key in ("critic", "gen", "dataset", "status", "tag", "words")}
     sort = asked.get("sort", "order")
     return Selection(**words, limits=limits, sort=sort.removeprefix("-"), descending=sort.startswith("-"))
 

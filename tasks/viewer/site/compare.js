@@ -63,12 +63,12 @@ function shown(found, sides, runs) {
   const [a, b] = [sides.a, sides.b].map((side) => (runs.length > 1 ? `${runs[side.run].name}, ` : "") + `${side.gen}, ${side.critic}`);
   const facts = [["groups compared", whole(found.groups.length)], ["mean score, B − A", signed(found.mean_change)],
     ...(found.same_meshes ? [["rank correlation", number(found.correlation, 2)], ["same favourite", found.same_favourite === undefined ? "–" : `${Math.round(100 * found.same_favourite)} %`]] : [])];
-  const heads = ["group", "A", "B", "B − A", ...(found.same_meshes ? ["rank correlation", "favourite of A, B", "furthest mover"] : ["2-D distance, px", "true error, mm"])];
+  const heads = ["group", "A", "B", "B − A", ...(found.same_meshes ? ["rank correlation", "favourite of A, B", "furthest mover"] : ["2-D distance, B − A, px", "true error, B − A, mm"]), "picture"];
   const body = h("tbody", {});
   let count = 0;
   const more = h("button", { type: "button", onclick: add }, "Show more");
   function add() {
-    body.append(...found.groups.slice(count, count + SHOWN).map((group) => row(group, found.same_meshes, sides)));
+    body.append(...found.groups.slice(count, count + SHOWN).map((group) => row(group, found.same_meshes, sides, heads.length)));
     count += SHOWN;
     more.hidden = count >= found.groups.length;
   }
@@ -79,13 +79,23 @@ function shown(found, sides, runs) {
         h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Groups compared" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), body)), more))];
 }
 
-function row(group, same, sides) {
+function row(group, same, sides, width) {
   const side = sides.b;
   const change = (value, digits) => h("td", { class: value > 0 ? "up" : value < 0 ? "down" : "" }, signed(value, digits));
   const link = address("group", [String(side.run), side.gen, group.group_id], { critic: side.critic, ...(same ? { h: group.mover } : {}) });
-  return h("tr", {}, h("th", { scope: "row" }, h("a", { class: "who", href: link },
+  const strip = `/api/strip?${new URLSearchParams(Object.fromEntries(["a", "b"].map((name, k) => [name, `${sides[name].run},${sides[name].gen},${group.favourites[k]},${group.group_id}`])))}`;
+  const line = h("tr", {}, h("th", { scope: "row" }, h("a", { class: "who", href: link },
     h("img", { src: picture(side.run, side.gen, group.group_id, "card", group.favourites?.[1] ?? 0, 128), alt: "", loading: "lazy", width: 52, height: 52 }), group.group_id)), h("td", {}, number(group.a)), h("td", {}, number(group.b)), change(group.change),
     same ? [h("td", {}, number(group.correlation, 2)), h("td", {}, group.favourites.map((place) => `#${place + 1}`).join(", ")),
       h("td", {}, group.from === null ? "–" : `#${group.mover + 1}: rank ${number(group.from, 0)} → ${number(group.to, 0)}`)]
-      : [h("td", {}, signed(group.distance)), h("td", {}, signed(group.error))]);
+      : [h("td", {}, signed(group.distance)), h("td", {}, signed(group.error))],
+    h("td", {}, h("button", { type: "button", "aria-expanded": "false", "aria-label": `The favourites of A and B on ${group.group_id}`, onclick: (event) => unfold(event.currentTarget) }, "A | B")));
+
+  function unfold(button) {
+    const open = button.getAttribute("aria-expanded") === "true";
+    button.setAttribute("aria-expanded", String(!open));
+    if (open) line.nextSibling.remove();
+    else line.after(h("tr", { class: "strip-row" }, h("td", { colSpan: width }, h("img", { src: strip, width: 1956, height: 396, alt: `${group.group_id}: photograph, then the favourites of A and of B, each from front and side` }), h("a", { href: strip, download: `${group.group_id}_A_B.jpg` }, "Download this picture"))));
+  }
+  return line;
 }

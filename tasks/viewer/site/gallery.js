@@ -6,7 +6,7 @@ import { onPage } from "./keys.js";
 let ready = false; // whether the server can draw meshes
 const PAGE = 60; // rows in one question to the server
 const KEPT = 12; // answers that are kept
-const QUESTION = ["run", "critic", "gen", "dataset", "status", "words", "sort"];
+const QUESTION = ["run", "critic", "gen", "dataset", "status", "tag", "words", "sort"];
 
 /** The question that an address asks; `limits` are the parameters min.NAME and max.NAME. */
 export function question(given, run) {
@@ -48,6 +48,7 @@ export async function show(main, { given }, runs) {
       choice("Dataset", all(run.datasets), asked.dataset, (dataset) => change({ dataset })),
       choice("Status", [["", "any"], ...statuses.map(([name, n]) => [name, `${name.replaceAll("_", " ")} (${whole(n)})`])],
         asked.status, (status) => change({ status })),
+      choice("Comments speak of", [["", "anything"], ...run.tags.map((tag) => [tag, tag.replaceAll("_", " ")])], asked.tag, (tag) => change({ tag })),
       h("fieldset", {}, h("legend", {}, "Between"),
         Object.entries(run.sorts).filter(([key]) => key !== "order").map(([key, title]) =>
           h("div", { class: "range" }, h("span", { id: `range-${key}` }, title),
@@ -154,7 +155,8 @@ export async function show(main, { given }, runs) {
   function cardOf(row, at) {
     const [name, person] = called(row);
     const facts = [
-      ["2-D", row.distance, "px", 1], ["spread", row.spread, "", 0], ["disagree", row.disagreement, "", 2], ["error", row.error, "mm", 0],
+      ["2-D", row.distance, "px", 1, "distance of the zero-noise body to the landmarks, px of a 256 px crop"], ["spread", row.spread, "", 0, "standard deviation of the scores"],
+      ["disagree", row.disagreement, "", 2, "of the critics: 0 = they rank alike, 1 = unrelated, 2 = in reverse"], ["error", row.error, "mm", 0, "true MPJPE of the zero-noise body"],
     ].filter(([, value]) => value !== null && value !== undefined);
     const link = address("group", [String(where), row.gen, row.group_id], { ...cleaned(asked), at });
     return h("div", { role: "listitem", class: "slot", "data-at": at },
@@ -166,8 +168,8 @@ export async function show(main, { given }, runs) {
           Object.keys(run.gens).length > 1 ? h("span", { class: "chip gen" }, row.gen) : null),
         h("span", { class: "name" }, h("b", {}, name), h("span", {}, person)),
         strip(row),
-        h("span", { class: "facts" }, facts.map(([what, value, unit, digits]) =>
-          h("span", {}, `${what} `, h("b", {}, number(value, digits)), unit ? ` ${unit}` : "")))));
+        h("span", { class: "facts" }, facts.map(([what, value, unit, digits, means]) =>
+          h("span", { title: means }, `${what} `, h("b", {}, number(value, digits)), unit ? ` ${unit}` : "")))));
   }
 
   /** The crop that is stored, until meshes can be drawn over it. */

@@ -8,7 +8,7 @@ const ESTIMATES = { zero_noise: "zero noise", mean: "mean of the group", medoid:
 export async function show(main, _, runs) {
   const found = await ask("/api/details");
   found.forEach((run, place) => main.append(h("article", {}, h("h1", {}, run.name), summary(runs[place]), timeline(run.stages),
-    ...rounds(run.rounds), results(run), settings(run))));
+    ...rounds(run.rounds), strips(run.strips, place), results(run), settings(run))));
 }
 
 function summary(run) {
@@ -69,6 +69,17 @@ function joined(all, name) {
   }
   for (const values of Object.values(columns)) while (values.length < step.length) values.push(null);
   return { step, columns, breaks, starts };
+}
+
+function strips(all, place) {
+  if (!all.length) return null;
+  return h("section", {}, h("h2", {}, "People before and after alignment"),
+    h("p", { class: "soft" }, "Drawn from the same noise with the base and with the aligned model; from the front and from the side."),
+    h("div", { class: "strips" }, all.map((one) => {
+      const file = `/api/strips/${place}/${one.file}`, name = `${one.group_id}_${one.label.replace(/\W+/g, "_")}.jpg`;
+      return h("figure", {}, h("figcaption", {}, h("b", {}, one.photo), ` ${/-(p\d+)$/.exec(one.group_id)?.[1] ?? ""}, ${one.label} `, h("a", { href: file, download: name }, "Download")),
+        h("a", { href: file, target: "_blank" }, h("img", { src: file, loading: "lazy", width: 1636, height: 332, alt: `${one.photo}, ${one.label}: photograph, before from front and side, after from front and side` })));
+    })));
 }
 
 function results(run) {

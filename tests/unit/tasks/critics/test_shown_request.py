@@ -8,7 +8,6 @@ import json
 
 import numpy as np
 import pytest
-
 from starlette.testclient import TestClient
 
 from critique.endpoint.loopback import LoopbackVlm, error, from_pixels, good

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from tasks.report.report import (
     ShownGroup,
     ShownHypothesis,
     ShownPerson,
+    Told,
     benchmark_rows,
     summary_table_markdown,
     write_report,
@@ -34,7 +36,7 @@ from tasks.report.report_tables import (
     uncertainty_text,
     unsure_joints,
 )
-from tasks.report.thumbnails import Box, Thumbnails, photograph_box
+from tasks.report.thumbnails import STRIPS, Box, Thumbnails, photograph_box
 
 ATTACK = "<script>alert('arm')</script> & <img src=http://evil.example/x>"
 
@@ -190,7 +192,8 @@ def test_the_pages_need_the_folder_beside_them_and_no_network(tmp_path, summary,
             for name in ("src", "href", "xlink:href", "srcset", "data", "action"):
                 target = (attributes.get(name) or "#").partition("#")[0]
                 assert not re.match(r"[a-z]+:|/", target) and (each.parent / target).exists(), (tag, name, target)
-                shown |= {(each.parent / target).resolve()} if tag == "img" and name == "src" else set()
+                seen = (tag == "img" and name == "src") or ("download" in attributes and name == "href")
+                shown |= {(each.parent / target).resolve()} if seen else set()
             assert tag != "img" or attributes["loading"] == "lazy"
         assert "url(http" not in each.read_text() and "@import" not in each.read_text()
     assert shown == {file.resolve() for file in path.parent.glob("report/pictures/*")}
@@ -226,6 +229,30 @@ def test_a_thumbnail_is_made_once_and_again_if_its_picture_changed(tmp_path, pic
     assert other.of(pictures[0], 32, box=Box(0, 0, 0.5)) != name
     other.sweep()
     assert len(list(other.folder.iterdir())) == 1
+
+
+def test_before_and_after_are_one_picture_to_send(tmp_path, summary, person):
+    path = write_report(tmp_path / "run", summary, [person], [], [])
+    listed = json.loads((path.parent / "report" / STRIPS).read_text())
+    assert [one["label"] for one in listed] == ["zero noise", "the critic’s first"]
+    names = [a["download"] for tag, a in Page(path).tags if tag == "a" and "download" in a]
+    assert names == [f"street-0a1b2c3d-p0_{what}.jpg" for what in ("zero_noise", "the_critic’s_first")]
+    with Image.open(path.parent / "report" / "pictures" / listed[0]["file"]) as made:
+        shown = np.asarray(made.convert("RGB")).astype(int)
+    assert shown.shape[1] > 4.5 * shown.shape[0]  # photograph, front and side before, front and side after
+    blue = np.abs(shown - (173, 216, 230)).max(-1) < 12  # the side view of `pictures`: the third and the fifth
+    fifths = [bool(part[part.shape[0] // 3 :].mean() > 0.7) for part in np.array_split(blue, 5, axis=1)]
+    assert fifths == [False, False, True, False, True]
+    alone = write_report(tmp_path / "alone", summary, [replace(person, after=None)], [], [])
+    assert json.loads((alone.parent / "report" / STRIPS).read_text()) == []
+
+
+def test_what_a_vision_language_critic_was_sent_and_said_stands_escaped_on_the_persons_page(tmp_path, summary, person):
+    told = Told(("When a foot floats, take 10 points off.\n<picture 1>",), (ATTACK,))
+    shown = replace(person, before=replace(person.before, told=told))
+    write_report(tmp_path, summary, [shown], [], [])
+    page = Page(tmp_path / "report" / f"{person.group_id}.html")
+    assert "<picture 1>" in page.text and ATTACK in page.text and "script" not in {tag for tag, _ in page.tags}
 
 
 def test_the_page_opens_with_photographs_before_and_after(tmp_path, summary, person, standing):

@@ -113,6 +113,8 @@ def test_a_damaged_file_is_named(store, tmp_path, drawn):
         ({"words": "LEFT wrist"}, [1, 2]),
         ({"words": "wrist street_1"}, [2]),
         ({"words": "elbow"}, []),
+        ({"tag": "limb_alignment"}, [1, 2]),
+        ({"tag": "scale"}, []),
         ({"critic": "evidence@2", "limits": {"mean": (30.0, None)}}, [0]),
         ({"limits": {"error": (None, 100.0)}}, [1, 2]),
     ],
@@ -121,7 +123,9 @@ def test_what_is_asked_is_answered(found, asked, expected):
     assert selected(found, Selection(**asked)).tolist() == expected
 
 
-@pytest.mark.parametrize("asked", [{"critic": "nobody"}, {"sort": "beauty"}, {"limits": {"beauty": (1.0, None)}}])
+@pytest.mark.parametrize(
+    "asked", [{"critic": "nobody"}, {"tag": "beauty"}, {"sort": "beauty"}, {"limits": {"beauty": (1.0, None)}}]
+)
 def test_what_is_not_there_is_said(found, asked):
     with pytest.raises(SelectionError, match="there are"):
         selected(found, Selection(**asked))

@@ -1,15 +1,18 @@
 """The viewer's answers over HTTP, on a small made-up run."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from hmr.body.body import load_body
 from storage.records import Reply
 from tasks.groups.overlays import group_vertices
+from tasks.report.thumbnails import FOLDER, STRIPS
 from tasks.viewer.group_page import advantages
 from tasks.viewer.made_up_run import make_run
 from tasks.viewer.mesh import joint_spread
@@ -106,6 +109,28 @@ def test_the_page_of_a_group(client, group):
 def test_pictures(client, group, view):
     answer = client.get(f"/api/picture/{place(group)}/{view}/1?size=96")
     assert answer.headers["content-type"] == "image/jpeg" and answer.content.startswith(b"\xff\xd8")
+
+
+def test_two_hypotheses_in_one_picture(client, group):
+    name = group.person.group_id
+    answer = client.get(f"/api/strip?a=0,round0,1,{name}&b=0,round0,2,{name}&size=64")
+    assert answer.headers["content-type"] == "image/jpeg"
+    with Image.open(io.BytesIO(answer.content)) as made:
+        assert made.size == (5 * 70 + 6, 76)  # photograph, then each from front and side, 6 px between them
+    assert client.get(f"/api/strip?a=0,round0,1,{name}").status_code == 400
+    assert client.get(f"/api/strip?a=0,round0,9,{name}&b=0,round0,2,{name}").status_code == 404
+
+
+def test_strips_of_the_report_and_no_other_file(run, client):
+    folder = run.folder / FOLDER / "pictures"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"a strip")
+    (folder / "b.jpg").write_bytes(b"something else")
+    row = {"group_id": "street-p0", "photo": "street.jpg", "label": "zero noise", "file": "a.jpg"}
+    (run.folder / FOLDER / STRIPS).write_text(json.dumps([row]))
+    assert client.get("/api/details").json()[0]["strips"] == [row]
+    assert client.get("/api/strips/0/a.jpg").content == b"a strip"
+    assert {client.get(f"/api/strips/0/{name}").status_code for name in ("b.jpg", "..%2Fstrips.json")} == {404}
 
 
 def test_the_crop_is_the_stored_one(run, client, group):
