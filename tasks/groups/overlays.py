@@ -90,7 +90,7 @@ def draw_group(
     drawings = [renderer.draw([mesh], camera, photograph, style) for mesh in meshes]
     for remark in (remark for overlay in drawings for remark in overlay.remarks):
         log.warning("%s, %s", group.person.group_id, remark)
-    overlays = tuple(_marked(overlay) for overlay in drawings)
+    overlays = tuple(marked(overlay) for overlay in drawings)
     sides = tuple(side_view([mesh], size, style) for mesh in meshes) if sight.sides else ()
     return DrawnGroup(group, drawn.silhouettes, drawn.penetration, photograph, overlays, sides)
 
@@ -137,7 +137,7 @@ def style_of(overlay: OverlaySection) -> Style:
     )  # fmt: skip
 
 
-def _marked(overlay: Overlay) -> NDArray[np.uint8]:
+def marked(overlay: Overlay) -> NDArray[np.uint8]:
     """The picture, with a label if it shows no mesh because of a fault: a judge must not take it for a photograph."""
     if overlay.mask.any() or not overlay.remarks:
         return overlay.image

@@ -55,7 +55,8 @@ def group_page(
                 "seed": str(group.seeds[k]),
                 "distance": _known(distances[k]),
                 "error": _error(oracle, k),
-                "depth": float(group.translation[k, 2]),
+                "depth": _known(group.translation[k, 2]),
+                "topology": None if not group.meshes or (own := group.meshes[k]) is None else own.topology,
             }
             for k in range(len(group))
         ],

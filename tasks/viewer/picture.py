@@ -14,12 +14,14 @@ from PIL import Image
 
 from hmr.body.body import Body
 from hmr.detection.photograph import PhotographError
+from hmr.rendering.mesh import fault_of
+from hmr.rendering.overlay import Overlay
 from hmr.rendering.renderers import open_renderer
 from hmr.rendering.sheet import strip
 from hmr.rendering.views import side_view, top_view
 from storage.records import Group, Person
-from tasks.groups.overlays import camera_of_crop, frame_about, framed, mesh_of, photograph_of
-from tasks.viewer.mesh import vertices_of
+from tasks.groups.overlays import camera_of_crop, frame_about, framed, marked, photograph_of
+from tasks.viewer.mesh import drawn_mesh
 from tasks.viewer.stored_crop import Pixels, jpeg, resized
 
 View = Literal["photograph", "front", "side", "top", "card"]
@@ -50,7 +52,7 @@ class Painter:
         return jpeg(self.draw(group, view, hypothesis, size))
 
     def draw(self, group: Group, view: View, hypothesis: int, size: int) -> Pixels:
-        """One picture, RGB (size, size, 3)."""
+        """One picture, RGB (size, size, 3); a mesh that cannot be drawn is named in it."""
         person = group.person
         if view == "card":
             backdrop, frame = resized(person.picture, size), person.crop
@@ -58,14 +60,14 @@ class Painter:
             backdrop, frame = self._framed(_Once(person), size), frame_about(person.crop, person.height, person.width)
         if view == "photograph":
             return backdrop
-        body = self._body()
-        mesh = mesh_of(body, vertices_of(body, group, hypothesis), f"hypothesis {hypothesis}")
+        mesh = drawn_mesh(self._body(), group, hypothesis)
         with self._lock:
             if view in ("side", "top"):
                 look = side_view if view == "side" else top_view
-                return look([mesh], size, renderer=self._renderer)
+                picture, fault = look([mesh], size, renderer=self._renderer), fault_of(mesh)
+                return marked(Overlay(picture, np.zeros((1, 1), bool), (fault,))) if fault else picture
             camera = camera_of_crop(person.camera, frame, size)
-            return self._renderer.draw([mesh], camera, backdrop).image
+            return marked(self._renderer.draw([mesh], camera, backdrop))
 
     def strip(self, sides: Sequence[Shown], size: int) -> bytes:
         """The photograph, then each hypothesis from the front and from the side, as one JPEG file; `size` px each."""

@@ -8,7 +8,7 @@
     /api/picture/RUN/GEN/GROUP/VIEW/K       a JPEG of hypothesis K: front, side, top, card; or photograph
     /api/crop/RUN/GEN/GROUP                 the stored crop of the person: all that can be shown before ...
     /api/ready                              ... the body and the renderer are loaded, which this begins
-    /api/mesh/RUN/GEN/GROUP/K, /api/faces, /api/joints/RUN/GEN/GROUP
+    /api/mesh/RUN/GEN/GROUP/K, /api/faces/RUN, /api/faces/RUN/GEN/GROUP/K (a mesh of its own), /api/joints/RUN/GEN/GROUP
     /api/details                            stages, learning curves and results of each run
     /api/compare?a=RUN,GEN,CRITIC&b=...     two opinions, as `comparison`
     /api/strip?a=RUN,GEN,K,GROUP&b=...      a JPEG: the photograph, then two hypotheses, each from front and side
@@ -233,8 +233,16 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
     def faces(request: Request) -> Response:
         from tasks.viewer.mesh import faces_bytes
 
-        content = faces_bytes(one(request).body())
+        content = faces_bytes(one(request).body().faces)
         return Response(content, media_type="application/octet-stream", headers=_KEEP)
+
+    def own_faces(request: Request) -> Response:
+        from tasks.viewer.mesh import faces_bytes, own_mesh
+
+        group, _, hypothesis = _hypothesis(one(request), request, "")
+        if (own := own_mesh(group, hypothesis)) is None:
+            raise HTTPException(404, "this hypothesis has the faces of the body in use: /api/faces/RUN")
+        return Response(faces_bytes(own.faces), media_type="application/octet-stream", headers=_KEEP)
 
     def joints(request: Request) -> Response:
         from tasks.viewer.mesh import joint_spread
@@ -284,6 +292,7 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
             Route(f"/api/crop/{place}", crop),
             Route("/api/ready", ready),
             Route(f"/api/mesh/{place}/{{hypothesis:int}}", mesh),
+            Route(f"/api/faces/{place}/{{hypothesis:int}}", own_faces),
             Route(f"/api/joints/{place}", joints),
             Route("/api/faces/{run:int}", faces),
             Route("/api/details", details),
@@ -299,8 +308,8 @@ def application(runs: Sequence[ViewedRun]) -> Starlette:
 
 
 def selection(asked: Mapping[str, str]) -> Selection:
-    """The question of an address: `critic`, `gen`, `dataset`, `status`, `tag`, `words`, `sort` (-name = downwards), and for
-    each column `min.name` and `max.name`. Raises SelectionError for a limit that is no number.
+    """The question of an address: `critic`, `gen`, `dataset`, `status`, `tag`, `words`, `sort` (-name = downwards), and
+    for each column `min.name` and `max.name`. Raises SelectionError for a limit that is no number.
     """
     limits = {}
     for name in SORTS:

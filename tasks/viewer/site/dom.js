@@ -32,7 +32,7 @@ export async function bytes(address) {
 
 /** A number with some digits, or a dash where it is not known. */
 export function number(value, digits = 1) {
-  return value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits);
+  return value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(digits).replace("-", "−");
 }
 
 /** The same with its sign. */

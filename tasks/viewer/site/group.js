@@ -98,7 +98,7 @@ export async function show(main, { path, given }, runs) {
   function detail() {
     const one = group.hypotheses[chosen];
     const facts = [["2-D distance", `${number(one.distance)} px`], ["true error", one.error === null ? null : `${number(one.error)} mm`],
-      ["depth", `${number(one.depth, 2)} m`], ["start", one.zero_start ? "zero noise" : `seed ${one.seed}`], ["model", group.model]];
+      ["depth", `${number(one.depth, 2)} m`], ["start", one.topology ? `a mesh of its own (${one.topology})` : one.zero_start ? "zero noise" : `seed ${one.seed}`], ["model", group.model]];
     bodies.detail.replaceChildren(
       h("h2", {}, `Hypothesis #${chosen + 1}`), h("p", { class: "soft" }, `place ${order.indexOf(chosen) + 1} of ${order.length} by ${critic || "nobody: no critic judged"}`),
       h("section", {}, critics.map(opinion)),

@@ -18,7 +18,7 @@ export async function panel(parent, { where, gen, id, group, order, chosen }) {
     return { choose() {}, toggle() {}, hold() {}, end() {} };
   }
   const place = `${where}/${encodeURIComponent(gen)}/${encodeURIComponent(id)}`;
-  await scene.load({ faces: `/api/faces/${where}`, mesh: (k) => `/api/mesh/${place}/${k}`, spread: await ask(`/api/joints/${place}`), board: picture(where, gen, id, "photograph", 0, 1024) });
+  await scene.load({ faces: `/api/faces/${where}`, own: (k) => (group.hypotheses[k].topology ? `/api/faces/${place}/${k}` : null), mesh: (k) => `/api/mesh/${place}/${k}`, spread: await ask(`/api/joints/${place}`), board: picture(where, gen, id, "photograph", 0, 1024) });
 
   function toolbar() {
     const places = order().map((k, at) => [String(k), `#${k + 1}, rank ${at + 1}`]);

@@ -30,8 +30,9 @@ export class Scene {
     this.sized.observe(canvas);
   }
 
-  async load({ faces, mesh, spread, board }) {
+  async load({ faces, own, mesh, spread, board }) {
     this.mesh = mesh;
+    this.own = own; // address of the faces of a hypothesis that is a mesh of its own, else null
     this.spread = spread;
     this.faces = new Uint32Array(await bytes(faces));
     this.texture = await new THREE.TextureLoader().loadAsync(board);
@@ -42,11 +43,13 @@ export class Scene {
   async body(k) {
     if (!this.kept.has(k)) {
       const values = new Float32Array(await bytes(this.mesh(k)));
+      const own = this.own(k);
+      const faces = own ? new Uint32Array(await bytes(own)) : this.faces;
       for (let i = 0; i < values.length; i += 3) { values[i + 1] *= -1; values[i + 2] *= -1; }
       const count = values.length / 3 - JOINTS;
       const geometry = new THREE.BufferGeometry();
       geometry.setAttribute("position", new THREE.BufferAttribute(values.slice(0, 3 * count), 3));
-      geometry.setIndex(new THREE.BufferAttribute(this.faces, 1));
+      geometry.setIndex(new THREE.BufferAttribute(faces, 1));
       geometry.computeVertexNormals();
       geometry.computeBoundingBox();
       this.kept.set(k, { geometry, joints: values.slice(3 * count), middle: geometry.boundingBox.getCenter(new THREE.Vector3()) });
@@ -84,9 +87,11 @@ export class Scene {
     const dark = new THREE.Color(tint).multiplyScalar(0.35);
     const dots = new THREE.InstancedMesh(new THREE.SphereGeometry(0.014, 12, 8), new THREE.MeshBasicMaterial({ color: dark, depthTest: false }), JOINTS);
     const ends = [];
+    const told = (j) => !Number.isNaN(joints[3 * j]);
     for (let j = 0; j < JOINTS; j++) {
+      if (!told(j)) { dots.setMatrixAt(j, new THREE.Matrix4().makeScale(0, 0, 0)); continue; }
       dots.setMatrixAt(j, new THREE.Matrix4().setPosition(at(j)));
-      if (this.spread.parents[j] !== j) ends.push(at(j), at(this.spread.parents[j]));
+      if (this.spread.parents[j] !== j && told(this.spread.parents[j])) ends.push(at(j), at(this.spread.parents[j]));
     }
     const bones = new THREE.LineSegments(new THREE.BufferGeometry().setFromPoints(ends), new THREE.LineBasicMaterial({ color: dark, depthTest: false }));
     dots.renderOrder = bones.renderOrder = 3;
@@ -97,7 +102,9 @@ export class Scene {
   ellipsoids(joints) {
     const material = new THREE.MeshStandardMaterial({ color: 0xb8327f, transparent: true, opacity: 0.6, depthTest: false, roughness: 1 });
     const shape = new THREE.SphereGeometry(1, 20, 14);
-    return this.spread.mean.map((mean, j) => {
+    if (Number.isNaN(joints[0])) return []; // where its pelvis is, is not known
+    return this.spread.mean.flatMap((mean, j) => {
+      if (mean === null) return [];
       const axes = this.spread.axes[j].map(([x, y, z]) => new THREE.Vector3(x, -y, -z));
       axes.forEach((axis) => { if (axis.length() < 0.002) axis.setLength(0.002); });
       const ball = new THREE.Mesh(shape, material);

@@ -10,7 +10,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from hmr.body.body import load_body
-from storage.records import Reply
+from hmr.rendering.style import PAPER
+from storage.group_store import GroupStore
+from storage.records import Mesh, Reply
 from tasks.groups.overlays import group_vertices
 from tasks.report.thumbnails import FOLDER, STRIPS
 from tasks.viewer.group_page import advantages
@@ -145,6 +147,35 @@ def test_the_mesh_is_the_body_of_the_hypothesis(client, group):
     assert np.array_equal(values[-29:], group.joints[2])
     faces = np.frombuffer(client.get("/api/faces/0").content, "<u4")
     assert faces.max() == len(values) - 29 - 1
+
+
+def test_meshes_of_other_models_and_such_that_cannot_be_drawn(tmp_path, group):
+    corners = np.float32([[0, -0.5, 4], [0.4, 0.4, 4], [-0.4, 0.4, 4], [0, 0, 3.6]])
+    faces = np.int32([[0, 1, 2], [0, 3, 1], [1, 3, 2], [2, 3, 0]])
+    own = [Mesh(corners, faces, "tetrahedron"), Mesh(corners * np.nan, faces, "tetrahedron")]
+    pose, latents, joints = group.pose.copy(), group.latents.copy(), group.joints.copy()
+    pose[1:3], latents[1:3], joints[1:3] = np.nan, np.nan, np.nan
+    brought = replace(
+        group, pose=pose, latents=latents, joints=joints, meshes=(None, *own, *[None] * (HYPOTHESES - 3)),
+        made_by=("ours",) * HYPOTHESES,
+    )  # fmt: skip
+    GroupStore(tmp_path / "store").write_groups("brought", "other-0000", [brought])
+    client, where = TestClient(application([ViewedRun(tmp_path)])), f"0/brought/{group.person.group_id}"
+    hypotheses = client.get(f"/api/group/{where}").json()["hypotheses"]
+    assert [one["topology"] for one in hypotheses[:3]] == [None, "tetrahedron", "tetrahedron"]
+    assert np.array_equal(np.frombuffer(client.get(f"/api/mesh/{where}/1").content, "<f4")[:12], corners.ravel())
+    assert np.array_equal(np.frombuffer(client.get(f"/api/faces/{where}/1").content, "<u4"), faces.ravel())
+    assert client.get(f"/api/faces/{where}/0").status_code == 404
+    assert client.get(f"/api/joints/{where}").json()["deviation"][6] < 1  # of those that tell their joints
+
+    def picture(view, hypothesis):
+        answer = client.get(f"/api/picture/{where}/{view}/{hypothesis}?size=128")
+        return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(int)
+
+    for view in ("front", "side"):
+        bare = picture("photograph", 0) if view == "front" else np.full((128, 128, 3), PAPER)
+        changed = [np.abs(picture(view, k) - bare).max(-1) > 60 for k in (1, 2)]
+        assert changed[0][20:].any() and changed[1][:12].any() and not changed[1][20:].any()  # the second is named
 
 
 def test_the_spread_of_joints_by_hand():
