@@ -1,4 +1,4 @@
-"""Pictures as files: WebP, PNG or JPEG with a bound on their bytes, names made of their content, animations as GIF.
+"""Pictures as files: WebP, PNG or JPEG with a bound on their bytes, names made of their content; GIF and MP4.
 
 The same pixels and settings give the same bytes with the same version of Pillow. A leaf: it imports nothing of ours.
 """
@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -101,4 +102,39 @@ def animated(frames: Iterable[Pixels], frames_per_second: float = 12.0) -> bytes
         loop=0,
         optimize=False,
     )
+    return sink.getvalue()
+
+
+class FilmError(ValueError):
+    """There is nothing to make an MP4 file with; the message says what to install."""
+
+
+def check_film() -> None:
+    """Raises FilmError if PyAV, which `filmed` needs, is not installed."""
+    if find_spec("av") is None:
+        raise FilmError(
+            "MP4 files are made by PyAV (36 MB, with FFmpeg): run `pip install 'hmr-align[video]'`, or leave "
+            "--mp4 (turntable_mp4) out: GIF files need nothing"
+        )
+
+
+def filmed(frames: Iterable[Pixels], frames_per_second: int = 12) -> bytes:
+    """The bytes of an MP4 file (H.264) that shows the frames (h, w, 3) once; an odd last row or column is left out.
+
+    Raises FilmError if PyAV is not installed, and ValueError without frames.
+    """
+    check_film()
+    import av  # here: an extra, and it loads FFmpeg
+
+    sink, stream = io.BytesIO(), None
+    with av.open(sink, "w", format="mp4") as film:
+        for frame in frames:
+            height, width = (side // 2 * 2 for side in frame.shape[:2])  # its colours are kept for two pixels at a time
+            if stream is None:
+                stream = film.add_stream("libx264", rate=frames_per_second, options={"crf": "20", "threads": "1"})
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]))))
+        if stream is None:
+            raise ValueError("a film needs at least one frame")
+        film.mux(stream.encode(None))
     return sink.getvalue()

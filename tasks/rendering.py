@@ -8,6 +8,7 @@ from pathlib import Path
 
 from critique.critic import Sight
 from storage.group_store import GroupStore
+from storage.picture_file import check_film
 from tasks.groups.overlays import (
     draw_group,
     drawn_groups,
@@ -18,7 +19,7 @@ from tasks.groups.overlays import (
     save_encoded,
     save_pictures,
     style_of,
-    turntable_of,
+    turntables_of,
 )
 from tasks.groups.sampled_groups import body
 from tasks.run.settings import OverlaySection
@@ -58,11 +59,14 @@ def save_shard_pictures(
     """Save the pictures of at most `most` groups of a shard as files, each group in its own folder, with a numbered
     sheet; returns how many groups.
     """
+    if overlay.turntable_mp4:
+        check_film()
     groups = GroupStore(store_root).read_groups(gen, shard)[:most]
     kept = picture_store(store_root)
     for drawn in drawn_groups(groups, body_path, overlay, sight=Sight(), kept=kept, processes=processes, shapes=False):
-        turning = None
-        if overlay.turntable:
-            turning = turntable_of(body(body_path), drawn.group, overlay.size, style_of(overlay))
+        turning = {}
+        if overlay.turntable or overlay.turntable_mp4:
+            look, mp4 = style_of(overlay), overlay.turntable_mp4
+            turning = turntables_of(body(body_path), drawn.group, overlay.size, look, mp4)
         save_encoded(drawn, folder / drawn.group.person.group_id, overlay.encoding, turning)
     return len(groups)

@@ -288,6 +288,7 @@ def render(
     size: Annotated[int | None, typer.Option(metavar="PX", help="Side of an overlay. [512]")] = None,
     groups: Annotated[int | None, typer.Option(metavar="N", help="How many groups. [12]")] = None,
     turntable: Annotated[bool | None, typer.Option("--turntable", help="Also a GIF of each first mesh.")] = None,
+    mp4: Annotated[bool | None, typer.Option("--mp4", help="That as an MP4 too; needs the extra `video`.")] = None,
     gen: Annotated[str | None, typer.Option("--of", metavar="NAME", help="Which groups. [the newest]")] = None,
     record: Record = False,
 ) -> None:
@@ -298,7 +299,13 @@ def render(
     chosen = settings_of_run(
         settings,
         run={"out": out, "name": name},
-        overlay={"backend": backend, "size": size, "groups_shown": groups, "turntable": turntable},
+        overlay={
+            "backend": backend,
+            "size": size,
+            "groups_shown": groups,
+            "turntable": turntable,
+            "turntable_mp4": mp4,
+        },
     )
     if record:
         with recorded():

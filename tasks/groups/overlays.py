@@ -6,9 +6,10 @@ Free of prefect, so that a command without a server can use it.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ from hmr.rendering.style import DEFAULT_STYLE, Colour, Style
 from hmr.rendering.surface import silhouettes
 from hmr.rendering.views import side_view, turntable
 from storage.finished_file import finished_file, write_bytes, write_text
-from storage.picture_file import Encoding, animated, encoded
+from storage.picture_file import Encoding, animated, encoded, filmed
 from storage.picture_store import Pictures, PictureStore, digest_of
 from storage.records import DrawnGroup, Group, Person
 from tasks.groups.look import DRAWN_AS, LOOK
@@ -304,11 +305,13 @@ def save_pictures(drawn: DrawnGroup, folder: Path) -> list[Path]:
     return written
 
 
-def save_encoded(drawn: DrawnGroup, folder: Path, encoding: Encoding, turntable: bytes | None = None) -> dict[str, str]:
+def save_encoded(
+    drawn: DrawnGroup, folder: Path, encoding: Encoding, turntables: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, str]:
     """Write a group's pictures under names made of their content, and a sheet of all overlays with their numbers.
 
-    turntable: bytes of a GIF file that is written too. Returns the names by what they show ("overlay_03", "side_03",
-    "photograph", "sheet", "turntable"), which `pictures.json` holds too; files of an earlier call that are not among
+    turntables: animations that are written too, by the ending of their files, "gif" and "mp4". Returns the names by
+    what they show ("overlay_03", "side_03", "photograph", "sheet", "turntable_gif"), which `pictures.json` holds too; files of an earlier call that are not among
     them are removed.
     """
     shown: dict[str, NDArray[np.uint8]] = {f"overlay_{k:02d}": picture for k, picture in enumerate(drawn.overlays)}
@@ -320,9 +323,9 @@ def save_encoded(drawn: DrawnGroup, folder: Path, encoding: Encoding, turntable:
     files = {role: encoded(picture, encoding) for role, picture in shown.items()}
     names = {role: picture.name(role) for role, picture in files.items()}
     contents = {names[role]: picture.data for role, picture in files.items()}
-    if turntable is not None:
-        names["turntable"] = f"turntable.{hashlib.sha256(turntable).hexdigest()[:16]}.gif"
-        contents[names["turntable"]] = turntable
+    for ending, content in turntables.items():
+        names[f"turntable_{ending}"] = f"turntable.{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
+        contents[names[f"turntable_{ending}"]] = content
     index = folder / "pictures.json"
     earlier = json.loads(index.read_text()).values() if index.is_file() else ()
     for name, data in contents.items():
@@ -334,10 +337,16 @@ def save_encoded(drawn: DrawnGroup, folder: Path, encoding: Encoding, turntable:
     return names
 
 
-def turntable_of(body_model: Body, group: Group, size: int, style: Style = DEFAULT_STYLE) -> bytes:
-    """The bytes of a GIF file in which a group's first mesh turns about itself."""
+def turntables_of(
+    body_model: Body, group: Group, size: int, style: Style = DEFAULT_STYLE, mp4: bool = False
+) -> dict[str, bytes]:
+    """Files in which a group's first mesh turns about itself, by their ending: a GIF, and an MP4 if asked for.
+
+    Raises FilmError if an MP4 cannot be made here.
+    """
     mesh = meshes_of(body_model, group, group_vertices(body_model, group))[0]
-    return animated(turntable([mesh], size, style=style))
+    frames = list(turntable([mesh], size, style=style))
+    return {"gif": animated(frames), **({"mp4": filmed(frames)} if mp4 else {})}
 
 
 def save_jpeg(picture: NDArray[np.uint8], path: Path) -> None:

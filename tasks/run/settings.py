@@ -186,7 +186,8 @@ class OverlaySection(Section):
     antialias: Annotated[int, Field(ge=1, le=4)] = 2  # samples of a pixel, each way
     ground: bool = True  # floor and contact shadow in views without the photograph
     encoding: Literal["webp", "png", "jpeg"] = "webp"  # of files that `hmr-align render` writes
-    turntable: bool = False  # it also writes an animation of each group's first mesh
+    turntable: bool = False  # it also writes an animation of each group's first mesh, a GIF
+    turntable_mp4: bool = False  # and as an MP4 beside it: pip install 'hmr-align[video]'
     groups_shown: Annotated[int, Field(ge=0, le=10_000)] = 12  # in the report
 
 

@@ -57,6 +57,7 @@ def _listening(port: int | None) -> socket.socket:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind(("127.0.0.1", number))
+            found.listen(100)  # from now on a browser waits for the server instead of being refused
             return found
         except OSError as error:
             found.close()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storage.picture_file import animated, encoded
+from storage.picture_file import FilmError, animated, encoded, filmed
 
 NOISE = np.random.default_rng(0).integers(0, 256, (160, 240, 3), np.uint8)
 RAMP = np.broadcast_to(np.arange(240, dtype=np.uint8)[None, :, None], (160, 240, 3)).copy()
@@ -46,3 +46,22 @@ def test_animation_shows_every_frame_again_and_again():
         assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - frame).max() <= 8
     with pytest.raises(ValueError, match="at least one frame"):
         animated([])
+
+
+def test_film_shows_every_frame_and_is_the_same_again():
+    av = pytest.importorskip("av", reason="PyAV makes MP4 files: pip install 'hmr-align[video]'")
+    frames = [np.full((33, 48, 3), value, np.uint8) for value in (20, 120, 220)]
+    content = filmed(frames)
+    with av.open(io.BytesIO(content)) as film:
+        stream = film.streams.video[0]
+        shown = [frame.to_ndarray(format="rgb24").mean() for frame in film.decode(stream)]
+        assert stream.codec_context.name == "h264" and float(stream.average_rate) == 12
+    assert np.abs(np.array(shown) - (20, 120, 220)).max() < 4 and filmed(frames) == content
+    with pytest.raises(ValueError, match="at least one frame"):
+        filmed([])
+
+
+def test_film_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("storage.picture_file.find_spec", lambda name: None)
+    with pytest.raises(FilmError, match=r"pip install 'hmr-align\[video\]'"):
+        filmed([])

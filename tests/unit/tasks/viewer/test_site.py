@@ -108,6 +108,8 @@ def test_search_filter_and_sort_stand_in_the_address(page, address):
     assert shown(page) == [f"street {number:05d}" for number in range(70, 80)]
     page.select_option("select >> nth=-1", "mean")  # sort by
     page.wait_for_function("() => location.hash.includes('sort=-mean')")
+    page.locator("label:has-text('Comments speak of') select").select_option("limb_alignment")
+    page.wait_for_function("() => location.hash.includes('tag=limb_alignment')")
     deadline = time.monotonic() + 20
     while (order := shown(page)) == [f"street {number:05d}" for number in range(70, 80)]:
         assert time.monotonic() < deadline
@@ -183,6 +185,11 @@ def test_runs_and_critics_are_compared(page, address):
     page.wait_for_function("() => location.hash.includes('a=0%2Cround0%2Cscorer')")
     page.goto(f"{address}#compare?a=0,round0,evidence@2&b=1,round0,evidence@2")
     page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 8")
+    page.click("tbody tr button >> nth=0")  # both favourites, with the photograph, as one picture to keep
+    page.wait_for_function("() => document.querySelector('.strip-row img')?.naturalWidth > 1900")
+    assert page.get_attribute(".strip-row a", "download").endswith("_A_B.jpg")
+    page.click("tbody tr button >> nth=0")
+    assert page.locator(".strip-row").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
