@@ -311,8 +311,8 @@ def save_encoded(
     """Write a group's pictures under names made of their content, and a sheet of all overlays with their numbers.
 
     turntables: animations that are written too, by the ending of their files, "gif" and "mp4". Returns the names by
-    what they show ("overlay_03", "side_03", "photograph", "sheet", "turntable_gif"), which `pictures.json` holds too; files of an earlier call that are not among
-    them are removed.
+    what they show ("overlay_03", "side_03", "photograph", "sheet", "turntable_gif"), which `pictures.json` holds too;
+    files of an earlier call that are not among them are removed.
     """
     shown: dict[str, NDArray[np.uint8]] = {f"overlay_{k:02d}": picture for k, picture in enumerate(drawn.overlays)}
     shown |= {f"side_{k:02d}": picture for k, picture in enumerate(drawn.sides)}

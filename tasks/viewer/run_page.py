@@ -13,7 +13,7 @@ from critique.memory.rules import TAG_WORDS
 from storage.finished_file import read_again
 from tasks.report.thumbnails import FOLDER, STRIPS
 from tasks.viewer.gallery import Gallery
-from tasks.viewer.selection import SORTS
+from tasks.viewer.selection import SORTS, WORDS
 
 MOST_POINTS = 400
 """Points of a curve; longer ones are thinned out evenly."""
@@ -33,6 +33,7 @@ def contents(name: str, gallery: Gallery) -> dict[str, Any]:
             for critic, judged in gallery.critics.items()
         },
         "tags": list(TAG_WORDS),
+        "orders": WORDS,
         "sorts": {key: title for key, title in SORTS.items() if _sortable(gallery, key)},
     }
 

@@ -25,7 +25,10 @@ SORTS = {
     "error": "true error",
     "best_error": "true error of the best",
 }
-"""Columns that can be sorted by and limited, with their names."""
+"""Columns of numbers, which can be sorted by and limited, with their names."""
+
+WORDS = {"photo": "name of the photograph", "dataset": "dataset", "status": "status"}
+"""Columns of words, which can be sorted by, with their names."""
 
 
 class SelectionError(ValueError):
@@ -56,9 +59,10 @@ def selected(gallery: Gallery, asked: Selection) -> NDArray[np.int64]:
         raise SelectionError(
             f"no critic '{asked.critic}' judged here; there are {', '.join(gallery.critics) or 'none'}"
         )
-    strange = ({asked.sort} | set(asked.limits)) - set(SORTS)
+    strange = ({asked.sort} - set(WORDS) | set(asked.limits)) - set(SORTS)
     if strange:
-        raise SelectionError(f"groups have no {', '.join(sorted(strange))}; there are {', '.join(SORTS)}")
+        known = ", ".join([*SORTS, *WORDS])
+        raise SelectionError(f"groups have no {', '.join(sorted(strange))}; there are {known}")
     if asked.tag and asked.tag not in TAG_WORDS:
         raise SelectionError(f"there is no tag '{asked.tag}'; there are {', '.join(TAG_WORDS)}")
     fits = np.ones(len(gallery), bool)
@@ -83,9 +87,19 @@ def selected(gallery: Gallery, asked: Selection) -> NDArray[np.int64]:
     rows = np.flatnonzero(fits)
     if asked.sort == "order":
         return rows[::-1] if asked.descending else rows
-    keys = gallery.numbers(asked.sort, asked.critic)[rows]
+    keys = (_places(gallery, asked) if asked.sort in WORDS else gallery.numbers(asked.sort, asked.critic))[rows]
     order = np.argsort(-keys if asked.descending else keys, kind="stable")  # NaN comes last in both
     return rows[order]
+
+
+def _places(gallery: Gallery, asked: Selection) -> NDArray[np.float64]:
+    """Place of each group's word in the alphabet, by which words are sorted."""
+    if asked.sort == "status":
+        judged = gallery.critics.get(asked.critic)
+        values = np.full(len(gallery), "") if judged is None else judged.status
+    else:
+        values = gallery.table[asked.sort].to_numpy(zero_copy_only=False).astype(str)
+    return np.unique(values, return_inverse=True)[1].astype(float)
 
 
 def _said(gallery: Gallery, word: str) -> NDArray[np.bool_]:

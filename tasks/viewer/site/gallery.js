@@ -61,7 +61,7 @@ export async function show(main, { given }, runs) {
     const down = asked.sort.startsWith("-");
     const key = asked.sort.replace(/^-/, "") || "order";
     sorts.replaceChildren(
-      choice("Sort by", Object.entries(run.sorts), key, (next) => change({ sort: next === "order" ? "" : (next === "distance" || next.includes("error") ? "" : "-") + next })),
+      choice("Sort by", Object.entries({ ...run.sorts, ...run.orders }), key, (next) => change({ sort: next === "order" ? "" : (next in run.orders || next === "distance" || next.includes("error") ? "" : "-") + next })),
       h("button", { type: "button", class: "square", "aria-label": down ? "Sorted downwards; turn" : "Sorted upwards; turn",
         onclick: turned }, down ? "↓" : "↑"));
   }
