@@ -131,6 +131,8 @@ class AnswerCache:
 
     def adaptations(self, critic: str) -> dict[str, str]:
         """The critic's adaptations: change -> its description."""
+        if not self._file.execute("SELECT 1 FROM sqlite_master WHERE name = 'adaptations'").fetchone():
+            return {}  # a file of an earlier version, which is only read
         asked = "SELECT change, told FROM adaptations WHERE critic = ? ORDER BY rowid"
         return dict(self._file.execute(asked, (critic,)).fetchall())
 
