@@ -124,7 +124,7 @@ def filmed(frames: Iterable[Pixels], frames_per_second: int = 12) -> bytes:
     Raises FilmError if PyAV is not installed, and ValueError without frames.
     """
     check_film()
-    import av  # here: an extra, and it loads FFmpeg
+    import av  # pyright: ignore[reportMissingImports]  (an extra, and it loads FFmpeg)
 
     sink, stream = io.BytesIO(), None
     with av.open(sink, "w", format="mp4") as film:
