@@ -170,14 +170,23 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, body_model: Body, 
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
         return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
-    truth, depth = known.truth, true_joints(body_model, known.truth.bodies)[:, 0, 2]
+    camera, depth = true_placement(known.truth, body_model)
+    return Framing(betas, camera, crop, how, depth)
+
+
+def true_placement(truth: KnownPeople, body_model: Body) -> tuple[torch.Tensor, torch.Tensor]:
+    """True cameras (n, 4), px, and depths of the pelvis (n,), metres.
+
+    Raises SettingsError if one of them is not known for everybody.
+    """
+    depth = true_joints(body_model, truth.bodies)[:, 0, 2]
     away = isinstance(truth.bodies, TrueJoints) and not bool(truth.bodies.placed.all())
     if away or not bool(truth.camera.isfinite().all() & depth.isfinite().all()):
         raise SettingsError(
             "[benchmark] protocol = 'published' places bodies with the true camera and root depth, and these records "
             "do not tell them for everybody: set protocol = 'fit'"
         )
-    return Framing(betas, truth.camera, crop, how, depth)
+    return truth.camera, depth
 
 
 def encode_split(base: HmrModel, body_model: Body, people: BenchmarkPeople, compute: Compute = ON_CPU) -> Condition:

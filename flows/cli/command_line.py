@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -56,6 +56,9 @@ from flows.cli.rescore import rescore
 from flows.cli.store import store
 from flows.cli.viewer.view import view
 from flows.record.recording import recorded, unrecorded
+
+if TYPE_CHECKING:
+    from tasks.run.settings import Settings
 
 MISUSE = 2  # exit code for what the user can fix
 PARTLY = 3  # exit code of a critique that could judge some groups and not others
@@ -499,6 +502,7 @@ def benchmark(
     split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
     protocol: protocols.Protocol = None,
     data_file: protocols.Data = None,
+    photos: protocols.Photos = None,
     predictions: protocols.Predictions = None,
     kind: protocols.Kind = "npz",
     against: protocols.Against = None,
@@ -512,26 +516,35 @@ def benchmark(
 ) -> None:
     """Measure a model on the studio's test people: MPJPE, PA-MPJPE and PVE in millimetres.
 
-    With --protocol: predictions of any model on imported records, by published rules, beside published numbers.
+    With --protocol: on imported records by published rules, beside published numbers. Either predictions of any model
+    (--predictions), or a model of ours, which answers itself where --photos says where the pictures are.
 
     Example: hmr-align benchmark --checkpoint default --json benchmark.json
     """
     given = protocols.Given(
-        data_file, predictions, kind, against, bodies, regressor, smplx_map, mhr_maps, label, audit
+        data_file, predictions, kind, photos, against, bodies, regressor, smplx_map, mhr_maps, label, audit
     )  # fmt: skip
+
+    def settings_of_model() -> "Settings":
+        return settings_of_run(
+            settings,
+            run={"out": out, "name": name},
+            base={"checkpoint": checkpoint, "body": body},
+            benchmark={"hypotheses": hypotheses},
+            critic={"name": critic},
+        )
+
     if protocol is not None and protocols.kind_of_protocol(protocol) != "studio":
-        protocols.benchmark_by_protocol(protocol, given, out, json_file)
+        refuse("with --protocol: the body is SMPL_NEUTRAL of --bodies", body=body)
+        of_model = {"settings": settings, "name": name, "checkpoint": checkpoint, "hypotheses": hypotheses,
+                    "critic": critic, "round": round_number or None}  # fmt: skip
+        protocols.benchmark_by_protocol(protocol, given, out, json_file, settings_of_model, of_model, round_number)
         return
     if protocol is None:
-        refuse("without --protocol", data=data_file, predictions=predictions or None, against=against, bodies=bodies,
-               regressor=regressor, smplx_map=smplx_map, mhr_maps=mhr_maps, label=label, audit=audit)  # fmt: skip
-    chosen = settings_of_run(
-        settings,
-        run={"out": out, "name": name},
-        base={"checkpoint": checkpoint, "body": body},
-        benchmark={"hypotheses": hypotheses},
-        critic={"name": critic},
-    )
+        refuse("without --protocol", data=data_file, photos=photos, predictions=predictions or None, against=against,
+               bodies=bodies, regressor=regressor, smplx_map=smplx_map, mhr_maps=mhr_maps, label=label,
+               audit=audit)  # fmt: skip
+    chosen = settings_of_model()
     with recorded():
         from flows.run_benchmark import run_benchmark as run
 

@@ -130,7 +130,7 @@ def _look(job: _Picture) -> Looked:
         return Looked([], [], {NO_PICTURE: len(job.rows)})
     height, width = photograph.pixels.shape[:2]
     people, rows, skipped = [], [], Counter[str]()
-    for row, record in zip(job.rows, job.records):
+    for row, record, number in zip(job.rows, job.records, numbers_of(job.records)):
         if record["image_wh"] is not None and tuple(map(round, record["image_wh"])) != (width, height):
             skipped[OTHER_SIZE] += 1
             continue
@@ -143,7 +143,18 @@ def _look(job: _Picture) -> Looked:
             continue
         person = person_record(job.path, photograph, 0, found, job.focal_px)
         short = short_form(f"{record['dataset']}-{job.path.stem}") or UNNAMED
-        group_id = f"{short}-{photograph.sha256[:8]}-p{record['source_row']}"
+        group_id = f"{short}-{photograph.sha256[:8]}-p{number}"
         people.append(replace(person, group_id=group_id, labels=marks if job.labels else None))
         rows.append(row)
     return Looked(people, rows, dict(skipped))
+
+
+def numbers_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A number for each record of one picture: its row in the file; the person's number where several people share a
+    row, as in files that hold a row for each frame.
+    """
+    for key in ("source_row", "person_id"):
+        numbers = [str(record[key]) for record in records]
+        if len(set(numbers)) == len(numbers) and all(number.isdigit() for number in numbers):
+            return numbers
+    return [str(k) for k in range(len(records))]
