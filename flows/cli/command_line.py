@@ -455,6 +455,9 @@ def train(
     round_number: Annotated[
         int | None, typer.Option("--round", metavar="N", min=1, help="Which round, on the groups before it. [1]")
     ] = None,
+    groups: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Groups of others, as of `data predictions`. [the policy's own]")
+    ] = None,
     probe_headroom: Annotated[
         bool,
         typer.Option("--probe-headroom", help="Instead measure what the true labels of wild would gain."),
@@ -463,13 +466,16 @@ def train(
 ) -> None:
     """Fine-tune the model on a run's judged groups, or measure how much there is to gain.
 
+    With --groups it learns from what other models answered (`data predictions --into`), judged by `critique`.
+
     A round that was trained already is kept: for other settings, choose another run name.
 
     Example: hmr-align train --name mine --preset paper_eq6 --steps 150
     """
     if probe_headroom:
         own = {"preset": preset, "steps": steps, "learning_rate": learning_rate}
-        refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number)
+        refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number,
+               groups=groups)  # fmt: skip
     else:
         refuse("without --probe-headroom", json=json_file)
     chosen = settings_of_run(
@@ -486,7 +492,7 @@ def train(
         else:
             from flows.train_policy import train_policy as run
 
-            run(chosen, round_number or 1)
+            run(chosen, round_number or 1, groups)
 
 
 @app.command()

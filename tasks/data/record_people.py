@@ -29,6 +29,8 @@ from tasks.data.selection import Selected, rows_at
 from tasks.groups.people import person_record
 from tasks.groups.photograph_list import UNNAMED, short_form
 
+RECORDS = "records"
+"""Folder of the records beside a store of people."""
 SKIPPED = b"hmr-align.skipped"
 NO_PICTURE = "without a picture"
 OTHER_SIZE = "with a picture of another size than the record says"
@@ -95,7 +97,7 @@ def find_records(
 
 def records_file(folder: Path, shard: str) -> Path:
     """File with the records of a shard's people."""
-    return folder / "records" / f"{shard}.parquet"
+    return folder / RECORDS / f"{shard}.parquet"
 
 
 def read_found(folder: Path, shards: Sequence[str]) -> tuple[list[Person], pa.Table]:

@@ -170,15 +170,15 @@ def evaluate(
 
 
 def check_truth(chosen: Chosen, rules: Protocol, bodies: Bodies) -> None:
-    """Raise what `evaluate` would raise for the first person's truth and for SMPL's bodies, before anything is drawn."""
+    """Raise what `evaluate` would raise for the first person's truth or for our bodies, before anything is drawn."""
     _, table = next(_chunks(chosen))
     true_bodies(table.slice(0, 1), rules, bodies, chosen.file)
     body = bodies.body("smpl", "neutral")
     count = body.faces.max() + 1
     if rules.regressor != "body" and bodies.regressor.shape[1] != count:
         raise SettingsError(
-            f"--regressor makes joints of {bodies.regressor.shape[1]:,} vertices, and the bodies have {count:,}: give the "
-            "one of this body"
+            f"--regressor makes joints of {bodies.regressor.shape[1]:,} vertices, and the bodies have {count:,}: "
+            "give the one of this body"
         )
 
 
