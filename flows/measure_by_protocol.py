@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.cli.output import shares
 from flows.record.progress import tracked
 from hmr.models.weights_file import SHIPPED
 from tasks.benchmarking import choosing_critic
@@ -20,7 +21,7 @@ from tasks.protocols.people import choose
 from tasks.protocols.protocol import NamedProtocol
 from tasks.run.plan import Plan
 from tasks.run.run_lock import held
-from tasks.run.settings import Settings, SettingsError
+from tasks.run.settings import Settings, SettingsError, kept_settings
 from tasks.scoring import make_critic
 
 log = logging.getLogger(__name__)
@@ -69,11 +70,11 @@ def measure_by_protocol(settings: Settings, wanted: Wanted, out: Path, round_num
         if not answered:
             raise SettingsError(f"{wanted.data}: nobody could be measured ({told(lost)})")
         remarks = tuple(remarks_on(how, lost, pending))
-        # rich shows one bar at a time, and this one is short beside the others
-        return benchmark(
-            wanted.protocol, wanted.data, [answers], "npz", wanted.bodies, out, against=wanted.against,
-            name=wanted.label, audit=wanted.audit, chooser=chooser, remarks=remarks,
-        )  # fmt: skip
+        with shares("measure") as progress:
+            return benchmark(
+                wanted.protocol, wanted.data, [answers], "npz", wanted.bodies, out, against=wanted.against,
+                name=wanted.label, audit=wanted.audit, chooser=chooser, remarks=remarks, progress=progress,
+            )  # fmt: skip
 
 
 def answering(settings: Settings, wanted: Wanted, round_number: int) -> Answering:
@@ -84,8 +85,8 @@ def answering(settings: Settings, wanted: Wanted, round_number: int) -> Answerin
         raise SettingsError("a model of ours draws SMPL's bodies: give --bodies DIR with SMPL_NEUTRAL.npz or .pkl")
     plan, section = Plan(settings), settings.benchmark
     path = plan.policy(round_number)
-    if path == "lab" and settings.base.checkpoint is None:  # it knows drawn people alone
-        path = "default"
+    if path == "lab" and kept_settings(plan.folder) is None and settings.base.checkpoint is None:
+        path = "default"  # nobody asked for the one that knows drawn people alone
     sample = settings.sample.model_copy(update={"hypotheses": section.hypotheses})
     critic = choosing_critic(settings.critic, section.critic)
     neutral = body_path(wanted.bodies.folder, "smpl", "neutral")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from flows.cli.output import plain, tell_measurements, tell_table
+from flows.cli.output import plain, shares, tell_measurements, tell_table
 
 if TYPE_CHECKING:
     from tasks.protocols.benchmark import Benchmarked
@@ -148,17 +148,13 @@ def benchmark_by_protocol(
 
 
 def _of_files(protocol: "NamedProtocol", given: Given, bodies: "UserBodies", folder: Path) -> "Benchmarked":
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
     from tasks.protocols.benchmark import benchmark
 
     assert given.data is not None and given.predictions
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(plain(protocol.name), total=1.0)
+    with shares(protocol.name) as progress:
         return benchmark(
             protocol, given.data, given.predictions, given.kind, bodies, folder, against=given.against is not None,
-            name=given.label or "", audit=given.audit, progress=lambda share: bar.update(task, completed=share),
+            name=given.label or "", audit=given.audit, progress=progress,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from storage.finished_file import finished_file
-from storage.predictions.predicted import VERTICES, Predicted, files_of
+from storage.predictions.predicted import ANOTHER, VERTICES, Predicted, files_of
 from storage.sources import adapter
 from storage.sources.npz_file import NpzFile
 
@@ -51,7 +51,7 @@ def write(one: Predicted, folder: Path, name: str | None = None) -> Path:
 
 def _read(file: Path) -> Predicted:
     held = NpzFile(file)
-    adapter.check_keys(file, held.names, (), KNOWN)
+    adapter.check_keys(file, held.names, (), KNOWN, instead=ANOTHER)
 
     def array(name: str, *shape: int | None) -> Any:
         return adapter.shaped(file, name, held.whole(name), shape, kind=np.float64) if name in held else None

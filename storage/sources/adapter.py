@@ -38,15 +38,19 @@ def unexpected(file: object, key: str, found: str, expected: str, fix: str) -> S
 
 
 def check_keys(
-    file: object, held: Iterable[str], needed: Collection[str], known: Collection[str], ignore: Collection[str] = ()
-) -> None:
-    """Raise SourceError if a file lacks a needed key, or has one that is neither needed, known nor ignored."""
+    file: object, held: Iterable[str], needed: Collection[str], known: Collection[str], ignore: Collection[str] = (),
+    instead: str = "",
+) -> None:  # fmt: skip
+    """Raise SourceError if a file lacks a needed key, or has one that is neither needed, known nor ignored.
+
+    instead: what to do, where neither --ignore nor another format of `data import` can help.
+    """
     held = set(held)
     for key in needed:
         if key not in held:
             raise unexpected(
                 file, key, f"no such key among {', '.join(sorted(held)[:12]) or 'none'}", f"'{key}'",
-                "Is it of another format? `hmr-align data formats` lists them.",
+                instead or "Is it of another format? `hmr-align data formats` lists them.",
             )  # fmt: skip
     strange = sorted(held - set(needed) - set(known) - set(ignore))
     if strange:
@@ -54,7 +58,7 @@ def check_keys(
         fix = f"Did you mean '{near[0]}'? " if near else ""
         raise unexpected(
             file, strange[0], "a key that this format does not have", ", ".join(sorted({*needed, *known})),
-            f"{fix}If it is of no matter, add --ignore {','.join(strange)}.",
+            fix + (instead or f"If it is of no matter, add --ignore {','.join(strange)}."),
         )  # fmt: skip
 
 
@@ -123,7 +127,7 @@ def human36m_names(paths: Sequence[str]) -> Columns:
     numbers are not told to be frames.
     """
     for pattern in (_SPIN_NAME, _HYBRIK_NAME):
-        if not all(pattern.search(path) for path in paths[:1]):  # the rest only where there is hope
+        if not (paths and pattern.search(paths[0])):  # the rest only where there is hope
             continue
         found = [match for path in paths if (match := pattern.search(path))]
         if len(found) < len(paths):

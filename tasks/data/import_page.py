@@ -107,7 +107,7 @@ def draw(record: dict, path: Path) -> ShownRecord | None:
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
-    except (OSError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
     for _ in range(record["image_rotate90"] or 0):
         picture = picture.transpose(Image.Transpose.ROTATE_270)

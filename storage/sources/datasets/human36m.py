@@ -34,7 +34,7 @@ def read(path: Path, choice: Choice, dataset: str = "human36m") -> Iterator[Batc
     found = adapter.found_file(path, "Human3.6M's folder")
     files = [found] if found.is_file() else sorted(found.rglob("D3_Positions_mono/*.cdf"))
     files = [file for file in files if "_ALL" not in file.name]
-    if not files:
+    if not files or files[0].suffix != ".cdf":
         raise SourceError(
             f"{path}: holds no D3_Positions_mono/*.cdf. Give the folder with the subjects S1, S5, ... in it."
         )

@@ -75,12 +75,15 @@ def test_a_finished_round_is_read_back_and_not_passed_off_as_another(root):
     assert first.checkpoint.stat().st_mtime_ns == written
 
 
+BENT = {"upright": 0.0, "leaning": 0.4, "bowing": 0.8, "bent": 1.2}
+
+
 def test_answers_of_other_models_train_a_base(root):
-    """Two models' answers for each person, brought in by the command's own function, judged, and learned from."""
+    """Four models' answers for each person, brought in by the command's own function, judged, and learned from."""
     store, light = GroupStore(root / "store"), load_body()
     told = []
     for person in store.read_people():
-        for name, bend in (("upright", 0.0), ("bent", 1.2)):
+        for name, bend in BENT.items():
             turns = np.zeros((1, 24, 3))
             turns[0, 0], turns[0, 3] = [np.pi, 0, 0], [bend, 0, 0]
             told.append(
@@ -90,10 +93,10 @@ def test_answers_of_other_models_train_a_base(root):
                 )
             )  # fmt: skip
     done = bring(store, BodyInUse(light, load_arrays()), told, "predictions", None)
-    assert done.made_by == {"upright": 6, "bent": 6} and not done.unmatched
+    assert done.made_by == dict.fromkeys(BENT, 6) and not done.unmatched
     (groups,) = [store.read_groups("predictions", shard) for shard in store.group_shards("predictions")]
-    assert all(group.made_by == ("upright", "bent") for group in groups)
-    verdicts = [make_verdict(group, [80.0, 20.0]) for group in groups]
+    assert len(groups) == 6 and all(group.made_by == tuple(BENT) for group in groups)
+    verdicts = [make_verdict(group, [80.0, 60.0, 40.0, 20.0]) for group in groups]
     store.write_verdicts("predictions", "scripted@1", "run", "a", verdicts)
     with pytest.raises(TrainError, match="off_policy = true"):
         train(root, gen="predictions")

@@ -184,7 +184,9 @@ def test_the_oracle_knows_the_users_own_people_where_they_have_joints_in_space(d
         joints = np.stack([true, true * np.float32([-1, 1, 1])])
         group = replace(make_group(np.random.default_rng(0), 2, person), joints=joints.astype(np.float32))
         assert plan.truth(group)[0] == pytest.approx(0, abs=0.01) and plan.truth(group)[1] > 20
-        first, mirrored = critic.judge(DrawnGroup(group)).scores
+        first, mirrored = critic.judge(
+            DrawnGroup(group, np.zeros((0, 64, 64), np.uint8), np.zeros(0, np.float32))
+        ).scores
         assert first > mirrored
     flat = WeightedRecords(records=data.root / "train.parquet", photos=data.pictures)
     plan = Plan(Settings(run=Run(out=tmp_path), data=Data(train=(flat,)), critic=oracle))
