@@ -15,7 +15,6 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `watch_photographs` | an event when the folder of photographs has changed |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
 | `pretrain`, `probe_headroom` | training of the shipped bases from scratch; what true labels would gain |
-| `measure_by_protocol` | a model of ours by a published protocol; no Prefect |
 | `recover` | the command for the user's photographs; no Prefect |
 | `experiments/` | studies of several runs |
 | `cli/` | the console script `hmr-align` |

@@ -166,12 +166,13 @@ def _of_our_model(
 
     assert given.data is not None and given.photos is not None
     with unrecorded():
-        from flows.measure_by_protocol import Wanted, measure_by_protocol
+        from flows.record.progress import tracked
+        from tasks.protocols.own_benchmark import Shown, Wanted, measure_by_protocol
 
         wanted = Wanted(
             protocol, given.data, given.photos, bodies, given.against is not None, given.label or "", given.audit
         )
-        return measure_by_protocol(settings, wanted, folder, round_number)
+        return measure_by_protocol(settings, wanted, folder, Shown(tracked, shares), round_number)
 
 
 def tell(table: "Table", *, line: bool = True) -> None:

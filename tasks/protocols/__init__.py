@@ -8,6 +8,7 @@
 | `figures` | Plots as SVG and PDF, with their data |
 | `meshes` | Records as meshes: SMPL-X with fingers and face, folded, or SMPL |
 | `own_answers` | Answers of a model of ours: people found in their pictures, hypotheses drawn and judged |
+| `own_benchmark` | A model of ours by a protocol: found, drawn, judged, measured |
 | `page` | One HTML page of a benchmark |
 | `people` | The people of a protocol in a file of records, and the predictions that are theirs |
 | `protocol` | Protocols by name, each a TOML file in `tasks/assets/protocols` |

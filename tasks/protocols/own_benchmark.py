@@ -1,13 +1,12 @@
-"""A model of ours by a published protocol: its people are found, answers drawn, judged and measured. No Prefect."""
+"""A model of ours by a published protocol: its people are found, answers drawn, judged and measured."""
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from flows.cli.output import shares
-from flows.record.progress import tracked
 from hmr.models.weights_file import SHIPPED
 from tasks.benchmarking import choosing_critic
 from tasks.data.importing import body_path
@@ -41,7 +40,16 @@ class Wanted(NamedTuple):
     audit: Path | None = None
 
 
-def measure_by_protocol(settings: Settings, wanted: Wanted, out: Path, round_number: int = 0) -> Benchmarked:
+class Shown(NamedTuple):
+    """How progress is shown."""
+
+    tracked: Callable[[Sequence[Any], str], Iterator[Any]]  # the items one by one
+    shares: Callable[[str], AbstractContextManager[Callable[[float], object]]]  # of work that tells its share, 0..1
+
+
+def measure_by_protocol(
+    settings: Settings, wanted: Wanted, out: Path, shown: Shown, round_number: int = 0
+) -> Benchmarked:
     """Measure the policy after `round_number` rounds (0 = the base); table, plots and page go to `out`.
 
     Everything that was found and drawn is kept in `out`, so that a second call measures it again in little time.
@@ -58,19 +66,19 @@ def measure_by_protocol(settings: Settings, wanted: Wanted, out: Path, round_num
         people = out / f"people-{people_key(selected, margin, focal)}"
         shards = record_shards(selected, run.shard_size, PREFIX)
         lost = Counter(selected.skipped)
-        for name, rows in tracked(shards, "find people"):
+        for name, rows in shown.tracked(shards, "find people"):
             lost.update(find_shard(selected, name, tuple(rows), people, margin, focal, run.processes))
         chooser = make_critic(how.critic, seed=0, folder=out).name
         answers = out / f"answers-{how.key(f'{chooser} {people.name}')}"
         counts = Counter[str]()
-        for name, _ in tracked(shards, f"draw {how.sample.hypotheses} of each"):
+        for name, _ in shown.tracked(shards, f"draw {how.sample.hypotheses} of each"):
             counts.update(answer_shard(name, people, answers, how))
         answered, pending = counts.pop("people", 0), counts.pop("pending", 0)
         lost.update(counts)
         if not answered:
             raise SettingsError(f"{wanted.data}: nobody could be measured ({told(lost)})")
         remarks = tuple(remarks_on(how, lost, pending))
-        with shares("measure") as progress:
+        with shown.shares("measure") as progress:
             return benchmark(
                 wanted.protocol, wanted.data, [answers], "npz", wanted.bodies, out, against=wanted.against,
                 name=wanted.label, audit=wanted.audit, chooser=chooser, remarks=remarks, progress=progress,
