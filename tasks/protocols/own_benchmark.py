@@ -1,6 +1,5 @@
 """A model of ours by a published protocol: its people are found, answers drawn, judged and measured."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -22,8 +21,6 @@ from tasks.run.plan import Plan
 from tasks.run.run_lock import held
 from tasks.run.settings import Settings, SettingsError, kept_settings
 from tasks.scoring import make_critic
-
-log = logging.getLogger(__name__)
 
 PREFIX = "people"
 
