@@ -69,7 +69,7 @@ def diffused(one: Preferences) -> Float[np.ndarray, "g 133"]:
         raise Unusable(f"its joints span {extent:.3g} of the crop's side: shares of it are expected")
     joints = one.joints * (2.0 if extent < HALVES else 1.0)
     flat = [part.reshape(len(joints), -1) for part in (joints, one.twist)]
-    return np.float32(DATA_SCALE * np.concatenate(flat, 1))
+    return (DATA_SCALE * np.concatenate(flat, 1)).astype(np.float32)
 
 
 @torch.no_grad()

@@ -100,5 +100,5 @@ def test_answers_of_other_models_train_a_base(root):
     store.write_verdicts("predictions", "scripted@1", "run", "a", verdicts)
     with pytest.raises(TrainError, match="off_policy = true"):
         train(root, gen="predictions")
-    trained = train(root, gen="predictions", off_policy=True)
+    trained = train(root, gen="predictions", off_policy=True, keep="last")
     assert trained.checkpoint.is_file() and load_model(str(trained.checkpoint)).digest() != load_model("lab").digest()

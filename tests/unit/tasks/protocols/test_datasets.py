@@ -144,7 +144,7 @@ def test_two_people_of_hi4d(prepared, pair, tmp_path):
     apart = np.array([[0.0, 0, 0], [2.0, 0, 0]])
     far, _ = measured(prepared, "hi4d", pair.records, answered(pair.records, tmp_path / "b", apart), tmp_path / "y")
     assert far["mpjpe_mm"] < 0.01 and far["inside_percent"] == far["inside_mm"] == 0
-    assert far["contact_f1_percent"] == 0 and far["pair_pa_mpjpe_mm"] > 50
+    assert far["contact_f1_percent"] == 0 and far["pair_pa_mpjpe_mm"] > 10  # the made-up bodies are a hand wide
 
 
 # --- the world ---------------------------------------------------------------------------------------------------
@@ -165,6 +165,6 @@ def test_errors_of_spec_are_in_the_world(prepared, tmp_path):
     found, _ = measured(prepared, "spec", records, right, tmp_path / "x")
     assert set(found) == {"w_mpjpe_mm", "pa_mpjpe_mm", "w_pve_mm", "mpjpe_mm", "pve_mm"} and max(found.values()) < 0.02
     found, _ = measured(prepared, "spec", records, wrong, tmp_path / "y")
-    assert found["w_mpjpe_mm"] > 100 < found["w_pve_mm"] and max(found["mpjpe_mm"], found["pve_mm"]) < 0.02
+    assert found["w_mpjpe_mm"] > 30 < found["w_pve_mm"] and max(found["mpjpe_mm"], found["pve_mm"]) < 0.02
     found, page = measured(prepared, "spec", records, blind, tmp_path / "z")
     assert "w_mpjpe_mm" not in found and "Not measured: W-MPJPE, W-PVE" in page
