@@ -20,17 +20,25 @@ log = logging.getLogger(__name__)
 
 @flow(name="train-policy", **labelled("train", critic=True))
 @alone_in_its_folder
-def train_policy(settings: Settings, round_number: int = 1) -> Trained:
-    """Train round `round_number`: fine-tune the policy of the previous round on its groups and their verdicts."""
+def train_policy(settings: Settings, round_number: int = 1, groups: str | None = None) -> Trained:
+    """Train round `round_number`: fine-tune the policy of the previous round on its groups and their verdicts.
+
+    groups: the generation to train on instead, as of other models' predictions, which the policy did not draw. Raises
+    SettingsError if the run has no such groups.
+    """
     plan = Plan(settings)
     plan.check_second_critic()
-    gen = plan.gen(round_number - 1)
+    gen, section = plan.gen(round_number - 1), plan.training(round_number)
+    if groups is not None and groups != gen:
+        (gen,) = plan.gens([groups], "train on")
+        section = section.model_copy(update={"off_policy": True})
+        log.info("round %d trains on groups of '%s', which the policy did not draw", round_number, gen)
     with stage(plan, "look at val") as progress:
         progress.items = look_at(plan.people("val"))
     with stage(plan, f"train round {round_number}") as progress:
         trained = train_round(
             gen, plan.critic_of(gen), plan.store_root, plan.policy(round_number - 1), plan.body_path,
-            plan.round_folder(round_number), plan.training(round_number), settings.sample, plan.people("val"),
+            plan.round_folder(round_number), section, settings.sample, plan.people("val"),
             settings.run.seed, settings.critic, plan.older_gens(round_number),
             plan.base if settings.align.reference == "base" else None,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
@@ -43,7 +44,8 @@ from hmr.studio.studio import SIZE, Purpose, Split, truths
 from storage.finished_file import finished_file, read_again
 from storage.records import Group, Person
 from tasks.data.imported_people import ImportedPeople, look_at_records, measurable_people
-from tasks.data.record_people import read_found
+from tasks.data.record_people import RECORDS, read_found
+from tasks.data.truth import record_truth
 from tasks.photographs import save_scenes
 from tasks.run.devices import compute_for
 from tasks.run.settings import Benchmark, CriticSection, OverlaySection, Sample, SettingsError
@@ -170,14 +172,23 @@ def framing(known: Known, betas: torch.Tensor, how: Decoding, body_model: Body, 
     crop = torch.from_numpy(known.seen.crop)
     if protocol == "fit":
         return Framing(betas, torch.from_numpy(known.seen.camera), crop, how)
-    truth, depth = known.truth, true_joints(body_model, known.truth.bodies)[:, 0, 2]
+    camera, depth = true_placement(known.truth, body_model)
+    return Framing(betas, camera, crop, how, depth)
+
+
+def true_placement(truth: KnownPeople, body_model: Body) -> tuple[torch.Tensor, torch.Tensor]:
+    """True cameras (n, 4), px, and depths of the pelvis (n,), metres.
+
+    Raises SettingsError if one of them is not known for everybody.
+    """
+    depth = true_joints(body_model, truth.bodies)[:, 0, 2]
     away = isinstance(truth.bodies, TrueJoints) and not bool(truth.bodies.placed.all())
     if away or not bool(truth.camera.isfinite().all() & depth.isfinite().all()):
         raise SettingsError(
             "[benchmark] protocol = 'published' places bodies with the true camera and root depth, and these records "
             "do not tell them for everybody: set protocol = 'fit'"
         )
-    return Framing(betas, truth.camera, crop, how, depth)
+    return truth.camera, depth
 
 
 def encode_split(base: HmrModel, body_model: Body, people: BenchmarkPeople, compute: Compute = ON_CPU) -> Condition:
@@ -467,3 +478,29 @@ def wild_errors(body_model: Body) -> Callable[[Group], NDArray[np.float64]]:
         return joint_errors(torch.from_numpy(group.joints)[None], true)[0][0]
 
     return errors
+
+
+def record_errors(body_model: Body, folder: Path) -> Callable[[Group], NDArray[np.float64]]:
+    """The same for a run in `folder` on the user's records: NaN for people whose records tell no joints in space."""
+    known: dict[str, torch.Tensor] = {}
+
+    def errors(group: Group) -> NDArray[np.float64]:
+        key = group.person.group_id
+        if key not in known:  # read once, when the first group is judged
+            for file in sorted((folder / RECORDS).glob("*.parquet")):
+                known.update(_true_joints(body_model, file))
+        if key not in known:
+            return np.full(len(group), np.nan)
+        return joint_errors(torch.from_numpy(group.joints)[None], known[key][None])[0][0]
+
+    return errors
+
+
+def _true_joints(body_model: Body, file: Path) -> dict[str, torch.Tensor]:
+    """True joints (29, 3) by group id, of those people of a shard whose records tell enough of them."""
+    records = pq.read_table(file)
+    truth = record_truth(body_model, records)
+    if not truth.kept.any():
+        return {}
+    ids = np.array(records["group_id"].to_pylist(), object)[truth.kept]
+    return dict(zip(ids, true_joints(body_model, truth.people.bodies)))

@@ -54,7 +54,7 @@ def make_critic(
     anew: bool = False,
     gen: str | None = None,
 ) -> Critic:
-    """The critic that the settings name. `oracle` needs ground truth, which only the studio has.
+    """The critic that the settings name. `oracle` needs ground truth: the studio has it, and some records.
 
     folder: of the run; a remote critic stores its paid answers and its ledger there. Without one it stores none. anew:
     a remote critic asks again where its stored answers could not be read. gen: the generation that is judged, whose
@@ -98,8 +98,9 @@ def make_critic(
     if settings.name == "oracle":
         if truth is None:
             raise SettingsError(
-                "critic 'oracle' judges by ground truth, and these photographs have none; "
-                "use it on the embedded studio (without --images), or choose evidence, scorer, scorenet or vlm"
+                "critic 'oracle' judges by ground truth, and these photographs have none: use it on the embedded "
+                "studio (without --images) or on [data] train with joints in space, or choose evidence, scorer, "
+                "scorenet or vlm"
             )
         return OracleCritic(truth)
     raise SettingsError(f"there is no critic '{settings.name}'; there are {', '.join(CRITICS)}")

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from hmr.body.body import Body, load_body
 from hmr.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from hmr.studio.pose_prior import sample_angles, to_rotations
-from storage.sources.joint_sets import plain_name
+from storage.sources.joint_sets import H36M, plain_name
 
 Reals = NDArray[np.float64]
 SIZE = (1280, 960)
@@ -78,7 +78,7 @@ class Scene:
 
 
 def _known(name: str) -> str:
-    plain = plain_name(name)
+    plain = plain_name(name).removesuffix(H36M)
     return _ALIASES.get(plain, plain)
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -56,6 +56,9 @@ from flows.cli.rescore import rescore
 from flows.cli.store import store
 from flows.cli.viewer.view import view
 from flows.record.recording import recorded, unrecorded
+
+if TYPE_CHECKING:
+    from tasks.run.settings import Settings
 
 MISUSE = 2  # exit code for what the user can fix
 PARTLY = 3  # exit code of a critique that could judge some groups and not others
@@ -459,6 +462,9 @@ def train(
     round_number: Annotated[
         int | None, typer.Option("--round", metavar="N", min=1, help="Which round, on the groups before it. [1]")
     ] = None,
+    groups: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Groups of others, as of `data predictions`. [the policy's own]")
+    ] = None,
     probe_headroom: Annotated[
         bool,
         typer.Option("--probe-headroom", help="Instead measure what the true labels of wild would gain."),
@@ -467,13 +473,16 @@ def train(
 ) -> None:
     """Fine-tune the model on a run's judged groups, or measure how much there is to gain.
 
+    With --groups it learns from what other models answered (`data predictions --into`), judged by `critique`.
+
     A round that was trained already is kept: for other settings, choose another run name.
 
     Example: hmr-align train --name mine --preset paper_eq6 --steps 150
     """
     if probe_headroom:
         own = {"preset": preset, "steps": steps, "learning_rate": learning_rate}
-        refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number)
+        refuse("beside --probe-headroom, which trains on labels", **own, critic=critic, round=round_number,
+               groups=groups)  # fmt: skip
     else:
         refuse("without --probe-headroom", json=json_file)
     chosen = settings_of_run(
@@ -490,7 +499,7 @@ def train(
         else:
             from flows.train_policy import train_policy as run
 
-            run(chosen, round_number or 1)
+            run(chosen, round_number or 1, groups)
 
 
 @app.command()
@@ -506,6 +515,7 @@ def benchmark(
     split: Annotated[str, typer.Option(metavar="NAME", help="test, val, easy_test or easy_val.")] = "test",
     protocol: protocols.Protocol = None,
     data_file: protocols.Data = None,
+    photos: protocols.Photos = None,
     predictions: protocols.Predictions = None,
     kind: protocols.Kind = "npz",
     against: protocols.Against = None,
@@ -519,26 +529,35 @@ def benchmark(
 ) -> None:
     """Measure a model on the studio's test people: MPJPE, PA-MPJPE and PVE in millimetres.
 
-    With --protocol: predictions of any model on imported records, by published rules, beside published numbers.
+    With --protocol: on imported records by published rules, beside published numbers. Either predictions of any model
+    (--predictions), or a model of ours, which answers itself where --photos says where the pictures are.
 
     Example: hmr-align benchmark --checkpoint default --json benchmark.json
     """
     given = protocols.Given(
-        data_file, predictions, kind, against, bodies, regressor, smplx_map, mhr_maps, label, audit
+        data_file, predictions, kind, photos, against, bodies, regressor, smplx_map, mhr_maps, label, audit
     )  # fmt: skip
+
+    def settings_of_model() -> "Settings":
+        return settings_of_run(
+            settings,
+            run={"out": out, "name": name},
+            base={"checkpoint": checkpoint, "body": body},
+            benchmark={"hypotheses": hypotheses},
+            critic={"name": critic},
+        )
+
     if protocol is not None and protocols.kind_of_protocol(protocol) != "studio":
-        protocols.benchmark_by_protocol(protocol, given, out, json_file)
+        refuse("with --protocol: the body is SMPL_NEUTRAL of --bodies", body=body)
+        of_model = {"settings": settings, "name": name, "checkpoint": checkpoint, "hypotheses": hypotheses,
+                    "critic": critic, "round": round_number or None}  # fmt: skip
+        protocols.benchmark_by_protocol(protocol, given, out, json_file, settings_of_model, of_model, round_number)
         return
     if protocol is None:
-        refuse("without --protocol", data=data_file, predictions=predictions or None, against=against, bodies=bodies,
-               regressor=regressor, smplx_map=smplx_map, mhr_maps=mhr_maps, label=label, audit=audit)  # fmt: skip
-    chosen = settings_of_run(
-        settings,
-        run={"out": out, "name": name},
-        base={"checkpoint": checkpoint, "body": body},
-        benchmark={"hypotheses": hypotheses},
-        critic={"name": critic},
-    )
+        refuse("without --protocol", data=data_file, photos=photos, predictions=predictions or None, against=against,
+               bodies=bodies, regressor=regressor, smplx_map=smplx_map, mhr_maps=mhr_maps, label=label,
+               audit=audit)  # fmt: skip
+    chosen = settings_of_model()
     with recorded():
         from flows.run_benchmark import run_benchmark as run
 

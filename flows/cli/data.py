@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.flags import JsonFile, refuse, settings_of_run
-from flows.cli.output import plain, tell_measurements, tell_table
+from flows.cli.output import plain, shares, tell_measurements, tell_table
 
 data = typer.Typer(
     help="Bring in datasets, and predictions of other models.", no_args_is_help=True, rich_markup_mode=None
@@ -50,8 +50,6 @@ def data_import(
 
     Example: hmr-align data import coco person_keypoints_val2017.json --photos val2017 --out coco.parquet
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
     from storage.sources.adapter import Choice
     from storage.sources.catalogue import kind_of
     from tasks.data.import_page import write_page
@@ -64,19 +62,14 @@ def data_import(
         ignore=frozenset(key.strip() for key in ignore.split(",") if key.strip()),
         pelvis=None if bodies is None else rest_pelvis_of(bodies),
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(f"import {plain(name)}", total=1.0)
-        done = import_people(
-            name, path, out, choice, dataset=dataset, checked=not unchecked,
-            progress=lambda share: bar.update(task, completed=share),
-        )  # fmt: skip
+    with shares(f"import {name}") as progress:
+        done = import_people(name, path, out, choice, dataset=dataset, checked=not unchecked, progress=progress)
     page = write_page(done, f"{dataset or name}: {path.name}", photos)
     for line in done.converted:
         typer.echo(f"converted  {line}")
     for reason, count in done.skipped.items():
         typer.echo(f"left out   {count} {reason}")
-    typer.echo(f"{done.file}: {done.records} records; {page}")
+    typer.echo(f"{done.file}: {done.records} {'record' if done.records == 1 else 'records'}; {page}")
     if json_file:
         rate = done.records / max(done.seconds, 1e-9)
         named = {"import.records": (done.records, "records"), "import.records_per_second": (rate, "records/s")}
@@ -91,7 +84,10 @@ def data_predictions(
     kind: Annotated[
         str,
         typer.Option(
-            "--from", metavar="MODEL", help="sam3d, romp, 4dhumans, multihmr, prompthmr, smplify-x, run or npz."
+            "--from",
+            metavar="MODEL",
+            help="sam3d, romp, 4dhumans, multihmr, prompthmr, smplify-x, run or npz; preferences: groups and pairs of "
+            "GPA-HMR and ADHMR, with --into.",
         ),
     ],
     out: Annotated[
@@ -124,7 +120,7 @@ def data_predictions(
 
     if into is None:
         refuse("without --into", beside=beside)
-    found = read_predictions(kind, files)
+    found = _preferences(files, into) if kind == "preferences" else read_predictions(kind, files)
     if into is None and mhr_maps is not None:
         mesh_map = read_mhr_map(mhr_maps)
         found = [to_topology(one, mesh_map) for one in found]
@@ -219,6 +215,30 @@ def data_audit(
         write_text(json_file, as_json(found))
     if not found.clean:
         raise typer.Exit(3)
+
+
+def _preferences(files: list[Path], into: Path | None) -> list[Any]:
+    """Groups and pairs of GPA-HMR and ADHMR, posed for the people of a run; says which cannot be used."""
+    from storage.predictions.preference_files import read_preferences
+    from tasks.data.preference_groups import as_predictions
+    from tasks.run.plan import Plan
+    from tasks.run.settings import SettingsError
+    from tasks.sampling import body
+
+    if into is None:
+        raise SettingsError(
+            "--from preferences: such files tell joints in a crop, without camera and body: give --into RUN, a run on "
+            "the same pictures"
+        )
+    plan = Plan(settings_of_run(None, run={"out": into.parent, "name": into.name}))
+    model, people = body(plan.body_path), plan.store.read_people()
+    found = []
+    for file in files:
+        posed, lost = as_predictions(model, read_preferences(file), people, file.stem)
+        found += posed
+        for image, row, why in lost:
+            typer.echo(f"not used   {image}, row {row}: {why}")
+    return found
 
 
 def _bring(into: Path, found: list[Any], gen: str, beside: str | None, mhr_maps: Path | None) -> None:

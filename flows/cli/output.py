@@ -1,5 +1,7 @@
 """Output of commands: tables and measured numbers, printed or written to files."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,3 +84,13 @@ def plain(text: object) -> str:
     from rich.markup import escape
 
     return escape(str(text))
+
+
+@contextmanager
+def shares(what: str) -> Iterator[Callable[[float], None]]:
+    """A bar in the terminal for work that tells which share of it is done, 0..1."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(TextColumn("{task.description:<24}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task(plain(what), total=1.0)
+        yield lambda share: bar.update(task, completed=share)

@@ -1,15 +1,19 @@
 """`hmr-align protocols`, and `hmr-align benchmark --protocol NAME`: predictions against records by published rules."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from flows.cli.output import plain, tell_measurements, tell_table
+from flows.cli.output import plain, shares, tell_measurements, tell_table
 
 if TYPE_CHECKING:
+    from tasks.protocols.benchmark import Benchmarked
+    from tasks.protocols.bodies import Bodies as UserBodies
     from tasks.protocols.protocol import NamedProtocol
     from tasks.protocols.table import Table
+    from tasks.run.settings import Settings
 
 Protocol = Annotated[
     str | None, typer.Option("--protocol", metavar="NAME", help="Rules to measure by: see `hmr-align protocols`.")
@@ -32,6 +36,9 @@ SmplxMap = Annotated[
 ]
 MhrMaps = Annotated[Path | None, typer.Option("--mhr-maps", metavar="DIR", help="MHR's conversion assets.")]
 Label = Annotated[str | None, typer.Option("--label", metavar="TEXT", help="Name of the predictions in the table.")]
+Photos = Annotated[
+    Path | None, typer.Option("--photos", metavar="DIR", help="Where picture paths start: our model answers itself.")
+]
 Audit = Annotated[Path | None, typer.Option("--audit", metavar="FILE.json", help="Of `data audit`: its verdict.")]
 
 
@@ -41,6 +48,7 @@ class Given(NamedTuple):
     data: Path | None
     predictions: list[Path] | None
     kind: str
+    photos: Path | None
     against: str | None
     bodies: Path | None
     regressor: Path | None
@@ -91,7 +99,8 @@ def studio_line(name: str, given: Given, people: int) -> str:
     from tasks.protocols.protocol import load_protocol, protocol_line
 
     protocol = load_protocol(name)
-    refuse(f"with protocol {name}, whose people are drawn", data=given.data, predictions=given.predictions or None)
+    refuse(f"with protocol {name}, whose people are drawn", data=given.data, photos=given.photos,
+           predictions=given.predictions or None)  # fmt: skip
     return protocol_line(protocol, people)
 
 
@@ -102,11 +111,16 @@ def kind_of_protocol(name: str) -> str:
     return load_protocol(name).rules.kind
 
 
-def benchmark_by_protocol(name: str, given: Given, out: Path | None, json_file: Path | None) -> None:
-    """Measure predictions on records, print the table with the protocol's line, write table, plots and page."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+def benchmark_by_protocol(
+    name: str, given: Given, out: Path | None, json_file: Path | None, settings: Callable[[], "Settings"],
+    of_model: Mapping[str, object], round_number: int = 0,
+) -> None:  # fmt: skip
+    """Measure predictions on records, or a model of ours, and print the table with the protocol's line.
 
-    from tasks.protocols.benchmark import benchmark
+    settings: a function for those of our model, asked only if it answers. of_model: flags that have a meaning for it
+    alone. Table, plots and page are written.
+    """
+    from flows.cli.flags import refuse
     from tasks.protocols.bodies import Bodies as UserBodies
     from tasks.protocols.protocol import load_protocol
     from tasks.run.settings import Run, SettingsError
@@ -114,21 +128,51 @@ def benchmark_by_protocol(name: str, given: Given, out: Path | None, json_file: 
     protocol = load_protocol(name)
     if given.against not in (None, "published"):
         raise SettingsError(f"--against {given.against}: there is only 'published'")
-    if given.data is None or not given.predictions:
+    if (
+        given.data is None
+        or not (given.predictions or given.photos)
+        or (protocol.rules.kind == "critic" and not given.predictions)
+    ):
         raise SettingsError(_lacking(protocol))
     bodies = UserBodies(given.bodies, given.regressor, given.smplx_map, given.mhr_maps)
     folder = (out or Run().out) / f"protocol-{protocol.name}"
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(plain(protocol.name), total=1.0)
-        done = benchmark(
-            protocol, given.data, given.predictions, given.kind, bodies, folder, against=given.against is not None,
-            name=given.label or "", audit=given.audit, progress=lambda share: bar.update(task, completed=share),
-        )  # fmt: skip
+    if given.predictions:
+        refuse("beside --predictions", photos=given.photos, **of_model)
+        done = _of_files(protocol, given, bodies, folder)
+    else:
+        done = _of_our_model(protocol, given, bodies, folder, settings(), round_number)
     tell(done.table)
     typer.echo(f"\n{done.page}; table.md, table.tex, table.parquet, errors.parquet and plots lie beside it")
     if json_file:
         tell_measurements(_measurements(done.table), json_file)
+
+
+def _of_files(protocol: "NamedProtocol", given: Given, bodies: "UserBodies", folder: Path) -> "Benchmarked":
+    from tasks.protocols.benchmark import benchmark
+
+    assert given.data is not None and given.predictions
+    with shares(protocol.name) as progress:
+        return benchmark(
+            protocol, given.data, given.predictions, given.kind, bodies, folder, against=given.against is not None,
+            name=given.label or "", audit=given.audit, progress=progress,
+        )  # fmt: skip
+
+
+def _of_our_model(
+    protocol: "NamedProtocol", given: Given, bodies: "UserBodies", folder: Path, settings: "Settings",
+    round_number: int,
+) -> "Benchmarked":  # fmt: skip
+    from flows.record.recording import unrecorded
+
+    assert given.data is not None and given.photos is not None
+    with unrecorded():
+        from flows.record.progress import tracked
+        from tasks.protocols.own_benchmark import Shown, Wanted, measure_by_protocol
+
+        wanted = Wanted(
+            protocol, given.data, given.photos, bodies, given.against is not None, given.label or "", given.audit
+        )
+        return measure_by_protocol(settings, wanted, folder, Shown(tracked, shares), round_number)
 
 
 def tell(table: "Table", *, line: bool = True) -> None:
@@ -168,10 +212,15 @@ def _measurements(table: "Table") -> list[dict[str, Any]]:
 
 def _lacking(protocol: "NamedProtocol") -> str:
     """What to do about missing files, for the error."""
-    lines = (
-        f"protocol {protocol.name} measures predictions on imported records: give --data FILE.parquet (of "
-        f"`hmr-align data import`, dataset {protocol.rules.dataset}) and --predictions FILES"
-    )
+    data = f"--data FILE.parquet (of `hmr-align data import`, dataset {protocol.rules.dataset})"
     if protocol.rules.kind == "critic":
-        lines += " with scores; a critic of ours is measured by `hmr-align critic-benchmark --instances HUMANDATA.npz`"
+        lines = (
+            f"protocol {protocol.name} correlates scores with errors: give {data} and --predictions FILES with scores; "
+            "a critic of ours is measured by `hmr-align critic-benchmark --instances HUMANDATA.npz`"
+        )
+    else:
+        lines = (
+            f"protocol {protocol.name} measures on imported records: give {data}, and --predictions FILES of any "
+            "model, or --photos DIR to have a model of ours answer (--checkpoint MODEL, --hypotheses M)"
+        )
     return f"{lines}. `hmr-align protocols {protocol.name}` shows its rules and reference numbers."

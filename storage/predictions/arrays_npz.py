@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from storage.finished_file import finished_file
-from storage.predictions.predicted import VERTICES, Predicted, files_of
+from storage.predictions.predicted import ANOTHER, VERTICES, Predicted, files_of
 from storage.sources import adapter
 from storage.sources.npz_file import NpzFile
 
@@ -32,14 +32,16 @@ def read(path: Path) -> list[Predicted]:
     return [_read(file) for file in files_of(path, ".npz")]
 
 
-def write(one: Predicted, folder: Path) -> Path:
-    """Write one prediction to a file that `read` can read; returns its path."""
+def write(one: Predicted, folder: Path, name: str | None = None) -> Path:
+    """Write one prediction to a file that `read` can read; returns its path. name: of the file; None = after whom it
+    is about.
+    """
     arrays = {key: getattr(one, key) for key in KNOWN if key != "pose"}
     if one.orient is not None and one.pose is not None:
         turns = np.zeros((len(one), 24, 3))
         turns[:, 0], turns[:, 1 : 1 + one.pose.shape[1]] = one.orient, one.pose
         arrays["pose"] = turns
-    name = re.sub(r"[^\w.-]+", "_", f"{one.image}_{one.person}_{one.model}")
+    name = name or re.sub(r"[^\w.-]+", "_", f"{one.image}_{one.person}_{one.model}")
     path = folder / f"{name}.npz"
     held: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items() if value is not None}
     with finished_file(path) as unfinished:
@@ -49,7 +51,7 @@ def write(one: Predicted, folder: Path) -> Path:
 
 def _read(file: Path) -> Predicted:
     held = NpzFile(file)
-    adapter.check_keys(file, held.names, (), KNOWN)
+    adapter.check_keys(file, held.names, (), KNOWN, instead=ANOTHER)
 
     def array(name: str, *shape: int | None) -> Any:
         return adapter.shaped(file, name, held.whole(name), shape, kind=np.float64) if name in held else None

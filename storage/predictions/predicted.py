@@ -17,6 +17,10 @@ VERTICES = {6890: "smpl", 10475: "smplx", 18439: "mhr"}
 """Topology by the number of vertices."""
 
 
+ANOTHER = "Is it of another model? --from says whose layout it has."
+"""What to do about a file whose keys are not those of the layout."""
+
+
 @dataclass(frozen=True, eq=False)
 class Predicted:
     """G hypotheses (often one). At least one of parameters, vertices and joints is there; None = not given.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.predictions.predicted import VERTICES, Predicted, camera_of_points, files_of, held_in
+from storage.predictions.predicted import ANOTHER, VERTICES, Predicted, camera_of_points, files_of, held_in
 from storage.sources import adapter
 
 NEEDED = ("smpl_thetas", "smpl_betas", "cam_trans")
@@ -31,7 +31,9 @@ def _read(file: Path) -> list[Predicted]:
         raise adapter.unexpected(file, "results", type(held).__name__, "a dictionary", "Save ROMP's outputs as .npz.")
     for key in NEEDED:
         if key not in held:
-            raise adapter.unexpected(file, key, f"keys {', '.join(map(str, held))}", "it", "Run with --calc_smpl.")
+            raise adapter.unexpected(
+                file, key, f"keys {', '.join(map(str, held))}", f"'{key}'", f"Run ROMP with --calc_smpl. {ANOTHER}"
+            )
     pose = adapter.shaped(file, "smpl_thetas", held["smpl_thetas"], (None, 72))
     count = len(pose)
     betas = adapter.shaped(file, "smpl_betas", held["smpl_betas"], (count, 10), (count, 11))[:, :10]

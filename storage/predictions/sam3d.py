@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.predictions.predicted import Predicted, camera_of_points, files_of
+from storage.predictions.predicted import ANOTHER, Predicted, camera_of_points, files_of
 from storage.sources import adapter
 from storage.sources.npz_file import NpzFile
 
@@ -42,7 +42,7 @@ def read(path: Path) -> list[Predicted]:
 
 def _read(file: Path) -> Predicted:
     held = NpzFile(file)
-    adapter.check_keys(file, held.names, NEEDED, KNOWN)
+    adapter.check_keys(file, held.names, NEEDED, KNOWN, instead=ANOTHER)
     shift = adapter.shaped(file, "pred_cam_t", held.whole("pred_cam_t"), (3,), kind=np.float64)
     vertices = adapter.shaped(file, "pred_vertices", held.whole("pred_vertices"), (18439, 3), kind=np.float64) + shift
     joints = (

@@ -1,5 +1,6 @@
 """What adapters share: the user's choices, errors that name file, key, found and expected, and changes of geometry."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from storage.sources import SourceError
 
 Array = NDArray[Any]
+Columns = dict[str, Any]
 RestPelvis = Callable[[str, str, Array], Array]
 """Model, gender and (n, 10) betas -> (n, 3) place of the pelvis joint in that rest body, metres. Raises SourceError."""
 
@@ -36,15 +38,19 @@ def unexpected(file: object, key: str, found: str, expected: str, fix: str) -> S
 
 
 def check_keys(
-    file: object, held: Iterable[str], needed: Collection[str], known: Collection[str], ignore: Collection[str] = ()
-) -> None:
-    """Raise SourceError if a file lacks a needed key, or has one that is neither needed, known nor ignored."""
+    file: object, held: Iterable[str], needed: Collection[str], known: Collection[str], ignore: Collection[str] = (),
+    instead: str = "",
+) -> None:  # fmt: skip
+    """Raise SourceError if a file lacks a needed key, or has one that is neither needed, known nor ignored.
+
+    instead: what to do, where neither --ignore nor another format of `data import` can help.
+    """
     held = set(held)
     for key in needed:
         if key not in held:
             raise unexpected(
                 file, key, f"no such key among {', '.join(sorted(held)[:12]) or 'none'}", f"'{key}'",
-                "Is it of another format? `hmr-align data formats` lists them.",
+                instead or "Is it of another format? `hmr-align data formats` lists them.",
             )  # fmt: skip
     strange = sorted(held - set(needed) - set(known) - set(ignore))
     if strange:
@@ -52,7 +58,7 @@ def check_keys(
         fix = f"Did you mean '{near[0]}'? " if near else ""
         raise unexpected(
             file, strange[0], "a key that this format does not have", ", ".join(sorted({*needed, *known})),
-            f"{fix}If it is of no matter, add --ignore {','.join(strange)}.",
+            fix + (instead or f"If it is of no matter, add --ignore {','.join(strange)}."),
         )  # fmt: skip
 
 
@@ -107,6 +113,35 @@ def genders(values: Any) -> list[str]:
     words = {"m": "male", "f": "female", "n": "neutral", "0": "male", "1": "female", "-1": "", "2": "neutral"}
     found = [text.strip().lower() for text in texts(values)]
     return [words.get(text, text if text in ("male", "female", "neutral") else "") for text in found]
+
+
+H36M_CAMERAS = ("54138969", "55011271", "58860488", "60457274")
+_SPIN_NAME = re.compile(r"(?:^|/)(S\d+)_[^/]*\.(\d{8})_(\d{6})\.\w+$")
+_HYBRIK_NAME = re.compile(r"(?:^|/)s_(\d\d)_act_\d\d_subact_\d\d_ca_0([1-4])_\d+\.\w+$")
+
+
+def human36m_names(paths: Sequence[str]) -> Columns:
+    """Subject, camera and frame from the names that SPIN and HybrIK give to Human3.6M's pictures; {} for other names.
+
+    SPIN: S9_Directions_1.54138969_000001.jpg, which is frame 0. HybrIK: s_09_act_02_subact_01_ca_01_000001.jpg, whose
+    numbers are not told to be frames.
+    """
+    for pattern in (_SPIN_NAME, _HYBRIK_NAME):
+        if not (paths and pattern.search(paths[0])):  # the rest only where there is hope
+            continue
+        found = [match for path in paths if (match := pattern.search(path))]
+        if len(found) < len(paths):
+            continue
+        if pattern is _HYBRIK_NAME:
+            return {
+                "subject_id": [f"S{int(one[1])}" for one in found],
+                "camera_id": [H36M_CAMERAS[int(one[2]) - 1] for one in found],
+            }
+        return {
+            "subject_id": [one[1] for one in found], "camera_id": [one[2] for one in found],
+            "frame_index": np.array([int(one[3]) - 1 for one in found]),
+        }  # fmt: skip
+    return {}
 
 
 def person_numbers(keys: Sequence[str]) -> list[int]:

@@ -101,6 +101,8 @@ HUMANDATA_190 = (
 HUMANDATA_144 = HUMANDATA_190[:144]
 """Its SMPL-X joints: body, face, hands, surface points."""
 
+H36M = "_h36m"
+"""Ending of the names of joints of `J_regressor_h36m` beside others of the same name."""
 _SUFFIXES = ("_openpose", "_extra")
 
 

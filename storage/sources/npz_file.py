@@ -24,7 +24,12 @@ class NpzFile:
         except OSError as error:
             raise SourceError(f"{path}: cannot be read ({error.strerror}). Give the path of an .npz file.") from error
         except zipfile.BadZipFile as error:
-            raise SourceError(f"{path}: not a whole .npz file ({error}). Fetch it again.") from error
+            fix = (
+                "It is a single array: give an .npz that names its arrays"
+                if path.suffix == ".npy"
+                else "Fetch it again"
+            )
+            raise SourceError(f"{path}: not a whole .npz file ({error}). {fix}.") from error
         self._members = {name.removesuffix(".npy"): name for name in self._archive.namelist() if name.endswith(".npy")}
         self.names = tuple(self._members)
         self._shapes: dict[str, tuple[tuple[int, ...], np.dtype, bool]] = {}

@@ -144,7 +144,7 @@ def batch_table(batch: Batch, adapter: str) -> pa.Table:
 
 
 def _arrow(values: Any, kind: pa.Field, rows: int) -> pa.Array:
-    if values is None:
+    if values is None or (isinstance(values, str) and not values and kind.nullable):
         return pa.nulls(rows, kind.type)
     if isinstance(values, str):
         values = [values] * rows if not pa.types.is_dictionary(kind.type) else np.array([values])

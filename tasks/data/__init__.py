@@ -9,6 +9,7 @@
 | `picture_hash` | Pictures that look alike: a hash of brightness steps, and pairs of near hashes |
 | `labelled_points` | A record's points by our names: 2-D keypoints as landmarks for critics, joints in space as truth |
 | `predicted_groups` | Other models' outputs as hypotheses of groups in a run's store, beside our own or alone |
+| `preference_groups` | Groups and pairs of GPA-HMR and ADHMR as hypotheses for people of a run |
 | `prediction_errors` | How far other models' hypotheses, and ours beside them, are from the truth of a run's records |
 | `ranking` | Which hypotheses of stored groups a critic ranks first, and who made them |
 | `record_people` | The people of imported records, found in their pictures: a store, and their records beside it |

@@ -107,7 +107,7 @@ def draw(record: dict, path: Path) -> ShownRecord | None:
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
-    except (OSError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
     for _ in range(record["image_rotate90"] or 0):
         picture = picture.transpose(Image.Transpose.ROTATE_270)
@@ -124,13 +124,9 @@ def draw(record: dict, path: Path) -> ShownRecord | None:
         for x, y in (part - np.array(box[:2])) * scale:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=2)
     off = None
-    if (
-        record["kp2d_names"]
-        and record["kp2d_names"] == record["kp3d_names"]
-        and len(space) == len(flat)
-        and given.any()
-    ):
-        off = float(np.median(np.linalg.norm(space - flat, axis=1)[given]))
+    names = str(record["kp2d_names"] or "").split(",")
+    if len(space) and given.any() and str(record["kp3d_names"]).split(",")[: len(names)] == names:
+        off = float(np.median(np.linalg.norm(space[: len(flat)] - flat, axis=1)[given]))
     return ShownRecord(record["sample_id"], cut, off)
 
 

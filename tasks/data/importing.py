@@ -16,7 +16,7 @@ from storage.sources import SourceError
 from storage.sources.adapter import Array, Choice, RestPelvis
 from storage.sources.catalogue import read_source
 from storage.sources.plausible import refuse_implausible
-from storage.sources.record import SCHEMA, VERSION_KEY, batch_table
+from storage.sources.record import SCHEMA, VERSION_KEY, Batch, batch_table
 
 
 class Imported(NamedTuple):
@@ -52,6 +52,7 @@ def import_people(
         with pq.ParquetWriter(unfinished, SCHEMA, **_encoding()) as writer:
             for batch in read_source(name, path, choice, dataset):
                 if len(batch):
+                    _refuse_unlabelled(batch)
                     if checked:
                         refuse_implausible(batch)
                     table = batch_table(batch, name)
@@ -66,6 +67,15 @@ def import_people(
             raise SourceError(f"{path}: no record came in ({details}). Give a file with labelled people.")
     held = {key: labels[key] for key in SCHEMA.names if labels[key]}
     return Imported(out, records, held, dict(skipped), tuple(converted), time.perf_counter() - start)
+
+
+def _refuse_unlabelled(batch: Batch) -> None:
+    """Raises SourceError for people of whom nothing but a box came in: their labels have other names."""
+    if not {"kp2d", "kp3d", "body_pose"} & batch.columns.keys():
+        raise SourceError(
+            f"{batch.file}: neither points nor bodies were found under the names that this format has, only "
+            f"{', '.join(sorted(batch.columns))}. Is it of another format? `hmr-align data formats` lists them."
+        )
 
 
 def open_records(file: Path) -> pq.ParquetFile:

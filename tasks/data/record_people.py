@@ -29,6 +29,8 @@ from tasks.data.selection import Selected, rows_at
 from tasks.groups.people import person_record
 from tasks.groups.photograph_list import UNNAMED, short_form
 
+RECORDS = "records"
+"""Folder of the records beside a store of people."""
 SKIPPED = b"hmr-align.skipped"
 NO_PICTURE = "without a picture"
 OTHER_SIZE = "with a picture of another size than the record says"
@@ -95,7 +97,7 @@ def find_records(
 
 def records_file(folder: Path, shard: str) -> Path:
     """File with the records of a shard's people."""
-    return folder / "records" / f"{shard}.parquet"
+    return folder / RECORDS / f"{shard}.parquet"
 
 
 def read_found(folder: Path, shards: Sequence[str]) -> tuple[list[Person], pa.Table]:
@@ -130,7 +132,7 @@ def _look(job: _Picture) -> Looked:
         return Looked([], [], {NO_PICTURE: len(job.rows)})
     height, width = photograph.pixels.shape[:2]
     people, rows, skipped = [], [], Counter[str]()
-    for row, record in zip(job.rows, job.records):
+    for row, record, number in zip(job.rows, job.records, numbers_of(job.records)):
         if record["image_wh"] is not None and tuple(map(round, record["image_wh"])) != (width, height):
             skipped[OTHER_SIZE] += 1
             continue
@@ -143,7 +145,18 @@ def _look(job: _Picture) -> Looked:
             continue
         person = person_record(job.path, photograph, 0, found, job.focal_px)
         short = short_form(f"{record['dataset']}-{job.path.stem}") or UNNAMED
-        group_id = f"{short}-{photograph.sha256[:8]}-p{record['source_row']}"
+        group_id = f"{short}-{photograph.sha256[:8]}-p{number}"
         people.append(replace(person, group_id=group_id, labels=marks if job.labels else None))
         rows.append(row)
     return Looked(people, rows, dict(skipped))
+
+
+def numbers_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A number for each record of one picture: its row in the file; the person's number where several people share a
+    row, as in files that hold a row for each frame.
+    """
+    for key in ("source_row", "person_id"):
+        numbers = [str(record[key]) for record in records]
+        if len(set(numbers)) == len(numbers) and all(number.isdigit() for number in numbers):
+            return numbers
+    return [str(k) for k in range(len(records))]

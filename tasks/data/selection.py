@@ -4,7 +4,7 @@ import hashlib
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -81,6 +81,23 @@ def all_of(sets: Sequence[Records]) -> Selected:
     return _joined([_read(one, *_usable(one, for_truth=True)) for one in sets])
 
 
+def some_of(file: Path, rows: NDArray[np.int64], photos: Path) -> Selected:
+    """The records of a file with these numbers, as far as they can be looked for in their pictures.
+
+    Raises SettingsError if the file holds no records, or none of these can be used.
+    """
+    names = ["image_path", "bbox_xywh", "image_rotate90"]
+    table = pq.read_table(_checked(file), columns=names).take(pa.array(rows))
+    good, lost = np.ones(len(rows), bool), Counter[str]()
+    for why, flags in _faults(table).items():
+        lost[why] += int((good & flags).sum())
+        good &= ~flags
+    lost = {why: count for why, count in lost.items() if count}
+    if not good.any():
+        raise SettingsError(f"{file}: none of its records can be used ({_told(lost)})")
+    return _read(Records(records=file, photos=photos), rows[good], lost)
+
+
 def files_of(path: Path) -> list[Path]:
     """The file of records, or those of a folder. Raises SettingsError if there is none."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
@@ -103,15 +120,11 @@ def _usable(one: Records, for_truth: bool) -> tuple[NDArray[np.int64], dict[str,
         if not wanted.any():
             held = ", ".join(sorted({name for name in splits if name})) or "no splits"
             raise SettingsError(f"[data] {file} has no record of split '{one.split}'; it has {held}")
-        lacks = {name: np.asarray(table[name].is_null()) for name in names}
-        faults = {
-            "without a picture's name": lacks["image_path"],
-            "without a box": lacks["bbox_xywh"],
-            "whose picture has to be turned first": table["image_rotate90"].fill_null(0).to_numpy() != 0,
-        }
+        faults = _faults(table)
         if for_truth:
+            nothing = [np.asarray(table[name].is_null()) for name in ("kp3d", "global_orient")]
             faults["that its dataset does not evaluate"] = ~table["valid_eval"].fill_null(True).to_numpy()
-            faults["without joints or a body in space"] = lacks["kp3d"] & lacks["global_orient"]
+            faults["without joints or a body in space"] = nothing[0] & nothing[1]
         chosen = np.zeros(len(table), bool)
         chosen[np.flatnonzero(wanted)[:: one.stride]] = True
         for why, flags in faults.items():
@@ -123,9 +136,21 @@ def _usable(one: Records, for_truth: bool) -> tuple[NDArray[np.int64], dict[str,
         before += len(table)
     rows = np.concatenate(parts)
     if not len(rows):
-        details = "; ".join(f"{count} {why}" for why, count in lost.items())
-        raise SettingsError(f"[data] {one.records}: none of its records can be used ({details})")
+        raise SettingsError(f"[data] {one.records}: none of its records can be used ({_told(lost)})")
     return rows, dict(lost)
+
+
+def _faults(table: pa.Table) -> dict[str, NDArray[np.bool_]]:
+    """Which records nobody can look for in a picture, by reason."""
+    return {
+        "without a picture's name": np.asarray(table["image_path"].is_null()),
+        "without a box": np.asarray(table["bbox_xywh"].is_null()),
+        "whose picture has to be turned first": table["image_rotate90"].fill_null(0).to_numpy() != 0,
+    }
+
+
+def _told(lost: Mapping[str, int]) -> str:
+    return "; ".join(f"{count} {why}" for why, count in lost.items())
 
 
 def _read(one: Records, rows: NDArray[np.int64], skipped: dict[str, int]) -> Selected:

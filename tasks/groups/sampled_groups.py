@@ -62,11 +62,13 @@ def sampler_settings(sample: Sample, own: SamplerSettings) -> SamplerSettings:
 
 @torch.no_grad()
 def sample_hypotheses(
-    people: Sequence[Person], base: HmrModel, body: Body, sample: Sample, *, seed: int, draw: str
-) -> list[Group]:
+    people: Sequence[Person], base: HmrModel, body: Body, sample: Sample, *, seed: int, draw: str,
+    root_depth: torch.Tensor | None = None,
+) -> list[Group]:  # fmt: skip
     """Groups of one model for some people; `seed` and the name of the draw determine the seeds.
 
-    The networks run on the device and with the precision of `sample`; the groups are float32 on the CPU.
+    The networks run on the device and with the precision of `sample`; the groups are float32 on the CPU. root_depth:
+    (n,) metres, of the pelvis where it is known; None = fitted.
     """
     if not people:
         return []
@@ -82,7 +84,7 @@ def sample_hypotheses(
         sampler_settings(sample, base.sampler), landmarks=seen.landmarks,
     )  # fmt: skip
     camera, crop = (torch.from_numpy(np.stack(x)) for x in zip(*((p.camera, p.crop) for p in people)))
-    posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.decoding))
+    posed = pose_groups(body, latents, Framing(condition.betas, camera, crop, base.decoding, root_depth))
     return groups_from(people, latents, posed, condition.betas, body, base.digest(), sample.temperature, seeds.numpy())
 
 

@@ -18,6 +18,9 @@ from tasks.protocols.results import Results, collect, correlations, means
 from tasks.protocols.table import Table, our_rows, ranks_text, reference_rows, score_rows, write_table
 from tasks.run.settings import SettingsError
 
+OWN = "its own score"
+"""What chooses a hypothesis where the model itself gives scores."""
+
 
 class Benchmarked(NamedTuple):
     """The outcome: the table, and where all of it lies."""
@@ -39,13 +42,16 @@ def benchmark(
     against: bool = False,
     name: str = "",
     audit: Path | None = None,
+    chooser: str = OWN,
+    remarks: Sequence[str] = (),
     progress: Callable[[float], object] = lambda share: None,
 ) -> Benchmarked:
     """Measure predictions on records by a protocol, and write everything into `out`.
 
     against: with the reference numbers of the protocol. name: of the predictions in the table; "" = their models.
-    audit: what `hmr-align data audit --json` wrote; its verdict then stands on the page. Raises SettingsError,
-    SourceError or BodyFileError if something is missing or does not fit.
+    audit: what `hmr-align data audit --json` wrote; its verdict then stands on the page. chooser: whose scores the
+    predictions hold. remarks: to stand under the numbers too. Raises SettingsError, SourceError or BodyFileError if
+    something is missing or does not fit.
     """
     rules = protocol.rules
     if rules.kind == "studio":
@@ -77,15 +83,15 @@ def benchmark(
     line = protocol_line(protocol, len(results.people), f"M = {low}" if low == high else f"M = {low} to {high}")
     ranked = correlations(results, rules)
     ours = name or ", ".join(results.models)
-    rows = score_rows(ours, ranked) if rules.kind == "critic" else our_rows(ours, measured, results.hypotheses)
+    rows = score_rows(ours, ranked) if rules.kind == "critic" else our_rows(ours, measured, results.hypotheses, chooser)
     if rules.kind == "critic" and not rows:
         raise SettingsError(
             f"protocol {protocol.name} correlates scores with errors, and the predictions hold no 'scores'"
         )
-    remarks = tuple(_remarks(protocol, chosen.left_out, matched.counts, len(chosen.rows), results, measured))
-    table = Table(protocol, line, (*rows, *others), remarks)
+    under = _remarks(protocol, chosen.left_out, matched.counts, len(chosen.rows), results, measured, chooser)
+    table = Table(protocol, line, (*rows, *others), (*remarks, *under))
     files = write_table(table, out)
-    drawn = figures(results, protocol)
+    drawn = figures(results, protocol, chooser)
     pictures = write_figures(drawn, out, line)
     page = write_page(table, pictures, out / "index.html", audit)
     return Benchmarked(table, results, page, (*files, errors))
@@ -98,6 +104,7 @@ def _remarks(
     people: int,
     results: Results,
     measured: dict,
+    chooser: str,
 ) -> Iterator[str]:
     """What a reader must know beside the protocol: who is missing, who was matched how, what was not measured."""
     missing = counts.get("people without a prediction", 0)
@@ -119,7 +126,8 @@ def _remarks(
         )
     ranked = correlations(results, protocol.rules)
     if ranked and protocol.rules.kind != "critic":
-        yield f"The predictions' own score against minus the error, mean over groups: {ranks_text(ranked)}."
+        whose = "The predictions' own score" if chooser == OWN else f"The score of {chooser}"
+        yield f"{whose} against minus the error, mean over groups: {ranks_text(ranked)}."
     first = f"srcc_{protocol.rules.metrics[0]}"
     flat = int(np.isnan(results.people[first].to_numpy(float)).sum()) if first in results.people else 0
     if flat:

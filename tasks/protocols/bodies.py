@@ -141,7 +141,7 @@ class Bodies:
             return Points(None if own is None or own.shape[1] < 24 else own[:, :24], vertices)
         if vertices.shape[1] != self.regressor.shape[1]:
             return Points(None, vertices)
-        return Points(np.einsum("jv,gvc->gjc", self.regressor, vertices), vertices)
+        return Points(self.regressor @ vertices, vertices)
 
     def of_prediction(self, one: Predicted, regressor: str, gender: str) -> Points:
         """Points of one model's hypotheses; joints of meshes by the regressor, else as the model gives them."""
@@ -162,7 +162,7 @@ class Bodies:
         if model != "smpl" or self.folder is None:
             return None
         matrix = load_arrays(body_path(self.folder, "smpl", "neutral")).J_regressor
-        return np.einsum("jv,gvc->gjc", matrix, vertices) if matrix.shape[1] == vertices.shape[1] else None
+        return matrix @ vertices if matrix.shape[1] == vertices.shape[1] else None
 
 
 def turns_of(columns: dict[str, Reals], rows: Sequence[int] | NDArray[np.int64], model: str) -> Reals:

@@ -17,6 +17,7 @@ from hmr.metrics.pose_metrics import auc, keypoint_error_px, medoid, mpjpe, pa_m
 from storage.predictions import read_predictions
 from storage.predictions.predicted import Predicted, project
 from storage.sources import SourceError
+from storage.sources.joint_sets import H36M
 from storage.sources.record import rows_of
 from tasks.data.importing import open_records
 from tasks.protocols.bodies import Bodies, turns_of
@@ -168,6 +169,19 @@ def evaluate(
             yield one._replace(errors={name: {**one.errors, **missing}[name] for name in rules.metrics})
 
 
+def check_truth(chosen: Chosen, rules: Protocol, bodies: Bodies) -> None:
+    """Raise what `evaluate` would raise for the first person's truth or for our bodies, before anything is drawn."""
+    _, table = next(_chunks(chosen))
+    true_bodies(table.slice(0, 1), rules, bodies, chosen.file)
+    body = bodies.body("smpl", "neutral")
+    count = body.faces.max() + 1
+    if rules.regressor != "body" and bodies.regressor.shape[1] != count:
+        raise SettingsError(
+            f"--regressor makes joints of {bodies.regressor.shape[1]:,} vertices, and the bodies have {count:,}: "
+            "give the one of this body"
+        )
+
+
 def _chunks(chosen: Chosen) -> Iterator[tuple[list[int], pa.Table]]:
     """Rows with their numbers in `chosen`, some at a time; people of one picture stay together."""
     paths = chosen.table["image_path"].to_pylist()
@@ -261,8 +275,15 @@ def _true_meshes(table: pa.Table, rules: Protocol, bodies: Bodies) -> tuple[list
 
 
 def _of_labels(record: dict[str, Any], rules: Protocol, file: Path) -> Body:
-    """Annotated joints by name; those that are missing in all are one error."""
+    """Annotated joints by name; those that are missing in all are one error.
+
+    Where a file has those of `J_regressor_h36m` beside others of the same names, they count.
+    """
     names = str(record["kp3d_names"] or "").split(",")
+    regressed = [name.removesuffix(H36M) if name.endswith(H36M) else "" for name in names]
+    both = set(JOINTS[rules.joints].names) <= set(regressed)
+    root_told = record["kp3d_root"] == rules.root and not both
+    names = regressed if both else names
     wanted = JOINTS[rules.joints].names
     lacking = [name for name in wanted if name not in names]
     if record["kp3d"] is None or lacking:
@@ -273,7 +294,7 @@ def _of_labels(record: dict[str, Any], rules: Protocol, file: Path) -> Body:
     points = np.reshape(record["kp3d"], (-1, 3)).astype(np.float64)
     valid = np.ones(len(names), bool) if record["kp3d_valid"] is None else np.asarray(record["kp3d_valid"], bool)
     places = [names.index(name) for name in wanted]
-    root = np.zeros((1, 3)) if record["kp3d_root"] == rules.root else _root(points[None], tuple(names), rules.root)
+    root = np.zeros((1, 3)) if root_told else _root(points[None], tuple(names), rules.root)
     everything = _names(rules)
     whole = points[[names.index(name) for name in everything]][None] if set(everything) <= set(names) else None
     return Body(points[places][None], root, whole, given=valid[places])

@@ -31,10 +31,13 @@ class Drawn(NamedTuple):
     draw: Callable[[Axes], None]
 
 
-def figures(results: Results, protocol: NamedProtocol) -> list[Drawn]:
-    """The plots that the results allow, all of the protocol's first metric (by joint: the first hypothesis' error)."""
+def figures(results: Results, protocol: NamedProtocol, chooser: str) -> list[Drawn]:
+    """The plots that the results allow, all of the protocol's first metric (by joint: the first hypothesis' error).
+
+    chooser: whose scores choose a hypothesis.
+    """
     metric = protocol.rules.metrics[0]
-    made = [_distribution(results, metric)]
+    made = [_distribution(results, metric, chooser)]
     if results.hypotheses[0] > 1:
         made.append(_best_of(results, metric))
     names = JOINTS[protocol.rules.joints].names
@@ -67,7 +70,7 @@ def write_figures(drawn: list[Drawn], folder: Path, line: str) -> dict[str, str]
     return svgs
 
 
-def _distribution(results: Results, metric: str) -> Drawn:
+def _distribution(results: Results, metric: str, chooser: str) -> Drawn:
     """Share of people whose error is below a value."""
     parts = []
     for choice in SHOWN:
@@ -80,7 +83,7 @@ def _distribution(results: Results, metric: str) -> Drawn:
 
     def draw(axes: Axes) -> None:
         for choice, part in data.groupby("choice", sort=False):
-            label = CHOICES[str(choice)] if len(data["choice"].unique()) > 1 else None
+            label = CHOICES[str(choice)].format(chooser=chooser) if len(data["choice"].unique()) > 1 else None
             axes.step(part["error"], 100 * part["share"], where="post", color=COLOURS[str(choice)], label=label)
         axes.set_xlabel(head(metric))
         axes.set_ylabel("% of people at most")

@@ -28,7 +28,7 @@ CHOICES = {
     "median": "median of the errors",
     "mean_body": "error of the mean body",
     "medoid": "medoid",
-    "selected": "chosen by its own score",
+    "selected": "chosen by {chooser}",
     "best_hypothesis": "best hypothesis (oracle)",
     "best": "best of M, each metric apart (oracle)",
 }

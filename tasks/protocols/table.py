@@ -48,11 +48,11 @@ class Table:
         return [name for name in dict.fromkeys(order) if any(name in row.values for row in self.rows)]
 
 
-def our_rows(name: str, found: dict[str, dict[str, Mean]], hypotheses: tuple[int, int]) -> list[Row]:
-    """A row for each way to choose; with one hypothesis there is only one."""
+def our_rows(name: str, found: dict[str, dict[str, Mean]], hypotheses: tuple[int, int], chooser: str) -> list[Row]:
+    """A row for each way to choose; with one hypothesis there is only one. chooser: whose scores choose."""
     rows = []
     for choice, by_metric in found.items():
-        words = name if hypotheses[1] == 1 else f"{name}, {CHOICES[choice]}"
+        words = name if hypotheses[1] == 1 else f"{name}, {CHOICES[choice].format(chooser=chooser)}"
         values = {metric: mean.value for metric, mean in by_metric.items()}
         rows.append(Row(words, values, "here", people=max(m.people for m in by_metric.values()), means=by_metric))
     return rows

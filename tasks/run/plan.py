@@ -17,7 +17,7 @@ from hmr.studio.studio import VERSION, Split
 from storage.finished_file import remove_strays, write_text
 from storage.group_store import GroupStore
 from storage.remote_path import keep_tables_at
-from tasks.benchmarking import BenchmarkPeople, StudioPeople, wild_errors
+from tasks.benchmarking import BenchmarkPeople, StudioPeople, record_errors, wild_errors
 from tasks.critics.critic_names import stored_name
 from tasks.critics.remembering import pin_memory
 from tasks.data.imported_people import ImportedPeople, selected
@@ -98,8 +98,20 @@ class Plan:
 
     @cached_property
     def truth(self) -> Errors | None:
-        """A function for the true errors of a group, for a critic that needs them; None on the user's photographs."""
-        return wild_errors(body(self.body_path)) if self.settings.critic.needs_truth and self.on_studio else None
+        """A function for the true errors of a group, for a critic that needs them; None where nobody's truth is told:
+        on the user's photographs, and on records without joints or bodies in space.
+        """
+        if not self.settings.critic.needs_truth:
+            return None
+        if self.on_studio:
+            return wild_errors(body(self.body_path))
+        people = self.labelled
+        if self.settings.photographs.folder is not None or not isinstance(people, ImportedPeople):
+            return None
+        table = selected(people).table
+        if all(table[name].null_count == len(table) for name in ("kp3d", "global_orient")):
+            return None
+        return record_errors(body(self.body_path), self.folder)
 
     def people(self, split: Split) -> BenchmarkPeople:
         """People with truth: for val and test the user's own if [data] names some, else a split of the studio.

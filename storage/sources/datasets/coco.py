@@ -34,6 +34,11 @@ def read(path: Path, choice: Choice, dataset: str = "coco") -> Iterator[Batch]:
             path, "file", f"a {type(held).__name__}", "an object with images and annotations",
             "Detections are no labels: give person_keypoints_<split>.json.",
         )  # fmt: skip
+    if "people" in held and "images" not in held:
+        raise adapter.unexpected(
+            path, "people", "OpenPose's keypoints of one picture", "an object with images and annotations",
+            "They need no import: put NAME_keypoints.json beside NAME.jpg in the folder of --images.",
+        )  # fmt: skip
     adapter.check_keys(path, held, ("images", "annotations"), KNOWN, choice.ignore)
     images = {image["id"]: image for image in held["images"]}
     kept, skipped = [], Counter()

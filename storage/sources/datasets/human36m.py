@@ -19,7 +19,7 @@ from storage.sources.adapter import Array, Choice
 from storage.sources.joint_sets import H36M_17
 from storage.sources.record import Batch, Columns
 
-CAMERAS = ("54138969", "55011271", "58860488", "60457274")
+CAMERAS = adapter.H36M_CAMERAS
 SIZES = {"54138969": (1000, 1002), "55011271": (1000, 1000), "58860488": (1000, 1000), "60457274": (1000, 1002)}
 KEPT = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
 """Of the 32 joints, those of H36M_17."""
@@ -34,7 +34,7 @@ def read(path: Path, choice: Choice, dataset: str = "human36m") -> Iterator[Batc
     found = adapter.found_file(path, "Human3.6M's folder")
     files = [found] if found.is_file() else sorted(found.rglob("D3_Positions_mono/*.cdf"))
     files = [file for file in files if "_ALL" not in file.name]
-    if not files:
+    if not files or files[0].suffix != ".cdf":
         raise SourceError(
             f"{path}: holds no D3_Positions_mono/*.cdf. Give the folder with the subjects S1, S5, ... in it."
         )

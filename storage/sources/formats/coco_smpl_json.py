@@ -16,7 +16,7 @@ import numpy as np
 
 from storage.sources import adapter
 from storage.sources.adapter import Choice
-from storage.sources.joint_sets import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, SMPL_24, SMPL_29
+from storage.sources.joint_sets import H36M, H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, SMPL_24, SMPL_29
 from storage.sources.json_file import read_json
 from storage.sources.record import Batch, Columns
 
@@ -76,6 +76,7 @@ def _batch(path: Path, pairs: list, choice: Choice, dataset: str, share: float) 
         "sequence": [adapter.folder_of(one) for one in paths], "image_path": paths,
         "person_id": [str(one.get("person_id", one.get("id", row))) for row, one in zip(rows, notes)],
         "source_row": np.array(rows),
+        **adapter.human36m_names(paths),
     }  # fmt: skip
     if all("width" in image and "height" in image for image in images):
         columns["image_wh"] = np.array([(image["width"], image["height"]) for image in images], np.float32)
@@ -86,21 +87,21 @@ def _batch(path: Path, pairs: list, choice: Choice, dataset: str, share: float) 
     if all(camera is not None for camera in cameras):
         columns["K"] = adapter.camera_matrix(*np.array(cameras, np.float32).T)
     keys, converted = {"bbox_xywh": "bbox", "K": "cam_param"}, []
-    key = next((one for one in SPACE if all(one in note for note in notes)), None)
-    if key is not None:
-        flat = adapter.shaped(path, key, [np.ravel(one[key]) for one in notes], (count, None))
-        names = SPACE[key].get(flat.shape[1] // 3)
-        if names is None or flat.shape[1] % 3:
-            raise adapter.unexpected(
-                path, key, f"{flat.shape[1]} numbers", " or ".join(f"{n} x 3" for n in SPACE[key]), "Fetch it again."
-            )
-        points, details = adapter.metres(flat.reshape(count, -1, 3), key)
+    held = [one for one in SPACE if all(one in note for note in notes)]
+    if held:
+        points, names, details = _space(path, held[0], notes)
+        root = adapter.root_of(points, names)
         converted += details
-        keys["kp3d"] = key
+        keys["kp3d"] = held[0]
+        if "h36m_joints" in held[1:]:  # beside SMPL's: what HybrIK, ScoreHypo and ADHMR are measured on
+            regressed, theirs, details = _space(path, "h36m_joints", notes)
+            points = np.concatenate([points, regressed], 1)
+            names = (*names, *(f"{name}{H36M}" for name in theirs))
+            converted += details
         columns |= {
             "kp3d": points, "kp3d_valid": np.ones(points.shape[:2], bool), "kp3d_names": ",".join(names),
-            "kp3d_root": adapter.root_of(points, names), "kp3d_scale": "true",
-            "kp3d_regressor": {"h36m_joints": "J_regressor_h36m", "keypoints_cam": "mocap"}.get(key, "smpl"),
+            "kp3d_root": root, "kp3d_scale": "true",
+            "kp3d_regressor": {"h36m_joints": "J_regressor_h36m", "keypoints_cam": "mocap"}.get(held[0], "smpl"),
         }  # fmt: skip
     columns |= _body(path, notes, keys)
     columns |= _picture_points(path, notes, keys)
@@ -123,6 +124,18 @@ def camera_of(path: Path, details: Any) -> tuple[float, float, float, float] | N
     fx, fy = np.broadcast_to(np.ravel(focal), (2,)).tolist()
     cx, cy = adapter.shaped(path, "cam_param.c", np.ravel(centre), (2,)).tolist()
     return fx, fy, cx, cy
+
+
+def _space(path: Path, key: str, notes: tuple) -> tuple[adapter.Array, tuple[str, ...], tuple[str, ...]]:
+    """Points (n, J, 3) in metres, their names, and what was converted."""
+    flat = adapter.shaped(path, key, [np.ravel(one[key]) for one in notes], (len(notes), None))
+    names = SPACE[key].get(flat.shape[1] // 3)
+    if names is None or flat.shape[1] % 3:
+        raise adapter.unexpected(
+            path, key, f"{flat.shape[1]} numbers", " or ".join(f"{n} x 3" for n in SPACE[key]), "Fetch it again."
+        )
+    points, details = adapter.metres(flat.reshape(len(notes), -1, 3), key)
+    return points, names, details
 
 
 def _body(path: Path, notes: tuple, keys: dict[str, str]) -> Columns:

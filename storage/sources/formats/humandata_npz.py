@@ -56,7 +56,7 @@ def read(path: Path, choice: Choice, dataset: str = "humandata") -> Iterator[Bat
             "sample_id": adapter.sample_ids(dataset, choice.split, paths, numbers.tolist()), "dataset": dataset,
             "split": choice.split, "sequence": [adapter.folder_of(one) for one in paths],
             "person_id": list(map(str, who)), "image_path": paths, "source_row": numbers,
-            **body.rows(numbers), **camera.rows(numbers),
+            **body.rows(numbers), **camera.rows(numbers), **adapter.human36m_names(paths),
         }  # fmt: skip
         part = {name: values[numbers - start] for name, values in block.items()}
         if "bbox_xywh" in part:

@@ -49,7 +49,7 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
         "sample_id": adapter.sample_ids(dataset, choice.split, paths, numbers.tolist()), "dataset": dataset,
         "split": choice.split, "sequence": [adapter.folder_of(one) for one in paths], "person_id": people,
         "image_path": paths, "bbox_xywh": boxes, "bbox_source": "gt", "source_row": numbers,
-        **points_of(path, part, count), **body_of(path, part, count),
+        **points_of(path, part, count), **body_of(path, part, count), **adapter.human36m_names(paths),
     }  # fmt: skip
     return Batch(columns, str(path), KEYS, [details], {}, share)
 

@@ -51,6 +51,7 @@ def _batch(path: Path, part: dict[str, Array], numbers: Array, choice: Choice, d
         "split": choice.split, "sequence": [adapter.folder_of(one) for one in paths], "person_id": list(map(str,
         people)),
         "image_path": paths, "bbox_xywh": boxes, "bbox_source": "gt", "source_row": numbers,
+        **adapter.human36m_names(paths),
     }  # fmt: skip
     converted = [details]
     sets, names = [], []

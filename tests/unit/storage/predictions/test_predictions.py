@@ -240,3 +240,11 @@ def test_plain_arrays_are_written_and_read_again(tmp_path, kind):
         for name in ("orient", "pose", "betas", "transl", "vertices", "joints", "pixels", "camera", "scores"):
             want = getattr(one, name)
             assert want is None or np.allclose(getattr(again, name), want, atol=1e-6), name
+
+
+def test_a_file_of_another_model_says_how_to_name_it(tmp_path):
+    np.savez(tmp_path / "a.npz", pred_vertices=np.zeros((3, 3)))
+    for kind in ("npz", "sam3d", "romp"):
+        with pytest.raises(SourceError, match=r"another model. --from says whose") as caught:
+            read_predictions(kind, [tmp_path / "a.npz"])
+        assert "--ignore" not in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from storage.sources import SourceError
-from storage.sources.adapter import Choice, box_of_scale, metres, to_camera
+from storage.sources.adapter import Choice, box_of_scale, human36m_names, metres, to_camera
 from storage.sources.catalogue import KINDS, read_source
 from storage.sources.joint_sets import COCO_17, HUMANDATA_190, SPIN_24
 from storage.sources.plausible import refuse_implausible
@@ -314,6 +314,25 @@ def test_pictures_stay_in_their_folder(tmp_path):
     held["imgname"] = np.array(["../../secret.jpg"] * COUNT)
     np.savez(path, **held)
     assert "secret" in refusal("spin", path)
+
+
+def test_files_that_are_something_else_are_told_what_they_are(tmp_path):
+    """OpenPose's json, a lone array, Human3.6M's table of cameras: what a user may take for a dataset's file."""
+    (tmp_path / "a_keypoints.json").write_text(json.dumps({"version": 1.3, "people": []}))
+    assert "NAME_keypoints.json beside NAME.jpg" in refusal("coco", tmp_path / "a_keypoints.json")
+    np.save(tmp_path / "poses.npy", np.zeros((8, 165)))
+    assert "It is a single array" in refusal("amass", tmp_path / "poses.npy")
+    (tmp_path / "metadata.xml").write_text("<data><w0>[1 2]</w0></data>")
+    assert "Give the folder with the subjects" in refusal("human36m", tmp_path / "metadata.xml")
+
+
+def test_names_of_human36m_s_pictures_tell_subject_camera_and_frame():
+    spin = human36m_names(["images/S9_Directions_1.54138969_000001.jpg", "S11_Walking 1.60457274_000021.jpg"])
+    assert spin["subject_id"] == ["S9", "S11"] and spin["camera_id"] == ["54138969", "60457274"]
+    assert spin["frame_index"].tolist() == [0, 20]
+    hybrik = human36m_names(["s_09_act_02_subact_01_ca_04/s_09_act_02_subact_01_ca_04_000001.jpg"])
+    assert hybrik == {"subject_id": ["S9"], "camera_id": ["60457274"]}
+    assert human36m_names(["clip/00001.jpg"]) == human36m_names([]) == {}
 
 
 class Hostile:

@@ -57,3 +57,15 @@ def test_every_number_has_a_meaning_and_lengths_must_fit():
         table(K=np.zeros((3, 8)))
     with pytest.raises(ValueError, match="2 rows where there are 3"):
         table(quality=np.zeros(2))
+
+
+def test_a_word_that_is_empty_for_all_rows_is_null():
+    columns = {
+        "source_row": np.arange(3),
+        "sample_id": list("abc"),
+        "dataset": "d",
+        "kp3d_root": "",
+        "split": ["", "x", ""],
+    }
+    made = batch_table(Batch(columns, "f"), "adapter")
+    assert made["kp3d_root"].null_count == 3 and made["split"].to_pylist() == [None, "x", None]

@@ -8,9 +8,11 @@ import torch
 
 from critique.checks.landmarks import LANDMARK, heard
 from hmr.body.body import load_body
+from hmr.body.skeleton import JOINT_NAMES
 from hmr.metrics.evaluation import TrueBodies, TrueJoints, joint_errors
 from hmr.pretraining.label_tuning import HeadroomSettings
 from storage.group_store import GroupStore
+from storage.records import DrawnGroup
 from storage.sources.adapter import Choice
 from tasks.benchmarking import benchmark_model, draw_people, evaluate_people, known, measured_against, table
 from tasks.benchmarks.critic_benchmark import model_groups, perturbed_groups
@@ -33,7 +35,8 @@ from tasks.run.settings import (
     WeightedRecords,
 )
 from tasks.sampling import model
-from tests.factories import make_person
+from tasks.scoring import make_critic
+from tests.factories import make_group, make_person
 from tests.own_data import OwnData, own_data
 
 SCENES = [1, 2, 3, 4]
@@ -164,6 +167,31 @@ def test_a_plan_takes_the_users_people_where_they_are_named(data, tmp_path):
     train = WeightedRecords(records=data.root / "train.parquet", photos=data.pictures)
     plan = Plan(Settings(run=Run(out=tmp_path), data=Data(train=(train,))))
     assert not plan.on_studio and plan.base == "default" and plan.labelled.seed == 0
+
+
+def test_the_oracle_knows_the_users_own_people_where_they_have_joints_in_space(data, people, tmp_path):
+    """The truth itself is 0 mm from the truth, its mirror image is not; labels in the picture alone are no truth."""
+    records = WeightedRecords(records=data.root / "test.parquet", photos=data.pictures)
+    oracle = CriticSection(name="oracle")
+    plan = Plan(Settings(run=Run(out=tmp_path), data=Data(train=(records,)), critic=oracle))
+    chosen = selected(plan.labelled)
+    ((name, rows),) = record_shards(chosen, 8, "data")
+    find_records(chosen, name, rows, plan.folder, labels=True, crop_margin=1.25, focal_px=None)
+    critic = make_critic(oracle, 0, plan.truth)
+    for person in plan.store.read_people():
+        k = data.names.index(person.photo.rpartition("/")[2])
+        true = np.stack([data.joints[name][k] for name in JOINT_NAMES])
+        joints = np.stack([true, true * np.float32([-1, 1, 1])])
+        group = replace(make_group(np.random.default_rng(0), 2, person), joints=joints.astype(np.float32))
+        assert plan.truth(group)[0] == pytest.approx(0, abs=0.01) and plan.truth(group)[1] > 20
+        first, mirrored = critic.judge(
+            DrawnGroup(group, np.zeros((0, 64, 64), np.uint8), np.zeros(0, np.float32))
+        ).scores
+        assert first > mirrored
+    flat = WeightedRecords(records=data.root / "train.parquet", photos=data.pictures)
+    plan = Plan(Settings(run=Run(out=tmp_path), data=Data(train=(flat,)), critic=oracle))
+    with pytest.raises(SettingsError, match="judges by ground truth"):
+        make_critic(oracle, 0, plan.truth)
 
 
 def test_bodies_of_the_body_in_use_are_the_truth(data, people, monkeypatch):

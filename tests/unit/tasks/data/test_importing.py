@@ -1,5 +1,7 @@
 """An import: Parquet that can be read again, a page with pictures, nothing left of what was refused."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -68,3 +70,13 @@ def test_bodies_place_who_was_told_in_the_world(tmp_path):
     assert done.labels["transl"] == 4 and not any("--bodies" in details for details in done.converted)
     with pytest.raises(SourceError, match="SMPL_FEMALE"):
         rest_pelvis_of(folder)("smpl", "female", np.zeros((1, 10)))
+
+
+def test_people_with_a_box_alone_are_refused(tmp_path):
+    """Labels under names that the format does not have, as UBody's in HybrIK's layout."""
+    note = {"id": 0, "image_id": 0, "bbox": [1, 2, 30, 40], "keypoints_3d": [[0, 0, 0]]}
+    image = {"id": 0, "file_name": "a.png", "width": 64, "height": 64}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [image], "annotations": [note]}))
+    with pytest.raises(SourceError, match=r"neither points nor bodies were found .* another format"):
+        import_people("coco-smpl", tmp_path / "a.json", tmp_path / "a.parquet", Choice(), checked=False)
+    assert not (tmp_path / "a.parquet").exists()

@@ -13,11 +13,15 @@ from hmr.body.body import load_arrays, load_body
 from hmr.body.mesh_points import joints_of_mesh, keypoints_of_mesh
 from hmr.body.rotations import rotation_matrices
 from hmr.body.skeleton import EVAL_14, KEYPOINT_NAMES
+from hmr.diffusion.latent import encode
+from hmr.diffusion.noise_schedule import DATA_SCALE
 from storage.group_store import GroupStore, StoreError
 from storage.predictions.predicted import Predicted, project
+from storage.predictions.preference_files import read_preferences
 from storage.records import Person
 from tasks.data.predicted_groups import BodyInUse, bring, match, moves, picture_of
 from tasks.data.prediction_errors import hypothesis_errors
+from tasks.data.preference_groups import as_predictions, crop_of
 from tasks.data.ranking import ranked
 from tasks.groups.overlays import draw_group, surfaces
 from tasks.rounds.group_stream import GroupsWanted, _check
@@ -177,3 +181,53 @@ def test_regressors_of_a_mesh_are_those_of_the_posed_body():
     np.testing.assert_allclose(joints_of_mesh(arrays, made.vertices.numpy()), made.joints, atol=1e-5)
     np.testing.assert_allclose(keypoints_of_mesh(arrays, made.vertices.numpy()), made.keypoints, atol=1e-5)
     assert project(made.joints.numpy(), CAMERA).shape == (1, 29, 2)
+
+
+# --- groups and pairs of GPA-HMR and ADHMR --------------------------------------------------------------------------
+
+
+def preference_file(person: Person, folder: Path, scale: float) -> tuple[Path, np.ndarray]:
+    """Three bodies as their exporter writes them, in a crop of its own; and their true joints, metres."""
+    one = posed_prediction(count=3, betas=np.zeros((3, 10)))
+    turns = torch.from_numpy(np.float32(np.concatenate([one.orient[:, None], one.pose], 1)))
+    rotations, place = rotation_matrices(turns), torch.from_numpy(np.float32(one.transl))
+    rest = LIGHT.rest_joints(torch.zeros(3, 10))
+    crop = torch.tensor([640.0, 370.0, 640.0])
+    vectors = encode(rotations, place, rest, torch.from_numpy(person.camera).expand(3, -1), crop.expand(3, -1))
+    vectors = vectors.numpy() / DATA_SCALE
+    size = 640 / 256
+    group = {
+        "img_path": "street.jpg", "img_idx": 4, "pred_joints_uvd_29": scale * vectors[:, :87].reshape(3, 29, 3),
+        "pred_twist": vectors[:, 87:].reshape(3, 23, 2), "score": np.array([0.1, 0.9, 0.5]),
+        "trans_inv": np.array([[size, 0, 320.0], [0, size, 50.0]]), "mpjpe": np.zeros(3),
+    }  # fmt: skip
+    np.savez(folder / "groups.npz", grpo_pair_list=np.array([group, group | {"img_path": "nowhere.jpg"}], object))
+    return folder / "groups.npz", LIGHT.points(rotations, torch.zeros(3, 10), place).joints.numpy()
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_groups_of_gpa_hmr_are_posed_as_they_were(person, tmp_path, scale):
+    """u, v from -0.5 to 0.5 as their exporter writes them, or from -1 to 1."""
+    person = replace(person, camera=np.float32(CAMERA))
+    path, joints = preference_file(person, tmp_path, scale)
+    found, lost = as_predictions(LIGHT, read_preferences(path), [person], "gpa")
+    assert [(one.model, len(one), one.scores.tolist()) for one in found] == [("gpa", 3, [0.1, 0.9, 0.5])]
+    assert lost == [("nowhere.jpg", "4", "no picture of the run is called 'nowhere'")]
+    store = run_with(person, tmp_path)
+    assert bring(store, body(), found, "theirs", None).made_by == {"gpa": 3}
+    (group,) = store.read_groups("theirs", "0")
+    about, true = (points - points[:, :1] for points in (group.joints, joints))
+    assert 1000 * np.linalg.norm(about - true, axis=-1).max() < 1.0
+    assert np.abs(project(group.joints, CAMERA) - project(joints, CAMERA)).max() < 1.0
+
+
+def test_a_crop_that_is_not_told_or_turned_is_refused(person, tmp_path):
+    (one, *_) = read_preferences(preference_file(person, tmp_path, 0.5)[0])
+    assert crop_of(one).tolist() == [640, 370, 640]
+    turned = np.array([[0.0, -1, 9], [1, 0, 9]])
+    for wrong, said in (
+        (replace(one, to_picture=None), "does not tell its crop"), (replace(one, to_picture=turned), "is turned"),
+        (replace(one, joints=256 * one.joints), "shares of it are expected"),
+    ):  # fmt: skip
+        found, ((_, _, why),) = as_predictions(LIGHT, [wrong], [person], "gpa")
+        assert not found and said in why
