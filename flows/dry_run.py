@@ -1,7 +1,8 @@
 """A rehearsal of `hmr-align align`: every step of the user's settings, on a few of the user's people.
 
 The judge's server is replaced by one on this machine that looks at pixels (`critique.endpoint.loopback`): no picture
-leaves the machine and nothing is spent. Results go to `<out>/<name>-dry-run`, which is made anew each time.
+leaves the machine and nothing is spent. Stages are called as functions: no Prefect server is started or told. Results
+go to `<out>/<name>-dry-run`, which is made anew each time.
 """
 
 import os
@@ -10,13 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from prefect import Flow, State
 
 from critique.endpoint.loopback import JudgingStyle, LoopbackVlm
 from critique.endpoint.loopback_auditor import Auditing
-from flows.align import align
+from flows.align import walk
 from flows.find_people import find_people
 from hmr.detection.brought_keypoints import keypoint_file
 from storage.finished_file import write_text
@@ -56,12 +58,16 @@ def dry_run(settings: Settings) -> Rehearsed:
                 some = _some_photographs(Source(folder, nested=settings.photographs.nested), plan.folder / "some")
                 small = small_settings(settings, server.base_url, some)
                 plan = Plan(small)
-            plan.check()
-            find_people(small)
-            if small.data.train:
-                refuse_unseen(plan)
-            align(small)
+            walk(small, plainly, plainly)
         return Rehearsed(walked(plan), server.answered, time.monotonic() - start, plan.folder)
+
+
+def plainly(stage: Flow[..., Any], settings: Settings, **parameters: Any) -> Any:
+    """Run a stage as a function, which no server records; each stage, and each dataset of the people, has to work."""
+    result = stage.fn(settings, **parameters)
+    if stage is find_people and settings.data.train:
+        refuse_unseen(Plan(settings))
+    return result.data if isinstance(result, State) else result
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.output import plain, tell_table
-from flows.record.recording import recorded
+from flows.record.recording import unrecorded
 
 if TYPE_CHECKING:
     from tasks.run.settings import Settings
@@ -32,14 +32,16 @@ def rehearse(settings: "Settings") -> None:
     from tasks.forecast.missing import missing_variables, refuse_missing
 
     refuse_missing(settings)
-    with recorded():
+    with unrecorded():
         from flows.dry_run import dry_run
 
         done = dry_run(settings)
     from tasks.forecast.walked import HEADS
 
     tell_table(HEADS, [tuple(map(plain, row)) for row in done.rows])
-    typer.echo(f"Every step was walked in {done.seconds:.0f} s; {done.requests} requests went to a stand-in for the judge.")
+    typer.echo(
+        f"Every step was walked in {done.seconds:.0f} s; {done.requests} requests went to a stand-in for the judge."
+    )
     typer.echo(f"Look at {done.folder / 'report.html'}; its numbers mean nothing. The real run has not been touched.")
     for line in missing_variables(settings):
         typer.echo(f"The real run will need  {line}")

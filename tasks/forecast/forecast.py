@@ -18,7 +18,8 @@ from tasks.training import train_settings
 
 LOOK_HYPOTHESES = 20  # of each person of val at each look
 UNMEASURED = "not measured"
-HEADS = ["stage", "what", "requests", "tokens in", "tokens out", "money", "server hours", "core hours", "GB"]
+ASKED = ["requests", "tokens in", "tokens out", "money", "server hours"]
+HEADS = ["stage", "what", *ASKED, "core hours", "GB"]
 
 
 class Work(NamedTuple):
@@ -50,7 +51,12 @@ def forecast(settings: Settings) -> Forecast:
     plan.check_second_critic()
     counts = count_people(plan)
     works = list(_Arithmetic(plan, counts).stages())
-    return Forecast(HEADS, [*map(_row, works), _row(_total(works))], list(_notes(plan, counts, works)))
+    rows = [_row(work) for work in (*works, _total(works))]
+    notes = list(_notes(plan, counts, works))
+    if not asks_somewhere(settings):
+        told = [k for k, head in enumerate(HEADS) if head not in ASKED]
+        return Forecast([HEADS[k] for k in told], [tuple(row[k] for k in told) for row in rows], notes)
+    return Forecast(HEADS, rows, notes)
 
 
 class _Arithmetic:
@@ -92,7 +98,7 @@ class _Arithmetic:
         return Work("find people", what, seconds, stored=counts.people * PERSON_BYTES)
 
     def _sample(self, people: int, hypotheses: int) -> float | None:
-        """Seconds of the networks; None on a GPU, and for another encoder than the embedded one, which comes on top."""
+        """Seconds of encoding people and drawing their groups; None on a GPU."""
         if self.on_gpu:
             return None
         if not self.published:
@@ -160,7 +166,8 @@ class _Arithmetic:
         return judged._replace(what=what, seconds=drawn + judged.seconds + measured)
 
     def _report(self) -> Work:
-        shown, hypotheses = self.settings.overlay.groups_shown, self.settings.sample.hypotheses
+        shown = min(self.settings.overlay.groups_shown, self.counts.people)
+        hypotheses = self.settings.sample.hypotheses
         found = self._asked("report", self.settings.critic, 2 * shown, hypotheses, 2 * shown)
         return found._replace(what=f"{shown} groups before and after, judged", seconds=None)
 

@@ -70,7 +70,7 @@ def _data(settings: Settings) -> dict[str, Any]:
         found: dict[str, Any] = {}
     else:
         alike = tuple({**one.model_dump(), "weight": 1.0} for one in data.train)
-        most = min(counted([one.model_copy(update={"weight": 1.0})]) [0] for one in data.train)
+        most = min(counted([one.model_copy(update={"weight": 1.0})])[0] for one in data.train)
         found = {"train": alike, "people": len(alike) * min(EACH, most)}
     return found | {name: tuple(map(_few, getattr(data, name))) for name in ("val", "test")}
 
