@@ -74,7 +74,8 @@ def plainly(stage: Flow[..., Any], settings: Settings, **parameters: Any) -> Any
 def stand_in() -> Iterator[LoopbackVlm]:
     """A server for the judge on this machine, and an environment that leads to it without a proxy."""
     before = {name: os.environ.get(name) for name in (KEY, "NO_PROXY", "no_proxy")}
-    os.environ |= {KEY: "any", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    direct = {name: ",".join(filter(None, (before[name], "127.0.0.1"))) for name in ("NO_PROXY", "no_proxy")}
+    os.environ |= {KEY: "any", **direct}
     try:
         with LoopbackVlm(Auditing(JudgingStyle()), keep=False, batches=True) as server:
             yield server

@@ -1,12 +1,13 @@
 """What deploy/settings/paper-3dpw.toml and paper-h36m.toml ask for, in the official formats, made of one drawn person.
 
-    paper_files(tmp_path, frames=4)
+    paper_files(tmp_path)
 
 writes 3DPW's folders, HybrIK's jsons, Human3.6M's CDF files, InstaVariety's HumanData file, SMPL's three bodies (the
 free body under their names), a checkpoint in the authors' layout and a judge's memory, all under the names that the
 head comments of the two files use.
 """
 
+import json
 import pickle
 import shutil
 from dataclasses import replace
@@ -26,48 +27,57 @@ from tests import people_files
 from tests.own_data import OwnData, own_data
 from tests.people_scene import SIZE, Scene
 
-SCENE = 1  # of `broad`, whom the detector finds
-SHIFT = np.array([300.0, 200.0])  # of the drawn picture on the large one, px
+PERSON = 1  # scene of `broad` whom the detector finds
+SHIFT = np.array([300, 200])  # of the drawn picture on a large one, px
+FRAMES = 26  # one in 25 of val and one in 10 of test are two and three people
 
 
-def paper_files(root: Path, frames: int = 4) -> None:
-    """Everything, in `root`."""
-    person = own_data(root / "drawn", [SCENE])
-    scene = _scene(person, frames)
-    picture = Image.new("RGB", SIZE, (96, 96, 96))
-    picture.paste(Image.open(next(person.pictures.iterdir())), tuple(SHIFT.astype(int)))
+def paper_files(root: Path) -> None:
+    """Everything, in `root`; Human3.6M's CDF files need cdflib."""
+    person = own_data(root / "drawn", [PERSON])
+    scene = _scene(person, FRAMES)
+    picture = _placed(person, SIZE)
     _pw3d(root, scene, picture)
     _instavariety(root, scene, picture)
+    _human36m(root, scene.take(slice(2)), _placed(person, (1000, 1002)), picture)
     _bodies(root / "bodies")
+    for name in ("best_pw3d.pth", "best_h36m.pth"):
+        _checkpoint(root / name)
     save_memory(root / "memory", Memory(), None)
 
 
-def checkpoint(path: Path) -> Path:
+def _checkpoint(path: Path) -> None:
     """HypoNet with random weights, in the layout of the authors."""
+    first = path.with_name("best_pw3d.pth")
+    if first.exists():
+        shutil.copy(first, path)
+        return
     torch.manual_seed(0)
     ours = path.with_suffix(".safetensors")
     save_model(HmrModel({"network": "hyponet"}), ours, {"weights": "random"})
     convert(ours, path)
     ours.unlink()
-    return path
 
 
-def human36m(root: Path, frames: int = 2) -> None:
-    """`Human3.6M` with the subjects that are trained and validated on, and HybrIK's json of the test."""
-    person = own_data(root / "drawn", [SCENE])
-    scene = _scene(person, frames)
-    picture = Image.new("RGB", (1000, 1002), (96, 96, 96))
-    picture.paste(Image.open(next(person.pictures.iterdir())), tuple(SHIFT.astype(int)))
-    made = people_files.human36m(scene, _folder(root / "made"))
+def _placed(person: OwnData, size: tuple[int, int]) -> Image.Image:
+    """The person's picture on a larger one."""
+    picture = Image.new("RGB", size, (96, 96, 96))
+    with Image.open(person.pictures / person.names[0]) as drawn:
+        picture.paste(drawn, tuple(SHIFT.tolist()))
+    return picture
+
+
+def _human36m(root: Path, scene: Scene, picture: Image.Image, wide: Image.Image) -> None:
+    """The subjects that are trained and validated on, and HybrIK's json of the test."""
+    made = people_files.human36m(scene, _folder(root / "made-h36m"))
     for subject in ("S1", "S5", "S6", "S7", "S8"):
         shutil.copytree(made / "S9", root / "Human3.6M" / subject)
         stem = f"{subject}_Walking_1.60457274"
-        _save(picture, root / "Human3.6M", [f"{subject}/images/{stem}/{stem}_{k + 1:06d}.jpg" for k in range(frames)])
+        names = [f"{subject}/images/{stem}/{stem}_{k + 1:06d}.jpg" for k in range(len(scene))]
+        _save(picture, root / "Human3.6M", names)
     shutil.copy(made / "metadata.xml", root / "Human3.6M" / "metadata.xml")
-    shutil.copy(people_files.coco_smpl(scene, root), root / "h36m_test.json")
-    wide = Image.new("RGB", SIZE)  # as large as its json says
-    wide.paste(picture)
-    _save(wide, root / "h36m_images", [f"downtown/image_{k:05d}.jpg" for k in range(frames)])
+    shutil.move(people_files.coco_smpl(scene, _folder(root / "made-h36m")), root / "h36m_test.json")
+    _save(wide, root / "h36m_images", [f"downtown/image_{k:05d}.jpg" for k in range(len(scene))])
 
 
 def _scene(person: OwnData, frames: int) -> Scene:
@@ -119,6 +129,7 @@ def _bodies(folder: Path) -> None:
     """The free body under the names of SMPL's, its rest pelvis where the written files have it."""
     with np.load(resources.files("hmr") / "assets" / "body_light.npz") as light:
         arrays = {name: light[name] for name in light.files}
+    arrays["meta"] = np.array(json.dumps({**json.loads(str(arrays["meta"])), "name": "smpl"}))
     arrays["v_template"] = arrays["v_template"] + people_files.REST.astype(np.float32)
     _folder(folder)
     for name in ("MALE", "FEMALE", "NEUTRAL"):
@@ -126,9 +137,11 @@ def _bodies(folder: Path) -> None:
 
 
 def _save(picture: Image.Image, root: Path, names: list[str]) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        picture.save(root / name)
+    first, *others = (root / name for name in names)
+    first.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(first)
+    for path in others:
+        path.hardlink_to(first)
 
 
 def _folder(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from critique.vlm.vlm_settings import VlmSettings
 from tasks.critics.remembering import newest
 from tasks.data.selection import files_of, some_pictures
-from tasks.run.settings import CriticSection, Settings, SettingsError, validate
+from tasks.run.settings import CriticSection, Records, Settings, SettingsError, validate
 
 LOOKED_FOR = 20  # pictures of each dataset
 
@@ -58,7 +58,7 @@ def asks_somewhere(settings: Settings) -> bool:
     return any(section.named(name).asks_server for name in names if name is not None)
 
 
-def _of_records(where: str, one) -> Iterator[str]:
+def _of_records(where: str, one: Records) -> Iterator[str]:
     try:
         files_of(one.records)
     except SettingsError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tasks.data.record_people import records_file
+from tasks.data.selection import files_of
 from tasks.run.plan import Plan
 from tasks.run.settings import SettingsError
 
@@ -28,15 +29,11 @@ def refuse_unseen(plan: Plan) -> None:
     why = "; ".join(f"{many} {reason}" for many, reason in skipped) or "no reason was kept"
     found = found_by_dataset(plan)
     for one in plan.settings.data.train:
-        names = set(pq.read_table(_first(one.records), columns=["dataset"])["dataset"].to_pylist())
+        names = pq.read_table(files_of(one.records)[0], columns=["dataset"])["dataset"].unique().to_pylist()
         if not any(found.get(name) for name in names):
             raise SettingsError(
                 f"[data] train, {one.records}: none of its people was found ({why}). The run would train without them"
             )
-
-
-def _first(path: Path) -> Path:
-    return next(iter(sorted(path.glob("*.parquet")))) if path.is_dir() else path
 
 
 def walked(plan: Plan) -> list[tuple[str, ...]]:

@@ -22,7 +22,8 @@ def test_counts_become_small_and_all_else_stays(tmp_path):
     vlm = {"model": "real", "base_url": "https://example.org/v1", "mode": "blocks", "prompt_price": 1.0, "budget": 9.0}
     settings = load_settings(None, {
         "run": {"out": str(tmp_path), "name": "mine", "runner": "processes"}, "store": {"uri": "s3://bucket/mine"},
-        "critic": {"name": "vlm", "vlm": vlm}, "sample": {"temperature": 1.5}, "align": {"rounds": 9, "later": {"steps": 99}},
+        "critic": {"name": "vlm", "vlm": vlm}, "sample": {"temperature": 1.5},
+        "align": {"rounds": 9, "later": {"steps": 99}},
         "train": {"preset": "stable", "overrides": {"beta": 3.0}, "wandb": "project", "warmup": 50},
         "benchmark": {"hypotheses": 100},
     })  # fmt: skip
