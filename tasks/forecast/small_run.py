@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.data.selection import counted, files_of
-from tasks.forecast.missing import vlm_of
+from tasks.forecast.missing import asks_somewhere, vlm_of
 from tasks.run.settings import Records, Settings, validate
 
 SUFFIX = "-dry-run"
-EACH = 3  # people of each dataset, and photographs
-MEASURED = 3  # people of val and of test
+EACH = 4  # people of each dataset, and photographs
+MEASURED = 4  # people of val and of test
 HYPOTHESES = 5
 STEPS = 2
 ROUNDS = 2
@@ -82,8 +82,8 @@ def _few(one: Records) -> dict[str, Any]:
 
 
 def _judge(settings: Settings, server: str) -> dict[str, Any]:
-    """The critic's settings with another server, no limits on money, and no waiting; {} if there were none."""
-    if not settings.critic.vlm:
+    """The critic's settings with another server, no limits on money, and no waiting; {} if nobody asks one."""
+    if not asks_somewhere(settings):
         return {}
     changes: dict[str, Any] = {
         "base_url": server, "model": "loopback", "api_key_variable": KEY, "budget": None, "budget_tokens": None,
