@@ -124,13 +124,13 @@ class _Arithmetic:
         size = people * hypotheses * VERDICT_BYTES if stored else 0
         what = f"{people:,} groups of {hypotheses} by {section.name}"
         if not section.asks_server:
-            measured = section.name in ("evidence", "reprojection", "physics", "oracle", "shuffled", "noisy")
+            measured = section.name in ("evidence", "reprojection", "physics")
             each = self.rates["judge_evidence"].seconds if measured else None
             return Work(stage, what, None if each is None else people * hypotheses * each, stored=size)
         assert self.vlm is not None
         found = estimate(self.vlm, {hypotheses: groups}, self.settings.overlay.size, self.prototypes)
         seconds = found.pictures * self.rates["draw_overlay"].seconds + found.requests * self.rates["ask"].seconds
-        alone = section.name in ("vlm", "shuffled", "noisy")
+        alone = section.name == "vlm"
         what += f", {found.pictures:,} pictures"
         return Work(stage, what, seconds if alone else None, found, size)
 
