@@ -6,7 +6,6 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | file or room | what |
 |---|---|
 | `align` | the whole job: find people, sample groups, render overlays, score groups, train, benchmark, report |
-| `dry_run` | every step of `align` on a few people, with a stand-in for the judge's server |
 | `find_people`, `sample_groups` | photographs to people; people to groups of hypotheses |
 | `render_overlays`, `score_groups` | pictures of groups for critics that look at them; verdicts |
 | `rescore` | stored groups judged by a new version of a critic, and what that changes |

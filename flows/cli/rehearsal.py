@@ -33,7 +33,7 @@ def rehearse(settings: "Settings") -> None:
 
     refuse_missing(settings)
     with unrecorded():
-        from flows.dry_run import dry_run
+        from flows.cli.dry_run import dry_run
 
         done = dry_run(settings)
     from tasks.forecast.walked import HEADS
