@@ -38,7 +38,7 @@ def test_counts_become_small_and_all_else_stays(tmp_path):
 
 
 def test_each_dataset_gives_as_many_whatever_its_weight(tmp_path, records):
-    data = {"train": [{**records, "weight": 0.99}, {**records, "weight": 0.01}], "val": [{**records, "stride": 2}]}
+    data = {"train": [{**records, "weight": 0.99}, {**records, "weight": 0.01}]}
     small = small_settings(load_settings(None, {"run": {"out": str(tmp_path)}, "data": data}), SERVER, None)
     assert [one.weight for one in small.data.train] == [1.0, 1.0] and small.data.people == 8
 
