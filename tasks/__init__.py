@@ -17,6 +17,7 @@
 | `groups/` | from files to people and groups, without Prefect |
 | `critics/` | the critics of a run: names, memory, records, pending groups |
 | `rescoring/` | which groups a new version of a critic judges, and what it changes |
+| `forecast/` | what a run will take and lacks, and its small rehearsal: `align --plan`, `--dry-run` |
 | `rounds/` | the process that trains |
 | `report/`, `benchmarks/` | the report; measurements outside of a run |
 | `recovery/`, `data/` | `hmr-align recover`; `hmr-align data` |

@@ -17,6 +17,8 @@
 | `output` | What commands print: tables and measured numbers, and files of them |
 | `measuring/` | Benchmarks that need commands and flows: the pipeline, start-up, rendering |
 | `protocols` | `hmr-align protocols`, and `hmr-align benchmark --protocol NAME` |
+| `dry_run` | Every step of `align` on a few people, with a stand-in for the judge's server |
+| `rehearsal` | `hmr-align align --plan` and `--dry-run`: what a run will take, and a rehearsal of it in small |
 | `rescore` | `hmr-align rescore`: stored groups judged by a new version of a critic, and what that changes |
 | `viewer/` | `hmr-align view`, and its measurements |
 | `store` | `hmr-align store`: list, verify, repair, compact, vacuum and export a store |

@@ -52,6 +52,7 @@ from flows.cli.output import (
     tell_results,
     tell_table,
 )
+from flows.cli.rehearsal import DryRun, Plan, rehearse, tell_forecast
 from flows.cli.rescore import rescore
 from flows.cli.store import store
 from flows.cli.viewer.view import view
@@ -142,6 +143,8 @@ def align(
     checkpoint: Checkpoint = None,
     body: Body = None,
     seed: Seed = None,
+    plan: Plan = False,
+    dry_run: DryRun = False,
 ) -> None:
     """The whole job: find people, sample, judge, train, measure, report. A second call resumes it.
 
@@ -149,6 +152,8 @@ def align(
 
     Example: hmr-align align --images photos --out runs --rounds 2
     """
+    if plan and dry_run:
+        raise typer.BadParameter("--plan and --dry-run are two commands: give one of them")
     chosen = settings_of(
         settings,
         run={"out": out, "name": name, "seed": seed},
@@ -157,6 +162,12 @@ def align(
         align={"rounds": rounds},
         base={"checkpoint": checkpoint, "body": body},
     )
+    if plan:
+        tell_forecast(chosen)
+        return
+    if dry_run:
+        rehearse(chosen)
+        return
     with recorded():
         from flows.align import align as run
 

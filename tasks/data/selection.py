@@ -98,6 +98,24 @@ def some_of(file: Path, rows: NDArray[np.int64], photos: Path) -> Selected:
     return _read(Records(records=file, photos=photos), rows[good], lost)
 
 
+def counted(sets: Sequence[Records], people: int | None = None) -> list[int]:
+    """How many people `mixture` takes of each set, or `all_of` if they have no weights; without reading their labels.
+
+    Raises SettingsError for a file that cannot be used, or a dataset that has too few people.
+    """
+    mixed = [one for one in sets if isinstance(one, WeightedRecords)]
+    available = [len(_usable(one, for_truth=not mixed)[0]) for one in sets]
+    return shares(available, [one.weight for one in mixed], people) if mixed else available
+
+
+def some_pictures(one: Records, count: int) -> list[Path]:
+    """The pictures of `count` records that can be taken, spread evenly over the dataset."""
+    rows, _ = _usable(one, for_truth=False)
+    some = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
+    names = [name for file in files_of(one.records) for name in _names(file)]
+    return [one.photos / names[row] for row in some]
+
+
 def files_of(path: Path) -> list[Path]:
     """The file of records, or those of a folder. Raises SettingsError if there is none."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
@@ -151,6 +169,10 @@ def _faults(table: pa.Table) -> dict[str, NDArray[np.bool_]]:
 
 def _told(lost: Mapping[str, int]) -> str:
     return "; ".join(f"{count} {why}" for why, count in lost.items())
+
+
+def _names(file: Path) -> list[str]:
+    return pq.read_table(file, columns=["image_path"])["image_path"].to_pylist()
 
 
 def _read(one: Records, rows: NDArray[np.int64], skipped: dict[str, int]) -> Selected:

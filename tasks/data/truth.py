@@ -49,7 +49,7 @@ def record_truth(body_model: Body, records: pa.Table) -> RecordTruth:
         about = {"truth": f"bodies ({body_model.name}), {genders}", "root": "pelvis", "joints": "14"}
         return RecordTruth(truth, np.ones(len(rows), bool), about)
     joints = np.array([joints_of(row) for row in rows], np.float32).reshape(-1, 29, 3)
-    rooted = np.array([bool(row["kp3d_root"]) for row in rows], bool)
+    rooted = np.array([bool(row["kp3d_root"]) for row in rows], bool)  # "" = in the camera's frame
     lacking = np.isnan(joints).all((1, 2)) & posed
     if lacking.any():
         bodies = _bodies([row for row, wanted in zip(rows, lacking) if wanted])

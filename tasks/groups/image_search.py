@@ -45,7 +45,7 @@ def search(source: Source) -> Seen:
     if not source.folder.is_dir():
         raise PhotographError(f"no folder {source.folder}: give --images a folder with photographs in it")
     seen, names = Seen({}, []), {}
-    for path in _files(source, source.folder, seen.skipped):
+    for path in picture_files(source, source.folder, seen.skipped):
         name = shown(path.relative_to(source.folder))
         if not is_text(path.relative_to(source.folder)):
             seen.skipped.append((name, UNREADABLE_NAME))
@@ -62,8 +62,11 @@ def search(source: Source) -> Seen:
     return seen
 
 
-def _files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iterator[Path]:
-    """The files of a folder in the order of their names, without keypoint files, then those of its subfolders."""
+def picture_files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iterator[Path]:
+    """The files of a folder in the order of their names, without keypoint files, then those of its subfolders.
+
+    What is passed over is added to `skipped`, with the reason.
+    """
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     folders = [path for path in entries if path.is_dir()]
     files = [path for path in entries if path.is_file()]
@@ -79,4 +82,4 @@ def _files(source: Source, folder: Path, skipped: list[tuple[str, str]]) -> Iter
         elif path.is_symlink():
             skipped.append((name, "a link to a folder, not searched"))
         else:
-            yield from _files(source, path, skipped)
+            yield from picture_files(source, path, skipped)

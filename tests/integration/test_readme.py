@@ -100,6 +100,11 @@ BY_OTHER_TESTS = {
     "hmr-align memory show memory --ledger",
     # With a synthetic dataset, in test_instances.py:
     "hmr-align critic-benchmark --instances gta.npz --photos GTA_Human2 --dataset gta_human2 --body SMPLX_NEUTRAL.npz",
+    # With files in the official formats and a stand-in for the judge, in test_paper.py; the last two cost money:
+    "hmr-align align --settings paper-3dpw.toml --plan",
+    "hmr-align align --settings paper-3dpw.toml --dry-run",
+    "hmr-align reflect --settings paper-3dpw.toml --memory memory",
+    "hmr-align align --settings paper-3dpw.toml",
     # With a small data set, in test_own_data.py:
     "hmr-align data import coco train.json --photos pictures --out train.parquet",
     "hmr-align data import coco more.json --photos pictures --out more.parquet",
