@@ -10,6 +10,10 @@ from rich.console import Console
 from flows.cli.faults import FOLDERS
 
 
+SAID_ANYWAY = ("Finished in state Failed", "Crash detected!")
+"""How Prefect's lines begin on what the command line itself says."""
+
+
 class Terminal(logging.Handler):
     """Prints the log lines of our modules above the progress bars."""
 
@@ -37,7 +41,7 @@ def terminal(debug: bool) -> Iterator[None]:
     def wanted(record: logging.LogRecord) -> bool:
         if is_our_log(record) or record.levelno < least:
             return False
-        return debug or not (record.exc_info or record.getMessage().startswith("Finished in state Failed"))
+        return debug or not (record.exc_info or record.getMessage().startswith(SAID_ANYWAY))
 
     setup_logging()
     root, ours = logging.getLogger(), Terminal()

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import typer
 
-from flows.cli.faults import debugging
+from flows.cli.faults import debugging, told_to_end
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def recorded() -> Iterator[None]:
     from flows.server.prefect_settings import load_prefect
     from flows.server.server import prefect_server
 
-    with prefect_server() as server:
+    with told_to_end(), prefect_server() as server:
         load_prefect()
         from prefect import tags
         from prefect.client.orchestration import get_client
@@ -54,7 +54,8 @@ def unrecorded() -> Iterator[None]:
     root.addHandler(ours)
     root.setLevel(logging.INFO)
     try:
-        yield
+        with told_to_end():
+            yield
     finally:
         root.removeHandler(ours)
         root.setLevel(level)
