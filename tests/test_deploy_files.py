@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
-from flows.server.deployments import DEPLOYMENTS
+from flows.cli.command_line import app
 from flows.server.server_environment import CLIENT_ENVIRONMENT, SERVER_ENVIRONMENT
 
 ROOT = Path(__file__).parent.parent
@@ -17,7 +18,6 @@ DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "workers.yaml").read_text()))
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
-POOLS = {one.pool for one in DEPLOYMENTS}
 TARGETS = {f"hmr-align:{name}" for name in re.findall(r"^FROM .* AS (\w+)$", DOCKERFILE, re.MULTILINE)}
 
 
@@ -25,15 +25,18 @@ def commands() -> list[list[str]]:
     """What containers and batch jobs start, as words."""
     pods = [doc["spec"]["template"]["spec"] for doc in KUBERNETES if doc["kind"] == "Deployment"]
     containers = [one for pod in pods for one in pod["containers"]]
-    batch = re.findall(r'bin/prefect" (.+)$', (DEPLOY / "slurm" / "gpu_worker.sbatch").read_text(), re.MULTILINE)
+    batch = re.findall(r'bin/(hmr-align)" (.+)$', (DEPLOY / "slurm" / "gpu_worker.sbatch").read_text(), re.MULTILINE)
     services = [one["command"] for one in COMPOSE["services"].values() if "command" in one]
     ours = [words for words in services if words[0] in ("prefect", "hmr-align")]
-    return [*ours, *(one["args"] for one in containers), *(line.split() for line in batch)]
+    return [*ours, *(one["args"] for one in containers), *([name, *line.split()] for name, line in batch)]
 
 
-def test_workers_serve_pools_that_there_are():
-    named = [words[words.index("--pool") + 1] for words in commands() if "--pool" in words]
-    assert len(named) == 5 and set(named) == POOLS
+def test_workers_are_started_by_commands_that_there_are():
+    """Of both kinds, with options that `hmr-align worker` has."""
+    workers = [words[2:] for words in commands() if words[:2] == ["hmr-align", "worker"]]
+    assert len(workers) == 5 and sum("--gpu" in words for words in workers) == 3
+    known = {name for option in get_command(app).commands["worker"].params for name in option.opts}  # type: ignore[attr-defined]
+    assert {word for words in workers for word in words if word.startswith("--")} <= known
 
 
 def test_the_server_is_set_as_ours_is():
