@@ -145,17 +145,21 @@ def _known_server() -> Server | None:
 
 def _keep(server: Server, done: threading.Event) -> None:
     """Until all is done, start our server again at its address whenever it has ended."""
-    port = int(server.url.rpartition(":")[2]) if server.pid else None
+    port, silent = int(server.url.rpartition(":")[2]) if server.pid else None, False
     while port and not done.wait(LOOK):
-        current = _known_server() or server
-        if _lives(current.pid or 0):
+        if _lives((_known_server() or server).pid or 0):
             continue
         try:
-            start_server(port)
-        except ServerError as error:  # its port may not be free yet
-            sys.stderr.write(f"WARNING: the Prefect server has ended, and does not start again: {error}\n")
+            with _locked(server_home()) as home:  # another program may have done so
+                if not _own_server():
+                    _started(home, port)
+        except ServerError as error:  # its port may be free in a moment
+            if not silent:
+                sys.stderr.write(f"WARNING: the Prefect server has ended and does not start again: {error}\n")
+            silent = True
         else:
             sys.stderr.write("WARNING: the Prefect server had ended; it was started again, and runs go on\n")
+            silent = False
 
 
 def _own_server() -> Server | None:
@@ -199,11 +203,12 @@ def start_server(port: int | None = None) -> Server:
     Without `port` it is 4200, or any free one if that is taken. Raises ServerError if it cannot be started.
     """
     with _locked(server_home()) as home:
-        running = find_server()
-        if running:
-            return running
-        with _reserved(port) as (chosen, lock):
-            return _launch(home, chosen, lock)
+        return find_server() or _started(home, port)
+
+
+def _started(home: Path, port: int | None) -> Server:
+    with _reserved(port) as (chosen, lock):
+        return _launch(home, chosen, lock)
 
 
 def stop_server(server: Server) -> None:
