@@ -88,7 +88,8 @@ def drift(pairs: Sequence[tuple[Verdict, Verdict]]) -> tuple[Drift, list[GroupDr
 def unsureness_of(
     group_ids: Sequence[str], scores: NDArray[np.floating], errors: NDArray[np.floating]
 ) -> dict[str, float]:
-    """How unsure the first choice of each group is, points: its standard error, if known, less its lead over the second.
+    """How unsure the first choice of each group is, points: its standard error, if known, less its lead over the
+    second.
 
     Infinite if fewer than two hypotheses have a score: then nothing is known. One row a hypothesis, those of a group
     one after the other; NaN is a score that is missing or an error that is not known.

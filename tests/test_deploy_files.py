@@ -1,13 +1,16 @@
 """Files for Docker, Kubernetes and Slurm, which cannot be run here: that they are well-formed, fit the code, expose no
 port to the network and hold no secret."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+from prefect.client.schemas.actions import WorkPoolCreate
 from typer.main import get_command
 
 from flows.cli.command_line import app
@@ -96,6 +99,38 @@ def test_pods_are_not_root_and_read_secrets():
         assert container["image"] in TARGETS
         assert all("secretKeyRef" in one["valueFrom"] for one in container["env"])
         assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["spec"]["volumes"]}
+
+
+JOB_KEYS = {
+    "docker": {
+        "command", "env", "labels", "name", "image", "registry_credentials", "image_pull_policy", "networks",
+        "network_mode", "auto_remove", "volumes", "stream_output", "mem_limit", "memswap_limit", "privileged",
+        "container_create_kwargs",
+    },
+    "kubernetes": {
+        "command", "env", "labels", "name", "namespace", "job_manifest", "cluster_config",
+        "job_watch_timeout_seconds", "pod_watch_timeout_seconds", "stream_output",
+    },
+}  # fmt: skip
+"""What the workers of prefect-docker 0.7 and prefect-kubernetes 0.7 read of a job configuration."""
+
+
+@pytest.mark.parametrize("kind", JOB_KEYS)
+@pytest.mark.parametrize("name", ["pool", "gpu_pool"])
+def test_a_job_template(kind, name):
+    """Known keys; each variable is used and each used one there; defaults fit their schema; Prefect takes it."""
+    template = json.loads((DEPLOY / kind / f"{name}.json").read_text())
+    job, variables = template["job_configuration"], template["variables"]["properties"]
+    assert job.keys() <= JOB_KEYS[kind]
+    assert set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(job))) == variables.keys()
+    for own in variables.values():
+        jsonschema.validate(own["default"], own)
+    WorkPoolCreate(name="any", type=kind, base_job_template=template)
+    assert variables["image"]["default"] in TARGETS
+    assert CLIENT_ENVIRONMENT.items() <= variables["env"]["default"].items()
+    text = json.dumps(template)
+    assert '"drop": ["ALL"]' in text or '"cap_drop": ["ALL"]' in text
+    assert ("nvidia" in text) == (name == "gpu_pool")
 
 
 def test_the_batch_script_is_a_script():

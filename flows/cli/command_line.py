@@ -699,7 +699,9 @@ def worker(
     gpu: Annotated[
         str | None, typer.Option(metavar="N", help="Serve the GPU pool with this CUDA device. [the pool of CPUs]")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs at a time. [with --gpu 1, else any]")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Runs at a time. [with --gpu 1, else any]")
+    ] = None,
 ) -> None:
     """Do the runs of deployments, until Ctrl-C or SIGTERM: then runs in hand end within seconds and say so.
 

@@ -67,7 +67,7 @@ def told_to_end() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as told:
-        name = {signal.SIGTERM + 128: "SIGTERM"}.get(told.code) if isinstance(told, SystemExit) else "Ctrl-C"
-        if name:
+        name = "Ctrl-C" if isinstance(told, KeyboardInterrupt) else "SIGTERM"
+        if isinstance(told, KeyboardInterrupt) or told.code == 128 + signal.SIGTERM:
             sys.stderr.write(f"hmr-align: ended by {name}. Give the same command again: finished shards are kept.\n")
         raise

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from flows.cli.faults import FOLDERS
 
-
 NOT_SAID = ("Finished in state Failed", "Crash detected!", "Concurrency limits [")
 """How those lines of Prefect's begin that the command line says itself, or that only say that `deploy` set no limit."""
 

@@ -7,8 +7,8 @@ are in one folder (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, key, an
 Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one to end
 finds no other and stops it. The kernel frees the lock of a killed program, and the next program takes over
 a server that was left running. One that ends while programs use it is started again by the first that notices, at the
-same address, and runs go on: Prefect's clients ask again for about a minute. With PREFECT_API_URL in the environment the user's own server is used
-(`named_server.py`), and never stopped.
+same address, and runs go on: Prefect's clients ask again for about a minute. With PREFECT_API_URL in the environment
+the user's own server is used (`named_server.py`), and never stopped.
 """
 
 import base64

@@ -43,7 +43,8 @@ def measure_scale(*, images: int = IMAGES, share: float = 0.1, folder: Path | No
     note = f", counted up from {shards:,} shards" if share < 1 else f" in {shards:,} shards"
     rows = [
         {
-            "metric": f"scale.{what}_s", "value": many[what] * whole, "unit": f"s of a processor, {images / 1e6:.3g} M images{note}",
+            "metric": f"scale.{what}_s", "value": many[what] * whole,
+            "unit": f"s of a processor, {images / 1e6:.3g} M images{note}",
             "baseline": "as many times a tenth of the shards (1 = in proportion)",
             "ratio": few[what] * shards / (shards // 10) / many[what],
         }
