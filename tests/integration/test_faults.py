@@ -124,10 +124,12 @@ def test_damaged_files_are_made_again_or_named(run, caplog):
 
 
 @pytest.mark.slow
-def test_another_critic_is_given_controls_and_trained_on(run):
+def test_another_critic_is_given_controls_and_trained_on(run, monkeypatch):
     """On the same run: `rescore --controls 2 --retrain` judges, plants controls, trains on both and compares."""
+    from flows.plant_controls import plant_controls
     from flows.rescore import rescore
 
+    monkeypatch.setattr("flows.rescore.plant_controls", plant_controls.fn)  # no server here
     _, settings = run
     values = settings.model_dump()
     values["critic"] |= {"name": "scorer", "monitor": None}
