@@ -1,36 +1,28 @@
-"""The deployments on a real server: set up twice, compared with prefect.yaml, run by a real worker."""
+"""The deployments on a real server: set up twice, compared with prefect.yaml, one run by a real worker."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from critique.endpoint.loopback import LoopbackVlm, good, slow
-from flows.cli.viewer.view_benchmark import browser_flags, browser_path
 from flows.record.dead_runs import TAG
 from flows.server.deployments import DEPLOYMENTS, GPU_POOL, ON_GPU, POOL, Deployment
-from flows.server.guarded_server import ENTER
-from flows.server.server import Server, prefect_server, server_home
-from flows.server.server_key import server_key
+from flows.server.server import Server, prefect_server
 from flows.server.set_up import ZOMBIES, deploy, planned
 from tasks.run.events import tell_event
 from tasks.run.run_lock import held
 from tasks.run.settings import load_settings
-from tests.factories import make_verdict, store_in_one_photograph
+from tests.factories import store_in_one_photograph
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
-SHOTS = os.environ.get("HMR_ALIGN_SCREENSHOTS")
-"""Folder for screenshots, to be looked at by a person; none by default."""
 
 
 @pytest.fixture(scope="module")
@@ -209,117 +201,28 @@ def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
     assert deployed() == ours
 
 
-@pytest.fixture(scope="module")
-def worker(runs, tmp_path_factory) -> Iterator[subprocess.Popen]:
-    """`hmr-align worker`, in a folder in which it should leave nothing."""
-    folder = tmp_path_factory.mktemp("worker")
-    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "any"}
-    command = [sys.executable, "-m", "flows.cli.command_line", "worker", "--limit", "1"]
-    started = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
-    yield started
-    if started.poll() is None:
-        started.terminate()
-        started.wait(60)
-    assert list(folder.iterdir()) == []
-
-
-def test_a_browser_starts_a_deployment_and_opens_its_report(server: Server, runs, worker):
-    """By the link that logs in, then by clicks; the report is what `rescore` says of a critic that judged before."""
+def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
     from prefect.client.orchestration import get_client
 
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
-    store = store_in_one_photograph(runs / "default", 2)  # without groups, rescoring fails, as it should
-    older = [make_verdict(group, [90, 10, 20, 30], "evidence@1") for group in store.read_groups("round0", "0")]
-    store.write_verdicts("round0", "evidence@1", "default", "0", older)
-    with get_client(sync_client=True) as client, sync_api.sync_playwright() as playwright:
-        deployment = client.read_deployment_by_name("rescore/on-demand").id
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
-        page, said = browser.new_page(viewport={"width": 1280, "height": 900}), []
-        page.set_default_timeout(120_000)
-        page.on("console", lambda message: said.append(message.text) if is_our_fault(message) else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{server.url}{ENTER}#{server_key(server_home())}")
-        page.wait_for_url(re.compile("dashboard"))
-        page.goto(f"{server.url}/v2/deployments/deployment/{deployment}")
-        page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("Quick run").click()
-        page.get_by_role("dialog").get_by_role("button", name="Run", exact=True).click()
-        run = ended(client, deployment)
-        assert run.state_name == "Completed" and run.name.startswith("rescore default: evidence@")
-        page.goto(f"{server.url}/v2/runs/flow-run/{run.id}?tab=Artifacts")
-        page.get_by_text("drift-report").first.wait_for()
-        shoot(page, "run")
-        from prefect.client.schemas.filters import ArtifactFilter
-
-        wanted = ArtifactFilter.model_validate({"flow_run_id": {"any_": [str(run.id)]}})
-        (artifact,) = [one for one in client.read_artifacts(artifact_filter=wanted) if one.key == "drift-report"]
-        page.goto(f"{server.url}/v2/artifacts/artifact/{artifact.id}")
-        link = page.get_by_role("link", name="Open the report").first
-        link.wait_for()
-        shoot(page, "artifact")
-        page.goto(str(link.get_attribute("href")))
-        assert "Where they disagree most" in page.inner_text("main")
-        pictures = page.locator("img")
-        assert pictures.count() >= 3 and pictures.evaluate_all("all => all.every(one => one.naturalWidth > 0)")
-        shoot(page, "report")
-        browser.close()
-    assert said == []
-    assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
-
-
-def is_our_fault(message) -> bool:
-    """Whether a page's console tells an error; not that its maker's servers, which Prefect's page asks, are away."""
-    return message.type == "error" and "//127.0.0.1" in message.location.get("url", "//127.0.0.1")
-
-
-def ended(client, deployment):
-    """The one run of a deployment, once it has ended."""
-    from prefect.client.schemas.filters import FlowRunFilter
-
-    own = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        for run in client.read_flow_runs(flow_run_filter=own):
-            if run.state and run.state.is_final():
-                return run
-        time.sleep(0.5)
-    raise AssertionError("the run has not ended")
-
-
-def shoot(page, name: str) -> None:
-    """Keep a picture of the page, if somebody wants to see it."""
-    if SHOTS:
-        page.wait_for_timeout(1500)
-        page.screenshot(path=Path(SHOTS) / f"{name}.png")
-
-
-def test_a_worker_told_to_end_drains_and_the_next_run_goes_on(runs, worker, monkeypatch):
-    """No half shard, none asked about twice, the reason in the run's state, the folder free."""
-    from prefect.client.orchestration import get_client
-    from prefect.deployments import run_deployment
-
-    from flows.score_groups import score_groups
-
-    monkeypatch.setenv("OPENAI_API_KEY", "any")
-    shards = 5
-    store = store_in_one_photograph(runs / "drained", shards, shards)
-    with LoopbackVlm([slow(1.0, good([90, 80, 70, 60]))]) as asked, get_client(sync_client=True) as client:
-        critic = {"name": "vlm", "vlm": {"model": "loopback", "base_url": asked.base_url, "max_in_flight": 1}}
-        mine = {"run": {"name": "drained", "out": str(runs)}, "overlay": {"size": 64}, "critic": critic}
-        run = run_deployment("score-groups/on-demand", parameters={"settings": mine}, timeout=0)
-        deadline = time.monotonic() + 120
-        while len(asked.calls) < 2 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        worker.terminate()
-        assert worker.wait(60) == 128 + signal.SIGTERM
-        state = client.read_flow_run(run.id).state
-        assert (state.type.value, state.message) == (
-            "CRASHED",
-            "ended by SIGTERM; start it again, finished shards are kept",
+    store_in_one_photograph(runs / "default", 2)  # without groups, rescoring fails, as it should
+    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    command = [*PREFECT, "worker", "start", "--pool", POOL, "--limit", "1"]
+    worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        done = subprocess.run(
+            [*PREFECT, "deployment", "run", "rescore/nightly", "--watch"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=400,
         )
-        (critic_name,) = store.all_critics()
-        assert 1 <= len(store.verdict_shards("round0", critic_name)) < shards and store.verify() == []
-        with held(runs / "drained"):
-            pass
-        assert score_groups.fn(load_settings(None, mine))["scored"] == 4 * shards
-        assert len(asked.calls) == shards and len(store.verdict_shards("round0", critic_name)) == shards
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    assert done.returncode == 0, done.stdout + done.stderr
+    with get_client(sync_client=True) as client:
+        nightly = client.read_deployment_by_name("rescore/nightly").id
+        ended = [run.state_type for run in client.read_flow_runs() if run.deployment_id == nightly]
+    assert [state for state in ended if state != "SCHEDULED"] == ["COMPLETED"]
+    assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
+    assert list(tmp_path.iterdir()) == []  # nothing was written where the worker stands
