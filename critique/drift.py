@@ -85,17 +85,25 @@ def drift(pairs: Sequence[tuple[Verdict, Verdict]]) -> tuple[Drift, list[GroupDr
     return whole, sorted(found, key=lambda one: (-one.loss, one.group_id))
 
 
-def unsureness(verdict: Verdict) -> float:
-    """How unsure a critic's first choice is, points: its standard error, if known, less its lead over the second.
+def unsureness_of(
+    group_ids: Sequence[str], scores: NDArray[np.floating], errors: NDArray[np.floating]
+) -> dict[str, float]:
+    """How unsure the first choice of each group is, points: its standard error, if known, less its lead over the
+    second.
 
-    Infinite if fewer than two hypotheses have a score: then nothing is known.
+    Infinite if fewer than two hypotheses have a score: then nothing is known. One row a hypothesis, those of a group
+    one after the other; NaN is a score that is missing or an error that is not known.
     """
-    judged = np.flatnonzero(~np.isnan(verdict.scores))
-    if len(judged) < 2:
-        return float("inf")
-    order = judged[np.argsort(-verdict.scores[judged], kind="stable")]
-    error = 0.0 if verdict.uncertainty is None else float(verdict.uncertainty[order[0]])
-    return error - float(verdict.scores[order[0]] - verdict.scores[order[1]])
+    if not len(group_ids):
+        return {}
+    keys = np.array(group_ids)
+    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+    group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(keys)]))
+    judged = np.bincount(group, ~np.isnan(scores), len(starts))
+    order = np.lexsort((-scores, group))  # of each group the best first; NaN comes last
+    best, second = order[starts], order[np.minimum(starts + 1, len(keys) - 1)]
+    found = np.nan_to_num(errors[best]) - (scores[best] - scores[second])
+    return dict(zip(keys[starts].tolist(), np.where(judged < 2, np.inf, found).tolist()))
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

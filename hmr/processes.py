@@ -1,11 +1,13 @@
 """One way to work in several processes: the results of jobs, in their order, with any number of processes."""
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -48,9 +50,24 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, however that ends: else it would wait for work forever,
+    and finish what it has in a folder that nobody holds any more.
+    """
+    parent = parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def _prepare() -> None:
     """The parent handles Ctrl-C, and the cores are divided among the processes already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     import torch  # here, so that a parent which has nothing to do need not load it
 
     torch.set_num_threads(1)

@@ -314,8 +314,8 @@ class GroupStore:
 
     def hypotheses_of(self, gen: str, shard: str) -> dict[str, int]:
         """The groups of a shard in their order, and how many hypotheses each has."""
-        images = self.images
-        return {key: size for key, size in self._drawn(gen, shard).items() if images.holds(key)}
+        images, drawn = self.images, self._drawn(gen, shard)
+        return {key: size for key, size in drawn.items() if images.holds(key)} if images.exceptions else dict(drawn)
 
     def _drawn(self, gen: str, shard: str) -> dict[str, int]:
         """The same, of all groups in the files, hidden ones too."""
@@ -371,6 +371,14 @@ class GroupStore:
             or self._unjudged(gen, shard, parts.get(shard, ()))
             or (shard not in parts and not self._drawn(gen, shard))
         ]
+
+    def lacking_groups(self, gen: str, critic: str) -> dict[str, dict[str, int]]:
+        """For each shard of `lacking`, the groups of `unjudged` and how many hypotheses each has."""
+        parts, found = self.parts(gen, critic), {}
+        for shard in self.lacking(gen, critic):
+            sizes, own = self.hypotheses_of(gen, shard), parts.get(shard)
+            found[shard] = {key: sizes[key] for key in self._unjudged(gen, shard, own)} if own else sizes
+        return found
 
     def unjudged(self, gen: str, critic: str, shard: str) -> list[str]:
         """Groups of a shard without a verdict, or whose newest one is a temporary fault, as in older stores.

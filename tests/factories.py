@@ -45,8 +45,8 @@ def make_person(rng: np.random.Generator, name: str = "street", index: int = 0, 
     return replace(person, **given)
 
 
-def store_in_one_photograph(folder: Path, people: int) -> GroupStore:
-    """A store in `folder`/store: one shard of people in a photograph 90 px wide, a group of four in round0 for each."""
+def store_in_one_photograph(folder: Path, people: int, shards: int = 1) -> GroupStore:
+    """A store in `folder`/store: people in a photograph 90 px wide, a group of four in round0 for each."""
     rng = np.random.default_rng(0)
     photo = folder.parent / "photo.png"
     Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)).save(photo)
@@ -55,8 +55,9 @@ def store_in_one_photograph(folder: Path, people: int) -> GroupStore:
     place |= {"crop": np.float32([45, 30, 50]), "camera": np.float32([100, 100, 45, 30])}
     found = [make_person(rng, index=index, **place) for index in range(people)]
     store = GroupStore(folder / "store")
-    store.write_people("0", found)
-    store.write_groups("round0", "0", [make_group(rng, 4, person) for person in found])
+    for shard in range(shards):
+        store.write_people(str(shard), found[shard::shards])
+        store.write_groups("round0", str(shard), [make_group(rng, 4, person) for person in found[shard::shards]])
     return store
 
 

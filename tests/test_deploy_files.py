@@ -1,15 +1,19 @@
 """Files for Docker, Kubernetes and Slurm, which cannot be run here: that they are well-formed, fit the code, expose no
 port to the network and hold no secret."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+from prefect.client.schemas.actions import WorkPoolCreate
+from typer.main import get_command
 
-from flows.server.deployments import DEPLOYMENTS
+from flows.cli.command_line import app
 from flows.server.server_environment import CLIENT_ENVIRONMENT, SERVER_ENVIRONMENT
 
 ROOT = Path(__file__).parent.parent
@@ -17,7 +21,6 @@ DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "workers.yaml").read_text()))
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
-POOLS = {one.pool for one in DEPLOYMENTS}
 TARGETS = {f"hmr-align:{name}" for name in re.findall(r"^FROM .* AS (\w+)$", DOCKERFILE, re.MULTILINE)}
 
 
@@ -25,15 +28,18 @@ def commands() -> list[list[str]]:
     """What containers and batch jobs start, as words."""
     pods = [doc["spec"]["template"]["spec"] for doc in KUBERNETES if doc["kind"] == "Deployment"]
     containers = [one for pod in pods for one in pod["containers"]]
-    batch = re.findall(r'bin/prefect" (.+)$', (DEPLOY / "slurm" / "gpu_worker.sbatch").read_text(), re.MULTILINE)
+    batch = re.findall(r'bin/(hmr-align)" (.+)$', (DEPLOY / "slurm" / "gpu_worker.sbatch").read_text(), re.MULTILINE)
     services = [one["command"] for one in COMPOSE["services"].values() if "command" in one]
     ours = [words for words in services if words[0] in ("prefect", "hmr-align")]
-    return [*ours, *(one["args"] for one in containers), *(line.split() for line in batch)]
+    return [*ours, *(one["args"] for one in containers), *([name, *line.split()] for name, line in batch)]
 
 
-def test_workers_serve_pools_that_there_are():
-    named = [words[words.index("--pool") + 1] for words in commands() if "--pool" in words]
-    assert len(named) == 5 and set(named) == POOLS
+def test_workers_are_started_by_commands_that_there_are():
+    """Of both kinds, with options that `hmr-align worker` has."""
+    workers = [words[2:] for words in commands() if words[:2] == ["hmr-align", "worker"]]
+    assert len(workers) == 5 and sum("--gpu" in words for words in workers) == 3
+    known = {name for option in get_command(app).commands["worker"].params for name in option.opts}  # type: ignore[attr-defined]
+    assert {word for words in workers for word in words if word.startswith("--")} <= known
 
 
 def test_the_server_is_set_as_ours_is():
@@ -93,6 +99,38 @@ def test_pods_are_not_root_and_read_secrets():
         assert container["image"] in TARGETS
         assert all("secretKeyRef" in one["valueFrom"] for one in container["env"])
         assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["spec"]["volumes"]}
+
+
+JOB_KEYS = {
+    "docker": {
+        "command", "env", "labels", "name", "image", "registry_credentials", "image_pull_policy", "networks",
+        "network_mode", "auto_remove", "volumes", "stream_output", "mem_limit", "memswap_limit", "privileged",
+        "container_create_kwargs",
+    },
+    "kubernetes": {
+        "command", "env", "labels", "name", "namespace", "job_manifest", "cluster_config",
+        "job_watch_timeout_seconds", "pod_watch_timeout_seconds", "stream_output",
+    },
+}  # fmt: skip
+"""What the workers of prefect-docker 0.7 and prefect-kubernetes 0.7 read of a job configuration."""
+
+
+@pytest.mark.parametrize("kind", JOB_KEYS)
+@pytest.mark.parametrize("name", ["pool", "gpu_pool"])
+def test_a_job_template(kind, name):
+    """Known keys; each variable is used and each used one there; defaults fit their schema; Prefect takes it."""
+    template = json.loads((DEPLOY / kind / f"{name}.json").read_text())
+    job, variables = template["job_configuration"], template["variables"]["properties"]
+    assert job.keys() <= JOB_KEYS[kind]
+    assert set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(job))) == variables.keys()
+    for own in variables.values():
+        jsonschema.validate(own["default"], own)
+    WorkPoolCreate(name="any", type=kind, base_job_template=template)
+    assert variables["image"]["default"] in TARGETS
+    assert CLIENT_ENVIRONMENT.items() <= variables["env"]["default"].items()
+    text = json.dumps(template)
+    assert '"drop": ["ALL"]' in text or '"cap_drop": ["ALL"]' in text
+    assert ("nvidia" in text) == (name == "gpu_pool")
 
 
 def test_the_batch_script_is_a_script():

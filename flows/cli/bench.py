@@ -230,6 +230,24 @@ def bench_store(
     tell_measurements(measure_store(folder=folder, rounds=rounds, share=share), json_file)
 
 
+@bench.command("scale")
+def bench_scale(
+    images: Annotated[int, typer.Option(metavar="N", min=640, help="Photographs, with a person in each.")] = 2_100_000,
+    share: Annotated[float, typer.Option(metavar="X", min=0.0001, max=1, help="Of their shards that are made.")] = 0.1,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", exists=True, file_okay=False, help="On whose disk.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """A made-up store of 2.1 million photographs' groups and verdicts: opened, listed, a re-score planned.
+
+    Example: hmr-align bench scale --share 0.02 --json scale.json
+    """
+    from tasks.benchmarks.scale_benchmark import measure_scale
+
+    tell_measurements(measure_scale(images=images, share=share, folder=folder), json_file)
+
+
 @bench.command("all")
 def bench_all(json_file: JsonFile = None) -> None:
     """Every benchmark, each cut down to some minutes.

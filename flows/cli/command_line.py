@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 MISUSE = 2  # exit code for what the user can fix
 PARTLY = 3  # exit code of a critique that could judge some groups and not others
 FAULT = 1
+NO_SERVER = "hmr-align: no Prefect server runs. Start one in another terminal: hmr-align dashboard"
+AWAY = "PREFECT_API_URL and PREFECT_API_AUTH_STRING set"
 
 app = typer.Typer(
     name="hmr-align",
@@ -701,13 +703,12 @@ def deploy(
     Example: hmr-align deploy --settings mine.toml --out /data/runs
     """
     chosen = settings_of(settings, run={"out": out})
-    from flows.server.deployments import GPU_POOL, POOL
     from flows.server.prefect_settings import load_prefect
     from flows.server.server import find_server, recording_into, shell_variables
 
     server = find_server()
     if server is None:
-        typer.echo("hmr-align: no Prefect server runs. Start one in another terminal: hmr-align dashboard", err=True)
+        typer.echo(NO_SERVER, err=True)
         raise typer.Exit(MISUSE)
     with recording_into(server):
         load_prefect()
@@ -718,12 +719,36 @@ def deploy(
     typer.echo("\n".join(changes) if changes else "nothing to change")
     if diff:
         return
-    variables = shell_variables(server)
-    typer.echo(f"Start a worker:      {variables} prefect worker start --pool {POOL}")
-    typer.echo(
-        f"One for each GPU:    CUDA_VISIBLE_DEVICES=0 {variables} prefect worker start --limit 1 --pool {GPU_POOL}"
-    )
-    typer.echo(f"Start a run:         {variables} prefect deployment run align/on-demand")
+    typer.echo(f"Start a worker:      hmr-align worker     (here; elsewhere with {AWAY})")
+    typer.echo("One for each GPU:    hmr-align worker --gpu 0")
+    typer.echo(f"Start a run:         {shell_variables(server)} prefect deployment run align/on-demand")
+
+
+@app.command()
+def worker(
+    gpu: Annotated[
+        str | None, typer.Option(metavar="N", help="Serve the GPU pool with this CUDA device. [the pool of CPUs]")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Runs at a time. [with --gpu 1, else any]")
+    ] = None,
+) -> None:
+    """Do the runs of deployments, until Ctrl-C or SIGTERM: then runs in hand end within seconds and say so.
+
+    Exit code 2: no server is running. 128 + n: ended by signal n.
+
+    Example: hmr-align worker --gpu 0
+    """
+    from flows.server.deployments import GPU_POOL, POOL
+    from flows.server.server import find_server
+    from flows.server.worker import serve_pool
+
+    server = find_server()
+    if server is None:
+        typer.echo(NO_SERVER, err=True)
+        raise typer.Exit(MISUSE)
+    code = serve_pool(server, POOL if gpu is None else GPU_POOL, gpu, limit if gpu is None else limit or 1)
+    raise typer.Exit(code)
 
 
 @app.command()

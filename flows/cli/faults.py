@@ -1,9 +1,12 @@
-"""Error messages of a failed command: one line; the traceback only with --debug."""
+"""What is said of a command that failed or was told to end: one line; the traceback only with --debug."""
 
 import errno
 import os
 import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FOLDERS = ("flows", "tasks", "hmr", "critique", "storage")
 """Our folders: the message of an exception that one of them defines is meant for the user."""
@@ -56,3 +59,15 @@ def tell(error: BaseException) -> None:
 def _masked(text: str) -> str:
     """The text without user and password of addresses in it."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+
+
+@contextmanager
+def told_to_end() -> Iterator[None]:
+    """Context that says one line when SIGTERM or Ctrl-C ends it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as told:
+        name = "Ctrl-C" if isinstance(told, KeyboardInterrupt) else "SIGTERM"
+        if isinstance(told, KeyboardInterrupt) or told.code == 128 + signal.SIGTERM:
+            sys.stderr.write(f"hmr-align: ended by {name}. Give the same command again: finished shards are kept.\n")
+        raise

@@ -9,6 +9,9 @@ from rich.console import Console
 
 from flows.cli.faults import FOLDERS
 
+NOT_SAID = ("Finished in state Failed", "Crash detected!", "Concurrency limits [")
+"""How those lines of Prefect's begin that the command line says itself, or that only say that `deploy` set no limit."""
+
 
 class Terminal(logging.Handler):
     """Prints the log lines of our modules above the progress bars."""
@@ -37,7 +40,7 @@ def terminal(debug: bool) -> Iterator[None]:
     def wanted(record: logging.LogRecord) -> bool:
         if is_our_log(record) or record.levelno < least:
             return False
-        return debug or not (record.exc_info or record.getMessage().startswith("Finished in state Failed"))
+        return debug or not (record.exc_info or record.getMessage().startswith(NOT_SAID))
 
     setup_logging()
     root, ours = logging.getLogger(), Terminal()

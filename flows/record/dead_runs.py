@@ -1,4 +1,5 @@
-"""Runs whose process was killed: found by missing heartbeats, and marked Crashed with their task runs.
+"""Runs whose process was killed: found by missing heartbeats, and marked Crashed with their task runs. Of those whose
+process was told to end, the reason.
 
 Prefect leaves both Running forever. The automation of `deployments.py` marks the flow run Crashed, but Prefect has
 no action on task runs: every run of ours marks them when it starts, and `hmr-align` when it ends.
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun, State
 
 TAG = "hmr-align"
 """Tag of all our runs; other people's runs are left alone: on a shared server their heartbeats may be rarer."""
@@ -17,6 +20,21 @@ SILENCE = timedelta(seconds=75)
 """Time without a heartbeat after which a run counts as dead; heartbeats come every 30 s."""
 RECORDED = timedelta(seconds=20)
 """Time after which the server has recorded all states of a flow run's tasks, which do not wait for it."""
+
+SIGNALS = {"termination signal": "SIGTERM", "interrupt signal": "Ctrl-C"}
+"""What ended a process, by Prefect's words for it."""
+
+
+def tell_what_ended(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State") -> None:
+    """Hook of a crashed flow run: if its process was told to end, its state says so, and what to do."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    for words, name in SIGNALS.items():
+        if words in (state.message or ""):
+            reason = f"ended by {name}; start it again, finished shards are kept"
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(flow_run.id, Crashed(message=reason), force=True)
 
 
 def silent_runs(client: "SyncPrefectClient") -> dict[UUID, str]:

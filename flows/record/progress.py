@@ -4,10 +4,11 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import httpx
 from prefect.artifacts import update_progress_artifact
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -75,4 +76,5 @@ def tracked(items: Sequence[T], what: str) -> Iterator[T]:
             yield item
             bar.update(task, completed=done)
             if artifact is not None:
-                update_progress_artifact(artifact_id=artifact, progress=100 * done / len(items))
+                with suppress(httpx.HTTPError):  # a server that does not answer is no reason to end a run
+                    update_progress_artifact(artifact_id=artifact, progress=100 * done / len(items))

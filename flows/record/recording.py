@@ -6,17 +6,18 @@ from contextlib import contextmanager, suppress
 
 import typer
 
-from flows.cli.faults import debugging
+from flows.cli.faults import debugging, told_to_end
 
 
 @contextmanager
 def recorded() -> Iterator[None]:
     """Context in which flows are recorded by the running server, or by one started for them."""
     from flows.server.prefect_settings import load_prefect
-    from flows.server.server import prefect_server
+    from flows.server.server import ServerError, answers, prefect_server
 
-    with prefect_server() as server:
+    with told_to_end(), prefect_server() as server:
         load_prefect()
+        import httpx
         from prefect import tags
         from prefect.client.orchestration import get_client
 
@@ -32,6 +33,13 @@ def recorded() -> Iterator[None]:
             try:
                 with tags(TAG), terminal(debugging()):
                     yield
+            except httpx.TransportError as error:
+                if answers(server):
+                    raise
+                raise ServerError(
+                    f"the Prefect server at {server.url} does not answer any more ({error}). Once it does, give the "
+                    "same command again: finished shards are kept"
+                ) from error
             finally:
                 send_logs()
                 with suppress(Exception):  # cleaning up must not hide the first error
@@ -54,7 +62,8 @@ def unrecorded() -> Iterator[None]:
     root.addHandler(ours)
     root.setLevel(logging.INFO)
     try:
-        yield
+        with told_to_end():
+            yield
     finally:
         root.removeHandler(ours)
         root.setLevel(level)

@@ -12,7 +12,7 @@ from prefect.flows import FlowStateHook
 from prefect.runtime import flow_run as current
 
 from flows.cli.faults import is_ours
-from flows.record.dead_runs import TAG, free_task_runs
+from flows.record.dead_runs import TAG, free_task_runs, tell_what_ended
 from flows.record.run_log import keep_in_run_logs
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
@@ -31,11 +31,12 @@ class Labelled(TypedDict):
 
     flow_run_name: Callable[[], str]
     on_running: list[FlowStateHook[..., Any]]
+    on_crashed: list[FlowStateHook[..., Any]]
 
 
 def labelled(stage: str, *, critic: bool = False) -> Labelled:
     """For `@flow(name=..., **labelled("score", critic=True))`: names and tags of its runs, and what each does at its
-    start.
+    start and when it is told to end.
 
     critic: whether the flow uses the run's critic.
     """
@@ -52,7 +53,7 @@ def labelled(stage: str, *, critic: bool = False) -> Labelled:
             if flow_run.parent_task_run_id is None:
                 free_task_runs(client)
 
-    return Labelled(flow_run_name=name, on_running=[begin])
+    return Labelled(flow_run_name=name, on_running=[begin], on_crashed=[tell_what_ended])
 
 
 def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:

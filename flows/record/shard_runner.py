@@ -13,17 +13,35 @@
 A task's arguments are paths and settings, its results counts: its data goes through the store. So all runners give
 the same results, bit for bit; on other machines the run's folder must be the same shared one. Workers are
 started with the first shard, live until the outermost flow ends, and keep models loaded between stages.
+
+A process that is told to end (SIGTERM, Ctrl-C) begins no further shard, and waits `PATIENCE` seconds for those in hand.
+What takes longer is dropped as if the process were killed, which no store minds: nothing is ever half there.
 """
 
 import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent import futures
+from contextlib import suppress
 from typing import Any, Self
 
 from prefect.context import FlowRunContext
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from flows.record import shard_worker
+from flows.record.console import send_logs
 from tasks.run.settings import Run, Settings, SettingsError
+
+PATIENCE = 5.0
+"""Seconds that shards in hand get when the process is told to end: containers are killed ten seconds after."""
+
+LOOK = 0.05  # seconds between two looks at them
 
 
 class ShardRunner(TaskRunner[Any]):
@@ -38,7 +56,9 @@ class ShardRunner(TaskRunner[Any]):
         dependencies: dict[str, Any] | None = None,
     ) -> Any:  # fmt: skip
         """Submit a task to the workers of the current flow run's settings; returns its future."""
-        return _workers.of(_run_of_flow()).submit(task, parameters, wait_for, dependencies)
+        future = _workers.of(_run_of_flow()).submit(task, parameters, wait_for, dependencies)
+        _workers.note(future)
+        return future
 
     def __enter__(self) -> Self:
         _workers.users += 1
@@ -69,6 +89,8 @@ class _Workers:
         self.users = 0
         self.runner: TaskRunner[Any] | None = None
         self.chosen: tuple[Any, ...] = ()
+        self.unfinished: set[futures.Future[Any]] = set()
+        self.dropped = False
 
     def of(self, run: Run) -> TaskRunner[Any]:
         chosen = (run.runner, run.processes, run.cluster)
@@ -80,11 +102,55 @@ class _Workers:
 
     def close(self, *error: Any) -> None:
         runner, self.runner, self.chosen = self.runner, None, ()
-        if runner is not None:
+        if runner is not None and not self.dropped:  # it would wait for the work in hand
             runner.__exit__(*error)
+
+    def note(self, future: Any) -> None:
+        """Remember a shard until its work is done; those of clusters are the cluster's."""
+        work = getattr(future, "wrapped_future", None)
+        if isinstance(work, futures.Future):
+            self.unfinished.add(work)
+            work.add_done_callback(self.unfinished.discard)
 
 
 _workers = _Workers()
+
+
+def drained(seconds: float | None) -> bool:
+    """Take back the shards that were not begun, and wait for those in hand, at most so many seconds.
+
+    Returns whether none is left.
+    """
+    if _workers.dropped:
+        return False
+    in_hand = [work for work in _workers.unfinished.copy() if not work.cancel()]
+    last = time.monotonic() + (math.inf if seconds is None else seconds)
+    while any(not work.done() for work in in_hand):
+        if time.monotonic() > last:
+            return False
+        time.sleep(LOOK)
+    return True
+
+
+def drop_work(told: BaseException) -> None:
+    """Let this process end without its work in hand: once all else is done, where Python would wait for its threads.
+
+    told: the exception by which it was told to end; it determines the exit code.
+    """
+    if not _workers.dropped:
+        _workers.dropped = True
+        code = 128 + (signal.SIGINT if isinstance(told, KeyboardInterrupt) else signal.SIGTERM)
+        threading._register_atexit(_end, code)  # type: ignore[attr-defined]  # `atexit` comes after the waiting
+
+
+def _end(code: int) -> None:
+    with suppress(Exception):
+        send_logs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(code)
 
 
 def opened(run: Run) -> TaskRunner[Any]:

@@ -13,6 +13,7 @@
 | `server_environment` | The environments of our server and of the programs that record into a server |
 | `server_key` | The key of our server: made at its first start, stored in a file that only its owner can read |
 | `set_up` | `hmr-align deploy`: pools, limits, deployments and automations on a server, and what would change |
+| `worker` | `hmr-align worker`: Prefect's worker, which lets its runs end before it does |
 
 May import: `tasks.run`, `flows.record`; the annotation server also `critique.annotation` and `tasks.annotation`.
 

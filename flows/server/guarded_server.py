@@ -20,7 +20,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 ENTER = "/enter"
 """Login page: takes the key from its address after # (which browsers do not send) and opens the dashboard."""
 
-_ENTER_PAGE = b"""<!doctype html><title>HMR-Align</title><p>One moment.<script>
+_ENTER_PAGE = b"""<!doctype html><title>HMR-Align</title><link rel=icon href="data:,"><p>One moment.<script>
 const key = decodeURIComponent(location.hash.slice(1));
 if (key) localStorage.setItem("prefect-password", btoa(key));
 location.replace("/");

@@ -6,8 +6,9 @@ are in one folder (`$HMR_ALIGN_HOME`, else ~/.hmr-align): database, log, key, an
 
 Who may stop it? Each program that uses the server holds a shared lock on `server.users`; the last one to end
 finds no other and stops it. The kernel frees the lock of a killed program, and the next program takes over
-a server that was left running. With PREFECT_API_URL in the environment the user's own server is used
-(`named_server.py`), and never stopped.
+a server that was left running. One that ends while programs use it is started again by the first that notices, at the
+same address, and runs go on: Prefect's clients ask again for about a minute. With PREFECT_API_URL in the environment
+the user's own server is used (`named_server.py`), and never stopped.
 """
 
 import base64
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -52,6 +54,7 @@ START_NOTICE = 30.0  # seconds after which the user is asked to wait
 AUTH = "PREFECT_API_AUTH_STRING"
 EVENTS_LIMIT = 10.0  # seconds for the last events of a program
 STOP_LIMIT = 15.0  # seconds between asking the server to end and ending it
+LOOK = 2.0  # seconds between two looks whether the server still runs
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opener for requests to our own server, without any proxy."""
@@ -131,14 +134,38 @@ def _named_server(named: str) -> Server:
     return server
 
 
-def _own_server() -> Server | None:
-    """Ours, if it runs and knows the key in our file."""
+def _known_server() -> Server | None:
+    """Ours, as the file in its home names it, whether it runs or not."""
     try:
         server = Server(**json.loads((server_home() / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    whole = isinstance(server.url, str) and isinstance(server.pid, int) and server.pid > 0
-    if not whole or not _lives(server.pid or 0) or not answers(server):
+    return server if isinstance(server.url, str) and isinstance(server.pid, int) and server.pid > 0 else None
+
+
+def _keep(server: Server, done: threading.Event) -> None:
+    """Until all is done, start our server again at its address whenever it has ended."""
+    port, silent = int(server.url.rpartition(":")[2]) if server.pid else None, False
+    while port and not done.wait(LOOK):
+        if _lives((_known_server() or server).pid or 0):
+            continue
+        try:
+            with _locked(server_home()) as home:  # another program may have done so
+                if not _own_server():
+                    _started(home, port)
+        except ServerError as error:  # its port may be free in a moment
+            if not silent:
+                sys.stderr.write(f"WARNING: the Prefect server has ended and does not start again: {error}\n")
+            silent = True
+        else:
+            sys.stderr.write("WARNING: the Prefect server had ended; it was started again, and runs go on\n")
+            silent = False
+
+
+def _own_server() -> Server | None:
+    """Ours, if it runs and knows the key in our file."""
+    server = _known_server()
+    if server is None or not _lives(server.pid or 0) or not answers(server):
         return None
     try:
         _DIRECT.open(_with_key(f"{server.api_url}/admin/version"), timeout=5.0).close()
@@ -156,6 +183,8 @@ def _own_server() -> Server | None:
 
 def _lives(group: int) -> bool:
     """Whether a process group exists; if not, another server answers at its address."""
+    with suppress(ChildProcessError):
+        os.waitpid(group, os.WNOHANG)  # a child process stays in the table until it is waited for
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):  # it ended, or its number is another user's by now
@@ -174,11 +203,12 @@ def start_server(port: int | None = None) -> Server:
     Without `port` it is 4200, or any free one if that is taken. Raises ServerError if it cannot be started.
     """
     with _locked(server_home()) as home:
-        running = find_server()
-        if running:
-            return running
-        with _reserved(port) as (chosen, lock):
-            return _launch(home, chosen, lock)
+        return find_server() or _started(home, port)
+
+
+def _started(home: Path, port: int | None) -> Server:
+    with _reserved(port) as (chosen, lock):
+        return _launch(home, chosen, lock)
 
 
 def stop_server(server: Server) -> None:
@@ -206,14 +236,18 @@ def prefect_server(port: int | None = None) -> Iterator[Server]:
         users = (home / "server.users").open("a")
         fcntl.flock(users, fcntl.LOCK_SH)
     with users:
-        server = start_server(port)
+        server, done = start_server(port), threading.Event()
+        keeper = threading.Thread(target=_keep, args=(server, done), daemon=True)
+        keeper.start()
         try:
             with recording_into(server):
                 yield server
         finally:
+            done.set()
+            keeper.join()
             with _locked(home):  # no program can start using it between the check and the stop
                 if _is_last(users):
-                    stop_server(server)
+                    stop_server(_known_server() or server)
 
 
 def answers(server: Server, seconds: float = 5.0) -> bool:
@@ -309,11 +343,7 @@ def _ended(group: int, limit: float) -> bool:
     """Whether every process of the group has ended within `limit` seconds."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
-        with suppress(ChildProcessError):
-            os.waitpid(group, os.WNOHANG)  # a child process stays in the table until it is waited for
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
+        if not _lives(group):
             return True
         time.sleep(0.05)
     return False

@@ -2,7 +2,7 @@
 
 `wanted` says what there should be, as plain data; `found` what the server has, in the same form. Both are compared by
 `differences`, which `--diff` prints, and `deploy` changes only what differs. What an earlier version left under names
-of ours is removed.
+of ours is removed. A pool of ours that somebody made with another type (docker, kubernetes) is left as it is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -62,8 +62,9 @@ def deploy(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS) 
 
     deployments = list(deployments)
     with get_client(sync_client=True) as client:
-        target = wanted(settings, deployments)
-        changes = differences(found(client), target)
+        before = found(client)
+        target = keeping_pools(before, wanted(settings, deployments))
+        changes = differences(before, target)
         touched = {line.split(":")[0][2:] for line in changes}
         for kind, make in (("pool", _make_pool), ("limit", _make_limit), ("deployment", _make_deployment)):
             for name, content in target.items():
@@ -81,7 +82,13 @@ def planned(settings: Settings, deployments: Iterable[Deployment] = DEPLOYMENTS)
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        return differences(found(client), wanted(settings, list(deployments)))
+        before = found(client)
+    return differences(before, keeping_pools(before, wanted(settings, list(deployments))))
+
+
+def keeping_pools(before: Things, after: Things) -> Things:
+    """What there should be, with pools of other types as they are."""
+    return after | {name: content for name, content in before.items() if content.get("type", "process") != "process"}
 
 
 def differences(before: Things, after: Things) -> list[str]:
@@ -120,6 +127,9 @@ def found(client: "SyncPrefectClient") -> Things:
     things: Things = {}
     for pool in client.read_work_pools():
         if pool.name in (POOL, GPU_POOL):
+            if pool.type != "process":
+                things[f"pool {pool.name}"] = {"type": pool.type}
+                continue
             variables = pool.base_job_template.get("variables", {}).get("properties", {})
             things[f"pool {pool.name}"] = {
                 "environment": variables.get("env", {}).get("default"),

@@ -8,6 +8,7 @@
 | `detector_quality` | Errors of the person detector: on drawn people with known truth, real and simulated |
 | `import_benchmark` | Records a second from a HumanData file without reading pictures, and whether memory grows |
 | `refining` | Errors before and after the short fit of `hmr.body.refinement`, on people with known truth |
+| `scale_benchmark` | A made-up store of 2.1 million photographs' groups and verdicts: opened, listed, planned |
 | `train_benchmark` | A store of random people to measure how training streams it |
 
 May import: all rooms of tasks.

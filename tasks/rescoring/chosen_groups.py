@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from critique.drift import unsureness
+from critique.drift import unsureness_of
 from critique.endpoint.cache import Spent, read_ledger
 from critique.memory.memory import Memory
 from critique.vlm.cost import Estimate, estimate
@@ -158,11 +158,7 @@ def compared_with(store: GroupStore, critic: str, named: str | None = None) -> s
 
 def lacking_in(store: GroupStore, gen: str, critic: str) -> list[Portion]:
     """The groups of a generation without a verdict of a critic, the newest shard first."""
-    found = []
-    for shard in store.lacking(gen, critic)[::-1]:
-        sizes = store.hypotheses_of(gen, shard)
-        found.append(Portion(gen, shard, {key: sizes[key] for key in store.unjudged(gen, critic, shard)}))
-    return found
+    return [Portion(gen, *found) for found in reversed(store.lacking_groups(gen, critic).items())]
 
 
 def most_unsure_first(store: GroupStore, portions: Sequence[Portion], critic: str) -> list[Portion]:
@@ -172,9 +168,9 @@ def most_unsure_first(store: GroupStore, portions: Sequence[Portion], critic: st
     """
     ranked: list[tuple[float, int, str]] = []
     for place, (gen, shard, sizes) in enumerate(portions):
-        judged = shard in store.verdict_shards(gen, critic)
-        verdicts = store.read_verdicts(gen, critic, shard) if judged else []
-        unsure = {verdict.group_id: unsureness(verdict) for verdict in verdicts}
+        rows = store.verdict_columns(gen, critic, shard, "group_id", "score", "uncertainty")
+        scores, errors = (rows[name].to_numpy() for name in ("score", "uncertainty"))  # NULL becomes NaN
+        unsure = unsureness_of(rows["group_id"].to_pylist(), scores, errors)
         ranked += [(unsure.get(group_id, float("inf")), place, group_id) for group_id in sizes]
     ranked.sort(key=lambda one: (-one[0], one[1]))
     ordered: list[Portion] = []

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from critique.endpoint.loopback import LoopbackVlm, good, slow
 from flows.record.dead_runs import TAG
 from flows.server.deployments import DEPLOYMENTS, GPU_POOL, ON_GPU, POOL, Deployment
 from flows.server.server import Server, prefect_server
@@ -226,3 +228,49 @@ def test_a_worker_runs_a_deployment_to_the_end(server: Server, runs, tmp_path):
     assert [state for state in ended if state != "SCHEDULED"] == ["COMPLETED"]
     assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
     assert list(tmp_path.iterdir()) == []  # nothing was written where the worker stands
+
+
+@pytest.fixture(scope="module")
+def worker(runs, tmp_path_factory) -> Iterator[subprocess.Popen]:
+    """`hmr-align worker`, in a folder in which it should leave nothing."""
+    folder = tmp_path_factory.mktemp("worker")
+    environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "any"}
+    command = [sys.executable, "-m", "flows.cli.command_line", "worker", "--limit", "1"]
+    started = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    yield started
+    if started.poll() is None:
+        started.terminate()
+        started.wait(60)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_worker_told_to_end_drains_and_the_next_run_goes_on(runs, worker, monkeypatch):
+    """No half shard, none asked about twice, the reason in the run's state, the folder free."""
+    from prefect.client.orchestration import get_client
+    from prefect.deployments import run_deployment
+
+    from flows.score_groups import score_groups
+
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    shards = 5
+    store = store_in_one_photograph(runs / "drained", shards, shards)
+    with LoopbackVlm([slow(1.0, good([90, 80, 70, 60]))]) as asked, get_client(sync_client=True) as client:
+        critic = {"name": "vlm", "vlm": {"model": "loopback", "base_url": asked.base_url, "max_in_flight": 1}}
+        mine = {"run": {"name": "drained", "out": str(runs)}, "overlay": {"size": 64}, "critic": critic}
+        run = run_deployment("score-groups/on-demand", parameters={"settings": mine}, timeout=0)
+        deadline = time.monotonic() + 120
+        while len(asked.calls) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        worker.terminate()
+        assert worker.wait(60) == 128 + signal.SIGTERM
+        state = client.read_flow_run(run.id).state
+        assert (state.type.value, state.message) == (
+            "CRASHED",
+            "ended by SIGTERM; start it again, finished shards are kept",
+        )
+        (critic_name,) = store.all_critics()
+        assert 1 <= len(store.verdict_shards("round0", critic_name)) < shards and store.verify() == []
+        with held(runs / "drained"):
+            pass
+        assert score_groups.fn(load_settings(None, mine))["scored"] == 4 * shards
+        assert len(asked.calls) == shards and len(store.verdict_shards("round0", critic_name)) == shards

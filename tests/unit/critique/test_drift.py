@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from critique.drift import drift, group_drift, unsureness
+from critique.drift import drift, group_drift, unsureness_of
 from tests.factories import make_group, make_verdict
 
 NAN = float("nan")
@@ -53,10 +53,17 @@ def test_verdicts_on_two_groups_are_refused():
 
 
 def test_unsure_is_who_leads_by_little():
-    sure, close = verdict(90, 10, 50), verdict(90, 89, 50)
-    measured = verdict(90, 10, 50, uncertainty=np.array([100.0, 1, 1]))
-    assert unsureness(sure) == -40 and unsureness(close) == -1 and unsureness(measured) == 60
-    assert unsureness(verdict(90, NAN, NAN)) == float("inf")
+    scores = {
+        "sure": [90, 10, 50], "close": [50, 89, 90], "measured": [90, 10, 50], "alone": [NAN, 90, NAN], "two": [7, 7],
+        "no one": [NAN], "last": [5],
+    }  # fmt: skip
+    names = [name for name, own in scores.items() for _ in own]
+    errors = np.array([100.0 if name == "measured" else NAN for name in names])
+    inf = float("inf")
+    assert unsureness_of(names, np.concatenate([*scores.values()]).astype(float), errors) == {
+        "sure": -40, "close": -1, "measured": 60, "alone": inf, "two": 0, "no one": inf, "last": inf,
+    }  # fmt: skip
+    assert unsureness_of([], np.empty(0), np.empty(0)) == {}
 
 
 @given(scores=st.lists(st.integers(0, 50), min_size=3, max_size=12), shift=st.integers(0, 50))

@@ -1,10 +1,18 @@
-"""Jobs in several processes: order, faults, and a process that dies."""
+"""Jobs in several processes: order, faults, a process that dies, and one whose parent does."""
 
 import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from hmr.processes import ProcessDiedError, in_processes
+
+ROOT = Path(__file__).parents[3]
 
 
 def work(job: int) -> tuple[int, int]:
@@ -31,3 +39,27 @@ def test_a_fault_comes_out_as_it_is_and_a_dead_process_with_what_to_do():
         list(in_processes(work, [1, 13], 2))
     with pytest.raises(ProcessDiedError, match="fewer processes"):
         list(in_processes(work, [1, 99, 2], 2))
+
+
+def say_and_stay(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    """However that ends: they would work on in a folder that nobody holds any more."""
+    program = (
+        "from pathlib import Path; from hmr.processes import in_processes; from unit_test import say_and_stay\n"
+        "if __name__ == '__main__': list(in_processes(say_and_stay, [Path('.')] * 2, 2))"
+    )
+    shutil.copy(__file__, tmp_path / "unit_test.py")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    (tmp_path / "main.py").write_text(program)
+    (tmp_path / "work").mkdir()
+    started = subprocess.Popen([sys.executable, tmp_path / "main.py"], cwd=tmp_path / "work", env=environment)
+    while len(children := [int(path.name) for path in (tmp_path / "work").iterdir()]) < 2:
+        assert started.poll() is None
+        time.sleep(0.1)
+    started.kill()
+    started.wait()
+    assert psutil.wait_procs([psutil.Process(one) for one in children if psutil.pid_exists(one)], timeout=30)[1] == []

@@ -196,7 +196,7 @@ def test_the_prefect_command_and_ours_work_with_what_is_printed(server, tmp_path
     assert listed.returncode == 0, listed.stdout + listed.stderr
     ours = [sys.executable, "-m", "flows.cli.command_line"]
     set_up = subprocess.run([*ours, "deploy", "--out", str(tmp_path / "runs")], env=bare, **said)
-    assert set_up.returncode == 0 and "prefect worker start" in set_up.stdout, set_up.stdout + set_up.stderr
+    assert set_up.returncode == 0 and "hmr-align worker" in set_up.stdout, set_up.stdout + set_up.stderr
     assert server_key(server_home()) not in set_up.stdout + set_up.stderr
     named = {**bare, **client_environment(server)}
     looked = subprocess.run([*ours, "doctor", "--json"], env=named, **said)
