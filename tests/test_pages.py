@@ -23,6 +23,8 @@ SUMMARY: dict[str, Any] = json.loads((RESULTS / "align_summary.json").read_text(
 DEFAULT, LAB = measured("base_default_test.json"), measured("base_lab_test.json")
 OTHERS, SHIPPED = measured("photographs_others_default.json"), measured("photographs_default.json")
 COVERAGE, SPEED = measured("coverage_default.json"), measured("render.json")
+OBJECTIVES = {row["metric"]: row for row in json.loads((RESULTS / "table2.json").read_text())["results"]}
+OVER_DPO = OBJECTIVES["table2.over_dpo"]
 HEADROOM: list[dict[str, Any]] = json.loads((RESULTS / "headroom.json").read_text())
 WEIGHTS: dict[str, Any] = json.loads((RESULTS / "evidence_weights.json").read_text())
 BEFORE, AFTER = (SUMMARY["benchmark"][when] for when in ("before", "after"))
@@ -63,6 +65,9 @@ BOTH: dict[str, Callable[[], str]] = {
     "gain": lambda: f"| {gain('zero_noise')} | {gain('best_of_g')} |",
     "headroom": lambda: f"| H | {interval(HEADROOM[0]['zero_noise'])} | {interval(HEADROOM[0]['best_of_g'])} |",
     "PA": lambda: f"{BEFORE['zero_noise']['pa_mpjpe_mm']:.1f} to {AFTER['zero_noise']['pa_mpjpe_mm']:.1f} mm",
+    "over DPO": lambda: (
+        f"{OVER_DPO['value']:.1f} % [{OVER_DPO['low']:.1f}, {OVER_DPO['high']:.1f}] below that of DPO on five pairs"
+    ),
     "photographs": lambda: f"{OTHERS['photographs.keypoints_px']:.1f} px of a 256 px crop",
     "people of photographs": lambda: f"{OTHERS['photographs.people']:.0f} people",
 }
@@ -112,6 +117,13 @@ def test_figures_of_readme_are_those_of_the_files(figure):
 @pytest.mark.parametrize("figure", BOTH | DETAILED)
 def test_figures_of_the_results_page_are_those_of_the_files(figure):
     assert (BOTH | DETAILED)[figure]() in " ".join(RESULTS_PAGE.split())
+
+
+@pytest.mark.parametrize("arm", ["sft_best", "dpo_5", "group_nft", "group", "group_oracle", "group.own"])
+def test_the_table_of_objectives_is_that_of_the_file(arm):
+    zero, best = (OBJECTIVES[f"table2.{arm}.{estimate}"] for estimate in ("zero_noise", "best20"))
+    cells = [f"{row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}]" for row in (zero, best)]
+    assert f"| {' | '.join(cells)} | {OBJECTIVES[f'table2.{arm}.best100']['value']:.1f} |" in RESULTS_PAGE
 
 
 def test_speed_of_overlays_is_that_of_the_file():

@@ -16,6 +16,12 @@ COLUMNS = {"zero_noise": "zero-noise", "best20": "best of 20", "best100": "best 
            "zero_noise.pa": "PA, zero-noise", "best20.pa": "PA, best of 20", "diversity": "diversity"}  # fmt: skip
 """Measurements of an arm that the page shows, by their name after the arm's; %."""
 
+LINES = {
+    "base": "#39424e", "sft_best": "#8a6d3b", "dpo_best_worst": "#f0a860", "dpo_all": "#d9822b", "dpo_5": "#b5521b",
+    "group_dgpo": "#9b6bb3", "group_nft": "#5fa8c4", "group": "#0f5f7d", "group_oracle": "#3f8f5a",
+}  # fmt: skip
+"""Colours of the arms that the curves tell apart: pairs in orange, groups in blue."""
+
 STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
          "legend.frameon": False, "axes.grid": True, "grid.color": "#edf0f3"}  # fmt: skip
 
@@ -83,14 +89,27 @@ def _bars(gains: pd.DataFrame, split: str) -> Figure:
 
 
 def _curves(best: pd.DataFrame, split: str) -> Figure:
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    """The arms of LINES by colour, named at their ends; the others thin and grey: 19 colours tell nobody apart."""
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    for name in best.columns:
-        axes.plot(best.index, best[name], label=name, linewidth=2.4 if name in ("base", "group") else 1.0)
+    for name in best.columns.difference(list(LINES), sort=False):
+        axes.plot(best.index, best[name], color="#c9d0d8", linewidth=0.7)
+    shown = [name for name in LINES if name in best.columns]
+    for name in shown:
+        axes.plot(best.index, best[name], color=LINES[name], linewidth=2.2 if name in ("base", "group") else 1.3)
+    low, high = best[shown].iloc[-1].min(), best[shown].max().max()
+    gap = 0.035 * (high - low)
+    height = -np.inf
+    for name in best[shown].iloc[-1].sort_values().index:  # from below; a label that would hide another moves up
+        height = max(float(best[name].iloc[-1]), height + gap)
+        axes.annotate(name, (best.index[-1], height), xytext=(5, 0), textcoords="offset points", fontsize=7.5,
+                      color=LINES[name], va="center", annotation_clip=False)  # fmt: skip
     axes.set_xscale("log")
+    ticks = [count for count in (1, 2, 5, 10, 20, 50, 100) if count <= best.index[-1]]
+    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("hypotheses, M")
     axes.set_ylabel(f"MPJPE of the best on {split}, mm")
-    axes.legend(fontsize=7, ncols=2)
     return figure
 
 

@@ -61,7 +61,7 @@ def joint_spread(joints: Float[np.ndarray, "hypothesis 29 3"]) -> dict[str, Any]
     hypotheses that tell a joint count for it; None where none does.
     """
     from_pelvis = joints.astype(np.float64) - joints[:, :1]
-    known = np.isfinite(from_pelvis).all(-1)
+    known = np.asarray(np.isfinite(from_pelvis).all(-1))
     count = np.maximum(known.sum(0), 1)
     filled = np.where(known[..., None], from_pelvis, 0.0)
     mean = filled.sum(0) / count[:, None]
@@ -69,7 +69,7 @@ def joint_spread(joints: Float[np.ndarray, "hypothesis 29 3"]) -> dict[str, Any]
     covariance = np.einsum("gji,gjk->jik", gaps, gaps) / count[:, None, None]
     values, vectors = np.linalg.eigh(covariance)
     axes = np.swapaxes(vectors, 1, 2) * np.sqrt(np.clip(values, 0, None))[..., None]
-    told = known.any(0)
+    told = np.asarray(known.any(0))
     return {
         "names": JOINT_NAMES,
         "parents": PARENTS,
