@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from hmr.alignment.objectives import PRESETS
+from hmr.body.body_file import BodyFileError
 from tasks.run.plan import Plan
 from tasks.run.settings import (
     Settings,
@@ -148,7 +149,10 @@ def test_a_sub_table_is_read_by_its_own_model():
 @pytest.mark.parametrize("file", sorted(path.name for path in SHIPPED.glob("*.toml")))
 def test_every_shipped_file_is_a_run_that_can_start(file):
     plan = Plan(load_settings(SHIPPED / file))
-    if plan.settings.data.train:  # the user's own records, which lie elsewhere
+    if plan.settings.base.body:  # the user's own, which cannot be shipped
+        with pytest.raises(BodyFileError, match="bodies/SMPL_NEUTRAL.pkl: cannot be read"):
+            plan.check()
+    elif plan.settings.data.train:  # the user's own records, which lie elsewhere
         with pytest.raises(SettingsError, match="there is no such file of records; `hmr-align data import` writes one"):
             plan.check()
     else:
