@@ -150,7 +150,7 @@ def test_a_sub_table_is_read_by_its_own_model():
 def test_every_shipped_file_is_a_run_that_can_start(file):
     plan = Plan(load_settings(SHIPPED / file))
     if plan.settings.base.body:  # the user's own, which cannot be shipped
-        with pytest.raises(BodyFileError, match="bodies/SMPL_NEUTRAL.pkl: cannot be read"):
+        with pytest.raises(BodyFileError, match=r"bodies/SMPL_NEUTRAL\.pkl: cannot be read"):
             plan.check()
     elif plan.settings.data.train:  # the user's own records, which lie elsewhere
         with pytest.raises(SettingsError, match="there is no such file of records; `hmr-align data import` writes one"):
