@@ -135,6 +135,15 @@ def test_speed_of_overlays_is_that_of_the_file():
     assert f"{ratio['reused']:.0f} times a kept renderer" in page
 
 
+def test_the_page_on_speed_is_that_of_the_files():
+    page = " ".join((ROOT / "docs" / "speed.md").read_text().split())
+    growth, train = measured("growth.json"), measured("train_speed.json")
+    for count in (50, 100, 200, 400):
+        assert f"| {count} | {growth[f'growth.photographs_{count}']:.1f} |" in page
+    assert f"grows with the exponent {growth['growth.photographs_exponent']:.2f}" in page
+    assert f"| the policy, forward and backward | {train['train.share_policy']:.0f} % |" in page
+
+
 def test_links_of_readme_lead_somewhere():
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert links and not [link for link in links if not (ROOT / link.partition("#")[0]).exists()]

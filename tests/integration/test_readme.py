@@ -83,6 +83,7 @@ BY_OTHER_TESTS = {
     "hmr-align bench view --json view.json",  # test_view_benchmark.py
     "hmr-align bench startup --json startup.json",  # test_startup_benchmark.py
     "hmr-align bench pipeline --json pipeline.json",  # test_pipeline_benchmark.py
+    "hmr-align bench growth --json growth.json",  # the same
     "hmr-align bench all --json all.json",  # its parts one by one
     "hmr-align bench compare old.json all.json",  # test_comparison.py
     # In test_align.py:

@@ -41,6 +41,7 @@ def test_rates_are_those_of_the_committed_files():
         "sample_hyponet": 2 / measured("sampler_speed.json", "sampler.m20_cpu")["value"] / 20,
         "draw_overlay": live["ms_of_pictures"] / 1000 / 20,
         "ask": live["ms_of_client"] / 1000,
+        "train_embedded": 1 / measured("train_speed.json", "train.skip_reference")["value"] / 12,
         "measure": measured("metrics.json", "metrics.full_seconds")["value"] / (35_515 * 100),
     }
     found = {name: rate.seconds for name, rate in rates().items()}
