@@ -1,5 +1,6 @@
 """What a killed run leaves on a real server, and who tidies it up."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 import flows.record.dead_runs
 from flows.record.dead_runs import TAG, free_flow_runs, free_task_runs
-from flows.server.server import prefect_server
+from flows.server.server import prefect_server, server_home
 
 pytestmark = pytest.mark.slow
 PROGRAM = f"""
@@ -90,3 +91,14 @@ def test_the_next_run_marks_the_tasks_of_a_crashed_one(client, monkeypatch, tmp_
     assert states(client, *run) == ("CRASHED", "CRASHED")
     (begun,) = [one for one in client.read_flow_runs() if one.name == "look mine: round 0"]
     assert set(begun.tags) == {TAG, "stage:look", "run:mine", "round:0"}
+
+
+def test_a_server_that_ends_is_started_again_by_who_uses_it(client):
+    """At the same address, so that the same client goes on, and with its history."""
+    before = json.loads((server_home() / "server.json").read_text())
+    os.killpg(before["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 240
+    while (after := json.loads((server_home() / "server.json").read_text())) == before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert after["pid"] != before["pid"] and after["url"] == before["url"]
+    assert "killed" in {run.name for run in client.read_flow_runs()}

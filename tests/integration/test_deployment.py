@@ -1,6 +1,7 @@
-"""The deployments on a real server: set up twice, compared with prefect.yaml, one run by a real worker."""
+"""The deployments on a real server: set up twice, compared with prefect.yaml, run by a real worker."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,18 +14,24 @@ import pytest
 import torch
 
 from critique.endpoint.loopback import LoopbackVlm, good, slow
+from flows.cli.viewer.view_benchmark import browser_flags, browser_path
 from flows.record.dead_runs import TAG
 from flows.server.deployments import DEPLOYMENTS, GPU_POOL, ON_GPU, POOL, Deployment
-from flows.server.server import Server, prefect_server
+from flows.server.guarded_server import ENTER
+from flows.server.server import Server, prefect_server, server_home
+from flows.server.server_key import server_key
 from flows.server.set_up import ZOMBIES, deploy, planned
+from storage.group_store import GroupStore
 from tasks.run.events import tell_event
 from tasks.run.run_lock import held
 from tasks.run.settings import load_settings
-from tests.factories import store_in_one_photograph
+from tests.factories import make_verdict, store_in_one_photograph
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
+SHOTS = os.environ.get("HMR_ALIGN_SCREENSHOTS")
+"""Folder for screenshots, to be looked at by a person; none by default."""
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +249,75 @@ def worker(runs, tmp_path_factory) -> Iterator[subprocess.Popen]:
         started.terminate()
         started.wait(60)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.long  # the pages are Prefect's: whether they come in time is not ours
+def test_a_browser_starts_a_deployment_and_opens_its_report(server: Server, runs, worker):
+    """By the link that logs in, then by clicks; the report is what `rescore` says of a critic that judged before."""
+    from prefect.client.orchestration import get_client
+
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
+    there = runs / "default" / "store"
+    store = GroupStore(there) if there.exists() else store_in_one_photograph(runs / "default", 2)
+    older = [make_verdict(group, [90, 10, 20, 30], "evidence@1") for group in store.read_groups("round0", "0")]
+    store.write_verdicts("round0", "evidence@1", "default", "0", older)
+    with get_client(sync_client=True) as client, sync_api.sync_playwright() as playwright:
+        deployment = client.read_deployment_by_name("rescore/on-demand").id
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
+        page, said = browser.new_page(viewport={"width": 1280, "height": 900}), []
+        page.set_default_timeout(120_000)
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{server.url}{ENTER}#{server_key(server_home())}")
+        page.wait_for_url(re.compile("dashboard"))
+        page.wait_for_load_state("networkidle")
+        page.goto(f"{server.url}/v2/deployments/deployment/{deployment}")
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("Quick run").click()
+        page.get_by_role("dialog").get_by_role("button", name="Run", exact=True).click()
+        run = ended(client, deployment)
+        assert run.state_name == "Completed" and run.name.startswith("rescore default: evidence@")
+        page.goto(f"{server.url}/v2/runs/flow-run/{run.id}?tab=Artifacts")
+        page.get_by_text("drift-report").first.wait_for()
+        shoot(page, "run")
+        from prefect.client.schemas.filters import ArtifactFilter
+
+        wanted = ArtifactFilter.model_validate({"flow_run_id": {"any_": [str(run.id)]}})
+        (artifact,) = [one for one in client.read_artifacts(artifact_filter=wanted) if one.key == "drift-report"]
+        page.goto(f"{server.url}/v2/artifacts/artifact/{artifact.id}")
+        link = page.get_by_role("link", name="Open the report").first
+        link.wait_for()
+        shoot(page, "artifact")
+        said.clear()  # pages of Prefect's ask its API for what is not there; ours tell no error
+        page.goto(str(link.get_attribute("href")))
+        assert "Where they disagree most" in page.inner_text("main")
+        pictures = page.locator("img")
+        assert pictures.count() >= 3 and pictures.evaluate_all("all => all.every(one => one.naturalWidth > 0)")
+        shoot(page, "report")
+        browser.close()
+    assert said == []
+    assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
+
+
+def ended(client, deployment):
+    """The one run of a deployment, once it has ended."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    own = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        for run in client.read_flow_runs(flow_run_filter=own):
+            if run.state and run.state.is_final():
+                return run
+        time.sleep(0.5)
+    raise AssertionError("the run has not ended")
+
+
+def shoot(page, name: str) -> None:
+    """Keep a picture of the page, if somebody wants to see it."""
+    if SHOTS:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png")
 
 
 def test_a_worker_told_to_end_drains_and_the_next_run_goes_on(runs, worker, monkeypatch):

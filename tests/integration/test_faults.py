@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from flows.cli.faults import is_ours
 from tasks import benchmarking
 from tasks.groups import sampled_groups
+from tasks.run.settings import Settings
 from tests.injected_faults import contents
 from tests.smoke_run import smoke_settings, stages
 
@@ -74,17 +76,26 @@ def halve(path: Path) -> bytes:
     return whole
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Iterator[tuple[Path, Settings]]:
+    """A whole run, and the folder in which it and its cache lie."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HMR_ALIGN_CACHE", str(folder / "cache"))
+        settings = smoke_settings(folder / "out")
+        for _ in stages(settings):
+            pass
+        yield folder, settings
+
+
 @pytest.mark.slow
-def test_damaged_files_are_made_again_or_named(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("HMR_ALIGN_CACHE", str(tmp_path / "cache"))
-    folder, settings = tmp_path / "out" / "run", smoke_settings(tmp_path / "out")
-    for _ in stages(settings):
-        pass
-    whole = contents(tmp_path)
-    assert not caplog.text.count("damaged")
+def test_damaged_files_are_made_again_or_named(run, caplog):
+    root, settings = run
+    folder, whole = settings.run.folder, contents(root)
+    assert not any("damaged" in record.getMessage() for record in caplog.get_records("setup"))
 
     kept = ("store", "settings.json", "policy.safetensors", "why_it_stopped.html", "summary.json", "_lock", "run.lock")
-    made = [tmp_path / name for name in whole if not any(part in kept for part in Path(name).parts)]
+    made = [root / name for name in whole if not any(part in kept for part in Path(name).parts)]
     assert {".png", ".jpg", ".json", ".npz", ".parquet", ".safetensors"} == {path.suffix for path in made}
     for notes in (False, True):  # pictures and curves with a whole note beside them, then the notes
         chosen = [path for path in made if (path.suffix in (".jpg", ".parquet")) != notes]
@@ -94,7 +105,7 @@ def test_damaged_files_are_made_again_or_named(tmp_path, monkeypatch, caplog):
         caplog.clear()
         for _ in stages(settings):
             pass
-        assert contents(tmp_path) == whole
+        assert contents(root) == whole
         assert caplog.text.count("made again") == (len(chosen) if notes else 6)  # two curves, four notes of pictures
 
     for name, words in SOURCES.items():
@@ -109,4 +120,24 @@ def test_damaged_files_are_made_again_or_named(tmp_path, monkeypatch, caplog):
         path.write_bytes(before)
     for _ in stages(settings):
         pass
-    assert contents(tmp_path) == whole
+    assert contents(root) == whole
+
+
+@pytest.mark.slow
+def test_another_critic_is_given_controls_and_trained_on(run, monkeypatch):
+    """On the same run: `rescore --controls 2 --retrain` judges, plants controls, trains on both and compares."""
+    from flows.plant_controls import plant_controls
+    from flows.rescore import rescore
+
+    monkeypatch.setattr("flows.rescore.plant_controls", plant_controls.fn)  # no server here
+    _, settings = run
+    values = settings.model_dump()
+    values["critic"] |= {"name": "scorer", "monitor": None}
+    found = rescore.fn(Settings.model_validate(values | {"rescore": {"controls": 2, "retrain": True}}))
+    assert found["scored"] > 0 and found["failed_groups"] == 0 and -1 <= found["correlation"] <= 1
+    (folder,) = (settings.run.folder / "rescored").iterdir()
+    told = json.loads((folder / "drift.json").read_text())
+    assert 0 < told["controls"]["groups"] <= 4
+    assert told["retrained"]["split"] == "val" and len(told["retrained"]["rows"]) >= 2
+    assert all(row["older"] > 0 and row["newer"] > 0 for row in told["retrained"]["rows"])
+    assert all((folder / f"trained_{which}" / "policy.safetensors").exists() for which in ("older", "newer"))
