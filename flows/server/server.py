@@ -246,7 +246,8 @@ def prefect_server(port: int | None = None) -> Iterator[Server]:
             done.set()
             keeper.join()
             with _locked(home):  # no program can start using it between the check and the stop
-                if _is_last(users):
+                # A server that the environment names is not ours to stop, even if its files lie in our home.
+                if server.pid and _is_last(users):
                     stop_server(_known_server() or server)
 
 

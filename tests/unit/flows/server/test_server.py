@@ -185,6 +185,10 @@ def test_a_server_is_shared_and_the_last_one_out_stops_it(shared_home, neighbour
         with get_client(sync_client=True) as client:
             assert [run.state_type for run in client.read_flow_runs()] == ["COMPLETED"]
 
+        with prefect_server() as named:  # the environment names it by now, as in the user's shell
+            assert named.pid is None and named.url == server.url
+        assert answers(server)  # who did not start it does not stop it
+
         program, url = neighbour()
         assert url == server.url  # it came in: ours is reused
     assert "PREFECT_API_URL" not in os.environ
