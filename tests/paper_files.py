@@ -29,7 +29,7 @@ from tests.people_scene import SIZE, Scene
 
 PERSON = 1  # scene of `broad` whom the detector finds
 SHIFT = np.array([300, 200])  # of the drawn picture on a large one, px
-FRAMES = 26  # one in 25 of val and one in 10 of test are two and three people
+FRAMES = 26  # one in 25 of val and one in 10 of test: one and three people
 
 
 def paper_files(root: Path) -> None:

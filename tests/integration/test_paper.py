@@ -67,7 +67,7 @@ def test_the_run_on_3dpw_is_planned_and_rehearsed(folder, told, monkeypatch):
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         found = told(plan)
         assert not (folder / "runs").exists()
-        assert "26 of 3dpw-train; 26 of instavariety; 2 of val, 3 of test" in found
+        assert "26 of 3dpw-train; 26 of instavariety; 1 of val, 3 of test" in found
         assert "52 groups of 20 by vlm, 1,092 pictures" in found and "M = 100; evidence chooses" in found
         found = told(rehearsal)
         assert not real.calls and not real.others
