@@ -65,7 +65,9 @@ def official(data: OwnData, folder: Path) -> dict[str, Path]:
     images, notes = [], []
     for k in range(len(SCENES)):
         scene = scene_of(data, k)
-        source = people_files.pw3d(scene, made["3dpw"] / f"{k}" if (made["3dpw"] / f"{k}").mkdir() is None else folder)
+        place = made["3dpw"] / f"{k}"
+        place.mkdir()
+        source = people_files.pw3d(scene, place)
         held = pickle.loads((source / "test" / "downtown_walk_00.pkl").read_bytes())
         held["sequence"] = f"walk_{k}"
         if k == 0:
