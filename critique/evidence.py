@@ -1,7 +1,8 @@
 """A critic without a language model: compares each hypothesis with what was detected in the photograph.
 
 The evidence is what the networks detected (landmarks, world landmarks, mask; the second look of a larger network, which
-no base reads) and what bodies can do (joint limits, limb lengths, penetration, balance, ground contact). The critic
+no base reads), where labelled people have their joints of whom the networks saw the same (`joints_in_space`, the heaviest
+check), and what bodies can do (joint limits, limb lengths, penetration, balance, ground contact). The critic
 never sees the ground truth of the people whom it judges, draws nothing and is deterministic. There is no check of
 symmetry: a parametric body is symmetric by construction, and a limb that the sampler drew too long on one side is
 reported by `limb_lengths`.
@@ -36,6 +37,7 @@ from critique.checks.finding import Finding
 from critique.checks.fitted import fitted
 from critique.checks.ground_contact import ground_contact
 from critique.checks.joint_limits import joint_limits
+from critique.checks.joints_in_space import joints_in_space
 from critique.checks.limb_lengths import limb_lengths
 from critique.checks.orientation import orientation
 from critique.checks.penetration import penetration
@@ -54,6 +56,7 @@ CHECKS: dict[str, Check] = {
     "joint_limits": joint_limits,
     "reprojection": reprojection,
     "depth_order": depth_order,
+    "joints_in_space": joints_in_space,
     "world_distance": world_distance,
     "silhouette": silhouette,
     "penetration": penetration,
@@ -63,13 +66,13 @@ CHECKS: dict[str, Check] = {
 }
 """All checks, the most basic fault first: comments prefer it (a body that faces the wrong way has wrong wrists too)."""
 
-SEES = ("reprojection", "silhouette", "depth_order", "world_distance", "orientation")
+SEES = ("reprojection", "silhouette", "depth_order", "joints_in_space", "world_distance", "orientation")
 """Checks that use the photograph's evidence; if some are on and none has any evidence, the critic abstains."""
 
 OURS = ("limb_lengths",)
 """Checks of hypotheses that our sampler drew."""
 
-POSED = ("joint_limits", "penetration", "balance")
+POSED = ("joint_limits", "joints_in_space", "penetration", "balance")
 """Checks that need all joints and their rotations."""
 
 SCALES = {name: fitted().scales.get(name, 1.0) for name in CHECKS}
@@ -102,6 +105,7 @@ class EvidenceSettings(BaseModel):
     reprojection: Weight = _shipped("reprojection")
     silhouette: Weight = _shipped("silhouette")
     depth_order: Weight = _shipped("depth_order")
+    joints_in_space: Weight = _shipped("joints_in_space")
     world_distance: Weight = _shipped("world_distance")
     orientation: Weight = _shipped("orientation")
     limb_lengths: Weight = _shipped("limb_lengths")
@@ -120,7 +124,7 @@ class EvidenceCritic:
     """Critic: agreement with the detections, and plausibility. A group takes a few milliseconds."""
 
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
-    name: str = "evidence@2"
+    name: str = "evidence@3"
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:

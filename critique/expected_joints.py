@@ -6,13 +6,19 @@
 
 W is the ridge regression of labelled people's joints on z. S is that of the logarithm of W's error on held-out people.
 Joints are relative to the pelvis, metres, turned so that z is the ray through the middle of the crop: the detector sees
-the crop alone, as if the camera looked straight at it. Needs numpy only; deploy/assets/build_scorer.py fits it.
+the crop alone, as if the camera looked straight at it. Where a second, larger network looked too, the same regression
+reads what it saw, and both answers are averaged: they err apart. Needs numpy only; deploy/assets/build_scorer.py fits
+it.
 """
 
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from critique.checks.landmarks import turn_to_crop
 from storage.records import Person
@@ -46,22 +52,44 @@ class JointRegression(NamedTuple):
     spreads: Floats  # (231 + h + 1, 29) S: weights for the log spread of 29 joints
 
 
-def inputs(person: Person) -> Floats:
-    """(231,) for each landmark: u, v, z in crop coordinates (-1..1 inside), visibility, world landmark in metres."""
+@lru_cache(maxsize=1)
+def shipped_tensors() -> dict[str, Floats]:
+    """All tensors of assets/scorer.safetensors by name, read once per process: the regression's, and the scorer's."""
+    with resources.as_file(resources.files("critique") / "assets" / "scorer.safetensors") as path:
+        return {name: tensor.astype(np.float64) for name, tensor in load_file(path).items()}
+
+
+@lru_cache(maxsize=1)
+def shipped_regression() -> JointRegression:
+    """The regression that is shipped."""
+    return JointRegression(**{name: shipped_tensors()[name] for name in JointRegression._fields})
+
+
+def looks(person: Person) -> Iterator[tuple[NDArray, NDArray]]:
+    """Landmarks (33, 4) and world landmarks (33, 3) of the detector, and of the second look if there is one."""
+    yield person.landmarks, person.world_landmarks
+    if person.second_look is not None:
+        yield person.second_look[:, :4], person.second_look[:, 4:]
+
+
+def inputs(person: Person, landmarks: NDArray, world_landmarks: NDArray) -> Floats:
+    """(231,) for each landmark of one look: u, v, z in crop coordinates (-1..1 inside), visibility, world landmark in
+    metres; NaN = unknown: a landmark of visibility 0, and what is not finite.
+    """
     side = float(person.crop[2])
-    marks = person.landmarks.astype(np.float64)
+    marks = landmarks.astype(np.float64)
     places = (marks[:, :2] - person.crop[:2]) * 2 / side
     found = np.concatenate([places, marks[:, 2:3] * 2 / side, marks[:, 3:]], 1)
-    details = np.concatenate([np.clip(found, -FARTHEST, FARTHEST), person.world_landmarks], 1)
-    return np.nan_to_num(details).ravel().astype(np.float64)
+    details = np.concatenate([np.clip(found, -FARTHEST, FARTHEST), world_landmarks], 1)
+    return np.where((marks[:, 3:] > 0) & np.isfinite(details), details, np.nan).ravel()
 
 
 def features(fit: JointRegression, details: Floats, hidden: NDArray[np.intp] | None = None) -> Floats:
-    """(n, 231 + h + 1) features z(x) without unit, from inputs (n, 231).
+    """(n, 231 + h + 1) features z(x) without unit, from inputs (n, 231). What is NaN is replaced by its mean.
 
-    hidden: columns that are replaced by their mean, as if they were unknown.
+    hidden: columns that are treated as unknown too.
     """
-    standard = np.clip((details - fit.mean) / fit.scale, -WILDEST, WILDEST)
+    standard = np.nan_to_num(np.clip((details - fit.mean) / fit.scale, -WILDEST, WILDEST))
     if hidden is not None:
         standard[:, hidden] = 0.0
     waves = np.cos(standard @ fit.directions + fit.phases)
@@ -69,13 +97,13 @@ def features(fit: JointRegression, details: Floats, hidden: NDArray[np.intp] | N
 
 
 def expect(fit: JointRegression, person: Person, hidden: NDArray[np.intp] | None = None) -> tuple[Floats, Floats]:
-    """Expected joints (29, 3) relative to the pelvis and their spread (29,), both metres.
+    """Expected joints (29, 3) relative to the pelvis and their spread (29,), both metres: means over the looks.
 
     hidden: input columns that are treated as unknown.
     """
-    row = features(fit, inputs(person)[None], hidden)
-    joints = (row @ fit.joints).reshape(JOINTS, 3)
-    return joints - joints[0], np.exp((row @ fit.spreads)[0])
+    rows = features(fit, np.stack([inputs(person, *look) for look in looks(person)]), hidden)
+    joints = (rows @ fit.joints).reshape(-1, JOINTS, 3)
+    return (joints - joints[:, :1]).mean(0), np.exp(rows @ fit.spreads).mean(0)
 
 
 def seen_by_the_crop(joints: NDArray, person: Person) -> Floats:
@@ -87,10 +115,10 @@ def seen_by_the_crop(joints: NDArray, person: Person) -> Floats:
 
 
 def expected_error(joints: Floats, expected: Floats, spread: Floats) -> Floats:
-    """(g,) expected MPJPE of hypotheses (g, 29, 3), mm: mean over 14 joints of sqrt(distance^2 + spread^2).
+    """(g,) expected MPJPE of hypotheses (g, 29, 3), metres: mean over 14 joints of sqrt(distance^2 + spread^2).
 
     joints and expected (29, 3) are relative to the pelvis, metres; spread (29,), metres.
     """
     chosen = list(MEASURED)
     squared = np.square(joints - expected).sum(-1) + np.square(spread)
-    return 1000 * np.sqrt(squared)[:, chosen].mean(1)
+    return np.sqrt(squared)[:, chosen].mean(1)

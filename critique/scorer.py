@@ -15,13 +15,11 @@ of the checks.
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from safetensors.numpy import load_file
 
 from critique.ceiling import ceilings
 from critique.critic import abstain, as_verdict
@@ -33,6 +31,8 @@ from critique.expected_joints import (
     expect,
     expected_error,
     seen_by_the_crop,
+    shipped_regression,
+    shipped_tensors,
 )  # fmt: skip
 from storage.records import DrawnGroup, Verdict
 
@@ -47,6 +47,9 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "plausibility": ("limb_lengths", "joint_limits", "penetration", "balance", "ground_contact"),
 }
 """Parts that can be left out, and the checks that are left out with each."""
+
+BESIDE = tuple(name for name in CHECKS if name != "joints_in_space")
+"""The checks in the sum: that one is the expected error itself."""
 
 HIDES = {"landmarks": LANDMARK_COLUMNS, "depth": DEPTH_COLUMNS}
 """Input columns of the regression that are hidden without a part; it is not fitted again."""
@@ -76,11 +79,8 @@ class Weights(NamedTuple):
 
 @lru_cache(maxsize=1)
 def shipped_weights() -> Weights:
-    """The weights in assets/scorer.safetensors, read once per process."""
-    with resources.as_file(resources.files("critique") / "assets" / "scorer.safetensors") as path:
-        kept = {name: tensor.astype(np.float64) for name, tensor in load_file(path).items()}
-    checks = {name: float(kept.pop(f"check.{name}")) for name in CHECKS}
-    return Weights(JointRegression(**kept), checks)
+    """The shipped weights, read once per process."""
+    return Weights(shipped_regression(), {name: float(shipped_tensors()[f"check.{name}"]) for name in BESIDE})
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class ScorerCritic:
 
     settings: ScorerSettings = field(default_factory=ScorerSettings)
     weights: Weights = field(default_factory=shipped_weights)
-    name: str = "scorer@2"
+    name: str = "scorer@3"
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:
@@ -105,9 +105,9 @@ class ScorerCritic:
         total = np.zeros(len(judged))
         if "regression" not in self.settings.without:
             total += self.expected_errors(some)
-        for name, found in findings.items():
+        for name in BESIDE:
             if name not in off:
-                total += self.weights.checks[name] * found.evidence * found.penalty
+                total += self.weights.checks[name] * findings[name].evidence * findings[name].penalty
         scores = np.full(len(group.group), np.nan)
         scores[judged] = spread(total / UNIT) if self.settings.compare == "group" else 100 * np.exp(-total / FADE)
         comments = ["the hypothesis holds numbers that are not finite"] * len(group.group)
@@ -120,4 +120,4 @@ class ScorerCritic:
         person = group.group.person
         hidden = [HIDES[part] for part in self.settings.without if part in HIDES]
         details = expect(self.weights.regression, person, np.concatenate(hidden) if hidden else None)
-        return expected_error(seen_by_the_crop(group.group.joints, person), *details)
+        return 1000 * expected_error(seen_by_the_crop(group.group.joints, person), *details)

@@ -24,6 +24,8 @@ from tests.factories import make_person
 CAMERA = np.float32([1000, 1000, 640, 360])
 PLACE = np.array([0.2, 0.1, 4.0])  # metres, camera frame
 SCALE = 50.0
+NEIGHBOURS = {1: 2, 3: 2, 4: 5, 6: 5, 9: 0, 10: 0, **dict.fromkeys((17, 19, 21), 15), **dict.fromkeys((18, 20, 22), 16)}
+"""Landmarks that are none of our keypoints (of eyes, mouth, fingers), and which one they lie beside."""
 
 
 @cache
@@ -90,6 +92,9 @@ def person_in(pose: NDArray) -> Person:
     to_z = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.arccos(ray[2] / np.linalg.norm(ray)))
     about = to_z.apply(keypoints[0] - keypoints[0, [11, 12]].mean(0))
     world[LANDMARK[kept]] = landmarks_for(about)[kept]
+    landmarks[LANDMARK[kept], 2] = about[kept, 2] * CAMERA[0] / PLACE[2]
+    for guessed, neighbour in NEIGHBOURS.items():
+        landmarks[guessed], world[guessed] = landmarks[neighbour], world[neighbour]
     person = make_person(
         np.random.default_rng(0),
         camera=CAMERA,

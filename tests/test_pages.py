@@ -94,7 +94,7 @@ DETAILED: dict[str, Callable[[], str]] = {
     "SRCC on test": lambda: f"| {hundredths(SUMMARY['critic_quality']['srcc'])} | `align_summary.json` |",
     **{
         f"SRCC, {base}": lambda base=base: (
-            f"| {hundredths(WEIGHTS['srcc']['evidence@2'][base])} | `evidence_weights.json` |"
+            f"| {hundredths(WEIGHTS['srcc']['evidence@3'][base])} | `evidence_weights.json` |"
         )
         for base in ("lab", "default", "perturbed")
     },

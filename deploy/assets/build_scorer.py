@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from critique.evidence import CHECKS, SCALES, check_table
+from critique.evidence import SCALES, check_table
 from critique.expected_joints import (
     JOINTS,
     JointRegression,
@@ -28,6 +28,7 @@ from critique.expected_joints import (
     inputs,
     seen_by_the_crop,
 )  # fmt: skip
+from critique.scorer import BESIDE
 from hmr.body.body import Body, load_body
 from hmr.body.kinematics import forward_kinematics
 from hmr.diffusion.mirror import JOINT_SWAP, LANDMARK_SWAP
@@ -44,6 +45,9 @@ SCENES = 9000
 COSINES, WIDTH = 2400, 0.7  # random directions, and their length for standardised inputs
 RIDGE, SPREAD_RIDGE = 1e-3, 1e-2  # per person
 SHIFT = 0.01  # metres, added to an error before its logarithm
+VISIBILITY = np.arange(231).reshape(33, 7)[:, 3]
+# Drawn shoulders are seen with 0.99 to 1: in units of that, the 0.9 of a photograph lies outside of all that was fitted.
+LEAST_DOUBT = 0.25
 KINDS = (("default", 1.0), ("lab", 1.0), ("lab", 4.0), (None, 0.0))  # base and temperature; none = perturbed truth
 GROUP = 12
 PEOPLE = StudioPeople("broad", SCENES, Path())
@@ -61,10 +65,10 @@ def main(cache: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     tensors = {name: part.astype(np.float16) for name, part in regression._asdict().items()}
     about = {"scenes": SCENES, "held_out": len(HELD_OUT), "cosines": COSINES, "width": WIDTH, "ridge": RIDGE}
-    mm = {name: weight / SCALES[name] for name, weight in zip(CHECKS, weights)}  # at full penalty
+    mm = {name: weight / SCALES[name] for name, weight in zip(BESIDE, weights)}  # at full penalty
     checks = {f"check.{name}": np.array(weight, np.float32) for name, weight in mm.items()}
     save_file({**tensors, **checks}, path, {"provenance": json.dumps(about)})
-    sys.stdout.write(f"{path}: {dict(zip(CHECKS, weights.round(2).tolist()))} mm per scale\n")
+    sys.stdout.write(f"{path}: {dict(zip(BESIDE, weights.round(2).tolist()))} mm per scale\n")
 
 
 @torch.no_grad()
@@ -74,7 +78,7 @@ def people(body_model: Body, seen: SeenPeople) -> tuple[Floats, Floats]:
     rest = body_model.rest_joints(truth.whole.betas)
     joints = forward_kinematics(truth.whole.rotations, rest, truth.whole.translation).joints.numpy()
     by_true_camera = person_records(PEOPLE, seen._replace(camera=truth.camera.numpy()))
-    details = np.stack([inputs(person) for person in by_true_camera]).reshape(-1, 33, 7)
+    details = np.stack([inputs(p, p.landmarks, p.world_landmarks) for p in by_true_camera]).reshape(-1, 33, 7)
     true = np.stack([seen_by_the_crop(*each) for each in zip(joints, by_true_camera)])
     mirrored = details[:, LANDMARK_SWAP] * (-1, 1, 1, 1, -1, 1, 1), true[:, JOINT_SWAP] * (-1, 1, 1)
     return np.concatenate([details, mirrored[0]]).reshape(-1, 231), np.concatenate([true, mirrored[1]])
@@ -84,6 +88,7 @@ def fit_regression(details: Floats, true: Floats) -> JointRegression:
     """Ridge regression of joints, and of the error's logarithm on the half of the people that a fit has not seen."""
     random = np.random.default_rng(0)
     mean, scale = details.mean(0), details.std(0) + 0.02
+    scale[VISIBILITY] = np.maximum(scale[VISIBILITY], LEAST_DOUBT)
     directions = random.standard_normal((details.shape[1], COSINES)) * WIDTH / details.shape[1] ** 0.5
     phases = random.uniform(0, 2 * np.pi, COSINES)
     empty = np.zeros((details.shape[1] + COSINES + 1, 0))
@@ -114,14 +119,15 @@ def table(
 def row(body_model: Body, regression: JointRegression, group: Group) -> Floats:
     """Expected error (mm) and scaled checks (g, 1 + k) of one group."""
     checks = check_table(draw_group(body_model, group))
-    expected = expected_error(seen_by_the_crop(group.joints, group.person), *expect(regression, group.person))
-    return np.stack([expected, *(checks[name] / SCALES[name] for name in CHECKS)], -1)
+    joints = seen_by_the_crop(group.joints, group.person)
+    expected = 1000 * expected_error(joints, *expect(regression, group.person))
+    return np.stack([expected, *(checks[name] / SCALES[name] for name in BESIDE)], -1)
 
 
 def fit_checks(tables: list[tuple[Floats, Floats]], steps: int = 300) -> Floats:
     """Weights >= 0 of the checks, mm, beside an expected error of weight 1: they maximise the mean correlation of the
     total with the rank of the error, over groups and then over kinds of groups."""
-    weights = torch.full((1 + len(CHECKS),), 5.0, requires_grad=True)
+    weights = torch.full((1 + len(BESIDE),), 5.0, requires_grad=True)
     optimiser = torch.optim.Adam([weights], 0.3)
     data = [(torch.from_numpy(x).float(), ranks(errors)) for x, errors in tables]
     for _ in range(steps):

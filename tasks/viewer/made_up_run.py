@@ -16,7 +16,7 @@ from storage.records import Group, Person, Verdict
 POSES = 60
 """Different bodies; groups are drawn from them."""
 
-CRITICS = ("evidence@2", "scorer@2", "oracle@2")
+CRITICS = ("evidence@3", "scorer@3", "oracle@2")
 _FAULTS = ("left wrist bent past its limit", "silhouette misses the right shin", "no fault stands out", "feet float")
 _SIDE, _CROP = 720, 420.0  # px of a photograph, and of the crop about a person
 
@@ -85,6 +85,6 @@ def _verdict(random: np.random.Generator, group: Group, critic: str, true: NDArr
     else:
         comments = tuple(f"{_FAULTS[k]} by {score:.0f} degrees" for k, score in zip(random.integers(0, 4, 99), scores))
     verdict = Verdict(group.person.group_id, critic, scores, ("ok",) * len(scores), comments, seconds=0.1)
-    if critic != "scorer@2" or random.uniform() > 1 / 7:
+    if critic != "scorer@3" or random.uniform() > 1 / 7:
         return verdict
     return replace(verdict, scores=np.full(len(scores), np.nan), statuses=("abstained",) * len(scores))

@@ -28,4 +28,4 @@ def test_a_run_is_restored_from_its_copy(tmp_path):
     again = GroupStore(tmp_path / "restored" / "mine" / "store")
     assert again.verify() == [] and same(again.read_groups("round0", "0"), before)
     settings = Settings.model_validate({"run": {"name": "mine", "out": tmp_path / "restored"}})
-    assert choose(settings, "scorer@2", again).groups == 3  # as `rescore --plan` says it
+    assert choose(settings, "scorer@3", again).groups == 3  # as `rescore --plan` says it

@@ -42,7 +42,7 @@ def verdict(drawn):
 
 
 def test_the_true_hypothesis_wins(verdict):
-    assert verdict.critic == "evidence@2"
+    assert verdict.critic == "evidence@3"
     assert set(verdict.statuses) == {"ok"}
     assert verdict.scores[0] - np.delete(verdict.scores, 0).max() > 2
     assert verdict.comments[0] == "no plain fault: follows the photograph"
@@ -68,8 +68,11 @@ def test_the_comment_names_the_fault(verdict, hypothesis, words):
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_the_more_a_wrist_moves_the_worse(axis):
     poses = [bent(TRUE_POSE, "left_shoulder", **{axis: angle}) for angle in (0, 10, 25, 45)]
-    scores = EvidenceCritic().judge(hypotheses(person_in(TRUE_POSE), poses)).scores
-    assert (np.diff(scores) < 0).all()
+    drawn = hypotheses(person_in(TRUE_POSE), poses)
+    exact = EvidenceCritic(EvidenceSettings(joints_in_space=0))  # a regression is right within centimetres only
+    assert (np.diff(exact.judge(drawn).scores) < 0).all()
+    scores = EvidenceCritic().judge(drawn).scores
+    assert scores[:3].min() > scores[3]
 
 
 def test_a_person_seen_from_behind_with_left_and_right_taken_for_each_other():

@@ -32,15 +32,15 @@ def test_inputs_are_crop_coordinates_visibility_and_metres():
     landmarks, world = np.zeros((33, 4), np.float32), np.zeros((33, 3), np.float32)
     landmarks[4] = 150, 250, 20, 0.7  # the crop's middle is (100, 200), its side 200 px
     landmarks[5] = 100, np.nan, 0, 0.5
-    landmarks[6] = 9e5, 200, 0, 0
+    landmarks[6] = 9e5, 200, 0, 0.1
     world[4] = 0.1, -0.2, 0.3
     person = make_person(
         np.random.default_rng(0), crop=np.float32([100, 200, 200]), landmarks=landmarks, world_landmarks=world
     )
-    details = inputs(person).reshape(33, 7)
+    details = inputs(person, landmarks, world).reshape(33, 7)
     np.testing.assert_allclose(details[4], [0.5, 0.5, 0.2, 0.7, 0.1, -0.2, 0.3], atol=1e-6)
-    np.testing.assert_allclose(details[5], [0, 0, 0, 0.5, 0, 0, 0])
-    assert details[6, 0] == 4
+    np.testing.assert_allclose(details[5], [0, np.nan, 0, 0.5, 0, 0, 0])
+    assert details[6, 0] == 4 and np.isnan(details[7]).all()  # visibility 0: unknown
 
 
 def test_hand_worked_features():
@@ -74,9 +74,9 @@ def test_expected_error_by_hand():
     joints = np.zeros((2, 29, 3))
     joints[1, :, 2] = 0.03
     found = expected_error(joints, np.zeros((29, 3)), np.full(29, 0.04))
-    np.testing.assert_allclose(found, [40, 50])  # mm; 3-4-5
+    np.testing.assert_allclose(found, [0.04, 0.05])  # 3-4-5
     joints[1, 22] = 9  # a hand is not among the 14 joints
-    np.testing.assert_allclose(expected_error(joints, np.zeros((29, 3)), np.full(29, 0.04))[1], 50)
+    np.testing.assert_allclose(expected_error(joints, np.zeros((29, 3)), np.full(29, 0.04))[1], 0.05)
 
 
 @settings(max_examples=20)
@@ -102,4 +102,5 @@ def test_the_place_in_a_greater_photograph_is_free(shift):
         landmarks=np.float32(np.add(person.landmarks, (*shift, 0, 0))),
         crop=np.float32(np.add(person.crop, (*shift, 0))),
     )
-    np.testing.assert_allclose(inputs(moved), inputs(person), atol=1e-4)
+    first, second = (inputs(p, p.landmarks, p.world_landmarks) for p in (person, moved))
+    np.testing.assert_allclose(second, first, atol=1e-4)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from critique.critic import Critic
-from critique.evidence import CHECKS, EvidenceCritic, check_table, members, spread
+from critique.evidence import EvidenceCritic, check_table, members, spread
 from critique.expected_joints import MEASURED, JointRegression, seen_by_the_crop
-from critique.scorer import FADE, HIDES, UNIT, USED_BY, ScorerCritic, ScorerSettings, Weights, shipped_weights
+from critique.scorer import BESIDE, FADE, HIDES, UNIT, USED_BY, ScorerCritic, ScorerSettings, Weights, shipped_weights
 from tests.evidence_scene import TRUE_POSE, bent, hypotheses, person_in
 
 POSES = [
@@ -36,7 +36,7 @@ def knowing(joints: np.ndarray) -> Weights:
     details, last = np.zeros((233, 87)), np.zeros((233, 29))
     details[-1], last[-1] = joints.ravel(), np.log(0.05)
     fit = JointRegression(np.zeros(231), np.ones(231), np.zeros((231, 1)), np.zeros(1), details, last)
-    return Weights(fit, dict.fromkeys(CHECKS, 0.0))
+    return Weights(fit, dict.fromkeys(BESIDE, 0.0))
 
 
 def test_the_hypothesis_nearest_to_the_expected_joints_wins(drawn):
@@ -50,7 +50,7 @@ def test_the_hypothesis_nearest_to_the_expected_joints_wins(drawn):
 
 
 def test_it_names_itself_and_the_worst_fault(drawn, verdict):
-    assert verdict.critic == "scorer@2" and set(verdict.statuses) == {"ok"}
+    assert verdict.critic == "scorer@3" and set(verdict.statuses) == {"ok"}
     assert verdict.comments == EvidenceCritic().judge(drawn).comments
 
 
@@ -62,7 +62,7 @@ def test_it_is_a_critic_without_pictures():
 def test_the_score_is_the_sum_that_the_page_states(drawn, verdict):
     critic = ScorerCritic()
     table = check_table(drawn)
-    total = critic.expected_errors(drawn) + sum(critic.weights.checks[name] * table[name] for name in CHECKS)
+    total = critic.expected_errors(drawn) + sum(critic.weights.checks[name] * table[name] for name in BESIDE)
     np.testing.assert_allclose(verdict.scores, spread(total / UNIT))
     everywhere = ScorerCritic(ScorerSettings(compare="everywhere")).judge(drawn)
     np.testing.assert_allclose(everywhere.scores, 100 * np.exp(-total / FADE))
@@ -99,13 +99,13 @@ def test_without_evidence_it_abstains(drawn):
 
 def test_parts_name_every_check_once():
     named = [check for checks in USED_BY.values() for check in checks]
-    assert sorted(named) == sorted(CHECKS) and set(HIDES) < set(USED_BY)
+    assert sorted(named) == sorted(BESIDE) and set(HIDES) < set(USED_BY)
 
 
 def test_without_the_regression_the_checks_alone_judge(drawn):
     table = check_table(drawn)
     weights = ScorerCritic().weights.checks
-    total = sum(weights[name] * table[name] for name in CHECKS)
+    total = sum(weights[name] * table[name] for name in BESIDE)
     found = ScorerCritic(ScorerSettings(without=("regression",))).judge(drawn)
     np.testing.assert_allclose(found.scores, spread(total / UNIT))
 
@@ -133,5 +133,5 @@ def test_settings_are_strict():
 def test_the_shipped_weights_are_small_and_sound():
     kept = shipped_weights()
     assert all(np.isfinite(part).all() for part in kept.regression)
-    assert all(weight >= 0 for weight in kept.checks.values()) and set(kept.checks) == set(CHECKS)
+    assert all(weight >= 0 for weight in kept.checks.values()) and set(kept.checks) == set(BESIDE)
     assert sum(2 * part.size for part in kept.regression) < 2e6  # bytes, as float16
