@@ -84,19 +84,27 @@ def experiment_table2(
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Of each arm; the deciding ones get two more.")] = 3,
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="[all of them]")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, no search, on val.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Instead: gain over the number of verdicts, and critics step by step.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Group preference, DPO, SFT and others on one stored set of groups and verdicts: same steps, and each at its best.
 
-    Also writes a page with plots into the folder of the run NAME-groups. Finished arms are not trained again.
+    Also writes a page with plots into the folder of the run NAME-groups. Finished arms are not trained again, nor by
+    --curves, which measures on val alone. Exit code 2 if --quick and --curves are both given.
 
     Example: hmr-align experiment table2 --settings deploy/settings/table2.toml --json table2.json
     """
     chosen = settings_of(settings, run={"out": out, "name": name})
+    if quick and curves:
+        raise typer.BadParameter("--quick and --curves are two parts of the study: give one of them")
     with recorded():
         from flows.experiments.table2 import ARMS, table2
+        from flows.experiments.table2_curves import table2_curves
 
-        rows = table2(chosen, seeds, tuple(arms.split(",")) if arms else tuple(ARMS), quick)
+        named = tuple(arms.split(",")) if arms else tuple(ARMS)
+        rows = table2_curves(chosen, seeds, named) if curves else table2(chosen, seeds, named, quick)
     tell_measurements(rows, json_file)
 
 
