@@ -5,7 +5,7 @@ from the first 1/8, 1/4 and 1/2 of the groups in a random order that each seed h
 the second every arm of a known critic is trained once more while another critic watches, which stops nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,17 +136,17 @@ def _watched(plan: Plan, name: str, monitor: str) -> Path:
 
 def steps_of(name: str, critic: str, monitor: str, path: Path) -> list[dict[str, Any]]:
     """Rows of one arm: at each look at `val` how often its critic and the monitor prefer the policy to the base."""
-    looks = pd.read_parquet(path)
-    base = looks.iloc[0]
+    looks: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records")
+    base = looks[0]
     return [
         _row(f"table2.watched.{name}.step{int(look['step'])}", float(look["critic_score"]),
              "% of pairs in which the monitor prefers the policy")
         | {"arm": name, "step": int(look["step"]), "critic": ARMS[name].critic or critic, "monitor": monitor,
            "own": float(look["own_score"]), "zero_noise": 100 * (1 - look["zero_noise_mm"] / base["zero_noise_mm"]),
            "best20": 100 * (1 - look["best_of_g_mm"] / base["best_of_g_mm"])}
-        for _, look in looks.iterrows()
+        for look in looks
     ]  # fmt: skip
 
 
-def _row(metric: str, value: float, unit: str) -> Mapping[str, Any]:
+def _row(metric: str, value: float, unit: str) -> dict[str, Any]:
     return {"metric": metric, "value": value, "unit": unit, "baseline": "the base before", "ratio": None}

@@ -57,7 +57,7 @@ def over_verdicts(table: pd.DataFrame) -> Figure:
     counts = sorted(table["groups"].unique())
     for axes, (what, title) in zip(panels, GAINS.items()):
         for arm in dict.fromkeys(table["arm"]):
-            own = table[(table["arm"] == arm) & (table["what"] == what)].sort_values("groups")
+            own = table.query(f"arm == '{arm}' and what == '{what}'").sort_values(by="groups")
             axes.plot(own["groups"], own["value"], color=LINES[arm], linewidth=1.8, label=NAMES.get(arm, arm))
             for groups, seeds in zip(own["groups"], own["of_seeds"]):
                 axes.plot([groups] * len(seeds), seeds, "o", color=LINES[arm], markersize=3.2, alpha=0.6)
@@ -80,21 +80,21 @@ def against_monitor(table: pd.DataFrame) -> Figure:
     """
     critics = list(dict.fromkeys(table["critic"]))
     figure = Figure(figsize=(4.2 * len(critics), 3.9), layout="constrained")
-    low = min(table["own"].min(), table["value"].min()) - 1.5
-    high = max(table["own"].max(), table["value"].max()) + 1.5
+    both = table[["own", "value"]].to_numpy()
+    low, high = float(both.min()) - 1.5, float(both.max()) + 1.5
     for place, critic in enumerate(critics):
         axes = figure.add_subplot(1, len(critics), place + 1)
         axes.plot([low, high], [low, high], color="#b8c0ca", linewidth=0.9, linestyle="--")
-        for arm, own in table[table["critic"] == critic].groupby("arm", sort=False):
+        here = table.query(f"critic == '{critic}'")
+        for arm, own in here.groupby("arm", sort=False):
             colour = LINES.get(str(arm)) or LINES.get(str(arm).rsplit("_", 1)[0], "#39424e")
             axes.plot(own["own"], own["value"], color=colour, linewidth=1.5, marker="o", markersize=3, label=arm)
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         axes.set_aspect("equal")
-        monitor = table[table["critic"] == critic]["monitor"].iloc[0]
         axes.set_title(f"trained on {critic}", fontsize=9.5)
         axes.set_xlabel(f"pairs in which {critic} prefers the policy, %")
-        axes.set_ylabel(f"{monitor} does, % (not trained on)")
+        axes.set_ylabel(f"{here['monitor'].iloc[0]} does, % (not trained on)")
         axes.legend(loc="upper left", fontsize=7.5)
     return figure
 

@@ -44,6 +44,7 @@ def test_a_model_beside_itself_is_not_preferred_and_a_better_one_is():
     critics = {"second": HighestFirst(), "silent": HighestFirst(least=1e9)}
     assert preferred(critics, start, start) == {"second": 50.0, "silent": None}
     better = preferred(critics, [drawn(2.0), drawn(100.0)], start)["second"]
+    assert better is not None
     assert better == pytest.approx((100 * 14 / 16 + 100) / 2)  # 2, 3, 4, 5 against 0, 1, 2, 3
     assert preferred(critics, start, [drawn(2.0), drawn(100.0)])["second"] == pytest.approx(100 - better)
 
