@@ -84,19 +84,45 @@ def experiment_table2(
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Of each arm; the deciding ones get two more.")] = 3,
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="[all of them]")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, no search, on val.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Instead: gain over the number of verdicts, and critics step by step.")
+    ] = False,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Instead: trained arms on photographs. Needs --witness.")
+    ] = None,
+    witness: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="BlazePose landmarks (.tflite) that measure there.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Group preference, DPO, SFT and others on one stored set of groups and verdicts: same steps, and each at its best.
 
-    Also writes a page with plots into the folder of the run NAME-groups. Finished arms are not trained again.
+    Also writes a page with plots into the folder of the run NAME-groups. Finished arms are not trained again, nor by
+    --curves, which measures on val alone, or --images, which measures with a network that neither the base nor a critic
+    reads. Exit code 2 if several of --quick, --curves and --images are given, or one of --images and --witness alone.
 
     Example: hmr-align experiment table2 --settings deploy/settings/table2.toml --json table2.json
     """
     chosen = settings_of(settings, run={"out": out, "name": name})
+    if quick + curves + (images is not None) > 1:
+        raise typer.BadParameter("--quick, --curves and --images are parts of the study: give one of them")
+    if (images is None) != (witness is None):
+        raise typer.BadParameter("--images and --witness belong together: give both, or neither")
+    named = {"arms": tuple(arms.split(","))} if arms else {}
     with recorded():
-        from flows.experiments.table2 import ARMS, table2
+        if curves:
+            from flows.experiments.table2_curves import table2_curves
 
-        rows = table2(chosen, seeds, tuple(arms.split(",")) if arms else tuple(ARMS), quick)
+            rows = table2_curves(chosen, seeds, **named)
+        elif images is not None and witness is not None:
+            from flows.experiments.table2_photographs import table2_photographs
+
+            where, judge = (path.expanduser().absolute() for path in (images, witness))
+            rows = table2_photographs(chosen, where, judge, seeds, **named)
+        else:
+            from flows.experiments.table2 import table2
+
+            rows = table2(chosen, seeds, quick=quick, **named)
     tell_measurements(rows, json_file)
 
 

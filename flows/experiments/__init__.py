@@ -11,6 +11,8 @@
 | `refine` | The study of the short fit: the effect of `hmr-align recover --refine` on people of `val` |
 | `rounds` | The study of rounds: what share of the headroom rounds of alignment gain, and what each part adds |
 | `table2` | The study of objectives: every arm learns from one stored set of groups and verdicts (Table 2) |
+| `table2_curves` | Its curves on `val`: gain over the number of verdicts, what critics say step by step |
+| `table2_photographs` | Its arms on photographs, measured with a network that neither base nor critic reads |
 
 May import: `flows`, `tasks`.
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from prefect import flow
 
 from flows.cli.measurements import cells
 from flows.record.run_labels import labelled
-from hmr.detection.photograph import PhotographError, read_photograph
+from hmr.detection.photograph import Photograph, PhotographError, read_photograph
+from storage.records import Person
 from tasks.groups.overlays import draw_group
 from tasks.groups.people import IMAGES, people_in
 from tasks.groups.sampled_groups import body, model, sample_hypotheses
 from tasks.report.photograph_agreement import Agreement, agreement, distances_of, means
 from tasks.run.artifacts import leave_table
-from tasks.run.settings import Settings
+from tasks.run.settings import Photographs, Settings
 
 log = logging.getLogger(__name__)
 
@@ -34,21 +36,8 @@ UNITS = {
 }
 
 
-@flow(name="experiment-photographs", **labelled("experiment photographs", critic=True))
-def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
-    """Bodies of the base on all people of a folder's photographs; returns measurement rows.
-
-    These numbers are evidence, not accuracy: the true bodies are unknown. Raises PhotographError if nobody is found.
-    """
-    from tasks.scoring import make_critic
-
-    how = settings.photographs
-    base, frame = model(str(settings.base.checkpoint or "default")), body(settings.base.body)
-    sample = settings.sample.at_own_spread
-    critic = make_critic(settings.critic, settings.run.seed)
-    zero: list[Agreement] = []
-    others: list[float] = []
-    chosen: list[float] = []
+def people_of(folder: Path, how: Photographs) -> Iterator[tuple[Photograph, list[Person]]]:
+    """The photographs of a folder that can be read, each with the people in it; the others are told in the log."""
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES):
         try:
             photograph = read_photograph(path)
@@ -58,7 +47,25 @@ def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
         found = people_in(path, photograph, thorough=True, crop_margin=how.crop_margin, focal_px=how.focal_px)
         for name, remark in [*found.skipped, *found.remarks]:
             log.info("%s: %s", name, remark)
-        for group in sample_hypotheses(found.people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
+        yield photograph, found.people
+
+
+@flow(name="experiment-photographs", **labelled("experiment photographs", critic=True))
+def photographs(settings: Settings, folder: Path) -> list[dict[str, Any]]:
+    """Bodies of the base on all people of a folder's photographs; returns measurement rows.
+
+    These numbers are evidence, not accuracy: the true bodies are unknown. Raises PhotographError if nobody is found.
+    """
+    from tasks.scoring import make_critic
+
+    base, frame = model(str(settings.base.checkpoint or "default")), body(settings.base.body)
+    sample = settings.sample.at_own_spread
+    critic = make_critic(settings.critic, settings.run.seed)
+    zero: list[Agreement] = []
+    others: list[float] = []
+    chosen: list[float] = []
+    for _, people in people_of(folder, settings.photographs):
+        for group in sample_hypotheses(people, base, frame, sample, seed=settings.run.seed, draw="photographs"):
             distances = distances_of(group)
             zero.append(agreement(frame, group))
             others += distances[1:].tolist()

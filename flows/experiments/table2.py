@@ -103,19 +103,19 @@ def table2(
         find_people(plan.settings)
         sample_groups(plan.settings, 0, find=False)
         for critic in dict.fromkeys(ARMS[name].critic for name in arms):
-            score_groups(_of(plan, critic).settings, [plan.gen(0)])
+            score_groups(judged(plan, critic).settings, [plan.gen(0)])
         look_at(plan.people("val"))
         look_at(plan.people(split))
         found = {BASE: [_measured(plan, BASE, plan.base, split)]}
         chosen = {name: (1.0, 1.0) for name in arms}
         for name in arms:
             for seed in range(1 if quick else seeds + (2 if name in DECIDING else 0)):
-                trained = _trained(plan, name, seed, (1.0, 1.0))
+                trained = train_arm(plan, name, seed, (1.0, 1.0))
                 found.setdefault(name, []).append(_measured(plan, f"{name}-{seed}", str(trained.checkpoint), split))
         for name in () if quick else (name for name in arms if name in DECIDING):
             chosen[name] = _search(plan, name)
             for seed in range(seeds + 2):
-                trained = _trained(plan, name, seed, chosen[name])
+                trained = train_arm(plan, name, seed, chosen[name])
                 key = f"{name}-{seed}-{chosen[name][0]:g}-{chosen[name][1]:.3g}"
                 found.setdefault(f"{name}.own", []).append(_measured(plan, key, str(trained.checkpoint), split))
         rows = measurements(found, split) + _search_rows(plan, chosen, quick) + _coverage_rows(plan, arms)
@@ -124,7 +124,7 @@ def table2(
     return rows
 
 
-def _of(plan: Plan, critic: str | None) -> Plan:
+def judged(plan: Plan, critic: str | None) -> Plan:
     """The plan with an arm's critic; a control permutes the scores of the settings' own."""
     if critic is None:
         return plan
@@ -152,8 +152,9 @@ def section_of(train: Train, name: str, factors: tuple[float, float]) -> Train:
     return section.model_copy(update={"overrides": overrides, "learning_rate": resolved.learning_rate * rate})
 
 
-def _trained(plan: Plan, name: str, seed: int, factors: tuple[float, float]) -> Trained:
-    judge = _of(plan, ARMS[name].critic)
+def train_arm(plan: Plan, name: str, seed: int, factors: tuple[float, float]) -> Trained:
+    """An arm's round with one seed, rate and strength times `factors`; a finished one is read back."""
+    judge = judged(plan, ARMS[name].critic)
     label = f"seed{seed}" if factors == (1.0, 1.0) else f"seed{seed}-{factors[0]:g}-{factors[1]:.3g}"
     return train_round(
         plan.gen(0), judge.critic_name, plan.store_root, plan.base, plan.body_path, plan.folder / "arms" / name / label,
@@ -162,9 +163,13 @@ def _trained(plan: Plan, name: str, seed: int, factors: tuple[float, float]) -> 
     )  # fmt: skip
 
 
-def _looks(plan: Plan, name: str, seed: int, factors: tuple[float, float]) -> tuple[float, float]:
+def looks_of(plan: Plan, name: str, seed: int, factors: tuple[float, float]) -> tuple[float, float]:
     """Gain on `val`, %, of the kept step over the base: zero-noise, best of 20."""
-    trained = _trained(plan, name, seed, factors)
+    return kept_gain(train_arm(plan, name, seed, factors))
+
+
+def kept_gain(trained: Trained) -> tuple[float, float]:
+    """Gain on `val`, %, of the step that a round kept over the model it began with: zero-noise, best of 20."""
     looks = pd.read_parquet(trained.checkpoint.parent / "evaluations.parquet")
     base, best = looks.iloc[0], looks.loc[looks["step"] == trained.best_step].iloc[0]
     zero, best20 = (100 * (1 - float(best[c] / base[c])) for c in ("zero_noise_mm", "best_of_g_mm"))
@@ -174,7 +179,7 @@ def _looks(plan: Plan, name: str, seed: int, factors: tuple[float, float]) -> tu
 def _search(plan: Plan, name: str) -> tuple[float, float]:
     """The factors whose kept step gains most on `val`, zero-noise and best of 20 together, with seed 0."""
     trials = [(rate, strength) for rate in RATES for strength in STRENGTHS]
-    return max(trials, key=lambda factors: sum(_looks(plan, name, 0, factors)))
+    return max(trials, key=lambda factors: sum(looks_of(plan, name, 0, factors)))
 
 
 def _search_rows(plan: Plan, chosen: Mapping[str, tuple[float, float]], quick: bool) -> list[dict[str, Any]]:
@@ -182,7 +187,7 @@ def _search_rows(plan: Plan, chosen: Mapping[str, tuple[float, float]], quick: b
     for name, best in chosen.items():
         searched = not quick and name in DECIDING
         for factors in [(rate, strength) for rate in RATES for strength in STRENGTHS] if searched else [(1.0, 1.0)]:
-            for what, gain in zip(("zero_noise", "best20"), _looks(plan, name, 0, factors)):
+            for what, gain in zip(("zero_noise", "best20"), looks_of(plan, name, 0, factors)):
                 metric = f"table2.search.{name}.{what}"
                 rows.append(_row(metric, gain, "% less MPJPE on val", "the base before") | {
                     "rate_times": factors[0], "strength_times": factors[1], "chosen": factors == best})  # fmt: skip
@@ -199,7 +204,7 @@ def _measured(plan: Plan, key: str, checkpoint: str, split: Any) -> Path:
 
 def _coverage_rows(plan: Plan, arms: Sequence[str]) -> list[dict[str, Any]]:
     """How often the truth of `val` lies within the spread, base and arms with seed 0."""
-    names = {BASE: plan.base} | {name: str(_trained(plan, name, 0, (1.0, 1.0)).checkpoint) for name in arms}
+    names = {BASE: plan.base} | {name: str(train_arm(plan, name, 0, (1.0, 1.0)).checkpoint) for name in arms}
     rows = []
     for name, path in names.items():
         sampler = benchmark_sampler(plan.settings.sample, model(path))

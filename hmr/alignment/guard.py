@@ -27,8 +27,10 @@ class GuardLook:
     distance: float | None = None  # ||eps_theta - eps_ref||^2 / dims
     gradient_norm: float | None = None  # before clipping
     convexity_margin: float | None = None  # the smallest; below 0 some output is pushed away without limit
-    # Mean score (0-100) that a second critic, which training never sees, gives to validation groups.
+    # Percent of pairs in which a critic puts this policy's hypothesis above one of the model that training began with:
+    # 50 at the start. By a second critic, which training never sees, and by the critic that it is trained on.
     critic_score: float | None = None
+    own_score: float | None = None
 
 
 class GuardSettings(BaseModel):
@@ -55,7 +57,7 @@ class GuardSettings(BaseModel):
     max_gradient_growth: float = Field(default=30.0, gt=1)
     """The gradient norm before clipping may grow to this many times that of the first interval."""
     max_critic_drop: float = Field(default=3.0, gt=0)
-    """The second critic's mean score may fall below start's by this, points: the first critic is being fooled."""
+    """The second critic may prefer the start by this, percent of pairs beyond half: the first is being fooled."""
     min_convexity_margin: float | None = None
     """The loss must keep this curvature in every output; 0 = convex. None: not checked; most objectives are not."""
 
@@ -159,7 +161,8 @@ class StabilityGuard:
             ),
             _at_most(
                 drop, limits.max_critic_drop, "max_critic_drop",
-                f"a critic that training does not see scores {drop or 0:.1f} points lower than at the start",
+                f"a critic that training does not see prefers the start (policy ahead in {now.critic_score or 0:.0f} % "
+                "of pairs)",
             ),
             GuardRule(
                 "min_convexity_margin", -math.inf if least is None else least, margin,

@@ -35,7 +35,7 @@ from hmr.detection.tile_search import (
     squares_about,
 )
 
-__all__ = ["LONG_SIDE", "FoundPerson", "KeypointFileError", "PersonFinder", "person_crop", "read_keypoints"]
+__all__ = ["LONG_SIDE", "FoundPerson", "KeypointFileError", "PersonFinder", "person_crop", "read_keypoints", "witness"]
 
 MASK_SIDE = 64  # px
 SMALLEST_CROP = 32.0  # px
@@ -187,6 +187,19 @@ def found_person(score: float, seen: Landmarks, factor: float, shape: tuple[int,
         mask=mask,
         crop=crop,
     )
+
+
+def witness(
+    networks: PoseNetworks, pixels: NDArray[np.uint8], crop: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """What other networks see of a known person: (33, 4) landmarks, px and visibility 0-1, and the mask over the crop.
+
+    pixels: the whole picture (h, w, 3); crop: centre x, centre y, side, px. They look at the crop, and where that
+    points them; among several people they may find another one.
+    """
+    x, y, side = map(float, crop)
+    seen = _look(pixels, Square(x, y, side, 0.0), networks)
+    return seen.points, _crop_mask(seen, crop)
 
 
 def placed_look(seen: Landmarks, factor: float) -> NDArray[np.float32]:

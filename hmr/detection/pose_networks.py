@@ -105,11 +105,12 @@ def anchors() -> NDArray[np.float32]:
 class PoseNetworks:
     """Both networks, each loaded when it is first needed; calls from several threads wait for each other.
 
-    heavy: landmarks by the largest network of the family, which is slower and better; the heads are the same.
+    heavy: landmarks by the largest network of the family, which is slower and better; the heads are the same. network:
+    contents of a file with another landmark network of the family, which takes its place.
     """
 
-    def __init__(self, heavy: bool = False) -> None:
-        self._heavy = heavy
+    def __init__(self, heavy: bool = False, network: bytes | None = None) -> None:
+        self._heavy, self._given = heavy, network
         self._lock = threading.Lock()
 
     @functools.cached_property
@@ -125,6 +126,8 @@ class PoseNetworks:
         return _interpreter(without_outputs(self._landmark_network(), {MASK, HEATMAP}))
 
     def _landmark_network(self) -> bytes:
+        if self._given is not None:
+            return self._given
         if self._heavy:
             return (resources.files("hmr") / "assets" / "pose_landmark_heavy.tflite").read_bytes()
         return _bundled("pose_landmarks_detector.tflite")

@@ -9,6 +9,7 @@
 | `report` | The report of a run: `report.html` and the folder `report` beside it; no network |
 | `report_figures` | Plots of the report as inline SVG |
 | `report_tables` | A run's numbers for people: one sentence, rows of a table, a markdown page |
+| `study_curves` | Curves of that study: gain over verdicts, critics' favour by step, gain over rounds |
 | `summary` | All numbers of a run, as in `summary.json`, from the files in its folder |
 | `thumbnails` | Small copies of pictures beside the report, made once |
 

@@ -39,8 +39,8 @@ def write_arms_page(
     best = pd.DataFrame(curves, index=pd.RangeIndex(1, len(next(iter(curves.values()))) + 1, name="hypotheses"))
     best.to_csv(folder / "best_of_m.csv")
     with matplotlib.rc_context(STYLE):
-        _save(_bars(gains, split), folder / "gains")
-        _save(_curves(best, split), folder / "best_of_m")
+        save_figure(_bars(gains, split), folder / "gains")
+        save_figure(_curves(best, split), folder / "best_of_m")
     path = folder / "table2.md"
     write_text(path, page(gains, split))
     return path
@@ -113,7 +113,8 @@ def _curves(best: pd.DataFrame, split: str) -> Figure:
     return figure
 
 
-def _save(figure: Figure, stem: Path) -> None:
+def save_figure(figure: Figure, stem: Path) -> None:
+    """Write a figure as `stem`.svg and `stem`.pdf."""
     for ending in ("svg", "pdf"):
         with finished_file(stem.with_suffix(f".{ending}")) as unfinished:
             figure.savefig(unfinished, format=ending)

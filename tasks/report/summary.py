@@ -1,7 +1,10 @@
 """All numbers of a run, as in `summary.json`, from the files in its folder."""
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from hmr.pretraining.headroom_record import measured_headroom
 from storage.finished_file import read_again
@@ -25,6 +28,8 @@ from tasks.rounds.train_worker import Trained, finished
 from tasks.run.plan import Plan
 from tasks.run.settings import SettingsError, differences, settings_sha256
 from tasks.scoring import COUNTS, verdict_counts
+
+LOOKED_AT = ("zero_noise_mm", "best_of_g_mm", "diversity_mm")
 
 
 class Done(NamedTuple):
@@ -60,6 +65,12 @@ def done_by(plan: Plan) -> Done:
     return Done(found["photographs"], found["people"], skipped, groups, verdicts, rounds)
 
 
+def looks_at_val(folder: Path) -> list[dict[str, float]]:
+    """What a round measured on `val` at each look, the first one before its first step: mm."""
+    looks = pd.read_parquet(folder / "evaluations.parquet", columns=["step", *LOOKED_AT])
+    return [{str(name): value for name, value in look.items()} for look in looks.to_dict("records")]
+
+
 def summarise(plan: Plan, done: Done) -> dict[str, Any]:
     """All measurements except those on photographs."""
     settings, monitor = plan.settings, plan.settings.critic.monitor
@@ -88,7 +99,10 @@ def summarise(plan: Plan, done: Done) -> dict[str, Any]:
         "verdicts": done.verdicts,
         "cascade": savings(plan.folder),
         "saving": saving_text(plan.folder),
-        "rounds": [{"best_step": t.best_step, "reason": t.reason} for t in done.rounds],
+        "rounds": [
+            {"best_step": t.best_step, "reason": t.reason, "val": looks_at_val(t.checkpoint.parent)}
+            for t in done.rounds
+        ],
         "stages": json.loads((plan.folder / "stages.json").read_text()),
         "split": "test",
         "measured_on": f"{test.name}" if isinstance(test, ImportedPeople) else "test: studio",

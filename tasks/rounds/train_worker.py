@@ -9,17 +9,17 @@ after a look at `val` and `{"advice": ...}` if a setting seems wrong. If its inp
 """
 
 import json
-import math
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import torch
 from accelerate import Accelerator
 from pydantic import BaseModel as Specification
 from pydantic import ConfigDict
@@ -28,16 +28,20 @@ from tensorboardX import SummaryWriter
 from hmr.alignment.guard import GuardLook
 from hmr.alignment.objectives import advice_after, trainer_settings
 from hmr.alignment.trainer import TrainSettings, make_accelerator, train_policy
+from hmr.diffusion.condition import Condition
 from hmr.models.base_model import HmrModel, save_model
 from storage.finished_file import finished_file, read_again, write_text
 from storage.group_store import GroupStore
+from storage.records import DrawnGroup
 from tasks.benchmarking import BenchmarkPeople, DrawnPeople, draw_people, encode_split, evaluate_people
+from tasks.groups.overlays import draw_group
 from tasks.rounds.group_stream import GroupsWanted, joined, open_groups
+from tasks.rounds.second_opinion import preferred
 from tasks.rounds.stop_page import write_stop_page
 from tasks.run.devices import compute_for
-from tasks.run.settings import CriticSection, OverlaySection, Sample, SettingsError, Train, validate
+from tasks.run.settings import CriticSection, Sample, SettingsError, Train, validate
 from tasks.sampling import body, groups_from, model
-from tasks.scoring import judge_all, make_critic
+from tasks.scoring import make_critic
 
 RESULT = "result.json"
 """File of a finished round, written last."""
@@ -47,7 +51,7 @@ CURVES = ("curves", "evaluations")
 
 MISUSE = 2  # exit code where the message is for the user
 OURS = ("flows", "tasks", "hmr", "critique", "storage")
-MONITORED = 100  # people of `val` whose groups the second critic scores
+MONITORED = 100  # people of `val` whose groups critics compare with the first ones
 
 
 class Trained(NamedTuple):
@@ -199,8 +203,10 @@ def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callab
     """A function that measures a model on `val`, with the second critic if any; only the first process measures."""
     if log is None:
         return lambda candidate: GuardLook(0, 0.0, 0.0, 0.0)  # never called: the others receive the result
-    body_model, compute = body(spec.body_path), compute_for(spec.sample)
-    details = None if spec.train.train_encoder else encode_split(base, body_model, spec.val, compute)
+    section, body_model, compute = spec.train, body(spec.body_path), compute_for(spec.sample)
+    details = None if section.train_encoder else encode_split(base, body_model, spec.val, compute)
+
+    watching = _watching(spec, base, details) if section.second_critic else None
 
     def look(candidate: HmrModel) -> GuardLook:
         drawn = draw_people(candidate, body_model, spec.val, hypotheses=20, compute=compute, condition=details)
@@ -210,34 +216,45 @@ def _look_at_val(spec: RoundSpec, base: HmrModel, log: "_Logs | None") -> Callab
             zero_noise_mm=float(measured.errors["zero_noise"]["mpjpe_mm"].mean()),
             best_of_g_mm=float(measured.errors["best_of_g"]["mpjpe_mm"].mean()),
             diversity_mm=float(measured.diversity_mm.mean()),
-            critic_score=_second_opinion(spec, drawn) if spec.train.second_critic else None,
         )
+        if watching is not None:
+            found = replace(found, **watching(drawn))
         log.look(found)
         return found
 
     return look
 
 
-def _second_opinion(spec: RoundSpec, drawn: DrawnPeople) -> float | None:
-    """Mean score 0-100 that the second critic gives to groups of `val`; None if it abstains on all."""
-    judge = spec.judge.model_copy(update={"name": spec.train.second_critic})
-    count = min(MONITORED, len(drawn.latents))
-    people = drawn.known.people[:count]
-    posed = type(drawn.posed)(*(part[:count] for part in drawn.posed))
-    body_model = body(spec.body_path)
-    groups = groups_from(
-        people,
-        drawn.latents[:count],
-        posed,
-        drawn.framing.betas[:count],
-        body_model,
-        "",
-        1.0,
-        drawn.seeds[:count].numpy(),
+def _watching(
+    spec: RoundSpec, base: HmrModel, details: Condition | None
+) -> Callable[[DrawnPeople], dict[str, float | None]]:
+    """A function for how often the second critic, and the one that is trained on, prefer a policy's groups of `val`.
+
+    The latter is left out if it asks a server, reads the truth, or learns while it judges.
+    """
+    critics = {"critic_score": make_critic(spec.judge.named(str(spec.train.second_critic)), spec.seed)}
+    own = spec.judge
+    if not (own.asks_server or own.needs_truth or own.name == "cascade"):
+        critics["own_score"] = make_critic(own, spec.seed)
+    some, compute = slice(0, MONITORED), compute_for(spec.sample)
+    if details is not None:
+        details = details.select(torch.arange(len(details.betas))[some])
+    first = draw_people(
+        base, body(spec.body_path), spec.val, hypotheses=20, compute=compute, condition=details, some=some
     )
-    verdicts = judge_all(groups, make_critic(judge, spec.seed), spec.body_path, OverlaySection())
-    scores = [score for verdict in verdicts for score in verdict.scores if not math.isnan(score)]
-    return sum(scores) / len(scores) if scores else None
+    start = _drawn_groups(spec, first)
+    return lambda drawn: preferred(critics, _drawn_groups(spec, drawn), start)
+
+
+def _drawn_groups(spec: RoundSpec, drawn: DrawnPeople) -> list[DrawnGroup]:
+    """The first groups of `val`, with silhouettes, as critics judge them."""
+    count, body_model = min(MONITORED, len(drawn.latents)), body(spec.body_path)
+    posed = type(drawn.posed)(*(part[:count] for part in drawn.posed))
+    groups = groups_from(
+        drawn.known.people[:count], drawn.latents[:count], posed, drawn.framing.betas[:count], body_model, "", 1.0,
+        drawn.seeds[:count].numpy(),
+    )  # fmt: skip
+    return [draw_group(body_model, group) for group in groups]
 
 
 class _Logs:

@@ -323,7 +323,7 @@ class Train(Section):
     overrides: dict[str, Any] = {}  # any other value of the preset, by its name
     guard: dict[str, Any] = {}  # thresholds of the stability guard, by name
     keep: Literal["best on val", "last"] = "best on val"  # which step's policy a round ends with
-    second_critic: str | None = None  # scores groups of `val` for the guard; training never sees it
+    second_critic: str | None = None  # compares groups of `val` with the start's, for the guard; training never sees it
 
     train_encoder: bool = False
     encoder_learning_rate: Positive | None = None  # none = 0.4 x learning_rate

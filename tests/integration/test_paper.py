@@ -56,6 +56,7 @@ def told(folder, monkeypatch) -> Told:
     return run
 
 
+@pytest.mark.long  # some three minutes, and 3 GB of memory
 @pytest.mark.timeout(900)
 def test_the_run_on_3dpw_is_planned_and_rehearsed(folder, told, monkeypatch):
     *imports, plan, rehearsal = commands("paper-3dpw.toml")

@@ -31,12 +31,12 @@ def test_goes_on_while_it_gets_better_and_knows_the_best():
         ({"zero_noise_mm": math.nan}, "not a finite number"),
         ({"statistic": -math.inf}, "statistic not a finite number"),
         ({"gradient_norm": 320.0}, "max_gradient_growth"),
-        ({"critic_score": 56.0}, "max_critic_drop"),
+        ({"critic_score": 46.0}, "max_critic_drop"),
     ],
 )
 def test_each_threshold_stops_by_name_and_never_becomes_the_best(numbers, rule):
-    START = at(0, critic_score=60.0)
-    good = at(50, zero_noise_mm=180.0, gradient_norm=10.0, critic_score=59.0)
+    START = at(0, critic_score=50.0)
+    good = at(50, zero_noise_mm=180.0, gradient_norm=10.0, critic_score=49.0)
     better_but_broken = at(100, **{"zero_noise_mm": 100.0, **numbers})
     decision = GUARD.decide([START, good, better_but_broken])
     assert decision.stop

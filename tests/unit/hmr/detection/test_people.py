@@ -4,6 +4,7 @@ import functools
 import math
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 from skimage import data
 
 from hmr.body.body import load_body
-from hmr.detection.people import FoundPerson, PersonFinder, person_crop
+from hmr.detection.people import FoundPerson, PersonFinder, person_crop, witness
 from hmr.detection.photograph import read_photograph
 from hmr.detection.pose_networks import PoseNetworks, Square, anchors, body_square, pose_networks
 from hmr.detection.tile_search import MOST_FINE_TILES
@@ -103,6 +104,17 @@ def test_mask_covers_the_body_and_not_the_wall():
     drawn = body[rows.clip(0, 511)][:, columns.clip(0, 511)][inside]
     seen = person.mask[inside] > 127
     assert (drawn & seen).sum() / (drawn | seen).sum() > 0.8
+
+
+def test_another_network_of_the_family_sees_the_same_person_in_their_crop():
+    """The heavy network's file, as a user would give one."""
+    picture, keypoints, _ = standing(0)
+    (person,) = FAST.find(picture)
+    network = (resources.files("hmr") / "assets" / "pose_landmark_heavy.tflite").read_bytes()
+    landmarks, mask = witness(PoseNetworks(network=network), picture, person.crop)
+    error = np.linalg.norm(landmarks[COCO, :2] - keypoints[:17], axis=1)
+    assert np.median(error) < 0.03 * np.ptp(keypoints[:, 1])
+    assert ((mask > 127) & (person.mask > 127)).sum() / ((mask > 127) | (person.mask > 127)).sum() > 0.85
 
 
 def test_astronaut_has_her_left_side_on_our_right():

@@ -67,7 +67,7 @@ def nothing(message) -> None:
 
 def test_what_a_round_leaves_behind(root):
     details = []
-    trained = train(spec(root, "alone", second_critic="evidence"), details.append)
+    trained = train(spec(root, "alone", second_critic="scorer"), details.append)
     folder = root / "alone"
     assert trained.checkpoint == folder / "policy.safetensors" and trained.checkpoint.is_file()
     kept = json.loads((folder / "result.json").read_text())
@@ -77,7 +77,8 @@ def test_what_a_round_leaves_behind(root):
     assert [message["row"]["step"] for message in details if "row" in message] == list(range(1, 9))
     assert [set(message) for message in details].count({"seen"}) == 3
     seen = pd.read_parquet(folder / "evaluations.parquet")
-    assert seen["critic_score"].between(0, 100).all()
+    assert seen["critic_score"].iloc[0] == 50 == seen["own_score"].iloc[0]  # the start beside itself
+    assert seen["critic_score"].between(0, 100).all() and seen["critic_score"].nunique() > 1
     page = (folder / "why_it_stopped.html").read_text()
     assert trained.reason in page and "max_gradient_growth" in page and "<svg" in page
     assert not (folder / "states").exists()
