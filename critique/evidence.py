@@ -1,8 +1,8 @@
 """A critic without a language model: compares each hypothesis with what was detected in the photograph.
 
 The evidence is what the networks detected (landmarks, world landmarks, mask; the second look of a larger network, which
-no base reads), where labelled people have their joints of whom the networks saw the same (`joints_in_space`, the heaviest
-check), and what bodies can do (joint limits, limb lengths, penetration, balance, ground contact). The critic
+no base reads), where labelled people have their joints of whom the networks saw the same (`joints_in_space`, the
+heaviest check), and what bodies can do (joint limits, limb lengths, penetration, balance, ground contact). The critic
 never sees the ground truth of the people whom it judges, draws nothing and is deterministic. There is no check of
 symmetry: a parametric body is symmetric by construction, and a limb that the sampler drew too long on one side is
 reported by `limb_lengths`.

@@ -46,7 +46,7 @@ COSINES, WIDTH = 2400, 0.7  # random directions, and their length for standardis
 RIDGE, SPREAD_RIDGE = 1e-3, 1e-2  # per person
 SHIFT = 0.01  # metres, added to an error before its logarithm
 VISIBILITY = np.arange(231).reshape(33, 7)[:, 3]
-# Drawn shoulders are seen with 0.99 to 1: in units of that, the 0.9 of a photograph lies outside of all that was fitted.
+# Drawn shoulders are seen with 0.99 to 1: in units of that, the 0.9 of a photograph lies outside of what was fitted.
 LEAST_DOUBT = 0.25
 KINDS = (("default", 1.0), ("lab", 1.0), ("lab", 4.0), (None, 0.0))  # base and temperature; none = perturbed truth
 GROUP = 12
