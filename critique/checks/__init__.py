@@ -16,8 +16,8 @@ each.
 | `fitted` | the numbers that were fitted on labelled people |
 
 May import: numpy, `storage.records`, `critique.expected_joints` and its neighbours here. To add a check: write
-`<name>.py` with a function of the same name, measure a fault in a physical unit at every body part (`finding.weigh`), name it in `CHECKS`
-and `EvidenceSettings` of `critique/evidence.py` and in `USED_BY` of `critique/scorer.py`, and run
+`<name>.py` with a function of the same name, measure a fault in a physical unit at every body part (`finding.weigh`),
+name it in `CHECKS` and `EvidenceSettings` of `critique/evidence.py` and in `USED_BY` of `critique/scorer.py`, and run
 deploy/assets/build_evidence.py, which gives it a weight and a scale. No check sees ground truth; each says by
 `Finding.evidence` how much evidence it had. What the networks detected comes from `landmarks.heard` alone.
 """
