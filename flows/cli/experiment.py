@@ -84,6 +84,7 @@ def experiment_table2(
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Of each arm; the deciding ones get two more.")] = 3,
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="[all of them]")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, no search, on val.")] = False,
+    search: Annotated[bool, typer.Option(help="Also: the arms of the headline, each at its own best.")] = True,
     curves: Annotated[
         bool, typer.Option("--curves", help="Instead: gain over the number of verdicts, and critics step by step.")
     ] = False,
@@ -122,7 +123,7 @@ def experiment_table2(
         else:
             from flows.experiments.table2 import table2
 
-            rows = table2(chosen, seeds, quick=quick, **named)
+            rows = table2(chosen, seeds, quick=quick, search=search, **named)
     tell_measurements(rows, json_file)
 
 

@@ -86,11 +86,12 @@ Floats = NDArray[np.float64]
 
 @flow(name="experiment-table2", **labelled("experiment table2", critic=True))
 def table2(
-    settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS), quick: bool = False
+    settings: Settings, seeds: int = 3, arms: Sequence[str] = tuple(ARMS), quick: bool = False, search: bool = True
 ) -> list[dict[str, Any]]:
     """Train and measure every arm; finished ones are read back. Returns measurement rows; writes a page with plots.
 
-    quick: one seed, no search, 20 hypotheses and `val` instead of `test`. Raises SettingsError for an unknown arm.
+    quick: one seed, no search, 20 hypotheses and `val` instead of `test`. search: also each arm of the headline at its
+    own best. Raises SettingsError for an unknown arm.
     """
     for name in arms:
         if name not in ARMS:
@@ -112,13 +113,15 @@ def table2(
             for seed in range(1 if quick else seeds + (2 if name in DECIDING else 0)):
                 trained = train_arm(plan, name, seed, (1.0, 1.0))
                 found.setdefault(name, []).append(_measured(plan, f"{name}-{seed}", str(trained.checkpoint), split))
-        for name in () if quick else (name for name in arms if name in DECIDING):
+        for name in (name for name in arms if name in DECIDING and search and not quick):
             chosen[name] = _search(plan, name)
             for seed in range(seeds + 2):
                 trained = train_arm(plan, name, seed, chosen[name])
                 key = f"{name}-{seed}-{chosen[name][0]:g}-{chosen[name][1]:.3g}"
                 found.setdefault(f"{name}.own", []).append(_measured(plan, key, str(trained.checkpoint), split))
-        rows = measurements(found, split) + _search_rows(plan, chosen, quick) + _coverage_rows(plan, arms)
+        rows = (
+            measurements(found, split) + _search_rows(plan, chosen, search and not quick) + _coverage_rows(plan, arms)
+        )
     write_arms_page(plan.folder / "table2", rows, best_of(found), split)
     leave_table("experiment table2", list(map(cells, rows)), f"objectives on the same verdicts, on {split}")
     return rows
@@ -182,10 +185,10 @@ def _search(plan: Plan, name: str) -> tuple[float, float]:
     return max(trials, key=lambda factors: sum(looks_of(plan, name, 0, factors)))
 
 
-def _search_rows(plan: Plan, chosen: Mapping[str, tuple[float, float]], quick: bool) -> list[dict[str, Any]]:
+def _search_rows(plan: Plan, chosen: Mapping[str, tuple[float, float]], search: bool) -> list[dict[str, Any]]:
     rows = []
     for name, best in chosen.items():
-        searched = not quick and name in DECIDING
+        searched = search and name in DECIDING
         for factors in [(rate, strength) for rate in RATES for strength in STRENGTHS] if searched else [(1.0, 1.0)]:
             for what, gain in zip(("zero_noise", "best20"), looks_of(plan, name, 0, factors)):
                 metric = f"table2.search.{name}.{what}"
