@@ -113,15 +113,14 @@ def table2(
             for seed in range(1 if quick else seeds + (2 if name in DECIDING else 0)):
                 trained = train_arm(plan, name, seed, (1.0, 1.0))
                 found.setdefault(name, []).append(_measured(plan, f"{name}-{seed}", str(trained.checkpoint), split))
-        for name in (name for name in arms if name in DECIDING and search and not quick):
+        search = search and not quick
+        for name in (name for name in arms if name in DECIDING and search):
             chosen[name] = _search(plan, name)
             for seed in range(seeds + 2):
                 trained = train_arm(plan, name, seed, chosen[name])
                 key = f"{name}-{seed}-{chosen[name][0]:g}-{chosen[name][1]:.3g}"
                 found.setdefault(f"{name}.own", []).append(_measured(plan, key, str(trained.checkpoint), split))
-        rows = (
-            measurements(found, split) + _search_rows(plan, chosen, search and not quick) + _coverage_rows(plan, arms)
-        )
+        rows = measurements(found, split) + _search_rows(plan, chosen, search) + _coverage_rows(plan, arms)
     write_arms_page(plan.folder / "table2", rows, best_of(found), split)
     leave_table("experiment table2", list(map(cells, rows)), f"objectives on the same verdicts, on {split}")
     return rows
