@@ -22,6 +22,7 @@ def measured(name: str) -> dict[str, float]:
 SUMMARY: dict[str, Any] = json.loads((RESULTS / "align_summary.json").read_text())
 DEFAULT, LAB = measured("base_default_test.json"), measured("base_lab_test.json")
 OTHERS, SHIPPED = measured("photographs_others_default.json"), measured("photographs_default.json")
+PICTURE = measured("picture_ablation.json")
 COVERAGE, SPEED = measured("coverage_default.json"), measured("render.json")
 OBJECTIVES = {row["metric"]: row for row in json.loads((RESULTS / "table2.json").read_text())["results"]}
 OVER_DPO = OBJECTIVES["table2.over_dpo"]
@@ -97,6 +98,10 @@ DETAILED: dict[str, Callable[[], str]] = {
             f"| {hundredths(WEIGHTS['srcc']['evidence@3'][base])} | `evidence_weights.json` |"
         )
         for base in ("lab", "default", "perturbed")
+    },
+    **{
+        f"picture ablation, {read}": lambda read=read: f"{PICTURE[f'picture.{read}.val_mpjpe_mm']:.1f} mm"
+        for read in ("nothing", "mask", "picture", "gradients")
     },
     "labelled people": lambda: f"{WEIGHTS['people']} labelled `broad` people",
     **{f"coverage {level}": lambda level=level: coverage(level) for level in (50, 80, 95)},
