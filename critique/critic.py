@@ -18,7 +18,7 @@ class Critic(Protocol):
 
     @property
     def name(self) -> str:
-        """Name and version, for example "evidence@3"; verdicts are stored in a folder of this name."""
+        """Name and version, for example "evidence@4"; verdicts are stored in a folder of this name."""
         ...
 
     @property

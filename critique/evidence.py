@@ -124,7 +124,7 @@ class EvidenceCritic:
     """Critic: agreement with the detections, and plausibility. A group takes a few milliseconds."""
 
     settings: EvidenceSettings = field(default_factory=EvidenceSettings)
-    name: str = "evidence@3"
+    name: str = "evidence@4"
     needs_pictures: bool = False
 
     def judge(self, group: DrawnGroup) -> Verdict:

@@ -144,7 +144,7 @@ class Verdict:
     """
 
     group_id: str
-    critic: str  # name and version, for example "evidence@3"
+    critic: str  # name and version, for example "evidence@4"
     scores: NDArray[np.float64]  # (G,) 0-100; NaN = abstained
     statuses: tuple[str, ...]  # (G,) of STATUSES
     comments: tuple[str, ...]  # (G,)

@@ -95,7 +95,7 @@ DETAILED: dict[str, Callable[[], str]] = {
     "SRCC on test": lambda: f"| {hundredths(SUMMARY['critic_quality']['srcc'])} | `align_summary.json` |",
     **{
         f"SRCC, {base}": lambda base=base: (
-            f"| {hundredths(WEIGHTS['srcc']['evidence@3'][base])} | `evidence_weights.json` |"
+            f"| {hundredths(WEIGHTS['srcc']['evidence@4'][base])} | `evidence_weights.json` |"
         )
         for base in ("lab", "default", "perturbed")
     },

@@ -21,7 +21,7 @@ UNITS = {
 
 def distill(
     teacher: Annotated[
-        str, typer.Option(metavar="CRITIC", help="A critic that has judged here, as vlm or evidence@3.")
+        str, typer.Option(metavar="CRITIC", help="A critic that has judged here, as vlm or evidence@4.")
     ],
     settings: SettingsFile = None,
     out: Out = None,

@@ -57,7 +57,7 @@ def labelled(stage: str, *, critic: bool = False) -> Labelled:
 
 
 def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:
-    """The name of a flow run, for example "score default: evidence@3, round 1"."""
+    """The name of a flow run, for example "score default: evidence@4, round 1"."""
     wording = details(parameters, critic)
     if (number := wording.get("round")) is not None:
         wording["round"] = "every round" if number == EVERY else f"round {number}"
@@ -66,7 +66,7 @@ def run_name(stage: str, parameters: Mapping[str, Any], critic: bool) -> str:
 
 
 def run_tags(stage: str, parameters: Mapping[str, Any], critic: bool) -> list[str]:
-    """The same as tags for filtering: "stage:score", "run:default", "critic:evidence@3", "round:1"."""
+    """The same as tags for filtering: "stage:score", "run:default", "critic:evidence@4", "round:1"."""
     wording = {"stage": stage, "run": parameters["settings"].run.name, **details(parameters, critic)}
     return [f"{what}:{value}" for what, value in wording.items()]
 

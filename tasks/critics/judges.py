@@ -86,7 +86,7 @@ def answers_of(store: GroupStore, gen: str, teacher: str) -> dict[str, Verdict]:
 
 
 def named_teacher(store: GroupStore, name: str) -> str:
-    """The stored critic with this name and version, or the only one of this name, as "evidence" for "evidence@3".
+    """The stored critic with this name and version, or the only one of this name, as "evidence" for "evidence@4".
 
     Raises SettingsError if there is none, or more than one.
     """

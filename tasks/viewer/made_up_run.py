@@ -16,7 +16,7 @@ from storage.records import Group, Person, Verdict
 POSES = 60
 """Different bodies; groups are drawn from them."""
 
-CRITICS = ("evidence@3", "scorer@3", "oracle@2")
+CRITICS = ("evidence@4", "scorer@3", "oracle@2")
 _FAULTS = ("left wrist bent past its limit", "silhouette misses the right shin", "no fault stands out", "feet float")
 _SIDE, _CROP = 720, 420.0  # px of a photograph, and of the crop about a person
 

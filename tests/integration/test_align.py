@@ -32,8 +32,8 @@ def contents(store: GroupStore) -> dict:
     for gen in store.gens():
         for shard in store.group_shards(gen):
             found["groups", gen, shard] = store.read_groups(gen, shard)
-        for shard in store.verdict_shards(gen, "evidence@3"):
-            found["verdicts", gen, shard] = store.read_verdicts(gen, "evidence@3", shard)
+        for shard in store.verdict_shards(gen, "evidence@4"):
+            found["verdicts", gen, shard] = store.read_verdicts(gen, "evidence@4", shard)
     return found
 
 

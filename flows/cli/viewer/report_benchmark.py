@@ -44,7 +44,7 @@ def measure_report(people: int = PEOPLE, folder: Path | None = None) -> list[dic
 
 _SUMMARY: dict[str, Any] = {
     "run": "made-up", "settings_sha256": "0" * 64, "differences": [], "images": PEOPLE, "people": PEOPLE,
-    "groups": 2 * PEOPLE, "hypotheses": 2 * PEOPLE * HYPOTHESES, "critic": "evidence@3", "split": "test",
+    "groups": 2 * PEOPLE, "hypotheses": 2 * PEOPLE * HYPOTHESES, "critic": "evidence@4", "split": "test",
     "verdicts": {"scored": 2 * PEOPLE * HYPOTHESES, "abstained": 0}, "stages": {}, "benchmark": {},
     "improvement_percent": {}, "body": "light", "base": "lab", "checkpoint": "policy.safetensors",
 }  # fmt: skip

@@ -42,7 +42,7 @@ def verdict(drawn):
 
 
 def test_the_true_hypothesis_wins(verdict):
-    assert verdict.critic == "evidence@3"
+    assert verdict.critic == "evidence@4"
     assert set(verdict.statuses) == {"ok"}
     assert verdict.scores[0] - np.delete(verdict.scores, 0).max() > 2
     assert verdict.comments[0] == "no plain fault: follows the photograph"

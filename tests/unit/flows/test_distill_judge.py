@@ -37,7 +37,7 @@ def run_with(groups, folder, critic: CriticSection, **given) -> Plan:
 
 
 def asked(plan: Plan, gen: str) -> set[str]:
-    return set(answers_of(plan.store, gen, "evidence@3"))
+    return set(answers_of(plan.store, gen, "evidence@4"))
 
 
 @pytest.mark.slow
@@ -48,15 +48,15 @@ def test_a_cascade_asks_within_its_budget_and_learns_on(groups, tmp_path):
     assert rows == [("cascade", "0")]  # its teacher asks no server
     assert score(plan, "round0")["scored"] == 4 * GROUPS
     first = plan.critic_of("round0")
-    assert len(asked(plan, "round0")) == BUDGET // 2 and plan.store.critics("round0") == sorted([first, "evidence@3"])
+    assert len(asked(plan, "round0")) == BUDGET // 2 and plan.store.critics("round0") == sorted([first, "evidence@4"])
     score(plan, "round1")
     assert len(asked(plan, "round1")) == BUDGET // 2  # what was left
     second = plan.critic_of("round1")
     assert first != second  # the judge learned on, and a verdict's name pins it
-    assert read_judge(judge_file(plan.folder, "round1")).about["teacher"] == "evidence@3"
+    assert read_judge(judge_file(plan.folder, "round1")).about["teacher"] == "evidence@4"
     assert len(read_judge(judge_file(plan.folder, "round1")).about["groups"]) == BUDGET
     for gen, name in (("round0", first), ("round1", second)):
-        teacher = answers_of(plan.store, gen, "evidence@3")
+        teacher = answers_of(plan.store, gen, "evidence@4")
         for group, verdict in plan.store.judged(gen, name):
             own = teacher.get(group.person.group_id)
             assert own is None or np.array_equal(own.scores, verdict.scores)
@@ -64,9 +64,9 @@ def test_a_cascade_asks_within_its_budget_and_learns_on(groups, tmp_path):
     assert [(row["gen"], row["asked"], row["groups"]) for row in savings(plan.folder)] == [
         ("round0", 26, 32), ("round1", 26, 32),
     ]  # fmt: skip
-    assert saving_text(plan.folder).startswith("evidence@3 judged 52 of 64 groups, the small judge the other 12")
+    assert saving_text(plan.folder).startswith("evidence@4 judged 52 of 64 groups, the small judge the other 12")
     told = "\n".join(explained(plan.store, second))
-    assert "teacher: evidence@3" in told and read_judge(judge_file(plan.folder, "round1")).digest in told
+    assert "teacher: evidence@4" in told and read_judge(judge_file(plan.folder, "round1")).digest in told
 
 
 def test_a_second_call_asks_and_learns_nothing(groups, tmp_path):
@@ -87,7 +87,7 @@ def test_too_small_a_budget_is_told(groups, tmp_path):
     )
     with pytest.raises(SettingsError, match=r"budget = 5: the first of 1 rounds .* 5 groups, and a judge needs 24 to"):
         plan.check()
-    with pytest.raises(SettingsError, match=r"evidence@3 teaches too little: 5 judged groups .* a judge needs 16"):
+    with pytest.raises(SettingsError, match=r"evidence@4 teaches too little: 5 judged groups .* a judge needs 16"):
         teach(plan, "round0")
 
 
@@ -99,14 +99,14 @@ def test_a_judge_is_distilled_and_judges(groups, tmp_path):
     path, about = distill_judge.fn(plan.settings, "evidence")
     assert about["groups"] == GROUPS and about["srcc"] > 0.6 and path.stat().st_size == about["bytes"] < 50_000
     kept = read_judge(path)
-    assert kept.about["teacher"] == "evidence@3" and kept.about["held_out"]["srcc"] == about["srcc"]
+    assert kept.about["teacher"] == "evidence@4" and kept.about["held_out"]["srcc"] == about["srcc"]
     with pytest.raises(SettingsError, match=r"\[critic.distilled\] needs the key 'judge'"):
         plan.judged_by("distilled").check()
     own = Plan(plan.settings.model_copy(update={"critic": CriticSection(name="distilled", distilled={"judge": path})}))
     score(own, "round1")
     assert own.critic_name == f"distilled@{kept.digest[:8]}"
     record = GroupStore(plan.store_root).critic_description(own.critic_name)
-    assert record is not None and record["judge"]["teacher"] == "evidence@3"
+    assert record is not None and record["judge"]["teacher"] == "evidence@4"
     json.dumps(record)
 
 

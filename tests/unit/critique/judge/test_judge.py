@@ -99,12 +99,12 @@ def test_pairs_are_counted_by_hand():
 
 
 def test_the_file_is_the_judge(taught, tmp_path):
-    judge = stored(taught.judge, {"teacher": "evidence@3"})
+    judge = stored(taught.judge, {"teacher": "evidence@4"})
     assert len(to_bytes(judge)) < 50_000
     (tmp_path / "judge.safetensors").write_bytes(to_bytes(judge))
     again = read_judge(tmp_path / "judge.safetensors")
     row = lessons(0.0).features[0]
-    assert np.array_equal(again.worths(row), judge.worths(row)) and again.about == {"teacher": "evidence@3"}
+    assert np.array_equal(again.worths(row), judge.worths(row)) and again.about == {"teacher": "evidence@4"}
     assert again.digest == judge.digest == taught.judge.digest
     other = judge.weights.copy()
     other[0, 0] += 0.01

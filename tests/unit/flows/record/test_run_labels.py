@@ -11,12 +11,12 @@ SETTINGS = Settings(run=Run(name="default"))
 @pytest.mark.parametrize(
     ("stage", "given", "critic", "name"),
     [
-        ("score", {"gens": ["round1"]}, True, "score default: evidence@3, round 1"),
-        ("score", {"gens": None, "retry_abstained": False}, True, "score default: evidence@3, every round"),
+        ("score", {"gens": ["round1"]}, True, "score default: evidence@4, round 1"),
+        ("score", {"gens": None, "retry_abstained": False}, True, "score default: evidence@4, every round"),
         ("benchmark", {"round_number": 0, "split": "test"}, False, "benchmark default: test, round 0"),
         ("draw", {"gen": None}, False, "draw default"),
         ("draw", {"gen": "round2"}, False, "draw default: round 2"),
-        ("judge", {"kind": "model", "split": "val"}, True, "judge default: evidence@3, model, val"),
+        ("judge", {"kind": "model", "split": "val"}, True, "judge default: evidence@4, model, val"),
         ("pretrain", {"which": "lab"}, False, "pretrain default: lab"),
     ],
 )
@@ -26,7 +26,7 @@ def test_a_name_says_what_ran(stage, given, critic, name):
 
 def test_tags_say_it_one_by_one():
     given = {"settings": SETTINGS, "gens": ["round1"]}
-    assert run_tags("score", given, critic=True) == ["stage:score", "run:default", "critic:evidence@3", "round:1"]
+    assert run_tags("score", given, critic=True) == ["stage:score", "run:default", "critic:evidence@4", "round:1"]
 
 
 def test_a_critic_that_cannot_be_had_is_called_by_its_name():

@@ -107,7 +107,7 @@ def summary():
         "people": 1197,
         "groups": 2394,
         "hypotheses": 47880,
-        "critic": "evidence@3",
+        "critic": "evidence@4",
         "verdicts": {"scored": 47000, "abstained": 880},
         "stages": {"find people": {"seconds": 64.2, "items": 1280}, "draw": {"seconds": 0.0, "items": 0}},
         "split": "test",
@@ -115,7 +115,7 @@ def summary():
         "improvement_percent": {
             e: {m: change(5.83 + k) for m in names} for k, e in enumerate(errors)
         },
-        "critic_quality": {"srcc": 0.5123, "krcc": 0.3774, "plcc": nan, "critic": "evidence@3", "groups": 489},
+        "critic_quality": {"srcc": 0.5123, "krcc": 0.3774, "plcc": nan, "critic": "evidence@4", "groups": 489},
         "benchmark_extras": {
             when: {"keypoint_px": 7.31, "diversity_mm": 58.2, "spread_mm": 22.4, "people": 489,
                    "detected_percent": 95.5}
@@ -313,7 +313,7 @@ def test_rows_of_the_table(summary):
     }  # fmt: skip
     assert len(rows) == 6 * 3 + 3 + 2 * 2
     assert [row["estimate"] for row in rows[6:18:3]] == [
-        "medoid of the group", "chosen by evidence@3", "mean of the first five of evidence@3",
+        "medoid of the group", "chosen by evidence@4", "mean of the first five of evidence@4",
         "best of the group (oracle)",
     ]  # fmt: skip
     assert rows[22]["improvement"] == "50 %"
@@ -322,8 +322,8 @@ def test_rows_of_the_table(summary):
 
 def test_the_critic_that_chose_is_named_where_the_runs_own_could_not(tmp_path, summary):
     details = {**summary, "critic": "vlm@1234abcd"}
-    assert benchmark_rows(details)[9]["estimate"] == "chosen by evidence@3"
-    assert "chosen by evidence@3" in summary_table_markdown(details)
+    assert benchmark_rows(details)[9]["estimate"] == "chosen by evidence@4"
+    assert "chosen by evidence@4" in summary_table_markdown(details)
     page = Page(write_report(tmp_path, details, [], [], [])).text
     assert "(not the run’s own, vlm@1234abcd: only evidence, scorer and scorenet choose here)" in page
     assert "not the run’s own" not in Page(write_report(tmp_path, summary, [], [], [])).text
@@ -441,7 +441,7 @@ def test_a_frame_that_is_wholly_black_stays_whole(tmp_path):
 
 def test_what_the_monitor_saw(tmp_path, summary):
     def row(gen, correlation, favourite):
-        pair = {"critic": "evidence@3", "monitor": "physics@2"}
+        pair = {"critic": "evidence@4", "monitor": "physics@2"}
         return {"gen": gen, **pair, "groups": 1197.0, "rank_correlation": correlation, "favourite": favourite}
 
     rows = [row("round0", 0.512, 0.743), row("round1", 0.394, 0.661), row("round2", nan, nan)]
@@ -458,6 +458,6 @@ def test_what_the_monitor_saw(tmp_path, summary):
 def test_the_report_says_what_the_rewards_knew(summary):
     """Without an audit that is said; with one its verdict is shown; an oracle is named as such."""
     first, second = leakage_text(summary)
-    assert "evidence@3, which sees no ground truth" in first and "was not audited" in second
+    assert "evidence@4, which sees no ground truth" in first and "was not audited" in second
     told = leakage_text({**summary, "critic": "oracle@1", "audit": "LEAK: a and b share 3 subjects."})
     assert "THE GROUND TRUTH" in told[0] and told[1].endswith("LEAK: a and b share 3 subjects.")

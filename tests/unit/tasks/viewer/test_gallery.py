@@ -32,13 +32,13 @@ def store(drawn, tmp_path_factory):
     for name, groups in shards.items():
         store.write_groups("round0", name, groups)
         verdicts = [make_verdict(group, scores=[10, 40, 30, 20]) for group in groups]
-        verdicts = [replace(one, critic="evidence@3", comments=("Left Wrist", "b", "c", "d")) for one in verdicts]
-        store.write_verdicts("round0", "evidence@3", "r", name, verdicts)
+        verdicts = [replace(one, critic="evidence@4", comments=("Left Wrist", "b", "c", "d")) for one in verdicts]
+        store.write_verdicts("round0", "evidence@4", "r", name, verdicts)
     again = Verdict(
-        drawn[2].person.group_id, "evidence@3", np.array([NAN, 70, NAN, 50]),
+        drawn[2].person.group_id, "evidence@4", np.array([NAN, 70, NAN, 50]),
         ("abstained", "ok", "abstained", "ok"), ("blind", "toes", "blind", "heels"),
     )  # fmt: skip
-    store.add_verdicts("round0", "evidence@3", "r", "free-0000", [again])
+    store.add_verdicts("round0", "evidence@4", "r", "free-0000", [again])
     truth = [
         Verdict(
             group.person.group_id, "oracle@2", np.array([40.0, 10, 20, 30]), ("ok",) * 4,
@@ -70,7 +70,7 @@ def test_columns_are_those_of_the_records(found, drawn):
 
 
 def test_the_newest_verdict_counts(found, drawn):
-    evidence, row = found.critics["evidence@3"], found.place("round0", drawn[2].person.group_id)
+    evidence, row = found.critics["evidence@4"], found.place("round0", drawn[2].person.group_id)
     assert evidence.mean[row] == 60 and evidence.best[row] == 70 and evidence.spread[row] == 10
     assert evidence.favourite[row] == 1 and evidence.status[row] == MIXED
     assert evidence.words[row].as_py() == "blind · toes · blind · heels"
@@ -104,14 +104,14 @@ def test_a_damaged_file_is_named(store, tmp_path, drawn):
     ("asked", "expected"),
     [
         ({}, [0, 1, 2]),
-        ({"sort": "mean", "critic": "evidence@3", "descending": True}, [0, 1, 2]),
+        ({"sort": "mean", "critic": "evidence@4", "descending": True}, [0, 1, 2]),
         ({"sort": "best_error"}, [1, 2, 0]),  # what is not known comes last
         ({"sort": "best_error", "descending": True}, [1, 2, 0]),
         ({"dataset": "wild"}, [1, 2]),
         ({"sort": "dataset", "descending": True}, [1, 2, 0]),
         ({"sort": "photo"}, [1, 2, 0]),
-        ({"sort": "status", "critic": "evidence@3"}, [1, 2, 0]),
-        ({"status": MIXED, "critic": "evidence@3"}, [0]),
+        ({"sort": "status", "critic": "evidence@4"}, [1, 2, 0]),
+        ({"status": MIXED, "critic": "evidence@4"}, [0]),
         ({"status": "not judged", "critic": "oracle@2"}, [0]),
         ({"words": "LEFT wrist"}, [1, 2]),
         ({"words": "wrist street_1"}, [2]),
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_named(store, tmp_path, drawn):
         ({"tag": "limb_alignment"}, [1, 2]),
         ({"tag": "foot_contact"}, [0]),
         ({"tag": "scale"}, []),
-        ({"critic": "evidence@3", "limits": {"mean": (30.0, None)}}, [0]),
+        ({"critic": "evidence@4", "limits": {"mean": (30.0, None)}}, [0]),
         ({"limits": {"error": (None, 100.0)}}, [1, 2]),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_dataset_is_the_beginning_of_a_shard():
 
 
 def test_two_critics_on_the_same_meshes(found, drawn):
-    a, b = Side(found, "round0", "evidence@3"), Side(found, "round0", "oracle@2")
+    a, b = Side(found, "round0", "evidence@4"), Side(found, "round0", "oracle@2")
     both = compared(a, b)
     assert both["same_meshes"] and len(both["groups"]) == 2 and both["same_favourite"] == 0
     first = both["groups"][0]
@@ -164,12 +164,12 @@ def test_two_critics_on_the_same_meshes(found, drawn):
     with pytest.raises(ComparisonError, match="no critic"):
         compared(a, Side(found, "round0", "nobody"))
     with pytest.raises(ComparisonError, match="no group"):
-        compared(a, Side(found, "round9", "evidence@3"))
+        compared(a, Side(found, "round9", "evidence@4"))
 
 
 def test_two_runs_are_matched_by_people(found, store):
     other = gallery(store)
-    both = compared(Side(found, "round0", "evidence@3"), Side(other, "round0", "evidence@3"))
+    both = compared(Side(found, "round0", "evidence@4"), Side(other, "round0", "evidence@4"))
     assert not both["same_meshes"] and [one["change"] for one in both["groups"]] == [0, 0, 0]
     assert "correlation" not in both["groups"][0]
 

@@ -28,10 +28,10 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("viewer") / "made-up"
     store = make_run(folder, 12, hypotheses=HYPOTHESES, shard=8)
     (folder / "stages.json").write_text(json.dumps({"find people": {"seconds": 3.5, "items": 12}}))
-    verdict = store.read_verdicts("round0", "evidence@3", "street-0000")[0]
+    verdict = store.read_verdicts("round0", "evidence@4", "street-0000")[0]
     told = Reply('{"image_2": {"score": 1}}', "ok", "stop", "some-model", 900, 40, 1.5, 1, tuple(range(HYPOTHESES)))
     store.add_verdicts(
-        "round0", "evidence@3", "again", "street-0000", [replace(verdict, replies=(told,), rules=("r1",))]
+        "round0", "evidence@4", "again", "street-0000", [replace(verdict, replies=(told,), rules=("r1",))]
     )
     return ViewedRun(folder)
 
@@ -62,13 +62,13 @@ def test_the_page_and_its_scripts_come_from_here(client):
 def test_what_the_run_holds(client):
     (found,) = client.get("/api/run").json()
     assert found["groups"] == 12 and found["hypotheses"] == 12 * HYPOTHESES and found["datasets"] == {"street": 12}
-    assert set(found["critics"]) == {"evidence@3", "oracle@2", "scorer@3"}
-    assert found["critics"]["evidence@3"]["statuses"] == {"ok": 12}
+    assert set(found["critics"]) == {"evidence@4", "oracle@2", "scorer@3"}
+    assert found["critics"]["evidence@4"]["statuses"] == {"ok": 12}
     assert {"mean", "disagreement", "error"} <= set(found["sorts"])
 
 
 def test_pages_of_the_gallery_follow_one_another(client):
-    question = {"critic": "evidence@3", "sort": "-mean"}
+    question = {"critic": "evidence@4", "sort": "-mean"}
     whole = client.get("/api/groups", params=question).json()
     means = [row["mean"] for row in whole["rows"]]
     assert whole["matched"] == 12 and means == sorted(means, reverse=True)
@@ -87,7 +87,7 @@ def test_pages_of_the_gallery_follow_one_another(client):
         ("/api/groups?min.mean=many", 400, "give a number"),
         ("/api/groups?run=3", 404, "count them from 0"),
         ("/api/group/0/round0/nobody", 404, "no group nobody"),
-        ("/api/compare?a=0,round0,evidence@3&b=7", 400, "no side"),
+        ("/api/compare?a=0,round0,evidence@4&b=7", 400, "no side"),
         ("/api/picture/0/round0/{id}/front/99", 404, "5 hypotheses"),
         ("/api/picture/0/round0/{id}/below/0", 404, "no view"),
     ],
@@ -101,7 +101,7 @@ def test_the_page_of_a_group(client, group):
     found = client.get(f"/api/group/{place(group)}").json()
     assert found["photo"] == "street_00000.jpg" and not found["photo_is_there"]
     assert len(found["hypotheses"]) == HYPOTHESES and found["hypotheses"][0]["zero_start"]
-    evidence = found["critics"]["evidence@3"]
+    evidence = found["critics"]["evidence@4"]
     assert sum(evidence["ranks"]) == 15 and sum(evidence["advantages"]) == pytest.approx(0, abs=1e-3)
     assert evidence["answers"][0]["text"].startswith("{") and evidence["rules"] == [{"id": "r1", "text": None}]
     assert found["critics"]["oracle@2"]["comments"][0] == f"{found['hypotheses'][0]['error']:.1f} mm from the truth"

@@ -178,12 +178,12 @@ def test_a_link_opens_a_hypothesis_with_its_meshes(page, address):
 
 
 def test_runs_and_critics_are_compared(page, address):
-    page.goto(f"{address}#compare?a=0,round0,evidence@3&b=0,round0,scorer@3")
+    page.goto(f"{address}#compare?a=0,round0,evidence@4&b=0,round0,scorer@3")
     page.wait_for_selector("tbody tr")
     assert "rank correlation" in page.inner_text("main") and page.locator(".plot2 circle").count() > 100
     page.keyboard.press("x")
     page.wait_for_function("() => location.hash.includes('a=0%2Cround0%2Cscorer')")
-    page.goto(f"{address}#compare?a=0,round0,evidence@3&b=1,round0,evidence@3")
+    page.goto(f"{address}#compare?a=0,round0,evidence@4&b=1,round0,evidence@4")
     page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 8")
     page.click("tbody tr button >> nth=0")  # both favourites, with the photograph, as one picture to keep
     page.wait_for_function("() => document.querySelector('.strip-row img')?.naturalWidth > 1900")
