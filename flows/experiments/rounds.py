@@ -26,16 +26,15 @@ from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError
 from tasks.training import Trained, train_settings
 
-PAIRS = {
-    "objective": "pairwise", "beta": 15.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 10,
-    "centre_residuals": False,
-}  # fmt: skip
-"""DPO on the same verdicts: the i-th best of a group of 20 against the i-th worst, so that it sees as many hypotheses.
-Strength and pull (none, as published) were chosen on `val`, as those of the group objective were."""
+PAIRS = {"objective": "pairwise", "beta": 5.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 5}
+"""DPO: the i-th best of a group against the i-th worst, five pairs. Its strength was chosen on `val`; as published
+there is no pull to the reference."""
+
+DPO = {"preset": "studio", "overrides": PAIRS | {"centre_residuals": False}}
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "group": {},
-    "dpo": {"train": {"overrides": PAIRS}, "align": {"later": {"overrides": PAIRS}}},
+    "dpo": {"train": DPO, "align": {"later": {"overrides": DPO["overrides"]}}},
     "scorer": {"critic": {"name": "scorer"}},
     "oracle": {"critic": {"name": "oracle"}},
     "shuffled": {"critic": {"name": "shuffled"}},

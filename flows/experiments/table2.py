@@ -16,7 +16,7 @@ from prefect import flow
 
 from flows.cli.measurements import cells
 from flows.experiments.coverage import observed
-from flows.experiments.rounds import changed
+from flows.experiments.rounds import PAIRS, changed
 from flows.find_people import find_people
 from flows.record.run_labels import labelled
 from flows.sample_groups import sample_groups
@@ -30,9 +30,6 @@ from tasks.run.plan import Plan
 from tasks.run.settings import Settings, SettingsError, Train, validate
 from tasks.sampling import model
 from tasks.training import Trained, train_round
-
-PAIRS = {"objective": "pairwise", "beta": 5.0, "kappa_per_beta": 0.0, "pairs": "top_bottom", "top_k": 5}
-"""DPO, with the strength that was chosen on `val`; as published there is no pull to the reference."""
 
 NARROWING = {"objective": "nft", "kappa_per_beta": 0.1, "centre_residuals": True}
 """The objective of `group` before it kept the policy's spread."""
