@@ -12,9 +12,10 @@
 #   make docs                   the pages alone, into site/
 #   make audit                  known faults of the dependencies, and sbom.json; needs the network
 #   make picture                README's picture, drawn anew with the default base
+#   make curves                 the curves of docs/results.md, drawn anew from the committed results
 
 .DEFAULT_GOAL := help
-.PHONY: help setup align test test-long smoke quick coverage lint docs audit picture clean
+.PHONY: help setup align test test-long smoke quick coverage lint docs audit picture curves clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -87,6 +88,9 @@ audit:
 
 picture: $(INSTALLED)
 	$(BIN)/python deploy/pictures/make_group.py deploy/pictures/group.jpg $(ARGS)
+
+curves: $(INSTALLED)
+	$(BIN)/python deploy/pictures/make_curves.py docs/pictures
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage site

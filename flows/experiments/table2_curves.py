@@ -77,7 +77,7 @@ def _over_verdicts(plan: Plan, name: str, seeds: int) -> list[dict[str, Any]]:
     groups = [one for shard in plan.store.group_shards(gen) for one in plan.store.hypotheses_of(gen, shard)]
     gains = {len(groups): [looks_of(plan, name, seed, (1.0, 1.0)) for seed in range(seeds)]}
     for part in PARTS:
-        count = len(groups) // part
+        count = max(len(groups) // part, 1)
         gains[count] = [
             kept_gain(_from_some(plan, name, at_random(groups, count, seed, gen), seed)) for seed in range(seeds)
         ]

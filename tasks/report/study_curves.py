@@ -126,5 +126,5 @@ def over_rounds(rounds: Sequence[Mapping[str, Any]]) -> Figure:
         offset = end
     axes.set_xlabel("training step, rounds one after another")
     axes.set_ylabel("less MPJPE on val than the base, %")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
     return figure

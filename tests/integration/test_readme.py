@@ -56,6 +56,9 @@ STUDIES = [
     "hmr-align experiment alignment --seeds 3 --json alignment.json",
     "hmr-align experiment rounds --settings deploy/settings/rounds.toml --seeds 3 --json rounds.json",
     "hmr-align experiment table2 --settings deploy/settings/table2.toml --quick --json table2_quick.json",
+    "hmr-align experiment table2 --settings deploy/settings/table2.toml --curves --seeds 3 --json table2_curves.json",
+    "hmr-align experiment table2 --settings deploy/settings/table2.toml --images photos --witness lite.tflite "
+    "--seeds 3 --json table2_photographs.json",
     "hmr-align pretrain lab --name lab-again",
     "hmr-align bench sampler --rounds 7 --json sampler_speed.json",
     "hmr-align bench render --json render.json",
@@ -139,6 +142,8 @@ def mine(programs, tmp_path) -> Programs:
     """`hmr-align` with tiny settings, beside a folder of photographs."""
     make_folder(tmp_path / "photos", large=False)
     shutil.copy(tmp_path / "photos" / "rotated.jpg", tmp_path / "me.jpg")
+    # stands for the user's file of the same family
+    (tmp_path / "lite.tflite").symlink_to(ROOT / "hmr" / "assets" / "pose_landmark_heavy.tflite")
     (tmp_path / "people.json").write_text('{"two.png": 2, "coffee.png": 0}')
     tiny = tmp_path / "tiny.toml"
     pretraining = "lab = 60\nbroad = 40\n[pretrain]\nsteps = 4\nbatch = 16\nundrawn = 60\n"

@@ -30,8 +30,8 @@ def test_rows_worked_by_hand(tmp_path):
     steps = steps_of("group", "evidence", "scorer", looks(tmp_path))
     assert [row["metric"] for row in steps] == [f"table2.watched.group.step{step}" for step in (0, 40, 80)]
     last = {name: steps[-1][name] for name in ("value", "own", "critic", "monitor", "zero_noise", "best20")}
-    words = {"critic": "evidence", "monitor": "scorer"}
-    assert last == {"value": 52.0, "own": 70.0, **words, "zero_noise": pytest.approx(10), "best20": pytest.approx(5)}
+    gains = {"zero_noise": pytest.approx(10), "best20": pytest.approx(5)}
+    assert last == {"value": 52.0, "own": 70.0, "critic": "evidence", "monitor": "scorer", **gains}
     assert steps_of("group_scorer", "evidence", "evidence", looks(tmp_path))[0]["critic"] == "scorer"
 
 
