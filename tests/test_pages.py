@@ -131,6 +131,22 @@ def test_the_table_of_objectives_is_that_of_the_file(arm):
     assert f"| {' | '.join(cells)} | {OBJECTIVES[f'table2.{arm}.best100']['value']:.1f} |" in RESULTS_PAGE
 
 
+def test_curves_and_photographs_of_objectives_are_those_of_the_files():
+    page = " ".join(RESULTS_PAGE.split())
+    curves = {row["metric"]: row for row in json.loads((RESULTS / "table2_curves.json").read_text())["results"]}
+    few, *_, whole = sorted({row["groups"] for row in curves.values() if "groups" in row})[1:]
+    gained = [f"{curves[f'table2.verdicts.{arm}.{count}.best20']['value']:.1f}" for arm in ("group", "dpo_5")
+              for count in (few, whole)]  # fmt: skip
+    assert "ours {} against {} %, DPO on five pairs {} against {} %".format(*gained) in page and f"{few}, both" in page
+    seen = {row["metric"]: row for row in json.loads((RESULTS / "table2_photographs.json").read_text())["results"]}
+    assert f"the {seen['table2.photographs.people']['value']:.0f} people of the twelve shipped" in page
+    for metric in ("witness_px", "witness_iou", "heavy_px"):
+        for arm in ("group", "dpo_5"):
+            row = seen[f"table2.photographs.{arm}.{metric}"]
+            change = f"{row['better_percent']:.1f} % [{row['low']:.1f}, {row['high']:.1f}]".replace("-0.0 %", "0.0 %")
+            assert change in page, (metric, arm)
+
+
 def test_speed_of_overlays_is_that_of_the_file():
     rows = json.loads((RESULTS / "render.json").read_text())["results"]
     ratio = {row["metric"].removeprefix("render."): row["ratio"] for row in rows}
