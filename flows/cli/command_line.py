@@ -267,7 +267,7 @@ def sample(
     checkpoint: Checkpoint = None,
     body: Body = None,
     hypotheses: Hypotheses = None,
-    temperature: Annotated[float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [4]")] = None,
+    temperature: Annotated[float | None, typer.Option(metavar="TAU", help="1 = the model's own spread. [2]")] = None,
     record: Record = False,
 ) -> None:
     """Find the people in photographs and sample a group of hypotheses for each.

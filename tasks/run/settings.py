@@ -153,7 +153,7 @@ class Sample(Section):
 
     hypotheses: Hypotheses = 20  # in one group
     steps: Annotated[int, Field(ge=2, le=1000)] | None = None  # network calls of the sampler; None = the model's own
-    temperature: Temperature = 4.0  # scales the noise after the first call; 1 = the model's own spread
+    temperature: Temperature = 2.0  # scales the noise after the first call; 1 = the model's own spread
     temperature_spread: Spread = 1.0  # each hypothesis: temperature / this to temperature * this; 1 = all alike
     device: Device = "auto"  # where networks run; auto = a GPU if there is one
     precision: Precision = "float32"  # of the networks; seeds and samples stay float32
@@ -310,7 +310,7 @@ class Train(Section):
     """One round of fine-tuning; what is unset comes from the preset."""
 
     preset: Literal["studio", "keep_spread", "stable", "paper_eq6", "released_dgpo", "adhmr_dpo", "sft_best_of_g"] = (
-        "studio"
+        "keep_spread"
     )
     steps: Count | None = None
     groups_per_step: Count | None = None

@@ -71,7 +71,7 @@ def test_an_arm_changes_what_it_names_and_nothing_else():
         assert training.steps == steps and training.overrides["objective"] == "pairwise"
         assert training.overrides["kappa_per_beta"] == 0.0 and training.overrides["centre_residuals"] is False
         assert training.overrides["share_noise"] is False
-    alike = {"run": {"name", "seed"}, "overlay": {"groups_shown"}, "train": {"overrides"}, "align": {"later"}}
+    alike = {"run": {"name", "seed"}, "overlay": {"groups_shown"}, "train": {"overrides", "preset"}, "align": {"later"}}
     assert dpo.model_dump(exclude=alike) == settings.model_dump(exclude=alike)
 
 

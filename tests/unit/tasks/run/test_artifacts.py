@@ -10,7 +10,7 @@ from tasks.run.artifacts import key_of, leave_table
 
 
 def test_keys():
-    assert key_of("Verdicts round0 evidence@4") == "verdicts-round0-evidence-3"
+    assert key_of("Verdicts round0 evidence@4") == "verdicts-round0-evidence-4"
     assert key_of("find people in übung_1/2") == "find-people-in-bung-1-2"
 
 
