@@ -62,6 +62,8 @@ DEPLOYMENTS = (
     Deployment("flows.experiments.rounds.rounds"),
     Deployment("flows.experiments.rounds.rounds_parts"),
     Deployment("flows.experiments.table2.table2"),
+    Deployment("flows.experiments.table2_curves.table2_curves"),
+    Deployment("flows.experiments.table2_photographs.table2_photographs"),
     Deployment("flows.experiments.coverage.spread_coverage"),
     Deployment("flows.experiments.detector.detector"),
     Deployment("flows.experiments.people.people_found"),
