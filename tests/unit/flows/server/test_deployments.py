@@ -15,7 +15,7 @@ import flows
 from flows.server.deployments import DEPLOYMENTS, Deployment
 
 ROOT = Path(__file__).parents[4]
-ASKED = {"folder": "/photographs", "counts": "/counts.json"}
+ASKED = {"witness": "/models/lite.tflite", "folder": "/photographs", "counts": "/counts.json"}
 """Values of the parameters that have no default."""
 
 
