@@ -32,7 +32,7 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: 
     if count <= 1:
         yield from map(work, jobs)
         return
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare)
+    pool = _pool(count)
     try:
         running: deque[Future[Result]] = deque()
         for job in jobs:
@@ -48,6 +48,22 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: 
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def apart(work: Callable[[Job], Result], job: Job) -> Result:
+    """`work(job)`, done in a process of its own, as by `in_processes`.
+
+    Raises ProcessDiedError if that process ends without a result; what `work` raises is passed on.
+    """
+    with _pool(1) as pool:
+        try:
+            return pool.submit(work, job).result()
+        except BrokenProcessPool:
+            raise ProcessDiedError("the process of this one job ended before it was done") from None
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare)
 
 
 def end_with_parent() -> None:

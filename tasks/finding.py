@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hmr.detection.photograph import PhotographError, read_photograph
-from hmr.processes import in_processes
+from hmr.processes import ProcessDiedError, apart, in_processes
 from storage.finished_file import read_again, write_text
 from storage.group_store import GroupStore
 from storage.image_list import Image, ImageList, image_of, updated
@@ -147,16 +147,23 @@ def find_shard(
 
 
 def _looked_at(jobs: list["_Photograph"], died: Deaths, processes: int) -> Iterator[tuple["_Photograph", Looked]]:
-    """Each photograph and what was found. One that a process has died on several times is left out.
+    """Each photograph and what was found. One that kills processes is left out.
 
-    After a death they are looked at one by one, so that the next one tells which photograph it was.
+    After a death they are looked at one by one, so that the next one tells which photograph it was; after several, one
+    that is suspected is looked at in a process of its own.
     """
     reasons = {job.image_id: why for job in jobs if (why := died.quarantined(job.image_id))}
     wanted = [job for job in jobs if job.image_id not in reasons]
     if died.counts or processes == 1:
         for job in wanted:
             died.begin([job.image_id])
-            yield job, _look(job)
+            try:
+                looked = apart(_look, job) if died.suspected(job.image_id) else _look(job)
+            except ProcessDiedError:
+                died.convict(job.image_id)
+                reasons[job.image_id] = died.quarantined(job.image_id) or ""
+                continue
+            yield job, looked
             died.end(job.image_id)
     else:
         died.begin(job.image_id for job in wanted)

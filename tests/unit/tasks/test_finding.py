@@ -1,5 +1,6 @@
 """Photographs over several looks: what is new is done, what has changed is done again, what went is left out."""
 
+import os
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ from storage.group_store import GroupStore
 from tasks.finding import Listed, find_shard, list_photographs
 from tasks.groups.image_search import Source
 from tasks.photographs import save_scenes
+from tasks.run.deadly_items import MOST, deaths
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +117,23 @@ def test_a_lost_note_is_written_again_and_nobody_is_found_twice(folder, tmp_path
     assert names(store) == ["a"] and note.read_text() == "[]"
 
 
-def test_a_photograph_on_which_the_process_dies_is_left_out_with_the_reason(folder, tmp_path, scenes, monkeypatch):
-    store = tmp_path / "run" / "store"
-    shutil.copy(scenes[0], folder / "a.png")
-    shutil.copy(scenes[1], folder / "deadly.png")
+CRASHES = """
+import os
+from PIL import Image
+opened = Image.open
+def opens(file, *args, **given):
+    if hasattr(file, "getvalue") and file.getvalue().endswith(b"deadly"):
+        os._exit(9)
+    return opened(file, *args, **given)
+Image.open = opens
+"""
+
+
+def test_a_photograph_on_which_processes_die_is_left_out_with_the_reason(folder, tmp_path, scenes, monkeypatch):
+    """Of two that are suspected one kills a process of its own too; the other was there when power was lost."""
+    store, innocent = tmp_path / "run" / "store", folder / "a.png"
+    shutil.copy(scenes[0], innocent)
+    (folder / "deadly.png").write_bytes(scenes[1].read_bytes() + b"deadly")
     people_in = tasks.finding.people_in
 
     def dies(path, *args, **given):
@@ -127,10 +142,16 @@ def test_a_photograph_on_which_the_process_dies_is_left_out_with_the_reason(fold
         return people_in(path, *args, **given)
 
     monkeypatch.setattr(tasks.finding, "people_in", dies)
-    for _ in range(5):
+    for _ in range(MOST):
         with pytest.raises(SystemExit):
             look(folder, store)
-    (shard,) = look(folder, store).shards
-    assert names(store) == ["a"]
+    (shard,) = list_photographs.fn([Source(folder, thorough=False)], folder, store, 2).shards
+    begun = tmp_path / "run" / "skipped" / f"{shard.name}.begun"
+    for _ in range(MOST):
+        deaths(begun).begin(image_id for path, image_id in shard.photographs if path == innocent)
+    (tmp_path / "crashes").mkdir()
+    (tmp_path / "crashes" / "sitecustomize.py").write_text(CRASHES)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'crashes'}:{os.environ.get('PYTHONPATH', '')}")
     ((name, why),) = find_shard.fn(shard, store, None, 1.25).skipped
-    assert name == "deadly.png" and "the process died 5 times" in why
+    assert names(store) == ["a"] and name == "deadly.png" and "the process died 6 times" in why
+    assert find_shard.fn(shard, store, None, 1.25).skipped == ((name, why),)

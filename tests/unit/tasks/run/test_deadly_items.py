@@ -1,4 +1,4 @@
-"""What a process died on is left out after some deaths, with the reason; the others are done."""
+"""What a process died on is tried alone after some deaths, and left out with the reason if that kills it too."""
 
 from tasks.run.deadly_items import MOST, deaths
 
@@ -7,15 +7,21 @@ def test_a_process_that_dies_again_and_again(tmp_path):
     file = tmp_path / "note.json"
     for count in range(MOST):
         died = deaths(file)
-        assert died.quarantined("bad") is None and died.counts.get("bad", 0) == count
+        assert not died.suspected("bad") and died.counts.get("bad", 0) == count
         died.begin(["good"])
         died.end("good")
         died.begin(["bad"])  # and here it dies
     died = deaths(file)
-    assert "died 5 times" in (died.quarantined("bad") or "") and str(file) in (died.quarantined("bad") or "")
-    assert died.quarantined("good") is None
+    assert died.suspected("bad") and not died.suspected("good") and died.quarantined("bad") is None
+    died.begin(["bad"])  # and the machine loses power once more: that convicts nobody
+    died = deaths(file)
+    assert died.suspected("bad") and died.quarantined("bad") is None
+    died.convict("bad")
+    died = deaths(file)
+    assert "died 6 times" in (died.quarantined("bad") or "") and str(file) in (died.quarantined("bad") or "")
+    assert died.quarantined("good") is None and not died.suspected("bad")
     died.end_all()
-    assert deaths(file).counts == {"bad": MOST}  # it stays out
+    assert deaths(file).counts == {"bad": MOST + 1}  # it stays out
 
 
 def test_one_death_is_forgotten_when_all_goes_well(tmp_path):
