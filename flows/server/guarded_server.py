@@ -3,6 +3,9 @@
 Prefect asks for the key and a CSRF token, but accepts any Host header. A page that is open in the user's browser could
 therefore reach it under another host name (DNS rebinding). The filter (`Doorkeeper`) admits only requests for this
 exact address that do not come from a page of another site: see `admits`, for pages and websockets.
+
+Prefect's pages hold code that asks hosts of others (statistics of use, pictures). Its pages are sent with a policy that
+lets a browser load and ask nothing but this server: see `page_policy`.
 """
 
 import os
@@ -25,7 +28,17 @@ const key = decodeURIComponent(location.hash.slice(1));
 if (key) localStorage.setItem("prefect-password", btoa(key));
 location.replace("/");
 </script>"""
-_NO_FRAMES = [(b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-ancestors 'none'")]
+
+
+def page_policy(place: str) -> str:
+    """The Content-Security-Policy of all pages of the server at `place`, host:port: no other host, no foreign frame.
+
+    Inline code and `eval` are Prefect's own pages' need. Links that a user follows lead anywhere.
+    """
+    return (
+        f"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://{place} data: blob:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
 
 
 def admits(headers: Mapping[str, str], place: str) -> bool:
@@ -42,13 +55,15 @@ def admits(headers: Mapping[str, str], place: str) -> bool:
 
 
 class Doorkeeper:
-    """An ASGI application that passes on requests that `admits` accepts, and forbids its pages in frames of other
-    sites.
-    """
+    """An ASGI application that passes on requests that `admits` accepts, and sends all pages with `page_policy`."""
 
     def __init__(self, inside: Application, place: str, home: Path | None = None) -> None:
         """home: our server's folder, which says what reports are published."""
         self.inside, self.place, self.home = inside, place, home
+        policy = page_policy(place).encode()
+        self.headers = [
+            (b"x-frame-options", b"DENY"), (b"content-security-policy", policy), (b"referrer-policy", b"same-origin"),
+        ]  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -56,26 +71,33 @@ class Doorkeeper:
         if not admits(_headers(scope), self.place):
             return await self._refuse(scope, receive, send)
         if scope["type"] == "http" and scope["path"] == ENTER:
-            return await _reply(send, 200, b"text/html; charset=utf-8", _ENTER_PAGE)
+            return await self._reply(send, 200, b"text/html; charset=utf-8", _ENTER_PAGE)
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             page = page_at(scope["path"], self.home) if self.home else None
             if page is None:
-                return await _reply(send, 404, b"text/plain; charset=utf-8", b"There is no such report.\n")
-            return await _reply(send, 200, b"text/html; charset=utf-8", page, HEADERS)
+                return await self._reply(send, 404, b"text/plain; charset=utf-8", b"There is no such report.\n")
+            return await self._reply(send, 200, b"text/html; charset=utf-8", page, HEADERS)
 
-        async def unframed(message: MutableMapping[str, Any]) -> None:
+        async def guarded(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_NO_FRAMES]
+                message["headers"] = [*message.get("headers", ()), *self.headers]
             await send(message)
 
-        return await self.inside(scope, receive, unframed)
+        return await self.inside(scope, receive, guarded)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
             return await send({"type": "websocket.close", "code": 1008})
         details = f"Only pages and programs of this machine are answered here. Open http://{self.place}\n"
-        return await _reply(send, 403, b"text/plain; charset=utf-8", details.encode())
+        return await self._reply(send, 403, b"text/plain; charset=utf-8", details.encode())
+
+    async def _reply(
+        self, send: Send, status: int, kind: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *self.headers, *more]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -84,12 +106,6 @@ def _headers(scope: Scope) -> dict[str, str]:
     for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]):
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return joined
-
-
-async def _reply(send: Send, status: int, kind: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *_NO_FRAMES, *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def main() -> None:

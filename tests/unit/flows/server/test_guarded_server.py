@@ -13,8 +13,9 @@ import pytest
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
+from flows.cli.viewer.view_benchmark import browser_flags, browser_path
 from flows.record.dead_runs import TAG
-from flows.server.guarded_server import admits
+from flows.server.guarded_server import ENTER, admits, page_policy
 from flows.server.server import Server, client_environment, prefect_server, server_home, shell_variables
 from flows.server.server_key import key_file, server_key
 
@@ -174,6 +175,42 @@ def test_the_page_that_logs_in_stores_the_key_and_is_not_kept(server):
     assert server_key(server_home()) not in page
     settings = json.loads(ask(server, "GET", "/ui-settings")[2])
     assert (settings["auth"], settings["csrf_enabled"], settings["api_url"]) == ("BASIC", True, server.api_url)
+
+
+ASK = """async (places) => {
+  const refused = [];
+  document.addEventListener("securitypolicyviolation", (event) => refused.push(new URL(event.blockedURI).href));
+  const quiet = (work) => work().then(() => "", () => "");
+  for (const place of places) await quiet(() => fetch(place));
+  for (const place of places) await quiet(() => new Promise((done, failed) => {
+    const picture = new Image(); picture.onload = done; picture.onerror = failed; picture.src = place;
+  }));
+  const own = (await fetch("/api/health")).status;
+  return [own, refused];
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/", "/v2/"])
+def test_its_pages_ask_no_other_host(server, path):
+    """As headers, and as Chromium obeys them: Prefect's page comes up, and code in it reaches this server alone."""
+    status, details, _ = ask(server, "GET", path)
+    assert status == 200 and details["content-security-policy"] == page_policy(urlsplit(server.url).netloc)
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
+        page, asked, said = browser.new_page(), [], []
+        page.on("requestfinished", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(f"{server.url}{ENTER}#{server_key(server_home())}")
+        page.goto(f"{server.url}{path}")
+        page.wait_for_load_state("networkidle")
+        assert page.locator("#app, #root").inner_text()  # the page is there, with its code and styles
+        own, refused = page.evaluate(ASK, [f"{EVIL}/a", f"{server.url}/ico/favicon-32x32.png"])
+        browser.close()
+    assert own == 200 and refused == [f"{EVIL}/a", f"{EVIL}/a"]  # by fetch and as a picture
+    assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(server.url).netloc}
+    assert not [one for one in said if "Content Security Policy" in one and urlsplit(server.url).netloc in one]
 
 
 @pytest.mark.slow
