@@ -4,7 +4,6 @@ A newer version may score everything ten points lower and change nothing: traini
 group. So two versions are compared by rank correlation inside groups, and by which hypothesis is the first choice.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,44 +65,46 @@ def group_drift(older: Verdict, newer: Verdict) -> GroupDrift | None:
     )
 
 
-def drift(pairs: Sequence[tuple[Verdict, Verdict]]) -> tuple[Drift, list[GroupDrift]]:
-    """What changed in all groups, and in each, the largest loss first. pairs: (older, newer) verdict on each group."""
-    found = [one for one in (group_drift(*pair) for pair in pairs) if one is not None]
-    correlations = [one.correlation for one in found if not np.isnan(one.correlation)]
-    whole = Drift(
-        groups=len(pairs),
-        uncomparable=len(pairs) - len(found),
-        correlation=_mean(correlations),
-        lowest_correlation=min(correlations, default=float("nan")),
-        changed=_mean([float(one.changed) for one in found]),
-        changed_by_chance=_mean([1 - 1 / one.hypotheses for one in found]),
-        loss=_mean([one.loss for one in found]),
-        shift=_mean([one.shift for one in found]),
-        abstained_before=sum(int(np.isnan(older.scores).sum()) for older, _ in pairs),
-        abstained_after=sum(int(np.isnan(newer.scores).sum()) for _, newer in pairs),
-    )
-    return whole, sorted(found, key=lambda one: (-one.loss, one.group_id))
+class DriftSum:
+    """What changed in the groups seen so far; its memory does not grow with them."""
 
+    def __init__(self) -> None:
+        self._groups = self._comparable = self._correlated = 0
+        self._correlation = self._changed = self._by_chance = self._loss = self._shift = 0.0
+        self._lowest = float("nan")
+        self._abstained = [0, 0]
 
-def unsureness_of(
-    group_ids: Sequence[str], scores: NDArray[np.floating], errors: NDArray[np.floating]
-) -> dict[str, float]:
-    """How unsure the first choice of each group is, points: its standard error, if known, less its lead over the
-    second.
+    def add(self, older: Verdict, newer: Verdict, found: GroupDrift | None) -> None:
+        """Count the verdicts on one more group, and what `group_drift` says changed in it."""
+        self._groups += 1
+        for k, verdict in enumerate((older, newer)):
+            self._abstained[k] += int(np.isnan(verdict.scores).sum())
+        if found is None:
+            return
+        self._comparable += 1
+        self._changed += found.changed
+        self._by_chance += 1 - 1 / found.hypotheses
+        self._loss += found.loss
+        self._shift += found.shift
+        if not np.isnan(found.correlation):
+            self._correlated += 1
+            self._correlation += found.correlation
+            self._lowest = float(np.fmin(self._lowest, found.correlation))
 
-    Infinite if fewer than two hypotheses have a score: then nothing is known. One row a hypothesis, those of a group
-    one after the other; NaN is a score that is missing or an error that is not known.
-    """
-    if not len(group_ids):
-        return {}
-    keys = np.array(group_ids)
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(keys)]))
-    judged = np.bincount(group, ~np.isnan(scores), len(starts))
-    order = np.lexsort((-scores, group))  # of each group the best first; NaN comes last
-    best, second = order[starts], order[np.minimum(starts + 1, len(keys) - 1)]
-    found = np.nan_to_num(errors[best]) - (scores[best] - scores[second])
-    return dict(zip(keys[starts].tolist(), np.where(judged < 2, np.inf, found).tolist()))
+    def whole(self) -> Drift:
+        """What changed in all of them."""
+        return Drift(
+            groups=self._groups,
+            uncomparable=self._groups - self._comparable,
+            correlation=_mean(self._correlation, self._correlated),
+            lowest_correlation=self._lowest,
+            changed=_mean(self._changed, self._comparable),
+            changed_by_chance=_mean(self._by_chance, self._comparable),
+            loss=_mean(self._loss, self._comparable),
+            shift=_mean(self._shift, self._comparable),
+            abstained_before=self._abstained[0],
+            abstained_after=self._abstained[1],
+        )
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -113,5 +114,5 @@ def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) ->
     return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _mean(total: float, count: int) -> float:
+    return total / count if count else float("nan")

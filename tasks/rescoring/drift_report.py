@@ -5,7 +5,6 @@ The page needs no other file and no network. Comments of critics come from outsi
 
 import json
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -17,7 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 
 from critique.critic import Sight
-from critique.drift import Drift, GroupDrift, drift
+from critique.drift import Drift, DriftSum, GroupDrift, group_drift
 from hmr.detection.photograph import PhotographError
 from storage.finished_file import write_text
 from storage.group_store import GroupStore
@@ -79,32 +78,30 @@ def folder_of(run: Path, critic: str) -> Path:
 def compare_versions(store: GroupStore, critic: str, against: str, worst: int) -> DriftReport | None:
     """Hold all verdicts of a critic against those of another one; None if no group was judged by both.
 
-    worst: how many groups with the largest loss are named.
+    One shard is in memory at a time. worst: how many groups with the largest loss are named.
     """
-    pairs: dict[str, list[tuple[Verdict, Verdict]]] = defaultdict(list)
-    places: dict[tuple[str, str], tuple[str, Verdict, Verdict]] = {}
+    all_, gens, largest = DriftSum(), dict[str, DriftSum](), list[Disagreement]()
+    order = {gen: place for place, gen in enumerate(store.gens())}
     for gen in store.gens():
         for shard in sorted({*store.verdict_shards(gen, critic)} & {*store.verdict_shards(gen, against)}):
-            older = {verdict.group_id: verdict for verdict in store.read_verdicts(gen, against, shard)}
+            before = {verdict.group_id: verdict for verdict in store.read_verdicts(gen, against, shard)}
             for newer in store.read_verdicts(gen, critic, shard):
-                if (before := older.get(newer.group_id)) is not None:
-                    pairs[gen].append((before, newer))
-                    places[gen, newer.group_id] = (shard, before, newer)
-    if not pairs:
+                if (older := before.get(newer.group_id)) is None:
+                    continue
+                found = group_drift(older, newer)
+                for sum_ in (all_, gens.setdefault(gen, DriftSum())):
+                    sum_.add(older, newer, found)
+                if found and found.changed:
+                    largest.append(Disagreement(gen, shard, found, older, newer))
+            largest = sorted(largest, key=lambda one: (-one.drift.loss, order[one.gen], one.drift.group_id))[:worst]
+    if not gens:
         return None
-    found = {gen: drift(own) for gen, own in pairs.items()}
-    ranked = sorted(((one, gen) for gen, (_, each) in found.items() for one in each), key=lambda one: -one[0].loss)
     return DriftReport(
         critic=critic,
         against=against,
-        whole=drift([pair for own in pairs.values() for pair in own])[0],
-        gens={gen: whole for gen, (whole, _) in found.items()},
-        worst=tuple(
-            Disagreement(gen, shard, one, older, newer)
-            for one, gen in ranked[:worst]
-            if one.changed
-            for shard, older, newer in [places[gen, one.group_id]]
-        ),
+        whole=all_.whole(),
+        gens={gen: sum_.whole() for gen, sum_ in gens.items()},
+        worst=tuple(largest),
     )
 
 
