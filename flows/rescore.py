@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from prefect import flow
 from prefect.states import Completed
 
@@ -28,7 +29,7 @@ from tasks.benchmarking import benchmark_model, compare, look_at, table
 from tasks.critics.pending import NotJudged, reasons_text, unjudged
 from tasks.critics.remembering import newest_memory
 from tasks.report.report_tables import estimate_names
-from tasks.rescoring.chosen_groups import Choice, choose, lacking_in
+from tasks.rescoring.chosen_groups import Choice, Portion, choose, lacking_in
 from tasks.rescoring.drift_report import (
     PAGE,
     DriftReport,
@@ -128,7 +129,7 @@ def judge(plan: Plan, choice: Choice) -> dict[str, Any]:
             score_shard.submit(
                 portion.shard, portion.gen, settings.run.name, plan.store_root, plan.body_path, settings.critic,
                 settings.overlay, settings.run.seed, plan.truth, False, settings.run.processes_of_shard,
-                frozenset(portion.sizes),
+                None if portion.places is None else tuple(portion.places.tolist()),
             )
             for portion in choice.portions
         ]  # fmt: skip
@@ -149,11 +150,17 @@ def judge(plan: Plan, choice: Choice) -> dict[str, Any]:
 
 def judged_of(plan: Plan, choice: Choice) -> dict[str, int]:
     """The counts of the chosen groups from the store, after the judging ended early."""
-    left = {key for gen in plan.store.gens() for one in lacking_in(plan.store, gen, choice.critic) for key in one.sizes}
-    sizes = {key: size for portion in choice.portions for key, size in portion.sizes.items()}
-    waiting = [size for key, size in sizes.items() if key in left]
-    scored = sum(sizes.values()) - sum(waiting)
-    return {"scored": scored, "abstained": 0, "pending": sum(waiting), "failed_groups": len(waiting)}
+    left: dict[tuple[str, str], Portion] = {}
+    for gen in {portion.gen for portion in choice.portions}:
+        left |= {(gen, one.shard): one for one in lacking_in(plan.store, gen, choice.critic)}
+    waiting, hypotheses = [], 0
+    for portion in choice.portions:
+        hypotheses += int(portion.sizes.sum())
+        if (lacking := left.get((portion.gen, portion.shard))) is not None:
+            still = np.isin(portion.all_places, lacking.all_places)
+            waiting += portion.sizes[still].tolist()
+    pending = sum(waiting)
+    return {"scored": hypotheses - pending, "abstained": 0, "pending": pending, "failed_groups": len(waiting)}
 
 
 def capped(plan: Plan) -> Settings:

@@ -15,8 +15,8 @@ judged is a row with a status and a NULL score. Writing a shard again with equal
 not count); with other content it is an error. An empty shard is a shard; a table without rows has no file. Rows of a
 photograph that has since changed or been removed stay in the files, but no method returns them.
 
-Lists, counts and the writing of verdicts read only manifests, and two small columns of `groups` for which groups there
-are: a critic that judges again reads only the meshes that it needs.
+Lists, counts, plans and the writing of verdicts read only manifests (see `storage.shard_notes`), and two small columns
+of `groups` for which groups there are: a critic that judges again reads only the meshes that it needs.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
 
@@ -26,18 +26,21 @@ Source: the layout and its measurements are our own.
 import hashlib
 import json
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from storage.entries import StoredShard, natural
 from storage.finished_file import read_again
@@ -57,8 +60,20 @@ from storage.rows import (
     verdicts_of_rows,
 )
 from storage.schema import TABLES, StoreError, decode, decode_part, encode, open_table
+from storage.shard_notes import (
+    COVERS,
+    ORDER,
+    PENDING,
+    PLACES,
+    notes_of_groups,
+    notes_of_verdicts,
+    order_of,
+    sizes_noted,
+    unsure_noted,
+)
+from storage.unsureness import unsureness
 
-__all__ = ["GroupStore", "StoreError", "VerdictSummary"]
+__all__ = ["GroupStore", "Lacking", "StoreError", "VerdictSummary"]
 
 # Which tables are committed together, and the folders under each that have a manifest of their own.
 _SETS = {
@@ -68,9 +83,9 @@ _SETS = {
 }
 
 
-_ORDER, _PENDING, _COVERS = "order", "pending", "covers"
-"""Notes in manifests. Of groups: a digest of which there are. Of verdicts: how many have a temporary fault, and whether
-merged parts cover all groups."""
+T = TypeVar("T")
+
+_AT_ONCE = 8  # files of which a list reads columns at once
 
 
 class VerdictSummary(NamedTuple):
@@ -82,6 +97,13 @@ class VerdictSummary(NamedTuple):
     statuses: dict[str, int]  # by status, 'ok' too; only those that occur
 
 
+class Lacking(NamedTuple):
+    """Groups of a shard that a critic has not judged."""
+
+    sizes: NDArray[np.int64]  # hypotheses of each
+    places: NDArray[np.int64] | None  # among the groups of the shard, see `group_ids`; None = all of them
+
+
 class _Part(NamedTuple):
     """One file of verdicts on a shard, or on some groups of it."""
 
@@ -91,6 +113,15 @@ class _Part(NamedTuple):
     manifest: Manifest
     final: bool  # by the manifest, all its verdicts are final
     covers: bool  # it has a verdict on every group of the shard
+    noted: Mapping[str, Any]  # in the manifest
+
+    def places(self, order: str | None, groups: int) -> NDArray[np.int64] | None:
+        """The places of the judged groups, if the manifest knows them for groups in this order."""
+        if order is None or self.noted.get(ORDER) != order:
+            return None
+        if self.covers:
+            return np.arange(groups)
+        return np.array(self.noted[PLACES], np.int64) if PLACES in self.noted else None
 
 
 @dataclass(frozen=True)
@@ -150,7 +181,7 @@ class GroupStore:
             self._meshes.write(mesh)
         stored = [replace(group, person=images.as_stored(group.person)) for group in groups]
         drawn = {group.person.group_id: len(group) for group in groups}
-        self._write(self._groups(gen), shard, rows_of_groups(stored), {_ORDER: _order(drawn)})
+        self._write(self._groups(gen), shard, rows_of_groups(stored), notes_of_groups(drawn))
 
     def gens(self) -> list[str]:
         """The generations that have groups."""
@@ -251,7 +282,7 @@ class GroupStore:
         """
         self._check_names(gen, critic, shard, verdicts)
         judged = {verdict.group_id: len(verdict.scores) for verdict in verdicts}
-        if len(judged) < len(verdicts) or self._order_of(gen, shard) != _order(judged):
+        if len(judged) < len(verdicts) or self._order_of(gen, shard) != order_of(judged):
             drawn = list(self._drawn(gen, shard).items())
             judged = [(verdict.group_id, len(verdict.scores)) for verdict in verdicts]
             counts = (len(drawn), len(judged))
@@ -261,7 +292,7 @@ class GroupStore:
                 f"(first unlike: {unlike[0]} drawn, {unlike[1]} judged); give one verdict per group in "
                 "the groups' order, and one score per hypothesis (NaN for one that was not judged)"
             )
-        self._write_verdicts(self._scores(critic, gen, run), shard, verdicts)
+        self._write_verdicts(gen, critic, run, shard, shard, verdicts, {})
 
     def add_verdicts(self, gen: str, critic: str, run: str, shard: str, verdicts: Sequence[Verdict]) -> None:
         """Add a critic's verdicts on some groups of a shard; they replace its earlier ones on these groups.
@@ -269,9 +300,9 @@ class GroupStore:
         Raises StoreError if a verdict is of another critic, of no group of the shard, or has another number of
         hypotheses.
         """
-        manifest, judged = self._scores(critic, gen, run), {one.group_id: len(one.scores) for one in verdicts}
-        taken = manifest.numbered(shard)
-        if not taken and self._order_of(gen, shard) == _order(judged):
+        judged = {one.group_id: len(one.scores) for one in verdicts}
+        taken = self._scores(critic, gen, run).numbered(shard)
+        if not taken and self._order_of(gen, shard) == order_of(judged):
             self.write_verdicts(gen, critic, run, shard, verdicts)
             return
         self._check_names(gen, critic, shard, verdicts)
@@ -284,7 +315,10 @@ class GroupStore:
                 )
         if verdicts:
             numbers = [int(name.removeprefix(f"{shard}+")) for name in taken if name != shard]
-            self._write_verdicts(manifest, f"{shard}+{max(numbers, default=0) + 1}", verdicts)
+            place = {key: k for k, key in enumerate(drawn)}
+            of_shard = {ORDER: order_of(drawn), PLACES: [place[verdict.group_id] for verdict in verdicts]}
+            name = f"{shard}+{max(numbers, default=0) + 1}"
+            self._write_verdicts(gen, critic, run, shard, name, verdicts, of_shard)
 
     def describe_critic(self, critic: str, about: Mapping[str, Any]) -> None:
         """Write what a critic's name and version stand for, beside its verdicts; replaces an earlier description."""
@@ -330,10 +364,10 @@ class GroupStore:
     def _noted_order(self, gen: str, shard: str) -> str | None:
         """The digest of the groups' order in the manifest; None in older manifests."""
         found = self._groups(gen).find(shard)
-        return found.noted.get(_ORDER) if found else None
+        return found.noted.get(ORDER) if found else None
 
     def _order_of(self, gen: str, shard: str) -> str:
-        return self._noted_order(gen, shard) or _order(self._drawn(gen, shard))
+        return self._noted_order(gen, shard) or order_of(self._drawn(gen, shard))
 
     def critics(self, gen: str) -> list[str]:
         """The critics that have judged groups of a generation."""
@@ -363,22 +397,64 @@ class GroupStore:
 
     def lacking(self, gen: str, critic: str) -> list[str]:
         """The shards with groups that this critic has not judged yet."""
-        parts, all_shown = self.parts(gen, critic), not self.images.exceptions
+        parts, hidden = self.parts(gen, critic), self.images.shards_with_hidden
         return [
             shard
             for shard in self.group_shards(gen)
-            if (all_shown and shard not in parts)
+            if (shard not in parts and shard not in hidden)
             or self._unjudged(gen, shard, parts.get(shard, ()))
             or (shard not in parts and not self._drawn(gen, shard))
         ]
 
-    def lacking_groups(self, gen: str, critic: str) -> dict[str, dict[str, int]]:
-        """For each shard of `lacking`, the groups of `unjudged` and how many hypotheses each has."""
-        parts, found = self.parts(gen, critic), {}
-        for shard in self.lacking(gen, critic):
-            sizes, own = self.hypotheses_of(gen, shard), parts.get(shard)
-            found[shard] = {key: sizes[key] for key in self._unjudged(gen, shard, own)} if own else sizes
-        return found
+    def lacking_groups(self, gen: str, critic: str) -> dict[str, Lacking]:
+        """For each shard of `lacking`, which groups they are and how many hypotheses each has.
+
+        Of a shard that this program wrote only the manifests are read, unless photographs of it are gone.
+        """
+        parts, images = self.parts(gen, critic), self.images
+        found: dict[str, Lacking | None] = {}
+        for shard, stored in self._groups(gen).shards().items():
+            if shard not in images.emptied:
+                whole = shard not in images.shards_with_hidden
+                found[shard] = _lacking_by_notes(stored.noted, parts.get(shard, ())) if whole else None
+
+        def read(shard: str) -> Lacking:
+            drawn, open_ids = self._drawn(gen, shard), set(self._unjudged(gen, shard, parts.get(shard, ())))
+            places = np.array([k for k, key in enumerate(drawn) if key in open_ids], np.int64)
+            sizes = np.array(list(drawn.values()), np.int64)
+            return Lacking(sizes[places], None if len(places) == len(sizes) else places)
+
+        found |= _at_once(read, [shard for shard, one in found.items() if one is None])
+        return {
+            shard: one
+            for shard, one in found.items()
+            if one and (len(one.sizes) or (shard not in parts and one.places is None))
+        }
+
+    def unsureness(self, gen: str, critic: str, lacking: Mapping[str, Lacking]) -> dict[str, NDArray[np.float32]]:
+        """How unsure a critic's newest first choice was in each of these groups of shards, points.
+
+        Infinite for groups that it has not judged. See `storage.unsureness`.
+        """
+        parts, drawn = self.parts(gen, critic), self._groups(gen).shards()
+        found = {
+            shard: _unsure_by_notes(drawn[shard].noted, parts.get(shard, ()), one) for shard, one in lacking.items()
+        }
+
+        def read(shard: str) -> NDArray[np.float32]:
+            rows = self.verdict_columns(gen, critic, shard, "group_id", "score", "uncertainty")
+            runs = [(key, len(list(same))) for key, same in groupby(rows["group_id"].to_pylist())]
+            scores, errors = (rows[name].to_numpy() for name in ("score", "uncertainty"))  # NULL becomes NaN
+            each = unsureness(np.array([size for _, size in runs], np.int64), scores, errors)
+            known = dict(zip((key for key, _ in runs), each.tolist()))
+            own = np.array([known.get(key, np.inf) for key in self._drawn(gen, shard)], np.float32)
+            return own if (places := lacking[shard].places) is None else own[places]
+
+        return found | _at_once(read, [shard for shard, one in found.items() if one is None])
+
+    def group_ids(self, gen: str, shard: str) -> list[str]:
+        """The groups of a shard as its file has them, those of removed photographs too."""
+        return list(self._drawn(gen, shard))
 
     def unjudged(self, gen: str, critic: str, shard: str) -> list[str]:
         """Groups of a shard without a verdict, or whose newest one is a temporary fault, as in older stores.
@@ -432,10 +508,11 @@ class GroupStore:
         )
         verdicts = self._verdicts(gen, critic, shard, parts)
         number = max(int(name.rpartition("+")[2]) for name in manifest.numbered(shard) if name != shard) + 1
-        noted = {
-            _PENDING: sum(verdict.pending for verdict in verdicts),
-            _COVERS: len(verdicts) == len(self._drawn(gen, shard)),
-        }
+        drawn = self._drawn(gen, shard)
+        place = {key: k for k, key in enumerate(drawn)}
+        places = [place[verdict.group_id] for verdict in verdicts]
+        of_shard = {ORDER: order_of(drawn), PLACES: places, COVERS: len(places) == len(drawn)}
+        noted = notes_of_verdicts(verdicts) | of_shard
         self._write(manifest, f"{shard}+{number}", rows_of_verdicts(verdicts), noted, parts[0].written_ns)
         return manifest
 
@@ -450,9 +527,18 @@ class GroupStore:
         """
         return [path for manifest in self.manifests() for path in manifest.sweep(damaged)]
 
-    def _write_verdicts(self, manifest: Manifest, name: str, verdicts: Sequence[Verdict]) -> None:
-        pending = sum(verdict.pending for verdict in verdicts)
-        self._write(manifest, name, rows_of_verdicts(verdicts), {_PENDING: pending})
+    def _write_verdicts(
+        self, gen: str, critic: str, run: str, shard: str, name: str, verdicts: Sequence[Verdict], noted: dict[str, Any]
+    ) -> None:
+        """Commit verdicts on groups of a shard under a name, as the critic's newest on them.
+
+        Their time is later than that of all others on the shard, also where the clock of those that wrote them is ahead
+        of ours: otherwise these would count as the older ones.
+        """
+        manifest, tables = self._scores(critic, gen, run), rows_of_verdicts(verdicts)
+        newest = max((part.written_ns for part in self._parts_of(gen, critic, shard)), default=0)
+        noted = notes_of_verdicts(verdicts) | noted
+        self._write(manifest, name, tables, noted, max(time.time_ns(), newest + 1))
 
     def _write(
         self,
@@ -587,13 +673,47 @@ def _read_rows(manifest: Manifest, table: str, shard: str, start: int, stop: int
     return decode_part(file, touched, TABLES[table])[start - begins[touched[0]] : stop - begins[touched[0]]]
 
 
-def notes_of(tables: Mapping[str, pa.Table]) -> dict[str, Any]:
-    """What the writer of these tables notes in the manifest."""
-    if "groups" in tables:
-        return {_ORDER: _order(_sizes(tables["groups"]))}
-    if "scores" in tables:
-        return {_PENDING: sum(one.pending for one in verdicts_of_rows(tables["scores"], tables["replies"], ""))}
-    return {}
+def _lacking_by_notes(noted: Mapping[str, Any], parts: Sequence[_Part]) -> Lacking | None:
+    """Which groups of a shard have no verdict, by manifests alone; None if they do not tell. `parts`: newest first."""
+    sizes = sizes_noted(noted)
+    if sizes is None:
+        return None
+    lacks = np.ones(len(sizes), bool)
+    for part in parts:
+        if not part.final:
+            return None
+        if part.covers:
+            return Lacking(sizes[:0], np.empty(0, np.int64))
+        places = part.places(noted.get(ORDER), len(sizes))
+        if places is None:
+            return None
+        lacks[places] = False
+    return Lacking(sizes, None) if lacks.all() else Lacking(sizes[lacks], np.flatnonzero(lacks))
+
+
+def _unsure_by_notes(noted: Mapping[str, Any], parts: Sequence[_Part], wanted: Lacking) -> NDArray[np.float32] | None:
+    """How unsure the first choices in some groups of a shard are, by manifests alone; None if they do not tell."""
+    if not parts:
+        return np.full(len(wanted.sizes), np.inf, np.float32)
+    sizes = sizes_noted(noted)
+    if sizes is None:
+        return None
+    found, known = np.full(len(sizes), np.inf, np.float32), np.zeros(len(sizes), bool)
+    for part in parts:
+        places, unsure = part.places(noted.get(ORDER), len(sizes)), unsure_noted(part.noted)
+        if places is None or unsure is None or len(places) != len(unsure):
+            return None
+        new = ~known[places]
+        found[places[new]], known[places] = unsure[new], True
+        if part.covers:
+            break
+    return found if wanted.places is None else found[wanted.places]
+
+
+def _at_once(read: Callable[[str], T], shards: Sequence[str]) -> dict[str, T]:
+    """What is read of many shards, several at a time, in their order."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(shards, pool.map(read, shards)))
 
 
 def _verdicts_in(part: _Part, critic: str) -> list[Verdict]:
@@ -611,7 +731,7 @@ def _drawn_again(part: _Part, gen: str) -> StoreError:
 def _part(run: str, name: str, of: str, manifest: Manifest, shard: StoredShard) -> _Part:
     """of: the shard whose groups the file is about."""
     noted = shard.noted
-    return _Part(shard.written_ns, run, name, manifest, noted.get(_PENDING) == 0, noted.get(_COVERS, name == of))
+    return _Part(shard.written_ns, run, name, manifest, noted.get(PENDING) == 0, noted.get(COVERS, name == of), noted)
 
 
 def _whole(name: str) -> str:
@@ -619,17 +739,12 @@ def _whole(name: str) -> str:
     return re.sub(r"\+[0-9]+$", "", name) if "+" in name else name
 
 
-def _order(drawn: Mapping[str, int]) -> str:
-    """A digest of which groups a shard has, in their order, and how many hypotheses each."""
-    return hashlib.sha256(json.dumps(list(drawn.items())).encode()).hexdigest()[:32]
-
-
 @lru_cache(maxsize=64)
 def _groups_in(path: Place, order: str) -> dict[str, int]:
     """Groups of a file and their sizes, from two small columns, checked against the digest in the manifest."""
     table = _columns_of(path, ["group_id", "hypotheses"])
     drawn = _sizes(table)
-    if _order(drawn) != order:
+    if order_of(drawn) != order:
         raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")
     return drawn
 

@@ -70,6 +70,11 @@ class ImageList:
         """Shards whose photographs have all changed or gone."""
         return {image.shard for image in self.images} - {image.shard for image in self.images if image.present}
 
+    @cached_property
+    def shards_with_hidden(self) -> Set[str]:
+        """Shards with photographs that have changed or gone."""
+        return {image.shard for image in self.exceptions.values() if not image.present}
+
     def holds(self, group_id: str) -> bool:
         """Whether a person's photograph is unchanged; true for photographs that are not in the list."""
         image = self.exceptions.get(image_of(group_id))

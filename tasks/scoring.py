@@ -119,14 +119,14 @@ def score_shard(
     truth: Errors | None = None,
     retry_abstained: bool = False,
     processes: int = 1,
-    only: frozenset[str] | None = None,
+    only: tuple[int, ...] | None = None,
 ) -> dict[str, int]:
     """Have the groups of a shard judged that have no verdict (of those in `only`, if given), and commit the verdicts.
 
     If a temporary fault kept a group from being judged, it is pending: no verdict is stored, and the next run tries
-    again. `retry_abstained` also judges groups again whose answers could not be read. `only`: ids of groups; no other
-    one is judged. Returns how many hypotheses were `scored`, `abstained` on and `pending`, and how many groups have no
-    score because of a fault (`failed_groups`).
+    again. `retry_abstained` also judges groups again whose answers could not be read. `only`: places of groups in the
+    shard, see `GroupStore.group_ids`; no other one is judged. Returns how many hypotheses were `scored`, `abstained` on
+    and `pending`, and how many groups have no score because of a fault (`failed_groups`).
     """
     store, folder = GroupStore(store_root), store_root.parent
     critic = make_critic(settings, seed, truth, folder, retry_abstained, gen)
@@ -136,9 +136,12 @@ def score_shard(
     open_ids = set(store.unjudged(gen, name, shard))
     if retry_abstained:
         open_ids |= {group_id for group_id, verdict in kept.items() if not UNREADABLE.isdisjoint(verdict.statuses)}
+    chosen = None
     if only is not None:
-        open_ids &= only
-    if open_ids or (not judged and only is None):
+        ids = store.group_ids(gen, shard)
+        chosen = {ids[place] for place in only}
+        open_ids &= chosen
+    if open_ids or (not judged and chosen is None):
         store.describe_critic(name, about(critic, settings, folder))
         asked = [group for group in store.read_groups(gen, shard) if group.person.group_id in open_ids]
         with slot(VLM, settings.asks_server and bool(asked)):
@@ -152,9 +155,9 @@ def score_shard(
         if fault := scale_fault(kept.values()):
             log.warning("%s: %s", name, fault)
     sizes = store.hypotheses_of(gen, shard)
-    if only is not None:
-        sizes = {key: size for key, size in sizes.items() if key in only}
-        kept = {key: verdict for key, verdict in kept.items() if key in only}
+    if chosen is not None:
+        sizes = {key: size for key, size in sizes.items() if key in chosen}
+        kept = {key: verdict for key, verdict in kept.items() if key in chosen}
     return counts_of(sizes, kept)
 
 

@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from storage.entries import Reading, StoredFile, StoredShard, entry_of
-from storage.group_store import GroupStore, notes_of
+from storage.group_store import GroupStore
 from storage.local_log import LocalLog
 from storage.manifest import Manifest, opened
 from storage.remote_path import Place, write_whole
 from storage.rows import content_digest, earlier_content_digest, groups_of_rows, people_of_rows, rows_of_people
 from storage.schema import TABLES, Encoded, StoreError, blocks_of, decode, encode
+from storage.shard_notes import notes_of
 
 __all__ = ["QUARANTINE", "Mended", "repair"]
 
@@ -217,7 +218,7 @@ def _take_away(root: Place, manifest: Manifest, tables: list[str], name: str) ->
 def _strays(root: Place, manifest: Manifest) -> Iterator[Mended]:
     grace = 0.0 if isinstance(manifest.log, LocalLog) else _GRACE
     with manifest.log.alone():
-        for path in manifest.strays(time.time() - grace):
+        for path in manifest.strays(grace):
             if path.suffix == ".parquet":
                 _set_aside(root, path)
                 yield Mended(str(path), "belongs to no shard: set aside", "")

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage.group_store import GroupStore, notes_of
+from storage.group_store import GroupStore
 from storage.records import Verdict
 from storage.rows import rows_of_groups, rows_of_verdicts
+from storage.shard_notes import notes_of
 from storage.upkeep.store_benchmark import HYPOTHESES, made_up
 from tasks.rescoring.chosen_groups import choose
 from tasks.run.settings import Settings
@@ -96,7 +97,7 @@ def make_store(root: Path, shards: int) -> None:
         named = {"groups": _named(groups["groups"], k), **empty}
         store._write(store._groups(GEN), shard, named, notes_of(named))
         judged = {name: _named(table, k) for name, table in verdicts.items()}
-        store._write(store._scores(OLDER, GEN, "run"), shard, judged, {"pending": 0})
+        store._write(store._scores(OLDER, GEN, "run"), shard, judged, notes_of(judged))
 
 
 def _named(table: pa.Table, shard: int) -> pa.Table:

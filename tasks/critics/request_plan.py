@@ -60,9 +60,8 @@ def lacking_groups(store: GroupStore, critic: str) -> Counter[int]:
     """How many groups of each size have no verdict of a critic, over all generations."""
     found: Counter[int] = Counter()
     for gen in store.gens():
-        for shard in store.lacking(gen, critic):
-            sizes = store.hypotheses_of(gen, shard)
-            found.update(sizes[group_id] for group_id in store.unjudged(gen, critic, shard))
+        for lacking in store.lacking_groups(gen, critic).values():
+            found.update(lacking.sizes.tolist())
     return found
 
 

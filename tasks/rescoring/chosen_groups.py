@@ -1,30 +1,48 @@
 """Which groups are judged again: those that lack a verdict of the critic, in an order, within a budget.
 
-Nothing is sent and no mesh is read: groups and verdicts are counted from manifests and small columns.
+Nothing is sent and no mesh is read: groups and verdicts are counted from manifests, so that a plan for millions of
+groups takes seconds. Names of groups are read only for a pattern that is about them.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from critique.drift import unsureness_of
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
 from critique.endpoint.cache import Spent, read_ledger
 from critique.memory.memory import Memory
 from critique.vlm.cost import Estimate, estimate
 from critique.vlm.vlm_critic import name_of
 from critique.vlm.vlm_settings import VlmSettings
-from storage.group_store import GroupStore
+from storage.group_store import GroupStore, Lacking
 from tasks.critics.remembering import memory_of
 from tasks.run.settings import Settings, SettingsError, validate
 
+_AT_ONCE = 8  # shards of which names are read at once
+
 
 class Portion(NamedTuple):
-    """Groups of one shard, and how many hypotheses each has."""
+    """Groups of one shard."""
 
     gen: str
     shard: str
-    sizes: dict[str, int]
+    sizes: NDArray[np.int64]  # hypotheses of each
+    places: NDArray[np.int64] | None = None  # among the groups of the shard; None = all of them
+
+    def only(self, which: NDArray) -> "Portion":
+        """Some of the groups: their indices among these, or a mask."""
+        return self._replace(sizes=self.sizes[which], places=self.all_places[which])
+
+    @property
+    def all_places(self) -> NDArray[np.int64]:
+        """The places, also of all groups."""
+        return np.arange(len(self.sizes)) if self.places is None else self.places
 
 
 class Remote(NamedTuple):
@@ -68,7 +86,7 @@ class Choice(NamedTuple):
 
     def rows(self) -> list[dict[str, str]]:
         """The plan as a table."""
-        hypotheses = sum(sum(portion.sizes.values()) for portion in self.portions)
+        hypotheses = sum(int(portion.sizes.sum()) for portion in self.portions)
         rows = [
             ("critic", self.critic),
             ("compared with", self.against or "nobody: no other version has judged here"),
@@ -105,11 +123,10 @@ def choose(settings: Settings, critic: str, store: GroupStore) -> Choice:
     gens = store.gens()[::-1]
     against = compared_with(store, critic, how.against)
     whole = [portion for gen in gens for portion in lacking_in(store, gen, critic)]
-    wanted = [chosen for portion in whole if (chosen := _matching(portion, how.where)).sizes]
-    if how.order == "uncertain" and against is not None:
-        wanted = most_unsure_first(store, wanted, against)
+    wanted = matching(store, whole, how.where)
+    order = most_unsure_first(store, wanted, against) if how.order == "uncertain" and against is not None else None
     prices = {size: remote.money_of_group(size) for size in sizes_of(wanted)} if remote else {}
-    portions = within(wanted, prices, how.budget, how.groups)
+    portions = within(wanted, prices, how.budget, how.groups, order)
     return Choice(
         critic=critic,
         against=against,
@@ -158,54 +175,84 @@ def compared_with(store: GroupStore, critic: str, named: str | None = None) -> s
 
 def lacking_in(store: GroupStore, gen: str, critic: str) -> list[Portion]:
     """The groups of a generation without a verdict of a critic, the newest shard first."""
-    return [Portion(gen, *found) for found in reversed(store.lacking_groups(gen, critic).items())]
+    found = store.lacking_groups(gen, critic)
+    return [Portion(gen, shard, *lacking) for shard, lacking in reversed(found.items()) if len(lacking.sizes)]
 
 
-def most_unsure_first(store: GroupStore, portions: Sequence[Portion], critic: str) -> list[Portion]:
-    """The same groups, those first about which another critic was least sure; groups that it has not judged lead.
+def matching(store: GroupStore, portions: Sequence[Portion], where: str) -> list[Portion]:
+    """The groups whose "<generation>/<group id>" matches a pattern."""
+    known = {gen: matches_all(gen, where) for gen in {portion.gen for portion in portions}}
 
-    Neighbours of one shard stay together, so a shard may come in several portions.
+    def kept(portion: Portion) -> Portion:
+        if (all_or_none := known[portion.gen]) is not None:
+            return portion if all_or_none else portion.only(np.array([], np.int64))
+        ids = store.group_ids(portion.gen, portion.shard)
+        mask = np.array([fnmatchcase(f"{portion.gen}/{ids[place]}", where) for place in portion.all_places], bool)
+        return portion if mask.all() else portion.only(mask)
+
+    if None in known.values():
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(kept, portions))
+    else:
+        found = map(kept, portions)
+    return [portion for portion in found if len(portion.sizes)]
+
+
+def matches_all(gen: str, where: str) -> bool | None:
+    """Whether a pattern takes all groups of a generation, or none of them; None if that is a matter of their names."""
+    if where.endswith("*") and fnmatchcase(f"{gen}/", where):  # then whatever follows the slash matches too
+        return True
+    plain = re.split(r"[*?[]", where, maxsplit=1)[0]
+    begin = f"{gen}/"
+    return None if begin.startswith(plain) or plain.startswith(begin) else False
+
+
+def most_unsure_first(store: GroupStore, portions: Sequence[Portion], critic: str) -> Int[np.ndarray, " group"]:
+    """The order of all groups of these portions in which those come first about which another critic was least sure.
+
+    Groups that it has not judged lead; of equal ones the first.
     """
-    ranked: list[tuple[float, int, str]] = []
-    for place, (gen, shard, sizes) in enumerate(portions):
-        rows = store.verdict_columns(gen, critic, shard, "group_id", "score", "uncertainty")
-        scores, errors = (rows[name].to_numpy() for name in ("score", "uncertainty"))  # NULL becomes NaN
-        unsure = unsureness_of(rows["group_id"].to_pylist(), scores, errors)
-        ranked += [(unsure.get(group_id, float("inf")), place, group_id) for group_id in sizes]
-    ranked.sort(key=lambda one: (-one[0], one[1]))
-    ordered: list[Portion] = []
-    last = None
-    for _, place, group_id in ranked:
-        gen, shard, sizes = portions[place]
-        if place != last:
-            ordered.append(Portion(gen, shard, {}))
-        ordered[-1].sizes[group_id] = sizes[group_id]
-        last = place
-    return ordered
+    unsure: dict[tuple[str, str], NDArray[np.float32]] = {}
+    for gen in {portion.gen for portion in portions}:
+        own = {one.shard: Lacking(one.sizes, one.places) for one in portions if one.gen == gen}
+        unsure |= {(gen, shard): each for shard, each in store.unsureness(gen, critic, own).items()}
+    all_ = np.concatenate([np.empty(0, np.float32), *(unsure[one.gen, one.shard] for one in portions)])
+    return np.argsort(-all_, kind="stable")
 
 
 def within(
-    portions: Iterable[Portion], prices: Mapping[int, float], budget: float | None, most: int | None
+    portions: Sequence[Portion],
+    prices: Mapping[int, float],
+    budget: float | None,
+    most: int | None,
+    order: Int[np.ndarray, " group"] | None = None,
 ) -> list[Portion]:
-    """The first groups that a budget pays for, at most so many; the groups of a shard are one portion.
+    """The first groups that a budget pays for, at most so many; the chosen groups of a shard are one portion.
 
-    prices: money for a group of so many hypotheses; sizes that it lacks cost nothing.
+    prices: money for a group of so many hypotheses; sizes that it lacks cost nothing. order: of all groups, as
+    `most_unsure_first` gives it; as they come by default.
     """
-    taken: dict[tuple[str, str], dict[str, int]] = {}
-    spent, count = 0.0, 0
-    for gen, shard, sizes in portions:
-        for group_id, size in sizes.items():
-            spent += prices.get(size, 0.0)
-            if (most is not None and count >= most) or (budget is not None and spent > budget):
-                return [Portion(*key, chosen) for key, chosen in taken.items()]
-            taken.setdefault((gen, shard), {})[group_id] = size
-            count += 1
-    return [Portion(*key, chosen) for key, chosen in taken.items()]
+    sizes = _joined([portion.sizes for portion in portions])
+    order = np.arange(len(sizes)) if order is None else order
+    spent = np.cumsum(_priced(sizes[order], prices))
+    count = len(order) if budget is None else int(np.searchsorted(spent, budget, side="right"))
+    chosen = order[: count if most is None else min(count, most)]
+    lengths = np.array([len(portion.sizes) for portion in portions], np.int64)
+    owner = np.repeat(np.arange(len(portions)), lengths)[chosen]
+    begins = np.cumsum(lengths) - lengths
+    numbers, first, counts = np.unique(owner, return_index=True, return_counts=True)
+    own = np.split(chosen[np.argsort(owner, kind="stable")], np.cumsum(counts)[:-1])
+    taken: list[Portion] = []
+    for k in np.argsort(first):
+        portion, which = portions[numbers[k]], own[k] - begins[numbers[k]]
+        taken.append(portion if len(which) == len(portion.sizes) else portion.only(np.sort(which)))
+    return taken
 
 
 def sizes_of(portions: Iterable[Portion]) -> Counter[int]:
     """How many groups there are of each size."""
-    return Counter(size for portion in portions for size in portion.sizes.values())
+    sizes, counts = np.unique(_joined([portion.sizes for portion in portions]), return_counts=True)
+    return Counter(dict(zip(sizes.tolist(), counts.tolist())))
 
 
 def count_of(portions: Iterable[Portion]) -> int:
@@ -213,12 +260,14 @@ def count_of(portions: Iterable[Portion]) -> int:
     return sum(len(portion.sizes) for portion in portions)
 
 
-def _matching(portion: Portion, where: str) -> Portion:
-    """The groups whose "<generation>/<group id>" matches the pattern."""
-    if where == "*":
-        return portion
-    kept = {key: size for key, size in portion.sizes.items() if fnmatchcase(f"{portion.gen}/{key}", where)}
-    return portion._replace(sizes=kept)
+def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _priced(sizes: Int[np.ndarray, " group"], prices: Mapping[int, float]) -> Float[np.ndarray, " group"]:
+    """Money for each group."""
+    kinds, which = np.unique(sizes, return_inverse=True)
+    return np.array([prices.get(size, 0.0) for size in kinds.tolist()], float)[which]
 
 
 def _new_rules(memory: Memory, store: GroupStore) -> tuple[str, ...]:
