@@ -243,19 +243,22 @@ class Manifest:
         except StoreError as error:
             return [str(error)]
 
-    def strays(self, older_than: float) -> dict[Any, int]:
-        """Files of no shard that were written before this time (seconds since 1970), and their bytes."""
-        return self.log.strays(self.log.reading(), older_than)
+    def strays(self, age: float = 0.0) -> dict[Any, int]:
+        """Files of no shard that were written at least so many seconds ago, and their bytes.
 
-    def sweep(self, damaged: bool = False, older_than: float | None = None) -> list[Any]:
+        By the clock of the disk or the service, which wrote their times: that of this machine may differ.
+        """
+        return self.log.strays(self.log.reading(), self.log.clock() - age if age > 0 else float("inf"))
+
+    def sweep(self, damaged: bool = False, age: float = 0.0) -> list[Any]:
         """Remove the files that belong to no shard, and return their paths; with `damaged`, damaged shards too.
 
-        older_than: only files written before this time, seconds since 1970.
+        age: only files written at least so many seconds ago.
         """
         if damaged:
             self.replace(lambda shards: {name: one for name, one in shards.items() if not self.damage(name)})
         with self.log.alone(), _told(self.path.parent):
-            strays = list(self.strays(older_than or time.time() + 60))
+            strays = list(self.strays(age))
             for path in strays:
                 path.unlink()
             return strays + self.log.remove_unfinished()

@@ -132,6 +132,15 @@ class RemoteLog:
         _readings.pop(self.path, None)
         return [path for path in behind if int(path.name[:8]) > known.number + len(lines)]
 
+    def clock(self) -> float:
+        """The time by the clock of the service, seconds since 1970."""
+        probe = self._probe()
+        probe.write_bytes(b"0")
+        try:
+            return probe.written()
+        finally:
+            probe.unlink(missing_ok=True)
+
     def strays(self, known: Reading, older_than: float) -> dict[RemotePath, int]:
         """Objects of no shard and summaries before the newest, written before this time; and their bytes.
 
@@ -201,11 +210,14 @@ class RemoteLog:
         except FileNotFoundError:
             raise StoreError(f"{path}: lost; restore it from a copy, or remove newest.json beside it") from None
 
+    def _probe(self) -> RemotePath:
+        return self.path / f"probe-{time.time_ns()}-{secrets.token_hex(4)}"
+
     def _check_exclusive(self) -> None:
         service = self.path.uri.split("/", 3)
         if (server := "/".join(service[:3])) in _exclusive:
             return
-        probe = self.path / f"probe-{time.time_ns()}-{secrets.token_hex(4)}"
+        probe = self._probe()
         try:
             if not probe.create(b"1") or probe.create(b"2"):
                 raise StoreError(

@@ -119,6 +119,11 @@ class RemotePath:
             found = service.glob(f"{glob.escape(key)}/{pattern}".rstrip("/"))
             return sorted(self / name[len(key) + 1 :] for name in found)
 
+    def written(self) -> float:
+        """When the object was written, seconds since 1970, by the clock of the service."""
+        with self._told() as (service, key):
+            return _written(service.info(key))
+
     def files(self) -> dict["RemotePath", tuple[int, float]]:
         """All objects below this prefix: bytes, and when it was written, seconds since 1970."""
         with self._told() as (service, key):

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from critique.vlm.vlm_settings import VlmConfigError, check_address
 from flows.cli.faults import one_line
+from flows.record.clock import seconds_ahead, warning_of
 from flows.record.dead_runs import free_flow_runs, silent_runs
 from flows.server.prefect_settings import PrefectSettingsError, load_prefect
 from flows.server.server import Server, ServerError, find_server, recording_into
@@ -207,10 +208,12 @@ def prefect() -> Iterator[Diagnosis]:
         return
     yield Diagnosis("Prefect server", "ok", server.url)
     try:
-        stuck = stuck_runs(server)
+        stuck, ahead = stuck_runs(server), ahead_of(server)
     except Exception as error:  # whatever another server does: a check never raises
         yield Diagnosis("Dead runs", "optional", one_line(error), "hmr-align doctor --debug says more.")
         return
+    if words := warning_of(ahead):
+        yield Diagnosis("Clock", "optional", words, "Set the clock of this machine or of the server.")
     if stuck:
         found = ", ".join(f"{name} ({run})" for run, name in stuck.items())
         yield Diagnosis("Dead runs", "optional", found, "hmr-align doctor --free marks them Crashed.")
@@ -224,6 +227,16 @@ def stuck_runs(server: Server) -> dict[UUID, str]:
 
         with get_client(sync_client=True) as client:
             return silent_runs(client)
+
+
+def ahead_of(server: Server) -> float:
+    """By how many seconds this machine's clock is ahead of the server's."""
+    with recording_into(server):
+        load_prefect()
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            return seconds_ahead(client)
 
 
 def free_runs(server: Server) -> dict[UUID, str]:

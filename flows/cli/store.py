@@ -65,15 +65,13 @@ def store_verify(at: At = None, out: Out = None, name: Name = None) -> None:
 
     Example: hmr-align store verify --name default
     """
-    import time
-
     from storage.upkeep.contents import contents
 
     chosen = _store(at, out, name)
     faults = chosen.verify()
     for fault in faults:
         typer.echo(fault)
-    strays = sum(size for manifest in _readable(chosen) for size in manifest.strays(time.time()).values())
+    strays = sum(size for manifest in _readable(chosen) for size in manifest.strays().values())
     if strays:
         typer.echo(
             f"{_size(strays)} in files that belong to no shard, which no reader looks at: `hmr-align store vacuum`"
@@ -145,18 +143,15 @@ def store_vacuum(
 
     Example: hmr-align store vacuum --name default --older 1 --dry-run
     """
-    import time
-
     chosen = _store(at, out, name)
-    before = time.time() - 3600 * older
     files = size = 0
     for manifest in chosen.manifests():
-        strays = manifest.strays(before)
+        strays = manifest.strays(3600 * older)
         for path, own in strays.items():
             typer.echo(f"{'would go' if dry else 'removed'}  {path}  {_size(own)}")
         files, size = files + len(strays), size + sum(strays.values())
         if not dry:
-            manifest.sweep(older_than=before)
+            manifest.sweep(age=3600 * older)
     typer.echo(f"{files} files, {_size(size)}")
 
 

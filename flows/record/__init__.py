@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `approval` | A person agrees, or not, before money is spent or a new rule is used |
+| `clock` | How far the clocks of this machine and of the Prefect server are apart, and what that does |
 | `console` | Which log lines are printed on the terminal: our own unchanged, and an error of the user once |
 | `dead_runs` | Runs whose process was killed: found by missing heartbeats, and marked Crashed with their task runs |
 | `gpu_pool` | Sampling and training go to the GPU pool, where a worker serves it |

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from flows.record.clock import seconds_ahead
+
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
@@ -20,6 +22,9 @@ SILENCE = timedelta(seconds=75)
 """Time without a heartbeat after which a run counts as dead; heartbeats come every 30 s."""
 RECORDED = timedelta(seconds=20)
 """Time after which the server has recorded all states of a flow run's tasks, which do not wait for it."""
+
+_LOOKED_AT = timedelta(days=2)
+"""How far back and ahead signs of life are looked for."""
 
 SIGNALS = {"termination signal": "SIGTERM", "interrupt signal": "Ctrl-C"}
 """What ended a process, by Prefect's words for it."""
@@ -41,12 +46,13 @@ def silent_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
     """Our flow runs in the state Running whose last heartbeat is too long ago: id -> name."""
     from prefect.client.schemas.filters import FlowRunFilter
 
-    before = datetime.now(UTC) - SILENCE
-    running = FlowRunFilter.model_validate(
-        {"state": {"type": {"any_": ["RUNNING"]}}, "start_time": {"before_": before}, "tags": {"all_": [TAG]}}
-    )
-    runs = client.read_flow_runs(flow_run_filter=running)
-    return {run.id: run.name for run in runs if not _has_beaten_since(client, run.id, before)}
+    running = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING"]}}, "tags": {"all_": [TAG]}})
+    before = datetime.now(UTC) - timedelta(seconds=seconds_ahead(client)) - SILENCE  # by the server's clock
+    return {
+        run.id: run.name
+        for run in client.read_flow_runs(flow_run_filter=running)
+        if (_last_heard(client, run.id) or run.start_time or before) <= before
+    }
 
 
 def free_flow_runs(client: "SyncPrefectClient") -> dict[UUID, str]:
@@ -83,14 +89,19 @@ def _free(client: "SyncPrefectClient", flow_runs: dict[str, Any]) -> list[str]:
     return [task_run.name for task_run in left]
 
 
-def _has_beaten_since(client: "SyncPrefectClient", run: UUID, since: datetime) -> bool:
+def _last_heard(client: "SyncPrefectClient", run: UUID) -> datetime | None:
+    """When the server received the last sign of life of a run; None if it has none.
+
+    By the server's clock: the times in events are those of the run's machine, which may be an hour off.
+    """
     from prefect.events.filters import EventFilter
 
-    beats = EventFilter.model_validate(
+    signs = EventFilter.model_validate(
         {
-            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "event": {"name": ["prefect.flow-run.heartbeat", "prefect.flow-run.Running"]},
             "resource": {"id": [f"prefect.flow-run.{run}"]},
-            "occurred": {"since": since, "until": datetime.now(UTC)},
+            "occurred": {"since": datetime.now(UTC) - _LOOKED_AT, "until": datetime.now(UTC) + _LOOKED_AT},
+            "order": "DESC",
         }
     )
-    return bool(client.read_events(filter=beats, limit=1).events)
+    return max((event.received for event in client.read_events(filter=signs, limit=10).events), default=None)

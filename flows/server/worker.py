@@ -4,6 +4,7 @@ It is Prefect's own worker in a process of its own. That one kills its runs at o
 Running until their missing heartbeats are noticed.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from contextlib import suppress
 
 import psutil
 
-from flows.server.server import Server, client_environment
+from flows.record.clock import seconds_ahead, warning_of
+from flows.server.server import Server, client_environment, recording_into
+
+log = logging.getLogger(__name__)
 
 GRACE = 20.0
 """Seconds that a run gets to drain its shards, see `flows.record.shard_runner.PATIENCE`, and to report its end."""
@@ -24,6 +28,7 @@ def serve_pool(server: Server, pool: str, gpu: str | None = None, limit: int | N
 
     gpu: the CUDA device that its runs see. limit: runs at a time.
     """
+    tell_of_the_clock(server)
     environment = {**os.environ, **client_environment(server)}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
@@ -34,6 +39,15 @@ def serve_pool(server: Server, pool: str, gpu: str | None = None, limit: int | N
         return worker.wait()
     finally:
         _drain(worker)
+
+
+def tell_of_the_clock(server: Server) -> None:
+    """Warn if this machine's clock and the server's are apart."""
+    from prefect.client.orchestration import get_client
+
+    with recording_into(server), get_client(sync_client=True) as client:
+        if words := warning_of(seconds_ahead(client)):
+            log.warning("%s", words)
 
 
 def _drain(worker: subprocess.Popen[bytes]) -> None:

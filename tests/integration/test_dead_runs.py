@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import flows.record.dead_runs
-from flows.record.dead_runs import TAG, free_flow_runs, free_task_runs
+from flows.record.clock import seconds_ahead
+from flows.record.dead_runs import TAG, free_flow_runs, free_task_runs, silent_runs
 from flows.server.server import prefect_server, server_home
 
 pytestmark = pytest.mark.slow
@@ -69,6 +70,34 @@ def test_doctor_frees_a_silent_run_with_its_tasks(client, monkeypatch):
     time.sleep(2)
     assert free_flow_runs(client) == {run[0]: "killed"}
     assert states(client, *run) == ("CRASHED", "CRASHED")
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+def test_a_run_on_a_machine_with_another_clock_is_alive_while_it_beats(client, monkeypatch, ahead):
+    """Its events bear the time of that machine; what counts is when the server got them."""
+    from prefect import flow
+    from prefect.events import emit_event
+    from prefect.events.worker import EventsWorker
+    from prefect.states import Crashed, Running
+
+    def beat() -> None:
+        there = datetime.now(UTC) + timedelta(seconds=ahead)
+        resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+        emit_event("prefect.flow-run.heartbeat", resource, occurred=there)
+        EventsWorker.drain_all(timeout=20)
+        time.sleep(2)  # until the server has stored it
+
+    there = datetime.now(UTC) + timedelta(seconds=ahead)
+    run = client.create_flow_run(flow(name="skewed")(lambda: None), name=f"skewed {ahead}", tags=[TAG])
+    client.set_flow_run_state(run.id, Running(timestamp=there), force=True)
+    monkeypatch.setattr(flows.record.dead_runs, "SILENCE", timedelta(seconds=8))
+    beat()
+    assert run.id not in silent_runs(client)
+    time.sleep(9)
+    assert run.id in silent_runs(client)
+    beat()
+    assert run.id not in silent_runs(client) and abs(seconds_ahead(client)) < 5
+    client.set_flow_run_state(run.id, Crashed(), force=True)
 
 
 def test_the_next_run_marks_the_tasks_of_a_crashed_one(client, monkeypatch, tmp_path):

@@ -102,7 +102,7 @@ def test_readers_start_from_a_summary(place, monkeypatch):
     monkeypatch.setattr(RemotePath, "read_many", lambda self, names: asked.extend(names) or read(self, names))
     assert store.people_shards() == [str(number) for number in range(10)]
     assert asked[0] == "00000009.jsonl"
-    old = [path for manifest in store.manifests() for path in manifest.sweep(older_than=float("inf"))]
+    old = [path for manifest in store.manifests() for path in manifest.sweep()]
     assert [path.name for path in old] == ["00000004.all.jsonl"]
     remote_log._readings.clear()
     assert store.people_shards() == [str(number) for number in range(10)]
@@ -171,7 +171,7 @@ def test_a_writer_killed_in_the_middle_leaves_a_readable_store(s3):
     write_shards(place, range(2))
     assert_complete(store, 2)
     for manifest in store.manifests():
-        manifest.sweep(older_than=float("inf"))
+        manifest.sweep()
     assert_complete(store, 2)
 
 

@@ -163,7 +163,7 @@ def test_vacuum_spares_what_is_young(store):
     for path in (old, young):
         path.write_bytes(b"PAR1")
     os.utime(old, (0, 0))
-    assert [path for manifest in store.manifests() for path in manifest.sweep(older_than=3600.0)] == [old]
+    assert [path for manifest in store.manifests() for path in manifest.sweep(age=3600.0)] == [old]
     assert young.exists()
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -32,6 +33,10 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
             pass
         assert f"is in use by process {other.pid} on {socket.gethostname()} since 20" in str(details.value)
         assert "choose another --name" in str(details.value)
+        for ahead in (3600, -3600):  # as a worker with another clock writes it
+            os.utime(folder / FILE, (time.time() + ahead,) * 2)
+            with pytest.raises(RunInUse), held(folder):
+                pass
     with held(folder):
         assert json.loads((folder / FILE).read_text())["pid"] == os.getpid()
 
