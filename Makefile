@@ -80,10 +80,11 @@ lint: $(LINTERS) docs
 docs: $(LINTERS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-# In an environment of its own: nothing of it belongs beside the tests.
+# In an environment of its own: nothing of it belongs beside the tests. pip-audit's own bill names only what has faults.
 audit:
-	test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
-	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output sbom.json
+	test -x .venv-audit/bin/cyclonedx-py || { python3 -m venv .venv-audit && \
+		.venv-audit/bin/pip install --quiet pip-audit cyclonedx-bom; }
+	.venv-audit/bin/cyclonedx-py requirements constraints.txt --validate --output-format JSON --output-file sbom.json
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 picture: $(INSTALLED)

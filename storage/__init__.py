@@ -11,7 +11,6 @@
     remote_path.py    a place in an object store, used like a path; where a store may lie
     group_store.py    GroupStore: append and read
     shard_notes.py    what a shard's writer notes in the manifest, for lists and plans that read no other file
-    unsureness.py     how unsure a critic's first choice is
     image_list.py     the photographs: our names for them, where they are, which are gone
     mesh_store.py     MeshStore: meshes of hypotheses that have no pose of ours
     picture_store.py  PictureStore: drawn pictures, under the digest of what they show

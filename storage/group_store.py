@@ -70,8 +70,8 @@ from storage.shard_notes import (
     order_of,
     sizes_noted,
     unsure_noted,
+    unsureness,
 )
-from storage.unsureness import unsureness
 
 __all__ = ["GroupStore", "Lacking", "StoreError", "VerdictSummary"]
 
@@ -434,7 +434,7 @@ class GroupStore:
     def unsureness(self, gen: str, critic: str, lacking: Mapping[str, Lacking]) -> dict[str, NDArray[np.float32]]:
         """How unsure a critic's newest first choice was in each of these groups of shards, points.
 
-        Infinite for groups that it has not judged. See `storage.unsureness`.
+        Infinite for groups that it has not judged. See `storage.shard_notes.unsureness`.
         """
         parts, drawn = self.parts(gen, critic), self._groups(gen).shards()
         found = {

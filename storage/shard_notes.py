@@ -6,7 +6,7 @@
                covers    of merged parts: whether they have a verdict on every group of the shard
                order     of the shard's groups, as it was when they were judged
                places    of a part: of its verdicts, in order, the places of their groups in the shard
-               unsure    how unsure each first choice is (`storage.unsureness`): float32, base64
+               unsure    how unsure each first choice is (`unsureness`): float32, base64
 
 All may be missing, as in older stores; then the files are read.
 """
@@ -25,11 +25,10 @@ from jaxtyping import Float32, Int
 from numpy.typing import NDArray
 
 from storage.records import PASSING, Verdict
-from storage.unsureness import unsureness
 
 __all__ = [
     "COVERS", "ORDER", "PENDING", "PLACES", "SIZES", "UNSURE", "notes_of", "notes_of_groups", "notes_of_verdicts",
-    "order_of", "sizes_noted", "unsure_noted",
+    "order_of", "sizes_noted", "unsure_noted", "unsureness",
 ]  # fmt: skip
 
 ORDER, SIZES = "order", "sizes"
@@ -88,6 +87,29 @@ def sizes_noted(noted: Mapping[str, Any]) -> Int[np.ndarray, " group"] | None:
 def unsure_noted(noted: Mapping[str, Any]) -> Float32[np.ndarray, " verdict"] | None:
     """How unsure each first choice is, in order; None if it is not noted."""
     return np.frombuffer(base64.b64decode(noted[UNSURE]), "<f4") if UNSURE in noted else None
+
+
+def unsureness(
+    sizes: Int[np.ndarray, " group"], scores: NDArray[np.floating], errors: NDArray[np.floating]
+) -> Float32[np.ndarray, " group"]:
+    """How unsure the first choice of each group is, points: its standard error, if known, less its lead over the
+    second.
+
+    Infinite if fewer than two hypotheses have a score: then nothing is known. float32, as manifests keep it.
+
+    sizes: hypotheses of each group. scores, errors: of all hypotheses, group after group; NaN is a score that is
+    missing or an error that is not known.
+    """
+    if not len(scores):
+        return np.full(len(sizes), np.inf, np.float32)
+    starts = np.cumsum(sizes) - sizes
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    judged = np.bincount(group, ~np.isnan(scores), len(sizes))
+    order = np.lexsort((-scores, group))  # of each group the best first; NaN comes last
+    best, second = (order[np.minimum(starts + place, len(scores) - 1)] for place in (0, 1))
+    with np.errstate(invalid="ignore"):
+        found = np.nan_to_num(errors[best]) - (scores[best] - scores[second])
+    return np.where(judged < 2, np.inf, found).astype(np.float32)
 
 
 @lru_cache(maxsize=1024)

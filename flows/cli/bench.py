@@ -239,13 +239,28 @@ def bench_scale(
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """A made-up store of 2.1 million photographs' groups and verdicts: opened, listed, a re-score planned.
+    """A made-up store of 2.1 million photographs' groups and verdicts: opened, listed, a re-score planned and done.
 
     Example: hmr-align bench scale --share 0.02 --json scale.json
     """
     from tasks.benchmarks.scale_benchmark import measure_scale
 
     tell_measurements(measure_scale(images=images, share=share, folder=folder), json_file)
+
+
+@bench.command("endurance")
+def bench_endurance(
+    groups: Annotated[int, typer.Option(metavar="N", min=100, help="Groups of the made-up run.")] = 10_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Ten thousand photographs' worth of groups written, judged again and looked at: memory in quarters of the time of
+    each part, the slowest pages of viewer and dashboard.
+
+    Example: hmr-align bench endurance --json endurance.json
+    """
+    from flows.cli.measuring.endurance_benchmark import measure_endurance
+
+    tell_measurements(measure_endurance(groups), json_file)
 
 
 @bench.command("all")

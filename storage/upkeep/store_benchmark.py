@@ -30,6 +30,7 @@ from storage.records import Group, Person, Verdict
 from storage.remote_path import RemotePath
 from storage.rows import rows_of_verdicts
 from storage.schema import GROUPS, HYPS, Encoded, shape_of
+from storage.shard_notes import notes_of_verdicts
 
 HYPOTHESES, SHARDS, GROUPS_A_SHARD, MANY, THREADS = 20, 1250, 64, 33_000, 8
 """A default group; 1.6 million rows of scores; the shards of 2.1 million photographs; writers of verdicts, as a
@@ -135,7 +136,9 @@ def _one_of(root: Path, many: int, rounds: int) -> Row:
 def _commits(root: Path, rounds: int) -> list[Row]:
     """Milliseconds of a commit to an empty manifest and to a large one, and seconds until a large one is open."""
     content = np.random.default_rng(2).bytes(20_000)
-    file, noted = Encoded(1280, memoryview(content), (len(content),)), {"pending": 0}
+    file = Encoded(1280, memoryview(content), (len(content),))
+    random = np.random.default_rng(2)
+    noted = notes_of_verdicts([_verdict(group, random) for group in made_up(random, GROUPS_A_SHARD, blank=True)])
     files = {"scores": lambda: file}
     empty, large = (Manifest({"scores": root / name}) for name in ("empty", "large"))
     _fill(root / "large", entry_of(file), noted)

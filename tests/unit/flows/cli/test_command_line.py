@@ -30,14 +30,14 @@ COMMANDS = [
     *("data formats", "data import", "data predictions", "data meshes", "data audit", "protocols"),
     *("store ls", "store verify", "store repair", "store compact", "store vacuum", "store export"),
     *("annotate", "bench import", "bench view", "data errors", "data ranking", "distill", "experiment distill"),
-    *("rescore", "view", "worker", "bench scale", "bench growth"),
+    *("rescore", "view", "worker", "bench scale", "bench growth", "bench endurance"),
 ]
 TAKE_NO_SETTINGS = {
     *("convert", "dashboard", "loopback-vlm", "bench render", "bench sampler", "bench train", "bench critic"),
     *("memory show", "memory export", "memory import", "bench store", "bench startup", "bench pipeline"),
     *("data formats", "data import", "data predictions", "bench metrics", "bench bodies", "bench people"),
     *("bench all", "bench compare", "data meshes", "data audit", "protocols", "bench import", "bench view"),
-    *("data errors", "data ranking", "view", "worker", "bench scale", "bench growth"),
+    *("data errors", "data ranking", "view", "worker", "bench scale", "bench growth", "bench endurance"),
     *("store ls", "store verify", "store repair", "store compact", "store vacuum"),
 }
 

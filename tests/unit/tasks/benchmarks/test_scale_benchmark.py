@@ -13,6 +13,7 @@ def test_it_is_measured(tmp_path):
     rows = {row["metric"]: row for row in measure_scale(images=1000, share=1.0, folder=tmp_path)}
     assert list(rows) == [
         *["scale.open_s", "scale.list_done_s", "scale.plan_s", "scale.plan_100_groups_s", "scale.plan_uncertain_s"],
+        *["scale.plan_by_name_s", "scale.store_100_verdicts_s"],
         "scale.made_up_gb",
     ]
     assert rows["scale.made_up_gb"]["value"] > 0 and not list(tmp_path.iterdir())
