@@ -177,40 +177,40 @@ def test_the_page_that_logs_in_stores_the_key_and_is_not_kept(server):
     assert (settings["auth"], settings["csrf_enabled"], settings["api_url"]) == ("BASIC", True, server.api_url)
 
 
-ASK = """async (places) => {
+ASK = """async ([foreign, own]) => {
   const refused = [];
-  document.addEventListener("securitypolicyviolation", (event) => refused.push(new URL(event.blockedURI).href));
-  const quiet = (work) => work().then(() => "", () => "");
-  for (const place of places) await quiet(() => fetch(place));
-  for (const place of places) await quiet(() => new Promise((done, failed) => {
-    const picture = new Image(); picture.onload = done; picture.onerror = failed; picture.src = place;
-  }));
-  const own = (await fetch("/api/health")).status;
-  return [own, refused];
+  document.addEventListener("securitypolicyviolation", (event) => refused.push(event.blockedURI));
+  const tried = (work) => work().then(() => true, () => false);
+  const picture = (place) => new Promise((done, failed) => {
+    const one = new Image(); one.onload = done; one.onerror = failed; one.src = place;
+  });
+  const found = [];
+  for (const place of [foreign, own]) found.push(await tried(() => fetch(place)), await tried(() => picture(place)));
+  return [found, refused.filter((place) => place.startsWith(foreign)).length];
 }"""
+"""By fetch and as a picture: what was had of a foreign place and of our own, and how often the policy refused it."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["/", "/v2/"])
-def test_its_pages_ask_no_other_host(server, path):
+def test_its_pages_ask_no_other_host(server):
     """As headers, and as Chromium obeys them: Prefect's page comes up, and code in it reaches this server alone."""
-    status, details, _ = ask(server, "GET", path)
-    assert status == 200 and details["content-security-policy"] == page_policy(urlsplit(server.url).netloc)
+    for path in ("/", "/v2/"):
+        status, details, _ = ask(server, "GET", path)
+        assert status == 200 and details["content-security-policy"] == page_policy(urlsplit(server.url).netloc)
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
-        page, asked, said = browser.new_page(), [], []
+        page, asked = browser.new_page(), []
+        page.set_default_timeout(120_000)  # a busy machine may need a minute
         page.on("requestfinished", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
         page.goto(f"{server.url}{ENTER}#{server_key(server_home())}")
-        page.goto(f"{server.url}{path}")
-        page.wait_for_load_state("networkidle")
-        assert page.locator("#app, #root").inner_text()  # the page is there, with its code and styles
-        own, refused = page.evaluate(ASK, [f"{EVIL}/a", f"{server.url}/ico/favicon-32x32.png"])
+        page.wait_for_function("() => (document.querySelector('#app, #root') || {}).innerText")  # it is there
+        had, refused = page.evaluate(ASK, [f"{EVIL}/a", f"{server.url}/ico/favicon-32x32.png"])
         browser.close()
-    assert own == 200 and refused == [f"{EVIL}/a", f"{EVIL}/a"]  # by fetch and as a picture
-    assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(server.url).netloc}
-    assert not [one for one in said if "Content Security Policy" in one and urlsplit(server.url).netloc in one]
+    assert had == [False, False, True, True] and refused == 2
+    assert {urlsplit(one).netloc for one in asked} - {""} == {
+        urlsplit(server.url).netloc
+    }  # no statistics either
 
 
 @pytest.mark.slow
