@@ -208,9 +208,7 @@ def test_its_pages_ask_no_other_host(server):
         had, refused = page.evaluate(ASK, [f"{EVIL}/a", f"{server.url}/ico/favicon-32x32.png"])
         browser.close()
     assert had == [False, False, True, True] and refused == 2
-    assert {urlsplit(one).netloc for one in asked} - {""} == {
-        urlsplit(server.url).netloc
-    }  # no statistics either
+    assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(server.url).netloc}  # no statistics either
 
 
 @pytest.mark.slow
