@@ -101,7 +101,8 @@ def _memory_of(process: int) -> Iterator[list[tuple[float, float]]]:
 
 def _ended(command: Sequence[str]) -> list[float]:
     """Memory in quarters of a command's time, MB. Raises RuntimeError if it fails."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}  # as in a user's shell
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=own)
     with process, _memory_of(process.pid) as samples:
         _, said = process.communicate()
     if process.returncode:
