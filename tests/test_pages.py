@@ -181,3 +181,27 @@ def test_every_decision_is_listed():
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "index.md").read_text())
     assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
+def test_figures_of_operating_are_those_of_the_files():
+    soak, scale = measured("soak.json"), measured("scale.json")
+    pages = {name: (ROOT / "docs" / name).read_text() for name in ("verified.md", "scale.md")}
+    said = f"{soak['soak.kills']:.0f} times with two workers, in every stage: 0 of {soak['soak.groups']:.0f} groups"
+    assert (
+        said in pages["verified.md"] and f"for each kill ({soak['soak.steps_begun_again']:.0f})" in pages["verified.md"]
+    )
+    assert not any(soak[f"soak.{kind}"] for kind in ("lost_groups", "doubled_groups", "wrong_groups", "other_models"))
+    assert soak["soak.steps_begun_again"] <= soak["soak.kills"]
+    opened, listed = scale["scale.open_s"], scale["scale.list_done_s"]
+    whole, unsure, named = (scale[f"scale.{kind}_s"] for kind in ("plan", "plan_uncertain", "plan_by_name"))
+    for page, words in (
+        ("scale.md", f"{opened:.2f} and {listed:.2f} seconds of a processor (`scale.json`)"),
+        ("scale.md", f"{whole:.1f} seconds of a processor; the least sure groups first {unsure:.1f} (`scale.json`)"),
+        ("scale.md", f"{named:.0f} seconds of a processor (`scale.json`)"),
+        ("verified.md", f"opened in {opened:.2f} s, listed in {listed:.2f} s"),
+        (
+            "verified.md",
+            f"planned in {whole:.1f} s, by uncertainty in {unsure:.1f} s; by a pattern of names in {named:.0f}",
+        ),
+    ):
+        assert words in pages[page]
