@@ -437,9 +437,10 @@ class GroupStore:
         Infinite for groups that it has not judged. See `storage.shard_notes.unsureness`.
         """
         parts, drawn = self.parts(gen, critic), self._groups(gen).shards()
-        found = {
-            shard: _unsure_by_notes(drawn[shard].noted, parts.get(shard, ()), one) for shard, one in lacking.items()
-        }
+        found: dict[str, NDArray[np.float32]] = {}
+        for shard, one in lacking.items():
+            if (noted := _unsure_by_notes(drawn[shard].noted, parts.get(shard, ()), one)) is not None:
+                found[shard] = noted
 
         def read(shard: str) -> NDArray[np.float32]:
             rows = self.verdict_columns(gen, critic, shard, "group_id", "score", "uncertainty")
@@ -450,7 +451,7 @@ class GroupStore:
             own = np.array([known.get(key, np.inf) for key in self._drawn(gen, shard)], np.float32)
             return own if (places := lacking[shard].places) is None else own[places]
 
-        return found | _at_once(read, [shard for shard, one in found.items() if one is None])
+        return found | _at_once(read, [shard for shard in lacking if shard not in found])
 
     def group_ids(self, gen: str, shard: str) -> list[str]:
         """The groups of a shard as its file has them, those of removed photographs too."""

@@ -243,7 +243,7 @@ def within(
     numbers, first, counts = np.unique(owner, return_index=True, return_counts=True)
     own = np.split(chosen[np.argsort(owner, kind="stable")], np.cumsum(counts)[:-1])
     taken: list[Portion] = []
-    for k in np.argsort(first):
+    for k in np.argsort(first).tolist():
         portion, which = portions[numbers[k]], own[k] - begins[numbers[k]]
         taken.append(portion if len(which) == len(portion.sizes) else portion.only(np.sort(which)))
     return taken

@@ -139,7 +139,7 @@ def _slowest_of_dashboard() -> float:
         logs = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200}
         artifacts = {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}
         kept = client.request("POST", "/artifacts/filter", json=artifacts).json()
-        asked: list[tuple[Any, str, Mapping[str, Any] | None]] = [
+        asked: list[tuple[Any, Any, Mapping[str, Any] | None]] = [
             ("POST", "/flow_runs/filter", {"limit": 100, "sort": "START_TIME_DESC"}),
             ("GET", f"/flow_runs/{run['id']}", None),
             ("GET", f"/flow_runs/{run['id']}/graph-v2", None),
