@@ -1,9 +1,9 @@
 """One way to work in several processes: the results of jobs, in their order, with any number of processes.
 
-    for result in in_processes(work, jobs, 4): ...
-    with processes_kept():          # what is in it starts them once
-        for shard in shards:
-            list(in_processes(work, shard, 4))
+for result in in_processes(work, jobs, 4): ...
+with processes_kept():          # what is in it starts them once
+    for shard in shards:
+        list(in_processes(work, shard, 4))
 """
 
 import os
