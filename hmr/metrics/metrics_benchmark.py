@@ -27,8 +27,7 @@ def measure_metrics(*, samples: int = 100_000, rounds: int = 5, share: float = 0
 
     The loop runs on a fiftieth of the samples and is counted 50 times. The benchmark runs on `share` of 3DPW's test
     people, 100 hypotheses each, person by person, and is counted 1 / share times; the estimates are those of the same
-    share of 3,000 people. Each result has metric, value, unit,
-    baseline and ratio (above 1 is better).
+    share of 3,000 people. Each result has metric, value, unit, baseline and ratio (above 1 is better).
     """
     random = np.random.default_rng(0)
     pa_mpjpe(*random.normal(0, 0.4, (2, 2, 24, 3)))  # compiles, or loads what was compiled
