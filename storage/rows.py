@@ -299,7 +299,7 @@ def _table(schema: pa.Schema, columns: Mapping[str, list | NDArray | pa.Array]) 
 
 def _packed(field: pa.Field, values: list | NDArray | pa.Array) -> pa.Array:
     """One column from numbers (NaN as NULL if from an array), words, a list of arrays (rows, *shape), or a column."""
-    if isinstance(values, pa.Array):
+    if not isinstance(values, list | np.ndarray):
         return values.cast(field.type)
     shape = shape_of(field)
     if pa.types.is_string(field.type):
