@@ -1,12 +1,19 @@
-"""One way to work in several processes: the results of jobs, in their order, with any number of processes."""
+"""One way to work in several processes: the results of jobs, in their order, with any number of processes.
+
+for result in in_processes(work, jobs, 4): ...
+with processes_kept():          # what is in it starts them once
+    for shard in shards:
+        list(in_processes(work, shard, 4))
+"""
 
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
@@ -32,9 +39,9 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: 
     if count <= 1:
         yield from map(work, jobs)
         return
-    pool = _pool(count)
+    pool = _pools.of(processes)
+    running: deque[Future[Result]] = deque()
     try:
-        running: deque[Future[Result]] = deque()
         for job in jobs:
             if len(running) == AHEAD * count:
                 yield running.popleft().result()
@@ -42,12 +49,60 @@ def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], processes: 
         while running:
             yield running.popleft().result()
     except BrokenProcessPool:
+        _pools.forget(pool)
         raise ProcessDiedError(
             "a process ended before its work was done, probably for want of memory. "
             "What was done is kept: run again with fewer processes ([run] or [recover] processes)"
         ) from None
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        wait([future for future in running if not future.cancel()])
+        if not _pools.holds(pool):
+            pool.shutdown(wait=True)
+
+
+@contextmanager
+def processes_kept() -> Iterator[None]:
+    """Context in which the processes of `in_processes` wait for further jobs, with what they have imported and loaded.
+
+    Their start takes some seconds. They end with the outermost such context.
+    """
+    _pools.keepers += 1
+    try:
+        yield
+    finally:
+        _pools.keepers -= 1
+        if not _pools.keepers:
+            _pools.close()
+
+
+class _Pools:
+    """The processes of this process that are kept, by their number."""
+
+    def __init__(self) -> None:
+        self.keepers = 0
+        self._kept: dict[int, ProcessPoolExecutor] = {}
+
+    def of(self, processes: int) -> ProcessPoolExecutor:
+        """A pool that starts so many processes, as jobs for them come."""
+        pool = self._kept.get(processes)
+        if pool is None:
+            pool = _pool(processes)
+            if self.keepers:
+                self._kept[processes] = pool
+        return pool
+
+    def holds(self, pool: ProcessPoolExecutor) -> bool:
+        return pool in self._kept.values()
+
+    def forget(self, pool: ProcessPoolExecutor) -> None:
+        self._kept = {count: one for count, one in self._kept.items() if one is not pool}
+
+    def close(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].shutdown(wait=True, cancel_futures=True)
+
+
+_pools = _Pools()
 
 
 def apart(work: Callable[[Job], Result], job: Job) -> Result:

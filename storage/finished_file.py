@@ -31,6 +31,7 @@ __all__ = [
     "put_in_place",
     "read_again",
     "remove_strays",
+    "small_file",
     "unfinished_file",
     "write_bytes",
     "write_text",
@@ -130,6 +131,21 @@ def read_again(path: P, read: Callable[[P], T]) -> T | None:
     except Exception as error:  # readers may fail in any way on a broken file
         log.warning("%s: damaged (%s: %s); it is made again", path, type(error).__name__, error)
         return None
+
+
+def small_file(path: Path, most: int | None = None) -> bytes | None:
+    """The (first `most`) bytes of a file that is read very often; None if there is none.
+
+    With half the system calls of `Path.read_bytes`: at each one other threads run, and this one waits for them.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(handle, most or os.fstat(handle).st_size)
+    finally:
+        os.close(handle)
 
 
 def make_folder(folder: Path) -> None:

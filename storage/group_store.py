@@ -165,9 +165,9 @@ class GroupStore:
         shards = self.people_shards() if shard is None else [shard]
         images = self.images
         return [
-            images.placed(person)
+            person
             for name in shards
-            for person in people_of_rows(_read(self._people(), "people", name))
+            for person in people_of_rows(_read(self._people(), "people", name), images.path_of)
             if images.holds(person.group_id)
         ]
 
@@ -207,11 +207,8 @@ class GroupStore:
         with ThreadPoolExecutor(2) as pool:
             groups, hyps = pool.map(lambda table: _read(manifest, table, shard), manifest.folders)
         images = self.images
-        return [
-            replace(group, person=images.placed(group.person))
-            for group in groups_of_rows(groups, hyps, self._meshes.read)
-            if images.holds(group.person.group_id)
-        ]
+        found = groups_of_rows(groups, hyps, self._meshes.read, images.path_of)
+        return [group for group in found if images.holds(group.person.group_id)]
 
     def read_group(self, gen: str, shard: str, group_id: str) -> Group:
         """One group; reads a few MB, for any number of groups in the shard.
@@ -224,8 +221,8 @@ class GroupStore:
         place, ends = list(drawn).index(group_id), list(accumulate(drawn.values()))
         groups = _read_rows(manifest, "groups", shard, place, place + 1)
         hyps = _read_rows(manifest, "hyps", shard, ends[place] - drawn[group_id], ends[place])
-        (group,) = groups_of_rows(groups, hyps, self._meshes.read)
-        return replace(group, person=images.placed(group.person))
+        (group,) = groups_of_rows(groups, hyps, self._meshes.read, images.path_of)
+        return group
 
     def columns(self, table: Literal["groups", "hyps"], gen: str, shard: str, *names: str) -> pa.Table:
         """Some columns of a shard's groups or hypotheses, in order, as Arrow: for lists of very many groups.
@@ -627,7 +624,7 @@ class GroupStore:
         return self._manifest(("scores", "replies"), version)
 
     def _manifest(self, tables: tuple[str, ...], version: str) -> Manifest:
-        return Manifest({table: self.place / table / version for table in tables})
+        return _manifest_at(self.place, tables, version)
 
     def manifests(self) -> list[Manifest]:
         """All manifests, also those never written because their first writer was killed."""
@@ -643,6 +640,12 @@ class GroupStore:
                 }
             )
         ]
+
+
+@lru_cache(maxsize=64)
+def _manifest_at(place: Place, tables: tuple[str, ...], version: str) -> Manifest:
+    """Kept, as its paths take longer to make than to use."""
+    return Manifest({table: place / table / version for table in tables})
 
 
 def _digest(content: str, hidden: Sequence[str]) -> str:

@@ -80,10 +80,10 @@ class ImageList:
         image = self.exceptions.get(image_of(group_id))
         return image is None or image.present
 
-    def placed(self, person: Person) -> Person:
-        """A person of the store with the absolute path of the photograph."""
-        moved = self.exceptions.get(image_of(person.group_id))
-        return replace(person, photo=str(self.root / (person.photo if moved is None else moved.path)))
+    def path_of(self, group_id: str, photo: str) -> str:
+        """The absolute path of a person's photograph, from the one in the store."""
+        moved = self.exceptions.get(image_of(group_id)) if self.exceptions else None
+        return str(self.root / (photo if moved is None else moved.path))
 
     def as_stored(self, person: Person) -> Person:
         """A person as the store keeps it: the photograph's path relative to the root, if it lies there."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from storage.finished_file import write_bytes
+from storage.finished_file import small_file, write_bytes
 
 
 class Count(NamedTuple):
@@ -57,9 +57,11 @@ def append(path: Path, head: bytes, count: Count, lines: bytes) -> tuple[bytes, 
     older = _SIZE if head[:_SIZE] == count.line() else 0
     try:
         with open(path, "r+b", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size < count.size:
+            size = os.fstat(file.fileno()).st_size
+            if size < count.size:
                 return None
-            file.truncate(count.size)
+            if size > count.size:
+                file.truncate(count.size)
             os.pwrite(file.fileno(), lines, count.size)
             os.pwrite(file.fileno(), new.line(), older)
             os.fsync(file.fileno())
@@ -70,11 +72,7 @@ def append(path: Path, head: bytes, count: Count, lines: bytes) -> tuple[bytes, 
 
 def read_head(path: Path) -> bytes:
     """The bytes of both counts, which change with every commit; empty if there is no journal."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(2 * _SIZE)
-    except FileNotFoundError:
-        return b""
+    return small_file(path, 2 * _SIZE) or b""
 
 
 def lines_since(path: Path, head: bytes, since: Count) -> tuple[Count, bytes] | None:

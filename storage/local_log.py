@@ -12,6 +12,7 @@ Version 0.1 kept the shards themselves in `_manifest.json`. That is read too; th
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +24,10 @@ from typing import Any
 from storage.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
 from storage.finished_file import (
     UNFINISHED,
-    flush,
     make_folder,
     put_in_place,
     remove_strays,
+    small_file,
     unfinished_file,
     write_text,
 )
@@ -67,9 +68,8 @@ class LocalLog:
 
     def reading(self) -> Reading:
         """The present content; if the journal has grown since the last reading, only new lines are read."""
-        try:
-            details = self.path.read_bytes()
-        except FileNotFoundError:
+        details = small_file(self.path)
+        if details is None:
             return Reading.empty(0)
         said = _said(self.path, details)
         if isinstance(said, Reading):
@@ -84,7 +84,7 @@ class LocalLog:
                 read = self._with_lines(known._replace(head=head, counted=found[0]), found[1])
                 self._remember(read)
                 return read
-        if self.path.read_bytes() == details and read_head(journal) == head:
+        if small_file(self.path) == details and read_head(journal) == head:
             raise _damaged_journal(journal)
         return self.reading()  # someone wrote to it while we read
 
@@ -101,16 +101,21 @@ class LocalLog:
         """Hold the one lock of this manifest."""
         for folder in self.folders.values():
             make_folder(folder)
-        with open(self.path.with_name(_LOCK), "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        handle = os.open(self.path.with_name(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(handle)
 
     @contextmanager
     def written(self, path: Path, content: bytes | memoryview) -> Iterator[Path]:
         """The bytes on disk beside their place; gone after the block, unless `put` moved them there."""
         with unfinished_file(path) as unfinished:
-            unfinished.write_bytes(content)
-            flush(unfinished)
+            with open(unfinished, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             yield unfinished
 
     def put(self, files: Mapping[Path, Path]) -> None:

@@ -40,7 +40,7 @@ class _Commit:
     """A shard whose files are written, and what came of it."""
 
     shard: str
-    digest: Callable[[], str]
+    content: str  # digest of its records
     earlier: Callable[[], str] | None
     written_ns: int | None
     entries: dict[str, list]
@@ -161,7 +161,8 @@ class Manifest:
             written = dict(zip(files, pool.map(write, files) if pool else map(write, files)))
             entries = {table: entry().as_list() for table, (entry, *_) in written.items()}
             places = {unfinished: place for _, unfinished, place in written.values()}
-            return self._wait_for(_Commit(shard, digest, earlier, written_ns, entries, dict(noted), places))
+            # The digest before the lock is asked for: others wait for that.
+            return self._wait_for(_Commit(shard, digest(), earlier, written_ns, entries, dict(noted), places))
 
     def _wait_for(self, mine: "_Commit") -> bool:
         """Commit together with what other threads have ready by then: the disk is flushed once for all of them."""
@@ -189,12 +190,12 @@ class Manifest:
             for one in batch:
                 known = new.get(one.shard) or reading.shards.get(one.shard)
                 try:
-                    if known and self._there(known, one.shard, one.digest(), one.earlier, one.shard in new):
+                    if known and self._there(known, one.shard, one.content, one.earlier, one.shard in new):
                         continue
                 except StoreError as error:
                     one.error = error
                     continue
-                kept = (known.content, known.written_ns) if known else (one.digest(), one.written_ns or time.time_ns())
+                kept = (known.content, known.written_ns) if known else (one.content, one.written_ns or time.time_ns())
                 new[one.shard] = StoredShard(*kept, one.entries, one.noted)
                 one.added = True
                 places |= one.places

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,15 @@ def rows_of_people(people: Sequence[Person]) -> dict[str, pa.Table]:
     return {"people": _table(PEOPLE, _person_columns(people))}
 
 
-def people_of_rows(people: pa.Table) -> list[Person]:
-    """The people of a table that has (at least) the columns of `people`."""
-    columns = {name: _values(people, name) for name in _PERSON_COLUMNS}
-    return [Person(**{name: _own(columns[name][row]) for name in columns}) for row in range(len(people))]
+def people_of_rows(people: pa.Table, photo_of: Callable[[str, str], str] | None = None) -> list[Person]:
+    """The people of a table that has (at least) the columns of `people`.
+
+    photo_of: the path of a photograph, from a person's group_id and the path in the table.
+    """
+    columns = {name: _rows(people, name) for name in _PERSON_COLUMNS}
+    if photo_of:
+        columns["photo"] = list(map(photo_of, columns["group_id"], columns["photo"]))
+    return [Person(**dict(zip(_PERSON_COLUMNS, values))) for values in zip(*columns.values())]
 
 
 def rows_of_groups(groups: Sequence[Group]) -> dict[str, pa.Table]:
@@ -46,19 +51,20 @@ def rows_of_groups(groups: Sequence[Group]) -> dict[str, pa.Table]:
                 f"group {group.person.group_id}: lengths {sizes}; give every array one row per hypothesis, "
                 "and at least one hypothesis"
             )
+    counts = [len(group) for group in groups]
     per_group = {
         **_person_columns([group.person for group in groups]),
-        "hypotheses": [len(group) for group in groups],
+        "hypotheses": counts,
         "model_digest": [group.model_digest for group in groups],
         "temperature": [group.temperature for group in groups],
         "betas": [group.betas[None] for group in groups],
     }
     per_hypothesis = {
-        "group_id": [id_ for id_, group in zip(ids, groups) for _ in range(len(group))],
-        "hypothesis": [place for group in groups for place in range(len(group))],
-        "seed": [int(seed) for group in groups for seed in group.seeds],
-        "zero_start": [bool(flag) for group in groups for flag in group.zero_start],
-        "synthetic": [bool(flag) for group in groups for flag in group.synthetic],
+        "group_id": _repeated(HYPS.field("group_id"), ids, counts),
+        "hypothesis": _places(counts),
+        "seed": _joined([group.seeds for group in groups], np.int64),
+        "zero_start": _joined([group.zero_start for group in groups], np.bool_),
+        "synthetic": _joined([group.synthetic for group in groups], np.bool_),
         **{name: [getattr(group, name) for group in groups] for name in _HYPOTHESIS_ARRAYS},
         "made_by": [maker for group in groups for maker in group.made_by or (None,) * len(group)],
         "shape": [shape for group in groups for shape in _shapes(group)],
@@ -71,10 +77,15 @@ def _shapes(group: Group) -> list[NDArray | None]:
     return [None] * len(group) if group.shapes is None else [shape[None] for shape in group.shapes]
 
 
-def groups_of_rows(groups: pa.Table, hyps: pa.Table, mesh_of: Callable[[str], Mesh] | None = None) -> list[Group]:
+def groups_of_rows(
+    groups: pa.Table,
+    hyps: pa.Table,
+    mesh_of: Callable[[str], Mesh] | None = None,
+    photo_of: Callable[[str, str], str] | None = None,
+) -> list[Group]:
     """The groups of one shard. Rows are paired by position; raises StoreError if their ids do not agree.
 
-    mesh_of: reads a mesh by its name; needed where there are any.
+    mesh_of: reads a mesh by its name; needed where there are any. photo_of: as for `people_of_rows`.
     """
     sizes = groups["hypotheses"].to_numpy()
     ids = np.repeat(groups["group_id"].to_numpy(), sizes)
@@ -83,20 +94,19 @@ def groups_of_rows(groups: pa.Table, hyps: pa.Table, mesh_of: Callable[[str], Me
     columns = {name: _values(hyps, name) for name in ("seed", "zero_start", "synthetic", *_HYPOTHESIS_ARRAYS)}
     makers, meshes = hyps["made_by"].to_pylist(), hyps["mesh"].to_pylist()
     shapes = _values(hyps, "shape")
-    model_digests, temperatures = _values(groups, "model_digest"), _values(groups, "temperature")
-    betas = _values(groups, "betas")
+    shared = zip(*(_rows(groups, name) for name in ("model_digest", "temperature", "betas")))
     ends = np.cumsum(sizes)
     found = []
-    for row, person in enumerate(people_of_rows(groups)):
-        mine = slice(ends[row] - sizes[row], ends[row])
+    for person, size, end, (digest, temperature, betas) in zip(people_of_rows(groups, photo_of), sizes, ends, shared):
+        mine = slice(end - size, end)
         own: dict[str, Any] = {name: values[mine].copy() for name, values in columns.items()}
         own |= _brought(makers[mine], shapes[mine], meshes[mine], mesh_of)
         found.append(
             Group(
                 person=person,
-                model_digest=model_digests[row],
-                temperature=float(temperatures[row]),
-                betas=betas[row].copy(),
+                model_digest=digest,
+                temperature=temperature,
+                betas=betas,
                 seeds=own.pop("seed"),
                 **own,
             )
@@ -127,19 +137,19 @@ def rows_of_verdicts(verdicts: Sequence[Verdict]) -> dict[str, pa.Table]:
     """
     _refuse_twins([verdict.group_id for verdict in verdicts])
     sizes = [len(verdict.scores) for verdict in verdicts]
-    judged, rows = list(zip(verdicts, sizes)), sum(sizes)
     repeated = any(verdict.uncertainty is not None for verdict in verdicts)
-    ruled = any(verdict.rules for verdict in verdicts)
+    rules = [list(verdict.rules) or None for verdict in verdicts]
+    nothing = pa.nulls(sum(sizes))
     scores = {
-        "group_id": [one.group_id for one, size in judged for _ in range(size)],
-        "hypothesis": [place for size in sizes for place in range(size)],
+        "group_id": _repeated(SCORES.field("group_id"), [verdict.group_id for verdict in verdicts], sizes),
+        "hypothesis": _places(sizes),
         "score": _joined([verdict.scores for verdict in verdicts]),
-        "status": [status for verdict in verdicts for status in verdict.statuses],
-        "comment": [comment for verdict in verdicts for comment in verdict.comments],
-        "group_seconds": [one.seconds for one, size in judged for _ in range(size)],
-        "group_cost": [one.cost for one, size in judged for _ in range(size)],
-        "uncertainty": _joined([_errors(verdict) for verdict in verdicts]) if repeated else [None] * rows,
-        "rules": [list(one.rules) or None for one, size in judged for _ in range(size)] if ruled else [None] * rows,
+        "status": list(chain.from_iterable(verdict.statuses for verdict in verdicts)),
+        "comment": list(chain.from_iterable(verdict.comments for verdict in verdicts)),
+        "group_seconds": np.repeat([float(verdict.seconds) for verdict in verdicts], sizes),
+        "group_cost": np.repeat([float(verdict.cost) for verdict in verdicts], sizes),
+        "uncertainty": _joined([_errors(verdict) for verdict in verdicts]) if repeated else nothing,
+        "rules": _repeated(SCORES.field("rules"), rules, sizes) if any(rules) else nothing,
     }
     per_call = [
         (verdict.group_id, place, *(getattr(reply, name) for name in REPLIES.names[2:]))
@@ -187,8 +197,18 @@ def _errors(verdict: Verdict) -> NDArray[np.float64]:
     return np.repeat(np.nan, len(verdict.scores)) if verdict.uncertainty is None else verdict.uncertainty
 
 
-def _joined(parts: Sequence[NDArray]) -> NDArray[np.float64]:
-    return np.concatenate([np.empty(0), *parts])
+def _joined(parts: Sequence[NDArray], dtype: type = np.float64) -> NDArray:
+    return np.concatenate([np.empty(0, dtype), *parts], dtype=dtype)
+
+
+def _repeated(field: pa.Field, values: list, sizes: list[int]) -> pa.Array:
+    """A column that has each value as often as its size says."""
+    return _packed(field, values).take(pa.array(np.repeat(np.arange(len(sizes)), sizes)))
+
+
+def _places(sizes: list[int]) -> NDArray[np.int64]:
+    """0, 1, ... up to each size, one after the other."""
+    return np.arange(sum(sizes)) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes)
 
 
 def _known(errors: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -204,9 +224,8 @@ def content_digest(tables: dict[str, pa.Table]) -> str:
     """
     digest = hashlib.sha256()
     for name, field, column in _compared(tables):
-        digest.update(f"{name}.{field.name}[{len(column)}]".encode())
-        for part in _parts(column, field.nullable):
-            digest.update(part)
+        # In one piece: each longer update lets other threads run, and waits until it may go on.
+        digest.update(b"".join([f"{name}.{field.name}[{len(column)}]".encode(), *_parts(column, field.nullable)]))
     return f"2:{digest.hexdigest()}"
 
 
@@ -226,7 +245,7 @@ def _compared(tables: dict[str, pa.Table]) -> Iterator[tuple[str, pa.Field, pa.A
     """The columns that make two shards equal or not, each with its table's name."""
     for name, table in tables.items():
         for field in table.schema:
-            column = table[field.name].combine_chunks()
+            column = _whole(table[field.name])
             if b"measured" in field.metadata or (field.nullable and column.null_count == len(column)):
                 continue
             yield name, field, column
@@ -274,12 +293,14 @@ def _person_columns(people: Sequence[Person]) -> dict[str, list]:
     }
 
 
-def _table(schema: pa.Schema, columns: dict[str, list]) -> pa.Table:
+def _table(schema: pa.Schema, columns: Mapping[str, list | NDArray | pa.Array]) -> pa.Table:
     return pa.table([_packed(field, columns[field.name]) for field in schema], schema=schema)
 
 
-def _packed(field: pa.Field, values: list | NDArray) -> pa.Array:
-    """One column from numbers (NaN as NULL if from an array), words, or a list of arrays (rows, *shape)."""
+def _packed(field: pa.Field, values: list | NDArray | pa.Array) -> pa.Array:
+    """One column from numbers (NaN as NULL if from an array), words, a list of arrays (rows, *shape), or a column."""
+    if not isinstance(values, list | np.ndarray):
+        return values.cast(field.type)
     shape = shape_of(field)
     if pa.types.is_string(field.type):
         try:
@@ -290,6 +311,8 @@ def _packed(field: pa.Field, values: list | NDArray) -> pa.Array:
         return pa.array(values, field.type, from_pandas=isinstance(values, np.ndarray))
     dtype = np.dtype(np.uint8 if pa.types.is_fixed_size_binary(field.type) else np.float32)
     missing = [field.nullable and value is None for value in values]
+    if values and all(missing):
+        return pa.nulls(len(values), field.type)
     values = [np.zeros((1, *shape), dtype) if gone else value for value, gone in zip(values, missing)]
     for value in values:
         if value.shape[1:] != shape or not np.can_cast(value.dtype, dtype, "same_kind"):
@@ -306,7 +329,7 @@ def _packed(field: pa.Field, values: list | NDArray) -> pa.Array:
 
 def _values(table: pa.Table, name: str) -> NDArray:
     """One column as an array (rows, *shape); words as objects."""
-    column, shape = table[name].combine_chunks(), shape_of(table.schema.field(name))
+    column, shape = _whole(table[name]), shape_of(table.schema.field(name))
     if pa.types.is_fixed_size_binary(column.type):
         size, (_, values) = column.type.byte_width, column.buffers()
         found = np.frombuffer(values or b"", np.uint8)[column.offset * size : (column.offset + len(column)) * size]
@@ -320,11 +343,17 @@ def _values(table: pa.Table, name: str) -> NDArray:
     return column.to_numpy(zero_copy_only=False)
 
 
-def _own(value: Any) -> Any:
-    """A value without its column: a copy of an array (so that the column can go), a plain number."""
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    return value.item() if isinstance(value, np.generic) else value
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; copied only if it is in several."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _rows(table: pa.Table, name: str) -> list:
+    """The values of one column: words, plain numbers, or arrays of their own (so that the column can go)."""
+    values = _values(table, name)
+    if not shape_of(table.schema.field(name)):
+        return values.tolist()
+    return [value if value is None else value.copy() for value in values]
 
 
 def _text(column: str, value: str) -> str:

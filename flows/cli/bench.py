@@ -14,6 +14,8 @@ bench = typer.Typer(help="Measure the speed of a part.", no_args_is_help=True, r
 @bench.command("render")
 def bench_render(
     size: Annotated[int, typer.Option(metavar="PX", min=16, max=4096, help="Side of a picture.")] = 512,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; their median counts.")] = 7,
+    views: Annotated[int, typer.Option(metavar="N", min=4, help="Pictures held against pyrender's.")] = 500,
     body: Body = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -23,7 +25,7 @@ def bench_render(
     """
     from flows.cli.measuring.render_bench import measure_render
 
-    tell_measurements(measure_render(size, body), json_file)
+    tell_measurements(measure_render(size, body, rounds=rounds, views=views), json_file)
 
 
 @bench.command("bodies")
@@ -265,47 +267,17 @@ def bench_endurance(
 
 @bench.command("all")
 def bench_all(json_file: JsonFile = None) -> None:
-    """Every benchmark, each cut down to some minutes.
+    """Every benchmark, each cut down, some 15 minutes in all on two cores; exit code 1 if one failed.
 
     Example: hmr-align bench all --json all.json
     """
-    from collections.abc import Callable
-    from importlib import resources
-    from typing import Any
+    from flows.cli.measuring.all_benchmarks import measure_all
 
-    from flows.cli.measuring.pipeline_benchmark import measure_pipeline
-    from flows.cli.measuring.render_bench import measure_render
-    from flows.cli.measuring.startup_benchmark import measure_startup
-    from hmr.alignment.train_benchmark import measure_reference, measure_step
-    from hmr.body.body_benchmark import measure_bodies
-    from hmr.detection.people_benchmark import measure_people
-    from hmr.metrics.metrics_benchmark import measure_metrics
-    from hmr.published.sampler_benchmark import measure_sampler
-    from storage.upkeep.store_benchmark import measure_store
-    from tasks.benchmarks.client_benchmark import measure_client
-    from tasks.benchmarks.import_benchmark import measure_import
-
-    photographs = resources.files("tasks") / "assets" / "photographs"
-    rows: list[dict[str, Any]] = []
-    with resources.as_file(photographs) as folder:
-        people = sorted(folder.glob("*.jpg"))
-        parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-            "pipeline": lambda: measure_pipeline(64, 1),  # first: Prefect reads its settings when it is imported
-            "startup": lambda: measure_startup(2),
-            "people": lambda: measure_people(people, rounds=2),
-            "bodies": lambda: measure_bodies(rounds=5),
-            "store": lambda: measure_store(rounds=3, share=0.02),
-            "metrics": lambda: measure_metrics(rounds=3, share=0.02),
-            "render": lambda: measure_render(512, rounds=5, views=60),
-            "import": lambda: measure_import(20_000),
-            "sampler": lambda: measure_sampler(rounds=3),
-            "train": lambda: [*measure_reference(rounds=20), *measure_step(rounds=20)],
-            "critic": lambda: measure_client((0.3,), 32, 64),
-        }
-        for name, measure in parts.items():
-            typer.echo(f"bench {name}", err=True)
-            rows += measure()
-    tell_measurements(rows, json_file)
+    found = measure_all(lambda line: typer.echo(line, err=True))
+    tell_measurements(found.rows, json_file)
+    if found.failed:
+        typer.echo(f"failed: {', '.join(found.failed)}; `hmr-align bench PART` alone says more", err=True)
+        raise typer.Exit(1)
 
 
 @bench.command("compare")

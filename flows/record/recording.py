@@ -55,6 +55,7 @@ def unrecorded() -> Iterator[None]:
 
     load_prefect()
     from flows.record.console import Terminal, is_our_log
+    from hmr.processes import processes_kept
 
     ours = Terminal()
     ours.addFilter(is_our_log)
@@ -62,7 +63,7 @@ def unrecorded() -> Iterator[None]:
     root.addHandler(ours)
     root.setLevel(logging.INFO)
     try:
-        with told_to_end():
+        with told_to_end(), processes_kept():
             yield
     finally:
         root.removeHandler(ours)

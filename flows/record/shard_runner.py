@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 from prefect.context import FlowRunContext
@@ -36,6 +36,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from flows.record import shard_worker
 from flows.record.console import send_logs
+from hmr.processes import processes_kept
 from tasks.run.settings import Run, Settings, SettingsError
 
 PATIENCE = 5.0
@@ -61,6 +62,8 @@ class ShardRunner(TaskRunner[Any]):
         return future
 
     def __enter__(self) -> Self:
+        if not _workers.users:
+            _workers.kept.enter_context(processes_kept())
         _workers.users += 1
         return super().__enter__()
 
@@ -69,6 +72,8 @@ class ShardRunner(TaskRunner[Any]):
         _workers.users -= 1
         if not _workers.users:
             _workers.close(*error)
+            if not _workers.dropped:  # else they are killed
+                _workers.kept.close()
 
 
 class Processes(ProcessPoolTaskRunner):
@@ -87,6 +92,7 @@ class _Workers:
 
     def __init__(self) -> None:
         self.users = 0
+        self.kept = ExitStack()  # processes that share the photographs of a shard, from one to the next
         self.runner: TaskRunner[Any] | None = None
         self.chosen: tuple[Any, ...] = ()
         self.unfinished: set[futures.Future[Any]] = set()

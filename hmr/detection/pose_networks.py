@@ -9,6 +9,7 @@ import functools
 import hashlib
 import math
 import os
+import struct
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -224,21 +224,41 @@ def _no_stderr() -> Iterator[None]:
 def without_outputs(network: bytes, sizes: set[int]) -> bytes:
     """A TFLite network without its outputs of these sizes, and without the steps that only they need.
 
-    What is left computes what it did before, bit for bit.
+    What is left computes what it did before, bit for bit. Lists in the file are shortened where they are: unpacking and
+    packing all of it would take more than a second of every program's start.
     """
-    model: Any = schema.ModelT.InitFromPackedBuf(network, 0)  # every field of the format may be absent
-    (graph,) = model.subgraphs
-    graph.outputs = [one for one in graph.outputs if math.prod(graph.tensors[one].shape) not in sizes]
-    needed, kept = set(graph.outputs), []
-    for step in reversed(graph.operators):  # they are in the order in which they run
-        if needed & set(step.outputs):
-            needed |= set(step.inputs)
-            kept.append(step)
-    graph.operators = kept[::-1]
-    model.signatureDefs = []  # they name the outputs
-    builder = flatbuffers.Builder(len(network))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    content = bytearray(network)
+    model: Any = schema.Model.GetRootAs(content)
+    graph = model.Subgraphs(0)
+    outputs = [
+        one for one in graph.OutputsAsNumpy().tolist() if math.prod(graph.Tensors(one).ShapeAsNumpy()) not in sizes
+    ]
+    needed, kept = set(outputs), []
+    for number in reversed(range(graph.OperatorsLength())):  # they are in the order in which they run
+        step = graph.Operators(number)
+        if needed & set(step.OutputsAsNumpy().tolist()):
+            needed |= set(step.InputsAsNumpy().tolist())
+            kept.append(step._tab.Pos)
+    _list(content, graph, _OUTPUTS, outputs)
+    places = _list(content, graph, _OPERATORS, kept)
+    for place, step in zip(places, kept[::-1]):
+        struct.pack_into("<i", content, place, step - place)  # such a list has the distances to what it names
+    _list(content, model, _SIGNATURES, [])  # they name the outputs
+    return bytes(content)
+
+
+_OUTPUTS, _OPERATORS, _SIGNATURES = 8, 10, 18
+"""Where the tables of the format have these lists: `SubGraph`, `SubGraph` and `Model` of schema.fbs."""
+
+
+def _list(content: bytearray, table: Any, field: int, values: list[int]) -> range:
+    """Write a shorter list of 32-bit numbers over one of a table; returns where each of them is."""
+    offset = table._tab.Offset(field)
+    if not offset:
+        return range(0)
+    start = table._tab.Vector(offset)
+    struct.pack_into(f"<I{len(values)}i", content, start - 4, len(values), *values)
+    return range(start, start + 4 * len(values), 4)
 
 
 def _placed(

@@ -32,9 +32,12 @@ from storage.rows import rows_of_verdicts
 from storage.schema import GROUPS, HYPS, Encoded, shape_of
 from storage.shard_notes import notes_of_verdicts
 
-HYPOTHESES, SHARDS, GROUPS_A_SHARD, MANY, THREADS = 20, 1250, 64, 33_000, 8
-"""A default group; 1.6 million rows of scores; the shards of 2.1 million photographs; writers of verdicts, as a
-disk flushes many files in the time of one."""
+HYPOTHESES, SHARDS, GROUPS_A_SHARD, MANY = 20, 1250, 64, 33_000
+"""A default group; 1.6 million rows of scores; the shards of 2.1 million photographs."""
+
+WRITERS = (1, 2, 8)
+"""Threads that write verdicts, of which the fastest count: disks flush many files in the time of one, while Python
+works in one thread at a time."""
 
 CRITIC = "made-up@1"
 
@@ -178,27 +181,33 @@ def _rescoring(root: Path, shards: int, share: float) -> Row:
         named = [replace(g, person=replace(g.person, group_id=f"{k}-{g.person.group_id}")) for g in black]
         store.write_groups("round0", f"free-{k:04d}", named)
         drawn[f"free-{k:04d}"] = [_verdict(group, random) for group in named]
+    tables = {shard: rows_of_verdicts(verdicts)["scores"] for shard, verdicts in drawn.items()}
 
-    def ours() -> None:
-        lacking = store.lacking("round0", CRITIC)
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda shard: store.write_verdicts("round0", CRITIC, "r", shard, drawn[shard]), lacking))
-        left = store.lacking("round0", CRITIC)
+    def ours(critic: str, judged: dict[str, list[Verdict]], writers: int) -> None:
+        lacking = store.lacking("round0", critic)
+        with ThreadPoolExecutor(writers) as pool:
+            list(pool.map(lambda shard: store.write_verdicts("round0", critic, "r", shard, judged[shard]), lacking))
+        left = store.lacking("round0", critic)
         if len(lacking) != shards or left:
             raise RuntimeError(f"{len(lacking)} of {shards} shards lacked verdicts before, and {len(left)} after")
 
-    tables = {shard: rows_of_verdicts(verdicts)["scores"] for shard, verdicts in drawn.items()}
-
-    def plainly() -> None:
-        folder = root / "plain"
+    def plainly(writers: int) -> None:
+        folder = root / f"plain{writers}"
         folder.mkdir()
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(writers) as pool:
             list(pool.map(lambda shard: _write_table(tables[shard], folder / f"{shard}.parquet"), tables))
 
-    plain, took = _seconds(plainly), _seconds(ours)
+    plain, took = [], []
+    for writers in WRITERS:
+        critic = f"made-up@{writers}"
+        judged = {shard: [replace(one, critic=critic) for one in verdicts] for shard, verdicts in drawn.items()}
+        plain.append(_seconds(plainly, writers))
+        took.append(_seconds(ours, critic, judged, writers))
     rows = round(shards * GROUPS_A_SHARD * HYPOTHESES / share / 1e5) / 10
-    details = f"s for {rows} M rows in {round(shards / share)} shards" + (f", from {share:.0%}" if share < 1 else "")
-    return _row("store.rescore_s", took / share, details, "pyarrow's writer on ready tables, fsync", plain / took)
+    details = f"s for {rows} M rows in {round(shards / share)} shards, {WRITERS[int(np.argmin(took))]} threads"
+    details += f", from {share:.0%}" if share < 1 else ""
+    compared = f"pyarrow's writer on ready tables, fsync, {WRITERS[int(np.argmin(plain))]} threads"
+    return _row("store.rescore_s", min(took) / share, details, compared, min(plain) / min(took))
 
 
 def _verdict(group: Group, random: np.random.Generator) -> Verdict:

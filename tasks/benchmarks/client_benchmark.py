@@ -29,6 +29,7 @@ from critique.vlm.picture_encoder import PictureEncoder
 from critique.vlm.vlm_critic import VlmCritic
 from critique.vlm.vlm_settings import VlmSettings
 from hmr.detection.photograph import read_photograph
+from hmr.processes import processes_kept
 from storage.picture_store import PictureStore
 from storage.records import Group, Verdict
 from tasks.groups.overlays import drawn_groups, keep_pictures
@@ -79,7 +80,7 @@ def measure_client(
     overlay, px. Raises RuntimeError if the loopback server does not answer well.
     """
     os.environ[KEY] = "any"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, processes_kept():
         case = Case(_groups(groups, hypotheses), OverlaySection(size=size), in_flight, processes, Path(folder))
         kept = PictureStore(Path(folder) / "pictures")
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 | file | what |
 |---|---|
+| `all_benchmarks` | Every benchmark, each cut down and in a process of its own |
 | `endurance_benchmark` | Groups of 10,000 photographs: memory in quarters of the time of each part, slowest pages |
 | `growth_benchmark` | How the time from photograph to verdict grows with photographs, hypotheses and critics |
 | `pipeline_benchmark` | Photographs a second from file to verdict, alone and through Prefect |

@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from tasks.run.settings import Settings
+from tasks.run.settings import Run, Settings
 
 STAGES = ("find people", "sample", "score")
-SHARD, FEW = 16, 2  # photographs in a shard: of drawn ones, and of the few free ones
+SHARD, FEW = 16, 2  # photographs in a shard that is one of several processes', and in one of the few free ones
 
 
 class Way(NamedTuple):
@@ -23,11 +23,13 @@ class Way(NamedTuple):
     recorded: bool  # as flows of Prefect, else as plain functions
     runner: str = "threads"
     processes: int = 1
+    shard: int = SHARD  # photographs
 
 
+USUAL: int = Run.model_fields["shard_size"].default
 WAYS = {
-    "plain": Way(False),
-    "recorded": Way(True),
+    "plain": Way(False, shard=USUAL),
+    "recorded": Way(True, shard=USUAL),
     "one": Way(True, "processes", 1),
     "two": Way(True, "processes", 2),
 }
@@ -37,7 +39,7 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
     """Photographs per second: find people, sample 20 hypotheses each, judge by `evidence`; drawn and free photographs.
 
     Ways of running alternate; medians over rounds. Each result has metric, value, unit, baseline and ratio (above 1 is
-    better). The start of worker processes is included.
+    better). The start of worker processes is included, but in `scaling_going`.
     """
     from flows.record.recording import recorded
 
@@ -55,11 +57,21 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
         for turn in range(rounds):
             for name, way in WAYS.items():
                 taken[name].append(run_stages(way, drawn, Path(folder) / f"{name}{turn}"))
-        found = [run_stages(WAYS["two"], free, Path(folder) / f"free{turn}", shard=FEW) for turn in range(rounds)]
+        begun = {
+            name: [
+                run_stages(WAYS[name]._replace(shard=1), drawn, Path(folder) / f"begun-{name}{turn}", few=True)
+                for turn in range(rounds)
+            ]
+            for name in ("one", "two")
+        }
+        two = WAYS["two"]._replace(shard=FEW)
+        found = [run_stages(two, free, Path(folder) / f"free{turn}") for turn in range(rounds)]
         count = len(list(free.iterdir()))
         idle = [run_stages(WAYS["recorded"], drawn, Path(folder) / "recorded0") for _ in range(rounds)]
     whole = {name: median(sum(one.values()) for one in runs) for name, runs in taken.items()}
     work = {name: median(one["find people"] + one["sample"] for one in runs) for name, runs in taken.items()}
+    start = {name: median(one["find people"] + one["sample"] for one in runs) for name, runs in begun.items()}
+    going = {name: max(work[name] - start[name], 1e-3) for name in start}
     stages = {stage: median(one[stage] for one in taken["two"]) for stage in STAGES}
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
@@ -71,9 +83,13 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
         row("photos_per_second", photographs / whole["two"], "1/s, one drawn person each, two processes",
             "one process", whole["one"] / whole["two"]),
         row("scaling", work["one"] / work["two"], f"x, {photographs} photographs", details, work["one"] / work["two"]),
+        row("scaling_going", going["one"] / going["two"], "x, less what the first two photographs took",
+            details, going["one"] / going["two"]),
+        row("start_seconds", start["two"], "s, two processes' start and a photograph by each"),
         row("free_photos_per_second", count / median(sum(one.values()) for one in found),
             f"1/s, {count} free photographs, two processes"),
-        row("prefect_percent", 100 * (whole["recorded"] / whole["plain"] - 1), "% more than plain calls",
+        row("prefect_percent", 100 * (whole["recorded"] / whole["plain"] - 1),
+            f"% more than plain calls, {photographs} photographs in shards of {USUAL}",
             "the same calls without Prefect", whole["plain"] / whole["recorded"]),
         row("nothing_to_do", median(sum(one.values()) for one in idle), "s, three stages with nothing left to do"),
         *(row(f"share_{stage.replace(' ', '_')}", 100 * seconds / sum(stages.values()), "% of the time")
@@ -83,8 +99,7 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
 
 
 def run_stages(
-    way: Way, photographs: Path, out: Path, few: bool = False, shard: int = SHARD, hypotheses: int = 20,
-    critic: str = "evidence",
+    way: Way, photographs: Path, out: Path, few: bool = False, hypotheses: int = 20, critic: str = "evidence",
 ) -> dict[str, float]:  # fmt: skip
     """Seconds of each of STAGES on a folder of photographs; few: on two of them."""
     from flows.find_people import find_people
@@ -100,7 +115,7 @@ def run_stages(
         photographs = some
     settings = Settings.model_validate(
         {
-            "run": {"out": out, "shard_size": shard, "runner": way.runner, "processes": way.processes},
+            "run": {"out": out, "shard_size": way.shard, "runner": way.runner, "processes": way.processes},
             "photographs": {"folder": photographs},
             "sample": {"hypotheses": hypotheses},
             "critic": {"name": critic},

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-VIEWS = 500
 
-
-def measure_render(size: int, body: Path | None = None, *, rounds: int = 7, views: int = VIEWS) -> list[dict[str, Any]]:
+def measure_render(size: int, body: Path | None = None, *, rounds: int, views: int) -> list[dict[str, Any]]:
     """The rows of the renderer's speed and of its agreement with OpenGL; pictures of `size` px."""
     from hmr.body.body import load_body
     from hmr.detection.photograph import crop_square, read_photograph

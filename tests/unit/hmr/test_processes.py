@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hmr.processes import ProcessDiedError, in_processes
+from hmr.processes import ProcessDiedError, in_processes, processes_kept
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,6 +39,20 @@ def test_a_fault_comes_out_as_it_is_and_a_dead_process_with_what_to_do():
         list(in_processes(work, [1, 13], 2))
     with pytest.raises(ProcessDiedError, match="fewer processes"):
         list(in_processes(work, [1, 99, 2], 2))
+
+
+def test_processes_are_kept_for_the_next_jobs_unless_one_died():
+    with processes_kept():
+        first = {process for _, process in in_processes(work, range(9), 2)}
+        with processes_kept():
+            assert {process for _, process in in_processes(work, range(9), 2)} <= first
+        with pytest.raises(ValueError, match="thirteen"):
+            list(in_processes(work, [13, 1, 2, 3, 4, 5], 2))
+        assert {process for _, process in in_processes(work, range(9), 2)} <= first
+        with pytest.raises(ProcessDiedError):
+            list(in_processes(work, [1, 99, 2], 2))
+        assert not first & {process for _, process in in_processes(work, range(9), 2)}
+    assert psutil.wait_procs([psutil.Process(one) for one in first if psutil.pid_exists(one)], timeout=30)[1] == []
 
 
 def say_and_stay(folder: Path) -> None:

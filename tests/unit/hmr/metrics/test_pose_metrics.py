@@ -217,7 +217,7 @@ def test_many_sets_are_spread_over_threads():
 
 def test_the_benchmark_measures_what_it_says():
     rows = {row["metric"]: row for row in measure_metrics(samples=2000, rounds=1, share=0.0001)}
-    assert set(rows) == {f"metrics.{name}" for name in ("pa_mpjpe", "pa_mpjpe_difference", "full_seconds", "memory_mb")}
+    assert rows["metrics.estimates_ms"]["value"] > 0 and rows["metrics.process_mb"]["value"] > 100
     assert rows["metrics.pa_mpjpe_difference"]["value"] < 1e-6
     assert "extrapolated" in rows["metrics.full_seconds"]["unit"]
 
