@@ -244,7 +244,8 @@ def within(
     own = np.split(chosen[np.argsort(owner, kind="stable")], np.cumsum(counts)[:-1])
     taken: list[Portion] = []
     for k in np.argsort(first).tolist():
-        portion, which = portions[numbers[k]], own[k] - begins[numbers[k]]
+        number = int(numbers[k])
+        portion, which = portions[number], own[k] - begins[number]
         taken.append(portion if len(which) == len(portion.sizes) else portion.only(np.sort(which)))
     return taken
 
