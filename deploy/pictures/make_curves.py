@@ -2,7 +2,8 @@
 
     python deploy/pictures/make_curves.py docs/pictures
 
-`verdicts.svg` and `monitor.svg` from `table2_curves.json`, `rounds.svg` from `align_summary.json`. Make them anew
+`verdicts.svg` from `table2_more_curves.json`, `monitor.svg` from `table2_curves.json`, `rounds.svg` from
+`align_summary.json`. Make them anew
 whenever one of these files changes. `objectives.svg` is `best_of_m.svg` of the page of `hmr-align experiment table2`.
 """
 
@@ -28,10 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    rows = json.loads((RESULTS / "table2_curves.json").read_text())["results"]
     with matplotlib.rc_context(STYLE | FIXED):
-        for name, (_, figure, _) in figures(rows).items():
-            write(figure, folder / f"{name}.svg")
+        for name, file in (("verdicts", "table2_more_curves.json"), ("monitor", "table2_curves.json")):
+            rows = json.loads((RESULTS / file).read_text())["results"]
+            write(figures(rows)[name][1], folder / f"{name}.svg")
         rounds = json.loads((RESULTS / "align_summary.json").read_text())["rounds"]
         write(over_rounds(rounds), folder / "rounds.svg")
 
