@@ -73,6 +73,7 @@ BOTH: dict[str, Callable[[], str]] = {
     "people of photographs": lambda: f"{OTHERS['photographs.people']:.0f} people",
 }
 DETAILED: dict[str, Callable[[], str]] = {
+    "chosen": lambda: f"| {benchmark(DEFAULT, 'selected')} | {benchmark(DEFAULT, 'selected', 'pa_mpjpe')} |",
     "PA of lifting": lambda: benchmark(DEFAULT, "floor.lifting_everything", "pa_mpjpe"),
     "PA of zero-noise": lambda: benchmark(DEFAULT, "zero_noise", "pa_mpjpe"),
     "PA of best of 20": lambda: benchmark(DEFAULT, "best_of_g", "pa_mpjpe"),
