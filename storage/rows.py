@@ -311,8 +311,6 @@ def _packed(field: pa.Field, values: list | NDArray | pa.Array) -> pa.Array:
         return pa.array(values, field.type, from_pandas=isinstance(values, np.ndarray))
     dtype = np.dtype(np.uint8 if pa.types.is_fixed_size_binary(field.type) else np.float32)
     missing = [field.nullable and value is None for value in values]
-    if values and all(missing):
-        return pa.nulls(len(values), field.type)
     values = [np.zeros((1, *shape), dtype) if gone else value for value, gone in zip(values, missing)]
     for value in values:
         if value.shape[1:] != shape or not np.can_cast(value.dtype, dtype, "same_kind"):

@@ -116,7 +116,11 @@ def doubts(judge: Judge, read: Read) -> dict[str, float]:
     return found
 
 
-def shards_with(store: GroupStore, gen: str, wanted: Sequence[str]) -> dict[str, frozenset[str]]:
-    """The shards of a generation that hold some of these groups, and which."""
-    found = {shard: frozenset(store.hypotheses_of(gen, shard)) & set(wanted) for shard in store.group_shards(gen)}
-    return {shard: frozenset(names) for shard, names in found.items() if names}
+def shards_with(store: GroupStore, gen: str, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The shards of a generation that hold some of these groups, and the groups' places in them."""
+    names = frozenset(wanted) & {one for shard in store.group_shards(gen) for one in store.hypotheses_of(gen, shard)}
+    found = {
+        shard: tuple(place for place, one in enumerate(store.group_ids(gen, shard)) if one in names)
+        for shard in store.group_shards(gen)
+    }
+    return {shard: places for shard, places in found.items() if places}

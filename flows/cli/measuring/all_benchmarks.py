@@ -26,6 +26,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "sampler": ("--rounds", "3"),
     "train": ("--rounds", "20"),
     "critic": ("--seconds", "0.3", "--groups", "64"),
+    "endurance": ("--groups", "500"),
     "view": ("--groups", "1000"),
 }
 """The commands `hmr-align bench PART`, and what cuts each down."""

@@ -67,7 +67,7 @@ def test_a_finished_round_is_read_back_and_not_passed_off_as_another(root):
         train(root, steps=3)
     with pytest.raises(SettingsError, match=r"critic = 'scripted@1'; now .*'other@1': .* remove .*round1 to train"):
         train(root, steps=2, critic="other@1")
-    with pytest.raises(SettingsError, match=r"preset = 'studio'"):
+    with pytest.raises(SettingsError, match=r"preset = 'keep_spread'"):
         train(root, preset="paper_eq6")
     result = root / "round1" / "result.json"
     result.write_text(json.dumps({"best_step": 0, "reason": "of an older version"}))

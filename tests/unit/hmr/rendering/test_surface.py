@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from critique.evidence import EvidenceCritic
 from hmr.body.body import load_body
 from hmr.rendering.mesh import Mesh, PictureError, WeakPerspective
 from hmr.rendering.rasterizer import draw_silhouettes, project
@@ -30,8 +29,8 @@ def facing(body):
     return body.template * np.float32([1, -1, -1]) + np.float32([0, 0, 3])
 
 
-def test_silhouettes_and_scores_of_the_evidence_critic_are_those_of_version_0_1(body):
-    """Bit for bit, for bodies in front of the near plane: a run from before goes on with the same critic."""
+def test_silhouettes_of_the_evidence_critic_are_those_of_version_0_1(body):
+    """Bit for bit, for bodies in front of the near plane."""
     person = person_in(TRUE_POSE)
     poses = [TRUE_POSE, bent(TRUE_POSE, "left_knee", x=-70), bent(TRUE_POSE, "right_shoulder", z=-50)]
     group = hypotheses(person, poses).group
@@ -40,7 +39,6 @@ def test_silhouettes_and_scores_of_the_evidence_critic_are_those_of_version_0_1(
     points = np.stack([project(v, camera) for v in group_vertices(body, group)])
     np.testing.assert_array_equal(drawn.silhouettes, draw_silhouettes(points, body.faces, SILHOUETTE))
     assert hashlib.sha256(np.packbits(drawn.silhouettes > 0).tobytes()).hexdigest()[:16] == "87c45246677850b4"
-    np.testing.assert_allclose(EvidenceCritic().judge(drawn).scores, [90.60380532787353, 50, 33.749201508225816])
 
 
 def test_silhouette_across_the_near_plane_is_what_lies_in_front(body, facing):
