@@ -118,9 +118,8 @@ def doubts(judge: Judge, read: Read) -> dict[str, float]:
 
 def shards_with(store: GroupStore, gen: str, wanted: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """The shards of a generation that hold some of these groups, and the groups' places in them."""
-    names = frozenset(wanted) & {one for shard in store.group_shards(gen) for one in store.hypotheses_of(gen, shard)}
-    found = {
-        shard: tuple(place for place, one in enumerate(store.group_ids(gen, shard)) if one in names)
-        for shard in store.group_shards(gen)
-    }
+    found = {}
+    for shard in store.group_shards(gen):
+        names = store.hypotheses_of(gen, shard).keys() & set(wanted)
+        found[shard] = tuple(place for place, one in enumerate(store.group_ids(gen, shard)) if one in names)
     return {shard: places for shard, places in found.items() if places}

@@ -6,7 +6,8 @@ CACHE is a folder of detections (`see_split`, `see_held_out`), made where they a
 two cores the first time, then some minutes. The regression is fitted on `broad` without the scenes 8000 to 8499, and
 reads the detector alone; of those, seen with the second look, groups are drawn from both bases and about the truth,
 and the weights of the checks are fitted to their order. No other split and no label of `wild` has a part in it. Run it
-again with new bases, and after build_evidence.py.
+again with new bases, and after build_evidence.py, whose heaviest check reads this regression: the regression itself
+depends on neither.
 """
 
 import json

@@ -43,11 +43,11 @@ def lessons(noise: float, groups: int = 48, size: int = 6, seed: int = 0) -> Les
 
 @pytest.fixture(scope="module")
 def taught():
-    return fit(lessons(noise=0.3))
+    return fit(lessons(noise=0.3, seed=3))
 
 
 def test_learns_an_order_and_is_measured_on_what_it_did_not_see(taught):
-    assert taught.quality.srcc > 0.83 and taught.quality.groups == 48
+    assert taught.quality.srcc > 0.85 and taught.quality.groups == 48
     fresh = lessons(noise=0.0, seed=1)
     found = [agreement(taught.judge.worths(row).mean(0), own) for row, own in zip(fresh.features, fresh.scores)]
     assert np.mean(found) > 0.85
@@ -62,8 +62,8 @@ def test_its_chances_are_calibrated_where_the_teacher_errs():
 
 
 def test_learns_nothing_from_scores_that_follow_no_feature():
-    found = fit(lessons(noise=1e6)).quality
-    assert abs(found.srcc) < 0.2 and found.pairs_expected < 0.6
+    found = fit(lessons(noise=1e6, seed=3)).quality
+    assert abs(found.srcc) < 0.15 and found.pairs_expected < 0.6
 
 
 def test_learns_on_from_a_judge(taught):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from critique.evidence import EvidenceCritic, EvidenceSettings
 from hmr.body.body import load_body
 from hmr.rendering.mesh import Mesh, PictureError, WeakPerspective
 from hmr.rendering.rasterizer import draw_silhouettes, project
@@ -16,6 +17,11 @@ from tests.evidence_scene import TRUE_POSE, bent, hypotheses, person_in
 SQUARE = np.float32([[0, 0, 2], [0, 4, 2], [4, 0, 2], [4, 4, 2]])  # px, with the camera below; seen from the front
 SQUARE_FACES = np.array([[0, 1, 2], [2, 1, 3]])
 CAMERA = (2.0, 2.0, 1.0, 1.0)  # at 2 m a metre is a pixel: the square covers columns and rows 1 to 4
+
+EVIDENCE_2 = EvidenceSettings(
+    reprojection=0.343, depth_order=0.127, world_distance=3.724, silhouette=0.506, joints_in_space=0
+)
+"""The weights that `evidence@2` had; the others are as they were."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,7 @@ def facing(body):
     return body.template * np.float32([1, -1, -1]) + np.float32([0, 0, 3])
 
 
-def test_silhouettes_of_the_evidence_critic_are_those_of_version_0_1(body):
+def test_silhouettes_and_scores_of_the_evidence_critic_are_those_of_version_0_1(body):
     """Bit for bit, for bodies in front of the near plane."""
     person = person_in(TRUE_POSE)
     poses = [TRUE_POSE, bent(TRUE_POSE, "left_knee", x=-70), bent(TRUE_POSE, "right_shoulder", z=-50)]
@@ -39,6 +45,8 @@ def test_silhouettes_of_the_evidence_critic_are_those_of_version_0_1(body):
     points = np.stack([project(v, camera) for v in group_vertices(body, group)])
     np.testing.assert_array_equal(drawn.silhouettes, draw_silhouettes(points, body.faces, SILHOUETTE))
     assert hashlib.sha256(np.packbits(drawn.silhouettes > 0).tobytes()).hexdigest()[:16] == "87c45246677850b4"
+    scores = EvidenceCritic(EVIDENCE_2).judge(drawn).scores
+    np.testing.assert_allclose(scores, [90.60380532787353, 50, 33.749201508225816])
 
 
 def test_silhouette_across_the_near_plane_is_what_lies_in_front(body, facing):
