@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from critique.endpoint.loopback import LoopbackVlm, good, slow
-from flows.cli.viewer.view_benchmark import browser_flags, browser_path
 from flows.record.dead_runs import TAG
 from flows.server.deployments import DEPLOYMENTS, GPU_POOL, ON_GPU, POOL, Deployment
 from flows.server.guarded_server import ENTER
@@ -25,6 +24,7 @@ from storage.group_store import GroupStore
 from tasks.run.events import tell_event
 from tasks.run.run_lock import held
 from tasks.run.settings import load_settings
+from tests.browser import driven_browser
 from tests.factories import make_verdict, store_in_one_photograph
 
 pytestmark = pytest.mark.slow
@@ -256,14 +256,12 @@ def test_a_browser_starts_a_deployment_and_opens_its_report(server: Server, runs
     """By the link that logs in, then by clicks; the report is what `rescore` says of a critic that judged before."""
     from prefect.client.orchestration import get_client
 
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
     there = runs / "default" / "store"
     store = GroupStore(there) if there.exists() else store_in_one_photograph(runs / "default", 2)
     older = [make_verdict(group, [90, 10, 20, 30], "evidence@1") for group in store.read_groups("round0", "0")]
     store.write_verdicts("round0", "evidence@1", "default", "0", older)
-    with get_client(sync_client=True) as client, sync_api.sync_playwright() as playwright:
+    with get_client(sync_client=True) as client, driven_browser() as browser:
         deployment = client.read_deployment_by_name("rescore/on-demand").id
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
         page, said = browser.new_page(viewport={"width": 1280, "height": 900}), []
         page.set_default_timeout(120_000)
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
@@ -294,7 +292,6 @@ def test_a_browser_starts_a_deployment_and_opens_its_report(server: Server, runs
         pictures = page.locator("img")
         assert pictures.count() >= 3 and pictures.evaluate_all("all => all.every(one => one.naturalWidth > 0)")
         shoot(page, "report")
-        browser.close()
     assert said == []
     assert list((runs / "default" / "store" / "scores").rglob("*.parquet"))
 

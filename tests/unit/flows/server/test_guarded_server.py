@@ -13,11 +13,11 @@ import pytest
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
-from flows.cli.viewer.view_benchmark import browser_flags, browser_path
 from flows.record.dead_runs import TAG
 from flows.server.guarded_server import ENTER, admits, page_policy
 from flows.server.server import Server, client_environment, prefect_server, server_home, shell_variables
 from flows.server.server_key import key_file, server_key
+from tests.browser import driven_browser
 
 PLACE = "127.0.0.1:4200"
 EVIL = "https://evil.example"
@@ -197,16 +197,13 @@ def test_its_pages_ask_no_other_host(server):
     for path in ("/", "/v2/"):
         status, details, _ = ask(server, "GET", path)
         assert status == 200 and details["content-security-policy"] == page_policy(urlsplit(server.url).netloc)
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=browser_flags())
+    with driven_browser() as browser:
         page, asked = browser.new_page(), []
         page.set_default_timeout(120_000)  # a busy machine may need a minute
         page.on("requestfinished", lambda request: asked.append(request.url))
         page.goto(f"{server.url}{ENTER}#{server_key(server_home())}")
         page.wait_for_function("() => (document.querySelector('#app, #root') || {}).innerText")  # it is there
         had, refused = page.evaluate(ASK, [f"{EVIL}/a", f"{server.url}/ico/favicon-32x32.png"])
-        browser.close()
     assert had == [False, False, True, True] and refused == 2
     assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(server.url).netloc}  # no statistics either
 

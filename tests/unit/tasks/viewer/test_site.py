@@ -9,10 +9,10 @@ import pytest
 import uvicorn
 
 from flows.cli.viewer.view import _listening
-from flows.cli.viewer.view_benchmark import BrowserError, browser_flags, browser_path
 from flows.server.guarded_server import Doorkeeper
 from tasks.viewer.made_up_run import make_run
 from tasks.viewer.server import ViewedRun, application
+from tests.browser import driven_browser
 
 pytestmark = pytest.mark.slow
 GROUPS = 90
@@ -37,15 +37,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: it is not installed")
-    try:
-        path = browser_path()
-    except BrowserError as error:
-        pytest.skip(str(error))
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=browser_flags())
+    with driven_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
