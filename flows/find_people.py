@@ -3,6 +3,7 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 
 from prefect import flow
@@ -52,7 +53,7 @@ def find_people(settings: Settings) -> Found:
         skipped=(*(row for one in shards for row in one.skipped), *listed.skipped),
         remarks=tuple(row for one in shards for row in one.remarks),
     )
-    tell_found(found, listed)
+    tell_found(found, set() if how.folder else drawn(listed))
     if not found.people:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.skipped[:5])
         raise PhotographError(f"nobody was found in any of the {progress.items} photographs ({reasons})")
@@ -91,9 +92,9 @@ def find_labelled(plan: Plan) -> Found:
 
 def photographs(plan: Plan) -> Listed:
     """The photographs of the run, split into shards before any is searched; the embedded ones are drawn first."""
-    folder, size = plan.settings.photographs.folder, plan.settings.run.shard_size
-    if folder is not None:
-        sources, root = [Source(folder, nested=plan.settings.photographs.nested)], folder
+    how, size = plan.settings.photographs, plan.settings.run.shard_size
+    if how.folder is not None:
+        sources, root = [Source(how.folder, thorough=how.search == "thorough", nested=how.nested)], how.folder
     else:
         root = plan.folder / "photographs"
         free, wild = root / FREE, root / "wild"
@@ -117,13 +118,20 @@ def tell_changes(listed: Listed, trained: bool) -> None:
         log.warning("training was done before that and stays as it is: another --name trains on what is here now")
 
 
-def tell_found(found: Found, listed: Listed) -> None:
-    """Log what could not be used, and remarks on the rest; nothing about drawn people, who are often out of view."""
-    drawn = {path.name for shard in listed.shards if not shard.thorough for path, _ in shard.photographs}
+def drawn(listed: Listed) -> set[str]:
+    """The names of the embedded default's drawn pictures."""
+    return {path.name for shard in listed.shards if not shard.thorough for path, _ in shard.photographs}
+
+
+def tell_found(found: Found, silent: Collection[str]) -> None:
+    """Log what could not be used, and remarks on the rest.
+
+    silent: pictures of which that is not told, drawn ones, whose people are often out of view.
+    """
     counts = {"people": found.people, "photographs and people skipped": len(found.skipped)}
     leave_counts("people found", counts, "what finding people came to")
     leave_table("skipped", [{"file": name, "why": why} for name, why in found.skipped], "what could not be used")
-    for name, why in (row for row in found.skipped if row[0] not in drawn):
+    for name, why in (row for row in found.skipped if row[0] not in silent):
         log.warning("skipped %s: %s", name, why)
     for name, remark in found.remarks:
         log.info("%s: %s", name, remark)

@@ -114,6 +114,7 @@ class Photographs(Section):
     focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
     crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop / side of the landmarks' box
     only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
+    search: Literal["thorough", "quick"] = "thorough"  # "quick" for pictures that show one person, about as large
 
 
 class Records(Section):

@@ -11,10 +11,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from PIL import Image, ImageOps
+
 from tasks.run.settings import Run, Settings
 
 STAGES = ("find people", "sample", "score")
-SHARD, FEW = 16, 2  # photographs in a shard that is one of several processes', and in one of the few free ones
+SHARD, FEW = 16, 4  # photographs in a shard that is one of several processes', and in one of the few free ones
+CUT = 25  # each edge of a photograph loses one part in so many
 
 
 class Way(NamedTuple):
@@ -38,68 +41,96 @@ WAYS = {
 def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, Any]]:
     """Photographs per second: find people, sample 20 hypotheses each, judge by `evidence`; drawn and free photographs.
 
-    Ways of running alternate; medians over rounds. Each result has metric, value, unit, baseline and ratio (above 1 is
-    better). The start of worker processes is included, but in `scaling_going`.
+    Drawn pictures show one person and are searched quickly, as by the embedded default. Free ones are the shipped
+    photographs, each in four forms, and are searched as the user's are. Ways of running alternate; medians over rounds.
+    Each result has metric, value, unit, baseline and ratio (above 1 is better). The start of worker processes is
+    included, but in the rows with `going`.
     """
     from flows.record.recording import recorded
 
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    taken: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, recorded():
-        from tasks.photographs import save_scenes  # only now: threads of Prefect use the settings at its import
+        place = Path(folder)
+        drawn, free = _pictures(place, photographs)
+        run_stages(WAYS["plain"], drawn, place / "warm", few=True)
 
-        drawn, free = Path(folder) / "drawn", Path(folder) / "free"
-        save_scenes("val", range(photographs), drawn)
-        free.mkdir()
-        for shipped in resources.files("tasks").joinpath("assets", "photographs").iterdir():
-            if shipped.name.endswith(".jpg"):
-                (free / shipped.name).write_bytes(shipped.read_bytes())
-        run_stages(WAYS["plain"], drawn, Path(folder) / "warm", few=True)
+        def run(name: str, way: Way, turn: int, of: Path = drawn, few: bool = False) -> None:
+            out, search = place / f"{name}{turn}", "quick" if of is drawn else "thorough"
+            taken.setdefault(name, []).append(run_stages(way, of, out, few=few, search=search))
+
         for turn in range(rounds):
             for name, way in WAYS.items():
-                taken[name].append(run_stages(way, drawn, Path(folder) / f"{name}{turn}"))
-        begun = {
-            name: [
-                run_stages(WAYS[name]._replace(shard=1), drawn, Path(folder) / f"begun-{name}{turn}", few=True)
-                for turn in range(rounds)
-            ]
-            for name in ("one", "two")
-        }
-        two = WAYS["two"]._replace(shard=FEW)
-        found = [run_stages(two, free, Path(folder) / f"free{turn}") for turn in range(rounds)]
+                run(name, way, turn)
+            for name in ("one", "two"):
+                run(f"{name}, begun", WAYS[name]._replace(shard=1), turn, few=True)
+            run("free", WAYS["two"]._replace(shard=FEW), turn, free)
+            run("free, begun", WAYS["two"]._replace(shard=1), turn, free, few=True)
+        for _ in range(max(rounds, 3)):
+            run("recorded", WAYS["recorded"], 0)  # again, with nothing left to do
+        taken["idle"] = taken["recorded"][rounds:]
+        del taken["recorded"][rounds:]
         count = len(list(free.iterdir()))
-        idle = [run_stages(WAYS["recorded"], drawn, Path(folder) / "recorded0") for _ in range(rounds)]
+    return _rows(taken, photographs, count)
+
+
+def _rows(taken: dict[str, list[dict[str, float]]], photographs: int, free: int) -> list[dict[str, Any]]:
+    """The rows, from the seconds of each stage by way of running. free: how many free photographs there were."""
     whole = {name: median(sum(one.values()) for one in runs) for name, runs in taken.items()}
     work = {name: median(one["find people"] + one["sample"] for one in runs) for name, runs in taken.items()}
-    start = {name: median(one["find people"] + one["sample"] for one in runs) for name, runs in begun.items()}
-    going = {name: max(work[name] - start[name], 1e-3) for name in start}
+    going = {name: max(work[name] - work[f"{name}, begun"], 1e-3) for name in ("one", "two")}
+    rate = {
+        name: (count - 2) / max(whole[name] - whole[f"{name}, begun"], 1e-3)
+        for name, count in (("one", photographs), ("two", photographs), ("free", free))
+    }
     stages = {stage: median(one[stage] for one in taken["two"]) for stage in STAGES}
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
     def row(metric: str, value: float, unit: str, baseline: str | None = None, ratio: float | None = None) -> dict:
         return {"metric": f"pipeline.{metric}", "value": value, "unit": unit, "baseline": baseline, "ratio": ratio}
 
-    details = "one process of the same runner, finding and sampling"
+    one, of_runner = "one process", "one process of the same runner, finding and sampling"
+    less = "less what the first two photographs took"
     return [
-        row("photos_per_second", photographs / whole["two"], "1/s, one drawn person each, two processes",
-            "one process", whole["one"] / whole["two"]),
-        row("scaling", work["one"] / work["two"], f"x, {photographs} photographs", details, work["one"] / work["two"]),
-        row("scaling_going", going["one"] / going["two"], "x, less what the first two photographs took",
-            details, going["one"] / going["two"]),
-        row("start_seconds", start["two"], "s, two processes' start and a photograph by each"),
-        row("free_photos_per_second", count / median(sum(one.values()) for one in found),
-            f"1/s, {count} free photographs, two processes"),
+        row("photos_per_second", photographs / whole["two"],
+            f"1/s, {photographs} drawn pictures of one person, two processes", one, whole["one"] / whole["two"]),
+        row("going_photos_per_second", rate["two"], f"1/s, {less}", one, rate["two"] / rate["one"]),
+        row("scaling", work["one"] / work["two"], f"x, {photographs} drawn pictures", of_runner,
+            work["one"] / work["two"]),
+        row("scaling_going", going["one"] / going["two"], f"x, {less}", of_runner, going["one"] / going["two"]),
+        row("start_seconds", work["two, begun"], "s, two processes' start and a picture by each"),
+        row("free_photos_per_second", free / whole["free"], f"1/s, {free} photographs, two processes"),
+        row("going_free_photos_per_second", rate["free"], f"1/s, {less}"),
         row("prefect_percent", 100 * (whole["recorded"] / whole["plain"] - 1),
-            f"% more than plain calls, {photographs} photographs in shards of {USUAL}",
+            f"% more than plain calls, {photographs} drawn pictures in shards of {USUAL}",
             "the same calls without Prefect", whole["plain"] / whole["recorded"]),
-        row("nothing_to_do", median(sum(one.values()) for one in idle), "s, three stages with nothing left to do"),
+        row("nothing_to_do", whole["idle"], "s, three stages with nothing left to do"),
         *(row(f"share_{stage.replace(' ', '_')}", 100 * seconds / sum(stages.values()), "% of the time")
           for stage, seconds in stages.items()),
         row("memory_mb", peak, "MB, the largest process"),
     ]  # fmt: skip
 
 
+def _pictures(place: Path, count: int) -> tuple[Path, Path]:
+    """Folders of drawn pictures, and of the shipped photographs: as they are, mirrored, and both cut at the edges."""
+    from tasks.photographs import save_scenes  # only now: threads of Prefect use the settings at its import
+
+    drawn, free = place / "drawn", place / "free"
+    save_scenes("val", range(count), drawn)
+    free.mkdir()
+    with resources.as_file(resources.files("tasks") / "assets" / "photographs") as shipped:
+        for path in sorted(shipped.glob("*.jpg")):
+            with Image.open(path) as picture:
+                width, height = picture.size
+                edges = (width // CUT, height // CUT, width - width // CUT, height - height // CUT)
+                for cut, seen in (("", picture.copy()), ("cut-", picture.crop(edges))):
+                    seen.save(free / f"{cut}{path.name}", quality=95)
+                    ImageOps.mirror(seen).save(free / f"{cut}mirrored-{path.name}", quality=95)
+    return drawn, free
+
+
 def run_stages(
     way: Way, photographs: Path, out: Path, few: bool = False, hypotheses: int = 20, critic: str = "evidence",
+    search: str = "thorough",
 ) -> dict[str, float]:  # fmt: skip
     """Seconds of each of STAGES on a folder of photographs; few: on two of them."""
     from flows.find_people import find_people
@@ -116,7 +147,7 @@ def run_stages(
     settings = Settings.model_validate(
         {
             "run": {"out": out, "shard_size": way.shard, "runner": way.runner, "processes": way.processes},
-            "photographs": {"folder": photographs},
+            "photographs": {"folder": photographs, "search": search},
             "sample": {"hypotheses": hypotheses},
             "critic": {"name": critic},
         }
