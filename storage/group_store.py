@@ -65,6 +65,7 @@ from storage.shard_notes import (
     ORDER,
     PENDING,
     PLACES,
+    SIZES,
     notes_of_groups,
     notes_of_verdicts,
     order_of,
@@ -350,10 +351,10 @@ class GroupStore:
 
     def _drawn(self, gen: str, shard: str) -> dict[str, int]:
         """The same, of all groups in the files, hidden ones too."""
-        manifest, order = self._groups(gen), self._noted_order(gen, shard)
-        if order:
+        manifest, found = self._groups(gen), self._groups(gen).find(shard)
+        if found and ORDER in found.noted:
             try:
-                return _groups_in(manifest.file("groups", shard), order)
+                return _groups_in(manifest.file("groups", shard), found.noted[ORDER], tuple(found.noted.get(SIZES, ())))
             except (StoreError, OSError, ValueError, pa.ArrowException):  # reported when all of the file is read
                 pass
         return _sizes(_read(manifest, "groups", shard, "group_id", "hypotheses"))
@@ -744,10 +745,14 @@ def _whole(name: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _groups_in(path: Place, order: str) -> dict[str, int]:
-    """Groups of a file and their sizes, from two small columns, checked against the digest in the manifest."""
-    table = _columns_of(path, ["group_id", "hypotheses"])
-    drawn = _sizes(table)
+def _groups_in(path: Place, order: str, sizes: tuple[int, ...]) -> dict[str, int]:
+    """Groups of a file and their sizes, from one small column, checked against the digest in the manifest.
+
+    sizes: as the manifest notes them; from the file where it does not, as in older ones.
+    """
+    known = sizes_noted({SIZES: sizes}) if sizes else None
+    table = _columns_of(path, ["group_id"] if known is not None else ["group_id", "hypotheses"])
+    drawn = _sizes(table) if known is None else dict(zip(table["group_id"].to_pylist(), known.tolist()))
     if order_of(drawn) != order:
         raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")
     return drawn
