@@ -292,8 +292,8 @@ def _blend(heads: Heads) -> Heads:
         members, left = left[mine], left[~mine]
         weights = heads.scores[members] / heads.scores[members].sum()
         scores.append(heads.scores[members[0]])
-        boxes.append(np.tensordot(weights, heads.boxes[members], 1))
-        points.append(np.tensordot(weights, heads.points[members], 1))
+        boxes.append(weights @ heads.boxes[members])
+        points.append(weights @ heads.points[members].reshape(-1, 8))
     return Heads(
         np.array(scores, np.float32),
         np.array(boxes, np.float32).reshape(-1, 4),
