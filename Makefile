@@ -22,8 +22,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 LINTERS := $(VENV)/installed-lint
-# Three files of tests at once, for they wait a third of their time, and one thread each.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
+# Three files of tests at once, for they wait a third of their time, in the order of tests/conftest.py; one thread each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 IMAGES ?=
 ARGS ?=

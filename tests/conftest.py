@@ -48,8 +48,14 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
-# One process of xdist runs each of these files for minutes: begun last, the others would wait for it.
-LONG_FILES = ("test_readme.py", "test_runners.py", "test_align.py", "test_published.py", "test_faults.py")
+# One process of xdist runs each of these files for half a minute or more: begun last, the others would wait for it.
+LONG_FILES = (
+    "test_readme.py", "test_align.py", "test_deployment.py", "test_published.py", "test_runners.py",
+    "test_guarded_server.py", "test_server.py", "test_train_worker.py", "test_processes.py", "test_checkpoint.py",
+    "test_runaway_toy.py", "test_compute.py", "test_named_server.py", "test_notebooks.py", "test_own_data.py",
+    "test_reflect.py", "test_studio.py", "test_picture.py", "test_dead_runs.py", "test_remote_store.py",
+    "test_scorenet.py", "test_faults.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
