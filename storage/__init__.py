@@ -3,14 +3,9 @@
     records.py        Person, Group, DrawnGroup, Verdict: numpy, no I/O; the one module that `critique` imports
     schema.py         the one Parquet schema of each table: units, shapes, meanings in its fields
     rows.py           records to tables and back
-    manifest.py       the atomic commit: files first, then their line; readers use only the manifest
-    entries.py        these lines: what is known of a shard
-    local_log.py      where they are in a folder: in a journal, with a lock
-    journal.py        the file of lines, which grows and states how much of it is valid
-    remote_log.py     where they are in an object store: in numbered objects, each created by one writer
+    shards/           the atomic commit of files, in a folder or an object store, and what is noted of them
     remote_path.py    a place in an object store, used like a path; where a store may lie
     group_store.py    GroupStore: append and read
-    shard_notes.py    what a shard's writer notes in the manifest, for lists and plans that read no other file
     image_list.py     the photographs: our names for them, where they are, which are gone
     mesh_store.py     MeshStore: meshes of hypotheses that have no pose of ours
     picture_store.py  PictureStore: drawn pictures, under the digest of what they show

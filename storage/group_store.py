@@ -15,7 +15,7 @@ judged is a row with a status and a NULL score. Writing a shard again with equal
 not count); with other content it is an error. An empty shard is a shard; a table without rows has no file. Rows of a
 photograph that has since changed or been removed stay in the files, but no method returns them.
 
-Lists, counts, plans and the writing of verdicts read only manifests (see `storage.shard_notes`), and two small columns
+Lists, counts, plans and the writing of verdicts read only manifests (see `storage.shards.notes`), and two small columns
 of `groups` for which groups there are: a critic that judges again reads only the meshes that it needs.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
@@ -39,16 +39,13 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.entries import StoredShard, natural
 from storage.finished_file import read_again
 from storage.image_list import ImageList, read_images, write_images
-from storage.manifest import Manifest, PartlyRead, opened
 from storage.mesh_store import MeshStore
 from storage.records import PASSING, Group, Person, Verdict
-from storage.remote_path import Place, RemotePath, tables_of, write_whole
+from storage.remote_path import Place, tables_of, write_whole
 from storage.rows import (
     content_digest,
     earlier_content_digest,
@@ -57,21 +54,30 @@ from storage.rows import (
     rows_of_groups,
     rows_of_people,
     rows_of_verdicts,
-    verdicts_of_rows,
 )
-from storage.schema import TABLES, StoreError, decode, decode_part, encode, open_table
-from storage.shard_notes import (
+from storage.schema import TABLES, StoreError, encode
+from storage.shards.entries import natural
+from storage.shards.files import groups_in_file, read_columns, read_rows, read_table, sizes_of
+from storage.shards.manifest import Manifest
+from storage.shards.notes import (
     COVERS,
     ORDER,
-    PENDING,
     PLACES,
     SIZES,
     notes_of_groups,
     notes_of_verdicts,
     order_of,
-    sizes_noted,
-    unsure_noted,
     unsureness,
+)
+from storage.shards.verdict_parts import (
+    Lacking,
+    VerdictPart,
+    drawn_again,
+    lacking_by_notes,
+    part_of,
+    unsure_by_notes,
+    verdicts_in,
+    whole_name,
 )
 
 __all__ = ["GroupStore", "Lacking", "StoreError", "VerdictSummary"]
@@ -96,33 +102,6 @@ class VerdictSummary(NamedTuple):
     scored: int
     abstained: int  # without a score, for any reason
     statuses: dict[str, int]  # by status, 'ok' too; only those that occur
-
-
-class Lacking(NamedTuple):
-    """Groups of a shard that a critic has not judged."""
-
-    sizes: NDArray[np.int64]  # hypotheses of each
-    places: NDArray[np.int64] | None  # among the groups of the shard, see `group_ids`; None = all of them
-
-
-class _Part(NamedTuple):
-    """One file of verdicts on a shard, or on some groups of it."""
-
-    written_ns: int
-    run: str
-    name: str
-    manifest: Manifest
-    final: bool  # by the manifest, all its verdicts are final
-    covers: bool  # it has a verdict on every group of the shard
-    noted: Mapping[str, Any]  # in the manifest
-
-    def places(self, order: str | None, groups: int) -> NDArray[np.int64] | None:
-        """The places of the judged groups, if the manifest knows them for groups in this order."""
-        if order is None or self.noted.get(ORDER) != order:
-            return None
-        if self.covers:
-            return np.arange(groups)
-        return np.array(self.noted[PLACES], np.int64) if PLACES in self.noted else None
 
 
 @dataclass(frozen=True)
@@ -168,7 +147,7 @@ class GroupStore:
         return [
             person
             for name in shards
-            for person in people_of_rows(_read(self._people(), "people", name), images.path_of)
+            for person in people_of_rows(read_table(self._people(), "people", name), images.path_of)
             if images.holds(person.group_id)
         ]
 
@@ -206,7 +185,7 @@ class GroupStore:
         """The groups of one shard, in order; raises StoreError if the shard is unknown or damaged."""
         manifest = self._groups(gen)
         with ThreadPoolExecutor(2) as pool:
-            groups, hyps = pool.map(lambda table: _read(manifest, table, shard), manifest.folders)
+            groups, hyps = pool.map(lambda table: read_table(manifest, table, shard), manifest.folders)
         images = self.images
         found = groups_of_rows(groups, hyps, self._meshes.read, images.path_of)
         return [group for group in found if images.holds(group.person.group_id)]
@@ -220,8 +199,8 @@ class GroupStore:
         if group_id not in drawn or not images.holds(group_id):
             raise StoreError(f"{manifest.path.parent}: shard '{shard}' has no group '{group_id}'")
         place, ends = list(drawn).index(group_id), list(accumulate(drawn.values()))
-        groups = _read_rows(manifest, "groups", shard, place, place + 1)
-        hyps = _read_rows(manifest, "hyps", shard, ends[place] - drawn[group_id], ends[place])
+        groups = read_rows(manifest, "groups", shard, place, place + 1)
+        hyps = read_rows(manifest, "hyps", shard, ends[place] - drawn[group_id], ends[place])
         (group,) = groups_of_rows(groups, hyps, self._meshes.read, images.path_of)
         return group
 
@@ -234,7 +213,7 @@ class GroupStore:
         if manifest.stored(table, shard) is None:
             return pa.schema([TABLES[table].field(name) for name in names]).empty_table()
         try:
-            found = _columns_of(path, list(dict.fromkeys(["group_id", *names])))
+            found = read_columns(path, list(dict.fromkeys(["group_id", *names])))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise StoreError(f"{path}: cannot be read ({error}); `GroupStore.verify` says what is damaged") from error
         return self._held(found).select(list(names))
@@ -247,7 +226,7 @@ class GroupStore:
         wanted = dict.fromkeys(["group_id", *names])
         found, seen = [pa.schema([TABLES["scores"].field(name) for name in wanted]).empty_table()], set[str]()
         for part in self._parts_of(gen, critic, shard):
-            rows = _read(part.manifest, "scores", part.name, *wanted)
+            rows = read_table(part.manifest, "scores", part.name, *wanted)
             keys = rows["group_id"].to_pylist()
             found.append(rows.filter(pa.array([key not in seen for key in keys], pa.bool_())) if seen else rows)
             seen |= set(keys)
@@ -262,7 +241,7 @@ class GroupStore:
 
     def group_rows(self, gen: str, shard: str) -> pa.Table:
         """Table `groups` of a shard as it is stored, rows of removed photographs too."""
-        return _read(self._groups(gen), "groups", shard)
+        return read_table(self._groups(gen), "groups", shard)
 
     @property
     def _meshes(self) -> MeshStore:
@@ -353,11 +332,12 @@ class GroupStore:
         """The same, of all groups in the files, hidden ones too."""
         manifest, found = self._groups(gen), self._groups(gen).find(shard)
         if found and ORDER in found.noted:
+            path, sizes = manifest.file("groups", shard), tuple(found.noted.get(SIZES, ()))
             try:
-                return _groups_in(manifest.file("groups", shard), found.noted[ORDER], tuple(found.noted.get(SIZES, ())))
+                return groups_in_file(path, found.noted[ORDER], sizes)
             except (StoreError, OSError, ValueError, pa.ArrowException):  # reported when all of the file is read
                 pass
-        return _sizes(_read(manifest, "groups", shard, "group_id", "hypotheses"))
+        return sizes_of(read_table(manifest, "groups", shard, "group_id", "hypotheses"))
 
     def _noted_order(self, gen: str, shard: str) -> str | None:
         """The digest of the groups' order in the manifest; None in older manifests."""
@@ -414,7 +394,7 @@ class GroupStore:
         for shard, stored in self._groups(gen).shards().items():
             if shard not in images.emptied:
                 whole = shard not in images.shards_with_hidden
-                found[shard] = _lacking_by_notes(stored.noted, parts.get(shard, ())) if whole else None
+                found[shard] = lacking_by_notes(stored.noted, parts.get(shard, ())) if whole else None
 
         def read(shard: str) -> Lacking:
             drawn, open_ids = self._drawn(gen, shard), set(self._unjudged(gen, shard, parts.get(shard, ())))
@@ -432,12 +412,12 @@ class GroupStore:
     def unsureness(self, gen: str, critic: str, lacking: Mapping[str, Lacking]) -> dict[str, NDArray[np.float32]]:
         """How unsure a critic's newest first choice was in each of these groups of shards, points.
 
-        Infinite for groups that it has not judged. See `storage.shard_notes.unsureness`.
+        Infinite for groups that it has not judged. See `storage.shards.notes.unsureness`.
         """
         parts, drawn = self.parts(gen, critic), self._groups(gen).shards()
         found: dict[str, NDArray[np.float32]] = {}
         for shard, one in lacking.items():
-            if (noted := _unsure_by_notes(drawn[shard].noted, parts.get(shard, ()), one)) is not None:
+            if (noted := unsure_by_notes(drawn[shard].noted, parts.get(shard, ()), one)) is not None:
                 found[shard] = noted
 
         def read(shard: str) -> NDArray[np.float32]:
@@ -462,7 +442,7 @@ class GroupStore:
         """
         return self._unjudged(gen, shard, self._parts_of(gen, critic, shard))
 
-    def _unjudged(self, gen: str, shard: str, parts: Sequence[_Part]) -> list[str]:
+    def _unjudged(self, gen: str, shard: str, parts: Sequence[VerdictPart]) -> list[str]:
         """The same, given the files with verdicts, newest first."""
         for part in parts:
             if not part.final:
@@ -471,7 +451,7 @@ class GroupStore:
                 return []
         judged: dict[str, bool] = {}
         for part in parts:
-            rows = _read(part.manifest, "scores", part.name, "group_id", "status")
+            rows = read_table(part.manifest, "scores", part.name, "group_id", "status")
             own: dict[str, bool] = {}
             for group_id, status in zip(rows["group_id"].to_pylist(), rows["status"].to_pylist()):
                 own[group_id] = own.get(group_id, True) and status not in PASSING
@@ -551,21 +531,23 @@ class GroupStore:
         content, earlier = partial(content_digest, tables), partial(earlier_content_digest, tables)
         manifest.commit(_name("shard", shard), content, files, noted, earlier, written_ns)
 
-    def _verdicts(self, gen: str, critic: str, shard: str, parts: Sequence[_Part]) -> list[Verdict]:
+    def _verdicts(self, gen: str, critic: str, shard: str, parts: Sequence[VerdictPart]) -> list[Verdict]:
         """The newest verdict on each group, in the groups' order. `parts`: newest first."""
         if len(parts) == 1 and parts[0].covers:
-            return _verdicts_in(parts[0], critic)
+            return verdicts_in(parts[0], critic)
         drawn, found = self._drawn(gen, shard), dict[str, Verdict]()
         for part in parts:
-            for verdict in _verdicts_in(part, critic):
+            for verdict in verdicts_in(part, critic):
                 if drawn.get(verdict.group_id) != len(verdict.scores):
-                    raise _drawn_again(part, gen)
+                    raise drawn_again(part, gen)
                 found.setdefault(verdict.group_id, verdict)
             if len(found) == len(drawn):
                 break
         return [found[group_id] for group_id in drawn if group_id in found]
 
-    def _pairs(self, gen: str, shard: str, parts: Sequence[_Part], critic: str) -> Iterator[tuple[Group, Verdict]]:
+    def _pairs(
+        self, gen: str, shard: str, parts: Sequence[VerdictPart], critic: str
+    ) -> Iterator[tuple[Group, Verdict]]:
         groups = {group.person.group_id: group for group in self.read_groups(gen, shard)}
         images = self.images
         verdicts = [one for one in self._verdicts(gen, critic, shard, parts) if images.holds(one.group_id)]
@@ -573,23 +555,23 @@ class GroupStore:
             group = groups.pop(verdict.group_id, None)
             verdicts[place] = None  # type: ignore[call-overload]  # free what was yielded
             if group is None or len(group) != len(verdict.scores):
-                raise _drawn_again(parts[0], gen)
+                raise drawn_again(parts[0], gen)
             yield group, verdict
 
-    def parts(self, gen: str, critic: str) -> dict[str, list[_Part]]:
+    def parts(self, gen: str, critic: str) -> dict[str, list[VerdictPart]]:
         """For each shard of which the critic judged a group, the files with its verdicts, newest first."""
         groups, emptied = self._groups(gen), self.images.emptied
         drawn = groups.shards().keys() - emptied
-        found: dict[str, list[_Part]] = {}
+        found: dict[str, list[VerdictPart]] = {}
         for run, manifest in self._runs(gen, critic):
             for name, shard in manifest.shards().items():
-                of = name if name in drawn else _whole(name)
-                found.setdefault(of, []).append(_part(run, name, of, manifest, shard))
+                of = name if name in drawn else whole_name(name)
+                found.setdefault(of, []).append(part_of(run, name, of, manifest, shard))
         for parts in found.values():
             parts.sort(key=lambda part: part[:2], reverse=True)
         return {name: found[name] for name in sorted(found, key=natural) if name not in emptied}
 
-    def _parts_of(self, gen: str, critic: str, shard: str) -> list[_Part]:
+    def _parts_of(self, gen: str, critic: str, shard: str) -> list[VerdictPart]:
         """Those of one shard, without reading the others."""
         groups, emptied = self._groups(gen), self.images.emptied
 
@@ -597,10 +579,10 @@ class GroupStore:
             return groups.find(name) is not None and name not in emptied
 
         found = [
-            _part(run, name, shard, manifest, stored)
+            part_of(run, name, shard, manifest, stored)
             for run, manifest in self._runs(gen, critic)
             for name in manifest.numbered(shard)
-            if shard == (name if drawn(name) else _whole(name)) and (stored := manifest.find(name))
+            if shard == (name if drawn(name) else whole_name(name)) and (stored := manifest.find(name))
         ]
         return [] if shard in emptied else sorted(found, key=lambda part: part[:2], reverse=True)
 
@@ -654,120 +636,10 @@ def _digest(content: str, hidden: Sequence[str]) -> str:
     return hashlib.sha256("/".join([content, *sorted(hidden)]).encode()).hexdigest() if hidden else content
 
 
-def _read(manifest: Manifest, table: str, shard: str, *columns: str) -> pa.Table:
-    """One file of a shard: all its columns, or those named."""
-    schema = TABLES[table]
-    wanted = pa.schema([schema.field(name) for name in columns or schema.names])
-    if manifest.stored(table, shard) is None:
-        return wanted.empty_table()
-    return decode(manifest.read(table, shard), wanted, str(manifest.file(table, shard)))
-
-
-def _read_rows(manifest: Manifest, table: str, shard: str, start: int, stop: int) -> pa.Table:
-    """Some rows of a file of a shard; of the others only those in the same row groups are read."""
-    stored = manifest.stored(table, shard)
-    if stored is None or len(stored.blocks) < 2:
-        return _read(manifest, table, shard)[start:stop]
-    part = PartlyRead(manifest.file(table, shard), stored)
-    part.fetch([len(stored.blocks) - 1])
-    file = open_table(part.content, TABLES[table], str(part.path))
-    ends = list(accumulate(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)))
-    begins = [0, *ends]
-    touched = [k for k, end in enumerate(ends) if end > start and begins[k] < stop]
-    part.fetch(touched)
-    return decode_part(file, touched, TABLES[table])[start - begins[touched[0]] : stop - begins[touched[0]]]
-
-
-def _lacking_by_notes(noted: Mapping[str, Any], parts: Sequence[_Part]) -> Lacking | None:
-    """Which groups of a shard have no verdict, by manifests alone; None if they do not tell. `parts`: newest first."""
-    sizes = sizes_noted(noted)
-    if sizes is None:
-        return None
-    lacks = np.ones(len(sizes), bool)
-    for part in parts:
-        if not part.final:
-            return None
-        if part.covers:
-            return Lacking(sizes[:0], np.empty(0, np.int64))
-        places = part.places(noted.get(ORDER), len(sizes))
-        if places is None:
-            return None
-        lacks[places] = False
-    return Lacking(sizes, None) if lacks.all() else Lacking(sizes[lacks], np.flatnonzero(lacks))
-
-
-def _unsure_by_notes(noted: Mapping[str, Any], parts: Sequence[_Part], wanted: Lacking) -> NDArray[np.float32] | None:
-    """How unsure the first choices in some groups of a shard are, by manifests alone; None if they do not tell."""
-    if not parts:
-        return np.full(len(wanted.sizes), np.inf, np.float32)
-    sizes = sizes_noted(noted)
-    if sizes is None:
-        return None
-    found, known = np.full(len(sizes), np.inf, np.float32), np.zeros(len(sizes), bool)
-    for part in parts:
-        places, unsure = part.places(noted.get(ORDER), len(sizes)), unsure_noted(part.noted)
-        if places is None or unsure is None or len(places) != len(unsure):
-            return None
-        new = ~known[places]
-        found[places[new]], known[places] = unsure[new], True
-        if part.covers:
-            break
-    return found if wanted.places is None else found[wanted.places]
-
-
 def _at_once(read: Callable[[str], T], shards: Sequence[str]) -> dict[str, T]:
     """What is read of many shards, several at a time, in their order."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return dict(zip(shards, pool.map(read, shards)))
-
-
-def _verdicts_in(part: _Part, critic: str) -> list[Verdict]:
-    scores, replies = (_read(part.manifest, table, part.name) for table in part.manifest.folders)
-    return verdicts_of_rows(scores, replies, critic)
-
-
-def _drawn_again(part: _Part, gen: str) -> StoreError:
-    return StoreError(
-        f"{part.manifest.file('scores', part.name)}: does not follow the groups of '{gen}', which "
-        "were drawn again since; score this shard in a new run"
-    )
-
-
-def _part(run: str, name: str, of: str, manifest: Manifest, shard: StoredShard) -> _Part:
-    """of: the shard whose groups the file is about."""
-    noted = shard.noted
-    return _Part(shard.written_ns, run, name, manifest, noted.get(PENDING) == 0, noted.get(COVERS, name == of), noted)
-
-
-def _whole(name: str) -> str:
-    """The shard that a part `+k` is of."""
-    return re.sub(r"\+[0-9]+$", "", name) if "+" in name else name
-
-
-@lru_cache(maxsize=64)
-def _groups_in(path: Place, order: str, sizes: tuple[int, ...]) -> dict[str, int]:
-    """Groups of a file and their sizes, from one small column, checked against the digest in the manifest.
-
-    sizes: as the manifest notes them; from the file where it does not, as in older ones.
-    """
-    known = sizes_noted({SIZES: sizes}) if sizes else None
-    table = _columns_of(path, ["group_id"] if known is not None else ["group_id", "hypotheses"])
-    drawn = _sizes(table) if known is None else dict(zip(table["group_id"].to_pylist(), known.tolist()))
-    if order_of(drawn) != order:
-        raise StoreError(f"{path}: has other groups than the manifest says; restore it from a copy")
-    return drawn
-
-
-def _columns_of(path: Place, names: list[str]) -> pa.Table:
-    """Some columns of a file, as they are there: unchecked."""
-    with opened(path) as file:
-        # Not through Python: it would be called for each column of each row group.
-        source = file if isinstance(path, RemotePath) else pa.OSFile(f"/dev/fd/{file.fileno()}")
-        return pq.ParquetFile(source).read(names, use_threads=False)
-
-
-def _sizes(groups: pa.Table) -> dict[str, int]:
-    return dict(zip(groups["group_id"].to_pylist(), groups["hypotheses"].to_pylist()))
 
 
 def _name(kind: str, name: str) -> str:

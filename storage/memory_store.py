@@ -19,8 +19,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.manifest import Manifest
 from storage.schema import StoreError, decode, encode
+from storage.shards.manifest import Manifest
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Table -> rows -> column -> value."""

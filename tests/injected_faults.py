@@ -20,9 +20,9 @@ from typing import Any
 
 from safetensors import safe_open
 
-from storage import manifest
 from storage.finished_file import UNFINISHED
-from storage.manifest import Manifest
+from storage.shards import manifest
+from storage.shards.manifest import Manifest
 
 Stages = Callable[[], Iterator[str]]
 """Starts the run, which goes on from what is on disk; yields the name of each stage when it is done."""

@@ -69,7 +69,7 @@ def test_the_test_sees_bent_arrows():
     assert found == {"storage.records", "hmr.body", "prefect.flows"}
     assert forbidden(found, "critique") == {"hmr.body", "prefect.flows"}
     assert forbidden({"storage.group_store.GroupStore"}, "critique") == {"storage.group_store.GroupStore"}
-    assert forbidden({"storage.finished_file.write_text", "storage.manifest"}, "hmr") == {"storage.manifest"}
+    assert forbidden({"storage.finished_file.write_text", "storage.rows"}, "hmr") == {"storage.rows"}
     assert forbidden({"hmr.body.body.Body", "prefect.flow", "numpy"}, "tasks") == set()
 
 

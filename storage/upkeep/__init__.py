@@ -7,6 +7,6 @@
     store_benchmark.py  speed of a store beside that of pyarrow alone: `hmr-align bench store`
     export.py       these tables as a data set: Parquet with a card, webdataset, Delta Lake
 
-Works on folders and object stores alike, through `storage.manifest`. Behind `hmr-align store`. To add an export: a
-function in export.py that takes the tables, and a flag in flows/cli/store.py.
+Works on folders and object stores alike, through `storage.shards.manifest`. Behind `hmr-align store`. To add an export:
+a function in export.py that takes the tables, and a flag in flows/cli/store.py.
 """

@@ -9,8 +9,8 @@ that began before.
 from collections.abc import Iterator
 from itertools import groupby
 
-from storage.entries import StoredShard, natural
 from storage.group_store import GroupStore
+from storage.shards.entries import StoredShard, natural
 
 __all__ = ["compact"]
 

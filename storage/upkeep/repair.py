@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from storage.entries import Reading, StoredFile, StoredShard, entry_of
 from storage.group_store import GroupStore
-from storage.local_log import LocalLog
-from storage.manifest import Manifest, opened
 from storage.remote_path import Place, write_whole
 from storage.rows import content_digest, earlier_content_digest, groups_of_rows, people_of_rows, rows_of_people
 from storage.schema import TABLES, Encoded, StoreError, blocks_of, decode, encode
-from storage.shard_notes import notes_of
+from storage.shards.entries import Reading, StoredFile, StoredShard, entry_of
+from storage.shards.local_log import LocalLog
+from storage.shards.manifest import Manifest, opened
+from storage.shards.notes import notes_of
 
 __all__ = ["QUARANTINE", "Mended", "repair"]
 

@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.entries import StoredFile, entry_of
 from storage.finished_file import write_text
 from storage.group_store import GroupStore
-from storage.journal import write_journal
-from storage.manifest import Manifest
 from storage.records import Group, Person, Verdict
 from storage.remote_path import RemotePath
 from storage.rows import rows_of_verdicts
 from storage.schema import GROUPS, HYPS, Encoded, shape_of
-from storage.shard_notes import notes_of_verdicts
+from storage.shards.entries import StoredFile, entry_of
+from storage.shards.journal import write_journal
+from storage.shards.manifest import Manifest
+from storage.shards.notes import notes_of_verdicts
 
 HYPOTHESES, SHARDS, GROUPS_A_SHARD, MANY = 20, 1250, 64, 33_000
 """A default group; 1.6 million rows of scores; the shards of 2.1 million photographs."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 from storage.group_store import GroupStore
 from storage.records import Verdict
 from storage.rows import rows_of_groups, rows_of_verdicts
-from storage.shard_notes import notes_of
+from storage.shards.notes import notes_of
 from storage.upkeep.store_benchmark import HYPOTHESES, made_up
 from tasks.rescoring.chosen_groups import Choice, choose
 from tasks.run.settings import Settings

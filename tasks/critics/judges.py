@@ -16,8 +16,8 @@ from critique.judge.distilled import DistilledCritic
 from critique.judge.network import Judge, read_judge, to_bytes, untaught
 from storage.finished_file import read_again, write_bytes, write_text
 from storage.group_store import GroupStore
-from storage.manifest import natural
 from storage.records import Verdict
+from storage.shards.manifest import natural
 from tasks.run.settings import CascadeSettings, DistilledSettings, SettingsError
 
 FOLDER = "judges"

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from storage import remote_log
 from storage.group_store import GroupStore, StoreError
 from storage.image_list import Image, ImageList
 from storage.remote_path import RemotePath, keep_tables_at, place_of, tables_of
+from storage.shards import remote_log
 from tests.factories import make_group, make_person, make_verdict, same
 from tests.object_store import new_bucket, s3_server
-from tests.unit.storage.test_manifest import CRITIC, assert_complete, groups_of, write_shards
+from tests.unit.storage.shards.test_manifest import CRITIC, assert_complete, groups_of, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ import sys; sys.path.insert(0, sys.argv[2])
 from storage.remote_path import RemotePath, place_of
 from tests.unit.storage.test_remote_store import die_before
 die_before(int(sys.argv[3]))
-from tests.unit.storage.test_manifest import write_shards
+from tests.unit.storage.shards.test_manifest import write_shards
 write_shards(place_of(sys.argv[1]), range(9))
 """
 

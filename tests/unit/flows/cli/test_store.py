@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from flows.cli.command_line import app
 from storage.group_store import GroupStore, StoreError
 from tests.factories import make_verdict
-from tests.unit.storage.test_manifest import CRITIC, groups_of, write_shards
+from tests.unit.storage.shards.test_manifest import CRITIC, groups_of, write_shards
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from storage.group_store import GroupStore, StoreError
 from storage.image_list import Image, ImageList
 from storage.upkeep.export import delta_tables, parquet_dataset, webdataset
 from storage.upkeep.tables import NAMES, SCHEMAS, tables_of_store
-from tests.unit.storage.test_manifest import CRITIC, groups_of, write_shards
+from tests.unit.storage.shards.test_manifest import CRITIC, groups_of, write_shards
 
 
 @pytest.fixture(scope="module")

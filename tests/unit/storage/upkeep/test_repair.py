@@ -8,15 +8,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from storage import local_log, remote_log
 from storage.group_store import GroupStore, StoreError
-from storage.manifest import Manifest
 from storage.remote_path import place_of
+from storage.shards import local_log, remote_log
+from storage.shards.manifest import Manifest
 from storage.upkeep.compaction import compact
 from storage.upkeep.contents import contents
 from storage.upkeep.repair import QUARANTINE, repair
 from tests.factories import make_group, make_reply, make_verdict, same
-from tests.unit.storage.test_manifest import CRITIC, assert_complete, groups_of, write_shards
+from tests.unit.storage.shards.test_manifest import CRITIC, assert_complete, groups_of, write_shards
 
 OLD = Path(__file__).parents[3] / "golden" / "store_0_1"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage import local_log
 from storage.group_store import GroupStore
 from storage.image_list import Image, ImageList, image_of
-from storage.journal import write_journal
+from storage.shards import local_log
+from storage.shards.journal import write_journal
 from tasks.rescoring.chosen_groups import (
     Portion,
     choose,

@@ -1,6 +1,6 @@
 """Commits in an object store, where nothing can be appended to and nobody holds a lock: one numbered object each.
 
-    _commits/00000001.jsonl       the lines of `storage.entries` that commit 1 added
+    _commits/00000001.jsonl       the lines of `storage.shards.entries` that commit 1 added
     _commits/00000256.all.jsonl   all lines up to 256, so that a reader need not fetch each
     _commits/newest.json          {"all": 256}: where to begin; only a hint
 
@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from storage.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
 from storage.remote_path import RemotePath
 from storage.schema import StoreError
+from storage.shards.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
 
 _AT_ONCE, _EVERY = 32, 256  # commits fetched together; commits from one summary to the next
 

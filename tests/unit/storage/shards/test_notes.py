@@ -1,7 +1,7 @@
 import numpy as np
 
 from storage.rows import rows_of_groups, rows_of_verdicts
-from storage.shard_notes import (
+from storage.shards.notes import (
     notes_of,
     notes_of_groups,
     notes_of_verdicts,

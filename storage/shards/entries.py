@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from storage.journal import START, Count, parsed
 from storage.schema import Encoded
+from storage.shards.journal import START, Count, parsed
 
 __all__ = ["Reading", "StoredFile", "StoredShard", "entry_of", "line", "lines_of", "natural", "placed", "with_lines"]
 

@@ -1,7 +1,7 @@
 """Commits in a folder of this machine or of a shared disk: a journal, and a lock around each commit.
 
     _manifest.json      {"schema": 2, "journal": 1}
-    _journal-1.jsonl    see `storage.journal`; its lines are those of `storage.entries`
+    _journal-1.jsonl    see `storage.shards.journal`; its lines are those of `storage.shards.entries`
 
 A commit appends a line to the journal, which takes the same time for any number of shards. A lock held from reading the
 manifest to the end of the commit keeps two writers from losing each other's shards; it is released when the process
@@ -21,7 +21,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from storage.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
 from storage.finished_file import (
     UNFINISHED,
     make_folder,
@@ -31,8 +30,9 @@ from storage.finished_file import (
     unfinished_file,
     write_text,
 )
-from storage.journal import append, lines_since, read_head, write_journal
 from storage.schema import StoreError
+from storage.shards.entries import Reading, StoredFile, StoredShard, lines_of, with_lines
+from storage.shards.journal import append, lines_since, read_head, write_journal
 
 # Readers of a folder of Parquet files (pandas, Spark) ignore files with a leading underscore.
 MANIFEST = "_manifest.json"

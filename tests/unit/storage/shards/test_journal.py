@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from storage.journal import START, append, lines_since, parsed, read_head, write_journal
+from storage.shards.journal import START, append, lines_since, parsed, read_head, write_journal
 
 LINES = [b'["0", "a"]\n', b'["1", "bb"]\n', b'["22", "c"]\n', b'["3", "dddd"]\n']
 HEAD = START.size

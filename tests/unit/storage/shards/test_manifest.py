@@ -15,12 +15,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from storage import local_log
 from storage.finished_file import UNFINISHED
 from storage.group_store import GroupStore, StoreError
-from storage.manifest import Manifest
 from storage.records import Group, Verdict
 from storage.schema import HYPS, TABLES, encode
+from storage.shards import local_log
+from storage.shards.manifest import Manifest
 from tests.factories import make_group, make_reply, make_verdict, same
 
 CRITIC = "scripted@1"
@@ -76,11 +76,11 @@ def test_killed_writers_leave_a_readable_store(tmp_path):
     """kill -9 again and again, at any point; then one run to the end gives what an unharmed run gives."""
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from tests.unit.storage.test_manifest import write_shards\n"
+        "from tests.unit.storage.shards.test_manifest import write_shards\n"
         "for shard in range(10**6):\n"
         "    write_shards(Path(sys.argv[1]), range(shard, shard + 1)); print(shard, flush=True)"
     )
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     store, rng = GroupStore(tmp_path), np.random.default_rng(1)
     for _ in range(3):
         before = len(store.people_shards())

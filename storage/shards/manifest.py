@@ -2,9 +2,9 @@
 
 A shard is one Parquet file in each table of a set that is written together (`groups` with `hyps`, `scores`
 with `replies`); a table without rows has no file. The files are written first, then the line that says that they are
-there: `storage.local_log` in a folder, `storage.remote_log` in an object store. A writer that is killed in between
-leaves files that no reader looks at. Two writers lose nothing: in a folder they wait for each other, in an object store
-the second one sees that it was second and tries again.
+there: `local_log` in a folder, `remote_log` in an object store. A writer that is killed in between leaves files that
+no reader looks at. Two writers lose nothing: in a folder they wait for each other, in an object store the second one
+sees that it was second and tries again.
 """
 
 import errno
@@ -21,11 +21,11 @@ from mmap import mmap
 from typing import Any, TypeVar
 from zlib import crc32
 
-from storage.entries import StoredFile, StoredShard, entry_of, natural, placed
-from storage.local_log import LocalLog
-from storage.remote_log import RemoteLog
 from storage.remote_path import Place, RemotePath
 from storage.schema import Encoded, StoreError
+from storage.shards.entries import StoredFile, StoredShard, entry_of, natural, placed
+from storage.shards.local_log import LocalLog
+from storage.shards.remote_log import RemoteLog
 
 __all__ = ["Manifest", "PartlyRead", "opened"]
 
