@@ -1,7 +1,7 @@
 // Which page is shown: the address decides. Pages are modules with show(main, {path, given}, runs).
 
 import { ask, h, parse, say } from "./dom.js";
-import { everywhere, help, onPage } from "./keys.js";
+import { everywhere, help, loading, onPage, shown } from "./keys.js";
 
 const PAGES = {
   groups: { title: "Groups", load: () => import("./gallery.js") },
@@ -21,7 +21,7 @@ async function route() {
   const mine = ++turn;
   leave();
   leave = () => {};
-  onPage([]);
+  loading();
   document.querySelectorAll("#pages a").forEach((link) => {
     const current = link.dataset.page === name || (name === "group" && link.dataset.page === "groups");
     if (current) link.setAttribute("aria-current", "page");
@@ -34,7 +34,9 @@ async function route() {
     main.className = `page-${name}`;
     leave = (await page.show(main, asked, runs)) ?? (() => {});
     if (mine !== turn) leave();
+    else shown();
   } catch (error) {
+    onPage([]);
     fault(error);
   }
 }

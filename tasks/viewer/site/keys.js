@@ -4,15 +4,36 @@ import { h } from "./dom.js";
 
 const EVERYWHERE = [];
 let here = [];
+let early = null; // keys pressed while a page is loaded, for that page; null = a page is shown
 
 /** Keys of every page: {keys: ["?"], says: "...", does: f}. */
 export function everywhere(keys) {
   EVERYWHERE.push(...keys);
 }
 
+/** A page is being loaded: its keys may come before it. */
+export function loading() {
+  here = [];
+  early = [];
+}
+
 /** Keys of the page that is shown now. */
 export function onPage(keys) {
+  const events = early ?? [];
   here = keys;
+  early = null;
+  events.forEach(press);
+}
+
+/** The page is there, whether it has keys or not. */
+export function shown() {
+  if (early) onPage([]);
+}
+
+/** Do what a key stands for; false if it stands for nothing here, or for nothing now. */
+function press(event) {
+  const found = [...here, ...EVERYWHERE].find((one) => one.keys.includes(event.key));
+  return Boolean(found) && found.does(event) !== false;
 }
 
 /** Whether the user is writing, so that letters are text. */
@@ -29,9 +50,8 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  const found = [...here, ...EVERYWHERE].find((one) => one.keys.includes(event.key));
-  if (!found) return;
-  if (found.does(event) !== false) event.preventDefault();
+  if (press(event)) event.preventDefault();
+  else if (early) early.push(event);
 });
 
 const NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", " ": "space", Escape: "Esc" };
