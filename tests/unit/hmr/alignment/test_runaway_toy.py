@@ -133,7 +133,7 @@ def test_eq_6_without_kappa_does_run_away():
     assert run.history[-1].distance > 10 * run.history[1].distance
 
 
-@pytest.mark.parametrize("steps", [500, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [500, pytest.param(3000, marks=pytest.mark.long)])
 def test_stable_improves_and_holds(steps):
     run = Run(preset("stable", heads=HEADS))
     start = run.mean_error()
