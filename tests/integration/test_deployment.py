@@ -200,7 +200,7 @@ def test_a_stage_of_a_deployed_run_goes_to_the_gpu_pool(runs, tmp_path, monkeypa
     deploy(plain)
 
 
-@pytest.mark.long  # what stands in it is compared with the code by test_deploy_files.py
+@pytest.mark.long  # what stands in it is compared with the code by test_deployments.py
 def test_prefect_yaml_makes_the_same_deployments(runs, tmp_path):
     ours = deployed()
     (tmp_path / "deploy").mkdir()

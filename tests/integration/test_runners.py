@@ -51,9 +51,10 @@ def by_threads(job) -> dict[str, object]:
     return contents(job("threads"))
 
 
-@pytest.mark.parametrize(
-    "runner", ["processes", *(pytest.param(name, marks=pytest.mark.long) for name in ("dask", "ray"))]
-)
+CLUSTERS = [pytest.param(name, marks=pytest.mark.long) for name in ("dask", "ray")]
+
+
+@pytest.mark.parametrize("runner", ["processes", *CLUSTERS])
 def test_every_runner_makes_the_same(job, by_threads, runner):
     assert contents(job(runner)) == by_threads
 
