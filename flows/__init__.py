@@ -6,11 +6,8 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | file or room | what |
 |---|---|
 | `align` | the whole job: find people, sample groups, render overlays, score groups, train, benchmark, report |
-| `find_people`, `sample_groups` | photographs to people; people to groups of hypotheses |
-| `render_overlays`, `score_groups` | pictures of groups for critics that look at them; verdicts |
+| `stages/` | these one by one, and pictures of a run's groups as files |
 | `rescore` | stored groups judged by a new version of a critic, and what that changes |
-| `train_policy`, `run_benchmark` | one round of fine-tuning; a model against the truth |
-| `write_report`, `save_pictures` | the report of a run; pictures of its groups as files |
 | `distill_judge` | a small judge learned from stored verdicts; the judge of a cascade |
 | `watch_photographs` | an event when the folder of photographs has changed |
 | `reflect`, `critic_benchmark`, `plant_controls` | the critic's memory; how well a critic ranks; planted controls |
@@ -22,9 +19,6 @@ the work is done by `tasks`, which calls `hmr`, `critique` and `storage`.
 | `record/` | names, logs, progress and the folder of a flow run |
 
 May import: `tasks`, `hmr`, `critique`, `storage`, prefect. Nothing imports `flows`.
-
-Each stage of `align` is a flow of its own, which `align` calls and which can be run and deployed alone. It submits
-one task a shard to its task runner (`record.shard_runner`); its results are in the run's folder.
 
 To add a flow: a file named by what it does (never like one of our folders or an installed package), in it a
 function of that name with `@flow`, `labelled` and, if it works on shards, `ShardRunner`. Its first parameter is

@@ -10,17 +10,17 @@ from typing import Any
 from prefect import Flow, flow
 from prefect.states import Completed
 
-from flows.find_people import find_people
 from flows.record.gpu_pool import on_gpu
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner
-from flows.render_overlays import render_overlays
-from flows.run_benchmark import run_benchmark
-from flows.sample_groups import sample_groups
-from flows.score_groups import PARTLY, score_groups
-from flows.train_policy import train_policy
-from flows.write_report import write_report
+from flows.stages.find_people import find_people
+from flows.stages.render_overlays import render_overlays
+from flows.stages.run_benchmark import run_benchmark
+from flows.stages.sample_groups import sample_groups
+from flows.stages.score_groups import PARTLY, score_groups
+from flows.stages.train_policy import train_policy
+from flows.stages.write_report import write_report
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings
 

@@ -13,7 +13,7 @@ from critique.critic import Critic
 from flows.cli.measurements import cells
 from flows.record.progress import tracked
 from flows.record.run_labels import labelled
-from flows.run_benchmark import SPLITS
+from flows.stages.run_benchmark import SPLITS
 from hmr.studio.studio import Split
 from storage.records import Group
 from tasks.benchmarking import known as known_people_of

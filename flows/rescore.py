@@ -23,8 +23,8 @@ from flows.record.report_page import page_link
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner
-from flows.run_benchmark import SPLITS
-from flows.score_groups import PARTLY, tell_not_judged
+from flows.stages.run_benchmark import SPLITS
+from flows.stages.score_groups import PARTLY, tell_not_judged
 from tasks.benchmarking import benchmark_model, compare, look_at, table
 from tasks.critics.pending import NotJudged, reasons_text, unjudged
 from tasks.critics.remembering import newest_memory

@@ -283,13 +283,13 @@ def sample(
     )
     if record:
         with recorded():
-            from flows.sample_groups import sample_groups as run
+            from flows.stages.sample_groups import sample_groups as run
 
             run(chosen)
         return
     with unrecorded():
-        from flows.find_people import find_people
-        from flows.sample_groups import sample_groups
+        from flows.stages.find_people import find_people
+        from flows.stages.sample_groups import sample_groups
 
         find_people.fn(chosen)
         sample_groups.fn(chosen, find=False)
@@ -325,12 +325,12 @@ def render(
     )
     if record:
         with recorded():
-            from flows.save_pictures import save_pictures
+            from flows.stages.save_pictures import save_pictures
 
             folder = save_pictures(chosen, gen)
     else:
         with unrecorded():
-            from flows.save_pictures import save_pictures
+            from flows.stages.save_pictures import save_pictures
 
             folder = save_pictures.fn(chosen, gen)
     typer.echo(folder)
@@ -407,7 +407,7 @@ def critique(
         tell_measurements([measured(f"controls.{name}", value) for name, value in found.items()], json_file)
         return
     with recorded():
-        from flows.score_groups import score_groups as run
+        from flows.stages.score_groups import score_groups as run
 
         counts = run(chosen, retry_abstained=retry_abstained)
     from flows.cli.measurements import measured
@@ -510,7 +510,7 @@ def train(
 
             tell_measurements(probe(chosen), json_file)
         else:
-            from flows.train_policy import train_policy as run
+            from flows.stages.train_policy import train_policy as run
 
             run(chosen, round_number or 1, groups)
 
@@ -572,7 +572,7 @@ def benchmark(
                audit=audit)  # fmt: skip
     chosen = settings_of_model()
     with recorded():
-        from flows.run_benchmark import run_benchmark as run
+        from flows.stages.run_benchmark import run_benchmark as run
 
         rows = run(chosen, round_number, split)
     if protocol is not None:
@@ -642,7 +642,7 @@ def report(settings: SettingsFile = None, out: Out = None, name: Name = None) ->
     """
     chosen = settings_of_run(settings, run={"out": out, "name": name})
     with unrecorded():
-        from flows.write_report import write_report
+        from flows.stages.write_report import write_report
 
         write_report.fn(chosen)
     tell_results(chosen)

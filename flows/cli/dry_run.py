@@ -19,7 +19,7 @@ from prefect import Flow, State
 from critique.endpoint.loopback import JudgingStyle, LoopbackVlm
 from critique.endpoint.loopback_auditor import Auditing
 from flows.align import walk
-from flows.find_people import find_people
+from flows.stages.find_people import find_people
 from hmr.detection.brought_keypoints import keypoint_file
 from storage.finished_file import write_text
 from storage.remote_path import RemotePath, place_of

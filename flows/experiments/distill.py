@@ -24,11 +24,11 @@ from flows.cli.measurements import cells
 from flows.distill_judge import ask
 from flows.experiments.alignment import take_over
 from flows.experiments.rounds import changed
-from flows.find_people import find_people
 from flows.record.run_labels import labelled
-from flows.sample_groups import sample_groups
-from flows.score_groups import score_groups
-from flows.train_policy import train_policy
+from flows.stages.find_people import find_people
+from flows.stages.sample_groups import sample_groups
+from flows.stages.score_groups import score_groups
+from flows.stages.train_policy import train_policy
 from storage.records import Verdict
 from tasks.critics.judges import answers_of
 from tasks.report.summary import done_by

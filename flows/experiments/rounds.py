@@ -17,8 +17,8 @@ from prefect import flow
 from flows.align import align, improve
 from flows.cli.measurements import cells
 from flows.experiments.alignment import take_over
-from flows.find_people import find_people
 from flows.record.run_labels import labelled
+from flows.stages.find_people import find_people
 from hmr.metrics.pose_metrics import Interval, bootstrap_improvement
 from tasks.report.summary import done_by
 from tasks.run.artifacts import leave_table

@@ -17,10 +17,10 @@ from prefect import flow
 from flows.cli.measurements import cells
 from flows.experiments.coverage import observed
 from flows.experiments.rounds import PAIRS, changed
-from flows.find_people import find_people
 from flows.record.run_labels import labelled
-from flows.sample_groups import sample_groups
-from flows.score_groups import score_groups
+from flows.stages.find_people import find_people
+from flows.stages.sample_groups import sample_groups
+from flows.stages.score_groups import score_groups
 from hmr.metrics.coverage import LEVELS
 from hmr.metrics.pose_metrics import bootstrap_improvement
 from tasks.benchmarking import benchmark_model, benchmark_sampler, look_at

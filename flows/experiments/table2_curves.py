@@ -19,10 +19,10 @@ from flows.experiments.alignment import take_over
 from flows.experiments.distill import GROUPS
 from flows.experiments.rounds import changed
 from flows.experiments.table2 import ARMS, COUNTS, judged, kept_gain, looks_of, section_of
-from flows.find_people import find_people
 from flows.record.run_labels import labelled
-from flows.sample_groups import sample_groups
-from flows.score_groups import score_groups
+from flows.stages.find_people import find_people
+from flows.stages.sample_groups import sample_groups
+from flows.stages.score_groups import score_groups
 from storage.group_store import GroupStore
 from tasks.benchmarking import look_at
 from tasks.report.study_curves import write_curves_page

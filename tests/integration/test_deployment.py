@@ -323,7 +323,7 @@ def test_a_worker_told_to_end_drains_and_the_next_run_goes_on(runs, worker, monk
     from prefect.client.orchestration import get_client
     from prefect.deployments import run_deployment
 
-    from flows.score_groups import score_groups
+    from flows.stages.score_groups import score_groups
 
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     shards = 5

@@ -31,7 +31,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(server, tmp_path_factory):
     """A run that `evidence` has judged."""
-    from flows.score_groups import score_groups
+    from flows.stages.score_groups import score_groups
 
     folder = tmp_path_factory.mktemp("runs")
     store_in_one_photograph(folder / "mine", PEOPLE)

@@ -133,10 +133,10 @@ def run_stages(
     search: str = "thorough",
 ) -> dict[str, float]:  # fmt: skip
     """Seconds of each of STAGES on a folder of photographs; few: on two of them."""
-    from flows.find_people import find_people
     from flows.record.shard_runner import ShardRunner
-    from flows.sample_groups import sample_groups
-    from flows.score_groups import score_groups
+    from flows.stages.find_people import find_people
+    from flows.stages.sample_groups import sample_groups
+    from flows.stages.score_groups import score_groups
 
     if few:
         some = out / "photographs"

@@ -7,7 +7,7 @@ import pytest
 
 from critique.judge.network import read_judge
 from flows.distill_judge import distill_judge, teach
-from flows.score_groups import in_order, score
+from flows.stages.score_groups import in_order, score
 from storage.group_store import GroupStore
 from tasks.critics.critic_record import explained
 from tasks.critics.judges import answers_of, judge_file, saving_text, savings

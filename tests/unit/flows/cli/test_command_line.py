@@ -13,7 +13,7 @@ import typer.main
 from typer.testing import CliRunner
 
 import flows.cli.command_line
-import flows.score_groups
+import flows.stages.score_groups
 from flows.cli.command_line import app
 from flows.cli.flags import settings_of_run
 from tasks.run.settings import Run, Settings, SettingsError
@@ -110,7 +110,7 @@ def test_a_flag_that_would_not_be_read_is_refused(arguments, details):
 def test_critique_tells_what_it_judged(tmp_path, monkeypatch, failed, code):
     counts = {"scored": 40, "abstained": 2, "pending": 4 * failed, "failed_groups": failed}
     monkeypatch.setattr(flows.cli.command_line, "recorded", nullcontext)
-    monkeypatch.setattr(flows.score_groups, "score_groups", lambda settings, retry_abstained: counts)
+    monkeypatch.setattr(flows.stages.score_groups, "score_groups", lambda settings, retry_abstained: counts)
     file = tmp_path / "counts.json"
     details = CliRunner().invoke(app, ["critique", "--out", str(tmp_path), "--json", str(file)])
     assert details.exit_code == code, details.output

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.score_groups import score
+from flows.stages.score_groups import score
 from storage.group_store import GroupStore
 from tasks.run.plan import Plan
 from tasks.run.settings import CriticSection, Photographs, Run, Settings, SettingsError

@@ -2,11 +2,11 @@
 
 from prefect import flow
 
-from flows.find_people import find_people
 from flows.record.progress import collected, stage
 from flows.record.run_folder import alone_in_its_folder
 from flows.record.run_labels import labelled
 from flows.record.shard_runner import ShardRunner
+from flows.stages.find_people import find_people
 from tasks.run.artifacts import leave_counts
 from tasks.run.plan import Plan
 from tasks.run.settings import Settings

@@ -5,7 +5,7 @@ import logging
 import pytest
 from PIL import Image
 
-from flows import find_people
+from flows.stages import find_people
 from tasks.finding import Found, find_shard, list_photographs
 from tasks.photographs import save_scenes
 from tasks.run.plan import Plan
