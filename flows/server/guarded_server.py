@@ -6,9 +6,13 @@ exact address that do not come from a page of another site: see `admits`, for pa
 
 Prefect's pages hold code that asks hosts of others (statistics of use, pictures). Its pages are sent with a policy that
 lets a browser load and ask nothing but this server: see `page_policy`.
+
+A request that meets another one's lock of the database is refused with 503, and Prefect's client waits two seconds
+before it asks again, though such a lock lasts milliseconds. The first such answer says to ask again at once.
 """
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,10 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SOON, QUIET = b"0.1", 5.0
+"""Seconds after which to ask again after the first refusal for want of a lock; and after which one is the first again:
+meanwhile the waits are the client's own, which grow."""
 
 ENTER = "/enter"
 """Login page: takes the key from its address after # (which browsers do not send) and opens the dashboard."""
@@ -57,9 +65,12 @@ def admits(headers: Mapping[str, str], place: str) -> bool:
 class Doorkeeper:
     """An ASGI application that passes on requests that `admits` accepts, and sends all pages with `page_policy`."""
 
-    def __init__(self, inside: Application, place: str, home: Path | None = None) -> None:
+    def __init__(
+        self, inside: Application, place: str, home: Path | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """home: our server's folder, which says what reports are published."""
-        self.inside, self.place, self.home = inside, place, home
+        self.inside, self.place, self.home, self.clock = inside, place, home, clock
+        self._last_refusal = -QUIET
         policy = page_policy(place).encode()
         self.headers = [
             (b"x-frame-options", b"DENY"), (b"content-security-policy", policy), (b"referrer-policy", b"same-origin"),
@@ -80,10 +91,18 @@ class Doorkeeper:
 
         async def guarded(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self.headers]
+                message["headers"] = [*message.get("headers", ()), *self.headers, *self._wait(message)]
             await send(message)
 
         return await self.inside(scope, receive, guarded)
+
+    def _wait(self, answer: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+        """A header for an answer of 503 that says when to ask again, if the client's own wait would be too long."""
+        if answer["status"] != 503:
+            return []
+        before, self._last_refusal = self._last_refusal, self.clock()
+        said = any(name.lower() == b"retry-after" for name, _ in answer.get("headers", ()))
+        return [] if said or self._last_refusal - before < QUIET else [(b"retry-after", SOON)]
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

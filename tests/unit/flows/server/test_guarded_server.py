@@ -1,5 +1,6 @@
 """Who is let in: as rules, and by requests as a foreign page sends them, against a started server of ours."""
 
+import asyncio
 import base64
 import http.client
 import json
@@ -10,11 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from prefect.client.base import _parse_retry_after
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
 from flows.record.dead_runs import TAG
-from flows.server.guarded_server import ENTER, admits, page_policy
+from flows.server.guarded_server import ENTER, SOON, Doorkeeper, admits, page_policy
 from flows.server.server import Server, client_environment, prefect_server, server_home, shell_variables
 from flows.server.server_key import key_file, server_key
 from tests.browser import driven_browser
@@ -48,6 +50,35 @@ ROOT = Path(__file__).parents[4]
 )
 def test_who_is_let_in(headers, let_in):
     assert admits(headers, PLACE) is let_in
+
+
+def test_who_met_a_lock_asks_again_at_once_but_only_once():
+    """The header by which Prefect's client goes; its own waits begin with two seconds and grow."""
+    now = 100.0
+
+    def answered(status: int, headers: list[tuple[bytes, bytes]]) -> bytes | None:
+        sent = []
+
+        async def inside(scope, receive, send):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+
+        async def send(message):
+            sent.append(message)
+
+        door.inside = inside
+        asyncio.run(door({"type": "http", "path": "/api/health", "headers": [(b"host", PLACE.encode())]}, send, send))
+        return dict(sent[0]["headers"]).get(b"retry-after")
+
+    door = Doorkeeper(None, PLACE, clock=lambda: now)  # type: ignore[arg-type]
+    assert answered(200, []) is None and answered(503, []) == b"0.1"
+    now += 1
+    assert answered(503, []) is None  # the lock lasts: the client waits as long as it would
+    now += 4
+    assert answered(503, []) is None
+    now += 5
+    assert answered(503, [(b"Retry-After", b"7")]) is None and answered(500, []) is None
+    now += 5
+    assert answered(503, []) == b"0.1" == SOON and _parse_retry_after(SOON.decode()) == 0.1
 
 
 @pytest.fixture(scope="module")
