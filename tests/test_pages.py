@@ -16,7 +16,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 def measured(name: str) -> dict[str, float]:
     """Metric to value, of a file that a measuring command wrote."""
-    return {row["metric"]: row["value"] for row in json.loads((RESULTS / name).read_text())["results"]}
+    return {row["metric"]: row["value"] for row in results(name)}
+
+
+def results(name: str) -> list[dict[str, Any]]:
+    """The rows of such a file."""
+    return json.loads((RESULTS / name).read_text())["results"]
 
 
 SUMMARY: dict[str, Any] = json.loads((RESULTS / "align_summary.json").read_text())
@@ -179,6 +184,17 @@ def test_the_page_on_speed_is_that_of_the_files():
         assert f"| {count} | {growth[f'growth.photographs_{count}']:.1f} |" in page
     assert f"grows with the exponent {growth['growth.photographs_exponent']:.2f}" in page
     assert f"| the policy, forward and backward | {train['train.share_policy']:.0f} % |" in page
+    pipeline, people = measured("pipeline.json"), measured("people_speed.json")
+    going, free = (pipeline[f"pipeline.going_{kind}photos_per_second"] for kind in ("", "free_"))
+    assert f"runs at {going:.1f} pictures a second on two cores (`pipeline.json`)" in page
+    assert f"{people['people.processes']:.1f} photographs a second (`people_speed.json`)" in page
+    assert f"Two processes are {pipeline['pipeline.scaling_going']:.2f} times as fast as one" in page
+    assert f"{measured('bench.json')['all.parts_seconds'] / 60:.1f} minutes on two quiet cores" in page
+    client = [row["ratio"] for row in results("critic_client.json") if row["ratio"]]
+    assert f"keeps up with {min(client):.2f} to {max(client):.2f} of it" in page
+    scale = (ROOT / "docs" / "scale.md").read_text()
+    assert f"| {free:.1f} photographs of 2.4 people a second on two cores" in scale
+    assert f"| {going:.1f} a second on two cores (`pipeline.json`, drawn pictures)" in scale
 
 
 def test_links_of_readme_lead_somewhere():
