@@ -80,12 +80,16 @@ def resample_area(
     return out
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
 def resample_affine(source: NDArray, matrix: NDArray[np.float64], size: int, samples: int) -> NDArray[np.float32]:
     """(h, w, c) -> (size, size, c): output point (u, v) shows source point matrix (2, 3) @ (u, v, 1).
 
     Bilinear; each output pixel is the mean of samples x samples points, against aliasing.
     """
+    return _resampled(np.ascontiguousarray(source), matrix, size, samples)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _resampled(source: NDArray, matrix: NDArray[np.float64], size: int, samples: int) -> NDArray[np.float32]:
     rows, columns, channels = source.shape
     flat, line = source.reshape(-1), columns * channels
     out = np.zeros((size, size, channels), np.float32)
@@ -102,7 +106,7 @@ def resample_affine(source: NDArray, matrix: NDArray[np.float64], size: int, sam
                     x = across_x * u + left
                     y = across_y * u + top
                     if x >= 0 and y >= 0 and x < columns - 1 and y < rows - 1:
-                        # Unsigned places: no test for negative ones, which would take half of the time.
+                        # Unsigned places need no test for negative ones.
                         column, row = np.int64(x), np.int64(y)
                         lower = np.float32(y - row) * share
                         upper = share - lower
@@ -124,12 +128,12 @@ def resample_affine(source: NDArray, matrix: NDArray[np.float64], size: int, sam
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _add_at_edge(out: NDArray[np.float32], source: NDArray, x: float, y: float, share: float) -> None:
+def _add_at_edge(out: NDArray[np.float32], source: NDArray, x: float, y: float, share: np.float32) -> None:
     """Add the share of a point within a pixel of the edge to (c,) values; outside is black."""
     rows, columns, channels = source.shape
     column, row = math.floor(x), math.floor(y)
     for r in range(max(row, 0), min(row + 2, rows)):
         for c in range(max(column, 0), min(column + 2, columns)):
-            weight = np.float32((1 - abs(r - y)) * (1 - abs(c - x))) * np.float32(share)
+            weight = np.float32((1 - abs(r - y)) * (1 - abs(c - x))) * share
             for k in range(channels):
                 out[k] += weight * source[r, c, k]
