@@ -15,7 +15,7 @@ judged is a row with a status and a NULL score. Writing a shard again with equal
 not count); with other content it is an error. An empty shard is a shard; a table without rows has no file. Rows of a
 photograph that has since changed or been removed stay in the files, but no method returns them.
 
-Lists, counts, plans and the writing of verdicts read only manifests (see `storage.shards.notes`), and two small columns
+Lists, counts, plans and the writing of verdicts read only manifests (see `storage.shards.notes`), and one small column
 of `groups` for which groups there are: a critic that judges again reads only the meshes that it needs.
 
     pandas.read_parquet("store/scores")           all scores, with columns critic, gen and run
