@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from critique.vlm.cost import estimate
 from tasks.forecast.counts import FREE_PEOPLE
@@ -24,10 +25,9 @@ def shown(found, stage: str) -> dict[str, str]:
 
 
 def test_rates_are_those_of_the_committed_files():
-    group = (
-        2 / measured("pipeline.json", "pipeline.photos_per_second")["value"]
-    )  # core seconds of a picture, all stages
-    photograph = 2 / measured("pipeline.json", "pipeline.free_photos_per_second")["value"]
+    # core seconds of a picture with one person, all stages; of the search of a photograph
+    group = 2 / measured("pipeline.json", "pipeline.going_photos_per_second")["value"]
+    photograph = 2 / measured("people_speed.json", "people.processes")["value"]
     find, sample, score = (
         measured("pipeline.json", f"pipeline.share_{name}")["value"] / 100
         for name in ("find_people", "sample", "score")
@@ -35,7 +35,7 @@ def test_rates_are_those_of_the_committed_files():
     live = measured("critic_client.json", "critic.live_5s")
     expected = {
         "find_in_crop": find * group,
-        "find_in_photograph": find * photograph,
+        "find_in_photograph": photograph,
         "sample_embedded": sample * group / 20,
         "judge_evidence": score * group / 20,
         "sample_hyponet": 2 / measured("sampler_speed.json", "sampler.m20_cpu")["value"] / 20,
@@ -62,6 +62,19 @@ def test_a_run_on_the_studio_without_a_server(tmp_path):
     hours = people * 20 * rates()["judge_evidence"].seconds / 3600
     assert float(shown(found, "round 2: judge")["core hours"]) == pytest.approx(hours, abs=5e-4)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_quick_search_is_counted_as_one(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(200):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(tmp_path / "photos" / f"{number}.png")
+    hours = {}
+    for search in ("thorough", "quick"):
+        photographs = {"folder": str(tmp_path / "photos"), "search": search}
+        found = forecast(load_settings(None, {"run": {"out": tmp_path}, "photographs": photographs}))
+        hours[search] = float(shown(found, "find people")["core hours"])
+    saved = 200 * (rates()["find_in_photograph"].seconds - rates()["find_in_crop"].seconds) / 3600
+    assert hours["thorough"] - hours["quick"] == pytest.approx(saved, abs=1e-3) and saved > 0.02
 
 
 def test_the_judge_s_requests_and_money_are_those_of_critique_plan(tmp_path, monkeypatch):
