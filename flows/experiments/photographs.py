@@ -44,9 +44,7 @@ def people_of(folder: Path, how: Photographs) -> Iterator[tuple[Photograph, list
         except PhotographError as error:
             log.warning("skipped %s: %s", path.name, str(error).removeprefix(f"{path}: "))
             continue
-        found = people_in(
-            path, photograph, thorough=how.search == "thorough", crop_margin=how.crop_margin, focal_px=how.focal_px
-        )
+        found = people_in(path, photograph, thorough=how.thorough, crop_margin=how.crop_margin, focal_px=how.focal_px)
         for name, remark in [*found.skipped, *found.remarks]:
             log.info("%s: %s", name, remark)
         yield photograph, found.people

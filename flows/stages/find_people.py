@@ -94,7 +94,7 @@ def photographs(plan: Plan) -> Listed:
     """The photographs of the run, split into shards before any is searched; the embedded ones are drawn first."""
     how, size = plan.settings.photographs, plan.settings.run.shard_size
     if how.folder is not None:
-        sources, root = [Source(how.folder, thorough=how.search == "thorough", nested=how.nested)], how.folder
+        sources, root = [Source(how.folder, thorough=how.thorough, nested=how.nested)], how.folder
     else:
         root = plan.folder / "photographs"
         free, wild = root / FREE, root / "wild"

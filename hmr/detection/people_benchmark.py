@@ -1,4 +1,4 @@
-"""Photographs per second of the search for people, against a search through every square of every scale."""
+"""Photographs per second of the search for people, against a search through every square, and of the quick one."""
 
 import time
 from collections.abc import Sequence
@@ -69,6 +69,32 @@ def measure_people(photographs: Sequence[Path], *, rounds: int = 3, processes: i
         row("people.squares", squares[0], "a photograph", squares[1] / squares[0]),
         row("people.found", people[0], "people", people[0] / people[1] if people[1] else None),
     ]
+
+
+def measure_quick(pictures: Sequence[Path], *, rounds: int = 3) -> list[dict[str, Any]]:
+    """Milliseconds of one process to search a picture of one person quickly, and people found, against thoroughly.
+
+    The larger network looks at who was found in both, as evidence for critics. Rounds and results as above.
+    """
+    read = [read_photograph(path).pixels for path in pictures]
+    searches = {kind: PersonFinder(thorough=kind == "thorough", second_look=True) for kind in ("quick", "thorough")}
+    found = {kind: sum(len(finder.find(one)) for one in read) for kind, finder in searches.items()}
+    seconds: dict[str, list[float]] = {kind: [] for kind in searches}
+    for _ in range(rounds):
+        for kind, finder in searches.items():
+            start = time.perf_counter()
+            for one in read:
+                finder.find(one)
+            seconds[kind].append(time.perf_counter() - start)
+    quick, thorough = (1e3 * median(seconds[kind]) / len(read) for kind in ("quick", "thorough"))
+    of, against = f"{len(read)} drawn pictures of one person", f"the thorough search: {thorough:.0f} ms"
+    people, also = found["thorough"], f"{found['thorough']} by the thorough search"
+    return [
+        {"metric": "people.quick_ms", "value": quick, "unit": f"ms, {of}", "baseline": against,
+         "ratio": thorough / quick},
+        {"metric": "people.quick_found", "value": found["quick"], "unit": f"people, {of}", "baseline": also,
+         "ratio": found["quick"] / people if people else None},
+    ]  # fmt: skip
 
 
 def _rate_in_processes(photographs: Sequence[Path], rounds: int, processes: int) -> float:

@@ -92,8 +92,8 @@ class _Arithmetic:
         looked = counts.val + counts.test + (counts.people if self.settings.data.train else 0)
         drawn = self.settings.studio.wild if self.plan.on_studio else 0
         seconds = (looked + drawn) * self.rates["find_in_crop"].seconds
-        quick = self.settings.photographs.search == "quick" and not self.plan.on_studio
-        seconds += counts.pictures * self.rates["find_in_crop" if quick else "find_in_photograph"].seconds
+        thorough = self.settings.photographs.thorough or self.plan.on_studio
+        seconds += counts.pictures * self.rates["find_in_photograph" if thorough else "find_in_crop"].seconds
         what = "; ".join(f"{count:,} of {name}" for name, count in counts.sets)
         what += f"; {counts.val:,} of val, {counts.test:,} of test"
         return Work("find people", what, seconds, stored=counts.people * PERSON_BYTES)

@@ -38,7 +38,7 @@ def recover_photograph(job: Job) -> Record:
     settings = job.settings
     photograph = read_photograph(job.photograph)
     looked = people_in(
-        job.photograph, photograph, thorough=settings.photographs.search == "thorough",
+        job.photograph, photograph, thorough=settings.photographs.thorough,
         crop_margin=settings.photographs.crop_margin, focal_px=settings.photographs.focal_px,
         only_described=settings.photographs.only_described,
     )  # fmt: skip

@@ -114,7 +114,12 @@ class Photographs(Section):
     focal_px: Focal | None = None  # of every picture, px; else from EXIF, else the diagonal
     crop_margin: Annotated[float, Field(ge=1, le=10)] = 1.25  # side of the model crop / side of the landmarks' box
     only_described: bool = False  # where keypoints lie beside a picture: leave out people whom they do not describe
-    search: Literal["thorough", "quick"] = "thorough"  # "quick" for pictures that show one person, about as large
+    search: Literal["thorough", "quick"] = "thorough"  # "quick" for pictures that are cut to one person each
+
+    @property
+    def thorough(self) -> bool:
+        """Whether several people, at several scales, are looked for."""
+        return self.search == "thorough"
 
 
 class Records(Section):

@@ -17,6 +17,7 @@ from tasks.run.settings import Run, Settings
 
 STAGES = ("find people", "sample", "score")
 SHARD, FEW = 16, 4  # photographs in a shard that is one of several processes', and in one of the few free ones
+LEAST = 1.0  # s beyond the start, below which a rate without the start means nothing and is left out
 CUT = 25  # each edge of a photograph loses one part in so many
 
 
@@ -44,7 +45,7 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
     Drawn pictures show one person and are searched quickly, as by the embedded default. Free ones are the shipped
     photographs, each in four forms, and are searched as the user's are. Ways of running alternate; medians over rounds.
     Each result has metric, value, unit, baseline and ratio (above 1 is better). The start of worker processes is
-    included, but in the rows with `going`.
+    included, but in the rows with `going`, which are left out where there is too little work to tell it apart.
     """
     from flows.record.recording import recorded
 
@@ -70,17 +71,18 @@ def measure_pipeline(photographs: int = 192, rounds: int = 3) -> list[dict[str, 
         taken["idle"] = taken["recorded"][rounds:]
         del taken["recorded"][rounds:]
         count = len(list(free.iterdir()))
-    return _rows(taken, photographs, count)
+    return pipeline_rows(taken, photographs, count)
 
 
-def _rows(taken: dict[str, list[dict[str, float]]], photographs: int, free: int) -> list[dict[str, Any]]:
-    """The rows, from the seconds of each stage by way of running. free: how many free photographs there were."""
+def pipeline_rows(taken: dict[str, list[dict[str, float]]], photographs: int, free: int) -> list[dict[str, Any]]:
+    """The rows, from the seconds of each stage in every run of each way. free: how many free photographs there were."""
     whole = {name: median(sum(one.values()) for one in runs) for name, runs in taken.items()}
     work = {name: median(one["find people"] + one["sample"] for one in runs) for name, runs in taken.items()}
-    going = {name: max(work[name] - work[f"{name}, begun"], 1e-3) for name in ("one", "two")}
+    going = {name: work[name] - work[f"{name}, begun"] for name in ("one", "two", "free")}
     rate = {
-        name: (count - 2) / max(whole[name] - whole[f"{name}, begun"], 1e-3)
+        name: (count - 2) / (whole[name] - whole[f"{name}, begun"])
         for name, count in (("one", photographs), ("two", photographs), ("free", free))
+        if going[name] > LEAST
     }
     stages = {stage: median(one[stage] for one in taken["two"]) for stage in STAGES}
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
@@ -90,16 +92,22 @@ def _rows(taken: dict[str, list[dict[str, float]]], photographs: int, free: int)
 
     one, of_runner = "one process", "one process of the same runner, finding and sampling"
     less = "less what the first two photographs took"
+    without = []
+    if "one" in rate and "two" in rate:
+        without += [
+            row("going_photos_per_second", rate["two"], f"1/s, {less}", one, rate["two"] / rate["one"]),
+            row("scaling_going", going["one"] / going["two"], f"x, {less}", of_runner, going["one"] / going["two"]),
+        ]
+    if "free" in rate:
+        without.append(row("going_free_photos_per_second", rate["free"], f"1/s, {free} photographs, {less}"))
     return [
         row("photos_per_second", photographs / whole["two"],
             f"1/s, {photographs} drawn pictures of one person, two processes", one, whole["one"] / whole["two"]),
-        row("going_photos_per_second", rate["two"], f"1/s, {less}", one, rate["two"] / rate["one"]),
         row("scaling", work["one"] / work["two"], f"x, {photographs} drawn pictures", of_runner,
             work["one"] / work["two"]),
-        row("scaling_going", going["one"] / going["two"], f"x, {less}", of_runner, going["one"] / going["two"]),
         row("start_seconds", work["two, begun"], "s, two processes' start and a picture by each"),
         row("free_photos_per_second", free / whole["free"], f"1/s, {free} photographs, two processes"),
-        row("going_free_photos_per_second", rate["free"], f"1/s, {less}"),
+        *without,
         row("prefect_percent", 100 * (whole["recorded"] / whole["plain"] - 1),
             f"% more than plain calls, {photographs} drawn pictures in shards of {USUAL}",
             "the same calls without Prefect", whole["plain"] / whole["recorded"]),

@@ -36,6 +36,7 @@ async function route() {
     if (mine !== turn) leave();
     else shown();
   } catch (error) {
+    if (mine !== turn) return;
     onPage([]);
     fault(error);
   }

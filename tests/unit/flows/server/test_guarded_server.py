@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
-from prefect.client.base import _parse_retry_after
+from prefect.client.base import PrefectHttpxAsyncClient
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
@@ -78,7 +79,29 @@ def test_who_met_a_lock_asks_again_at_once_but_only_once():
     now += 5
     assert answered(503, [(b"Retry-After", b"7")]) is None and answered(500, []) is None
     now += 5
-    assert answered(503, []) == b"0.1" == SOON and _parse_retry_after(SOON.decode()) == 0.1
+    assert answered(503, []) == b"0.1" == SOON
+
+
+def test_prefect_s_client_heeds_it(monkeypatch):
+    """A lock that lasts for one try costs a tenth of a second, one that lasts for two costs what it always did."""
+    waits, left = [], [2]
+
+    async def locked(scope, receive, send):
+        left[0] -= 1
+        await send({"type": "http.response.start", "status": 200 if left[0] < 0 else 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    async def asked() -> None:
+        door = httpx.ASGITransport(Doorkeeper(locked, PLACE))
+        async with PrefectHttpxAsyncClient(transport=door, base_url=f"http://{PLACE}") as client:
+            assert (await client.get("/api/health")).status_code == 200
+
+    monkeypatch.setattr("prefect.client.base.anyio.sleep", sleep)
+    asyncio.run(asked())
+    assert len(waits) == 2 and waits[0] == pytest.approx(0.11, abs=0.02) and waits[1] > 1
 
 
 @pytest.fixture(scope="module")
