@@ -188,6 +188,11 @@ def test_the_page_on_speed_is_that_of_the_files():
     going, free = (pipeline[f"pipeline.going_{kind}photos_per_second"] for kind in ("", "free_"))
     assert f"runs at {going:.1f} pictures a second on two cores (`pipeline.json`)" in page
     assert f"{people['people.processes']:.1f} photographs a second (`people_speed.json`)" in page
+    (ratio,) = (row["ratio"] for row in results("people_speed.json") if row["metric"] == "people.quick_ms")
+    assert (
+        f"{people['people.quick_ms']:.0f} ms in place of {ratio * people['people.quick_ms']:.0f} (`people_speed.json`)"
+        in page
+    )
     assert f"Two processes are {pipeline['pipeline.scaling_going']:.2f} times as fast as one" in page
     assert f"{measured('bench.json')['all.parts_seconds'] / 60:.1f} minutes on two quiet cores" in page
     client = [row["ratio"] for row in results("critic_client.json") if row["ratio"]]
